@@ -1,0 +1,559 @@
+/* bsq.h - quantize the weights of trained layers to 2..8 bits by bit-split and stitching
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A host describes one layer, hands over its float weights, streams activations through it, and
+ * takes back integer codes, scales, bias and packed tensors, with a report that says how good they are:
+ *
+ *     bsq_layer_create      describe the layer, hand over the weights
+ *     bsq_layer_observe     (only when activations are quantized too) see the range of the inputs
+ *     bsq_layer_calibrate   stream batches of inputs, with the wanted outputs where they are known
+ *     bsq_optimize          choose codes and scales
+ *     bsq_layer_get_...     read the result; bsq_pack writes it in an engine's layout
+ *     bsq_layer_free
+ *
+ * Words and symbols, the same everywhere in this library:
+ *
+ *     M        output channels
+ *     G        convolution groups (1 for a linear layer)
+ *     n        fan-in: in_channels / G x kernel volume, the number of weights of one output channel
+ *     row      one output position of one sample: the n inputs that meet one channel's weights
+ *     weights  M x n float32, each channel's n in the order of the layer's weight layout
+ *     codes    M x n int8, same order; w ~ scale * code
+ *     H        mean over rows of x x', n x n for each group; P mean of x y'
+ *     J        the objective: the mean squared output error of a channel, plus damping (docs/method.md)
+ *
+ * Rules that hold for every call:
+ *
+ *   - Calls that can fail return a bsq_status_t; results go through out parameters. On failure nothing is
+ *     lost: the handle stays usable, statistics and results are what they were before the call. Text for
+ *     people is in the handle (bsq_layer_error_message), or in the caller's bsq_error_t where there is no handle.
+ *   - Buffers are either "copied" or "borrowed until the call returns"; nothing is borrowed longer.
+ *   - Structs that the host fills start with struct_size. Call the struct's init function first: it sets every
+ *     field to its default and zeroes reserved fields, writing no more than the size that it is given. A shorter
+ *     struct, from an older header, is completed with defaults; a longer one is accepted if what this library
+ *     does not know in it is zero, else the call fails with BSQ_E_VERSION. Reserved fields must be zero.
+ *   - One layer is used by one thread at a time; different layers may be used in parallel, clones and layers
+ *     that share statistics too. Functions that take no handle may be called from any thread at any time.
+ *   - Results are bit-identical for any options.threads, any host pool, and any cut of the same rows into
+ *     batches, from run to run, for one build, one CPU type and one OpenBLAS variant and thread setting. They are
+ *     not promised to stay the same from one version of the library to the next.
+ *   - The library never prints, aborts, reads the environment, installs a handler or changes global state.
+ *
+ * All extents are int64_t, byte and element counts size_t, all enumerations int32_t with pinned values.
+ */
+#ifndef BSQ_H
+#define BSQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BSQ_VERSION_MAJOR 0
+#define BSQ_VERSION_MINOR 1
+#define BSQ_VERSION_PATCH 0
+/* major * 10000 + minor * 100 + patch */
+#define BSQ_VERSION (BSQ_VERSION_MAJOR * 10000 + BSQ_VERSION_MINOR * 100 + BSQ_VERSION_PATCH)
+#define BSQ_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32)
+#define BSQ_API
+#elif defined(__GNUC__)
+#define BSQ_API __attribute__((visibility("default")))
+#else
+#define BSQ_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- version and status ---------------------------------------------------------------------------------- */
+
+/* What a call returns. Values are pinned, grouped by cause with gaps, and never reused. */
+typedef int32_t bsq_status_t;
+
+enum {
+    BSQ_OK = 0,
+    BSQ_E_ARGUMENT = -100,  /* a NULL where none may be, an unknown enumeration value, a reserved field in use */
+    BSQ_E_RANGE = -110,     /* an option or a number outside the bounds that its comment gives */
+    BSQ_E_SHAPE = -200,     /* extents that are not positive, disagree, or are too large for this machine */
+    BSQ_E_SIZE = -210,      /* a buffer that has not the exact size that its size query gives */
+    BSQ_E_STATE = -300,     /* a call that is too early, or too late */
+    BSQ_E_MEMORY = -400,    /* the allocator returned NULL */
+    BSQ_E_NUMERIC = -500,   /* NaN or infinity in data; the message names the index */
+    BSQ_E_FORMAT = -600,    /* the format cannot hold these codes, or bytes that are not of this format */
+    BSQ_E_CORRUPT = -610,   /* exported statistics that are truncated or damaged */
+    BSQ_E_MISMATCH = -620,  /* statistics of another layer geometry or input quantizer */
+    BSQ_E_CANCELLED = -700, /* the progress callback asked to stop */
+    BSQ_E_VERSION = -800    /* a struct or exported statistics of a version that this library does not know */
+};
+
+/* The version of the library that is linked, as BSQ_VERSION and BSQ_VERSION_STRING are of this header. */
+BSQ_API int32_t bsq_version(void);
+BSQ_API const char *bsq_version_string(void);
+
+/* A short English text for a status, never NULL; static, never freed. */
+BSQ_API const char *bsq_status_string(bsq_status_t status);
+
+/* Where calls without a handle leave their text.
+ * 'message' is a buffer of the caller of 'capacity' bytes (or NULL): the text is cut to fit and always ends in 0. */
+typedef struct bsq_error_t {
+    size_t struct_size;
+    char *message;
+    int64_t capacity;
+    int32_t status; /* written: the status that was returned */
+    int32_t reserved;
+} bsq_error_t;
+
+BSQ_API void bsq_error_init(bsq_error_t *error, size_t struct_size);
+
+/* ---- callbacks ------------------------------------------------------------------------------------------- */
+
+/* Memory: bsq_alloc_fn returns a block aligned for any C type, or NULL; bsq_free_fn takes any block that it gave, never
+ * NULL. Both NULL means malloc and free; one alone is an ARGUMENT error. Called on the calling thread only. Statistics keep their own copy of the
+ * hooks, so both must work until the last layer and bsq_stats_t that came from them is freed. What OpenBLAS
+ * allocates for itself is outside of them. */
+typedef void *(*bsq_alloc_fn)(size_t size, void *opaque);
+typedef void (*bsq_free_fn)(void *block, void *opaque);
+
+/* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
+ * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
+typedef struct bsq_progress_t {
+    size_t struct_size;
+    double fraction;  /* of the whole call, 0..1, never falling */
+    double objective; /* sum of J over the channels that are finished */
+    int64_t done;     /* blocks of work */
+    int64_t total;
+    int32_t stage; /* BSQ_STAGE_... of the work that just ended */
+    int32_t reserved;
+} bsq_progress_t;
+
+typedef int32_t (*bsq_progress_fn)(const bsq_progress_t *progress, void *opaque);
+
+enum { BSQ_LOG_WARNING = 1, BSQ_LOG_INFO = 2 };
+
+/* Messages for a log, one line without newline; 'text' is borrowed until the callback returns. Silent when NULL. */
+typedef void (*bsq_log_fn)(int32_t level, const char *text, void *opaque);
+
+/* A host's own thread pool: run fn(context, i) for every i in 0..count-1, in any order, on any threads, and return
+ * when all of them have returned. Only 'fn' runs on those threads; it allocates nothing and calls no host callback.
+ * The library asks for at most options.threads blocks at a time. When NULL the library starts threads of its own. */
+typedef void (*bsq_block_fn)(void *context, int64_t index);
+typedef void (*bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void *context, void *opaque);
+
+/* ---- options --------------------------------------------------------------------------------------------- */
+
+enum { BSQ_RANGE_SYMMETRIC = 0, BSQ_RANGE_FULL = 1 };
+enum { BSQ_SCALE_PER_TENSOR = 1, BSQ_SCALE_PER_CHANNEL = 2, BSQ_SCALE_PER_GROUP = 3 };
+enum { BSQ_SCALE_FLOAT32 = 0, BSQ_SCALE_FLOAT16 = 1, BSQ_SCALE_POWER_OF_TWO = 2 };
+enum { BSQ_SOLVER_AUTO = 0, BSQ_SOLVER_ROUND = 1, BSQ_SOLVER_PAPER = 2 };
+enum { BSQ_INPUT_AUTO = 0, BSQ_INPUT_UNSIGNED = 1, BSQ_INPUT_SIGNED = 2, BSQ_INPUT_ZERO_POINT = 3 };
+enum { BSQ_CLIP_SQUARED_ERROR = 0, BSQ_CLIP_MINIMUM_MAXIMUM = 1, BSQ_CLIP_PERCENTILE = 2 };
+
+/* How to quantize. Copied by every call that takes it. Defaults are in brackets. */
+typedef struct bsq_options_t {
+    size_t struct_size;
+
+    bsq_alloc_fn memory_alloc; /* [NULL] */
+    bsq_free_fn memory_free;   /* [NULL] */
+    void *memory_opaque;
+    bsq_progress_fn progress; /* [NULL] */
+    void *progress_opaque;
+    bsq_log_fn log; /* [NULL] */
+    void *log_opaque;
+    bsq_parallel_for_fn parallel_for; /* [NULL] */
+    void *parallel_opaque;
+
+    /* Ridge that pulls towards the original weights, as a share of mean(diag H), 0..1; negative chooses it from
+     * N / n: 1e-6 from 8 n rows on or when N is unknown, 1e-2 up to n rows, log-linear between. [-1] */
+    double damping;
+    /* mu, 0..1. 0: reproduce the layer's own float output on the inputs that it gets. 1: reproduce the target
+     * that the batches bring. Taken as 0 when the batches bring none. [1] */
+    double asymmetry;
+    /* Share of the input values that BSQ_CLIP_PERCENTILE keeps inside the range, above 0.5 to 1. [0.9999] */
+    double input_percentile;
+    /* Inputs that share a scale, counted along a channel's n weights in the order of the weight layout; the last
+     * group may be shorter. Used with BSQ_SCALE_PER_GROUP, where it must be 1..n. [0] */
+    int64_t group_size;
+
+    int32_t weight_bits;  /* 2..8 [4] */
+    int32_t weight_range; /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
+    int32_t scale_kind;   /* [BSQ_SCALE_PER_CHANNEL] */
+    int32_t scale_format; /* values that a scale may take: any float32, normal float16, powers of two [float32] */
+    int32_t solver;       /* [BSQ_SOLVER_AUTO]; BSQ_SOLVER_PAPER: symmetric range, per channel, float32 scales */
+    int32_t effort;       /* 0..9: how much work BSQ_SOLVER_AUTO spends; 0 rounds; J never rises with it [5] */
+    int32_t threads;      /* 1..1024: how many threads one call may use [1] */
+    int32_t bias_correction; /* 1: also correct the bias for the mean of the output error [0] */
+
+    int32_t input_bits; /* 0: inputs stay float; 2..8: inputs are quantized before they enter the statistics [0] */
+    int32_t input_type; /* auto: unsigned when no negative value was observed, else with a zero point [auto] */
+    int32_t input_clip; /* how the range comes from what was observed [squared error] */
+    int32_t reserved;
+} bsq_options_t;
+
+BSQ_API void bsq_options_init(bsq_options_t *options, size_t struct_size);
+
+/* ---- the layer ------------------------------------------------------------------------------------------- */
+
+enum { BSQ_LINEAR = 1, BSQ_CONV = 2 };
+enum { BSQ_WEIGHTS_OIHW = 0, BSQ_WEIGHTS_OHWI = 1 };
+enum { BSQ_CHANNELS_FIRST = 0, BSQ_CHANNELS_LAST = 1 };
+
+/* What a layer computes. Spatial arrays are in the order of the tensor's spatial extents (height before width,
+ * depth before both); entries from spatial_dims on are ignored.
+ *
+ * Weights: linear (M, in_channels); convolution, O = M, I = in_channels / groups, spatial extents K...:
+ *   BSQ_WEIGHTS_OIHW  (O, I, K...)       BSQ_WEIGHTS_OHWI  (O, K..., I)
+ * Depthwise is groups = in_channels; out_channels may be a multiple of it (channel multiplier). Output channel o
+ * belongs to group o / (M / groups).
+ *
+ * Activations: linear (size, channels); convolution:
+ *   BSQ_CHANNELS_FIRST  (size, channels, spatial...)       BSQ_CHANNELS_LAST  (size, spatial..., channels)
+ * Padding reads as zero. */
+typedef struct bsq_layer_desc_t {
+    size_t struct_size;
+    int64_t in_channels;
+    int64_t out_channels;
+    int64_t groups;       /* [1] */
+    int64_t kernel[3];    /* [1, 1, 1] */
+    int64_t stride[3];    /* [1, 1, 1] */
+    int64_t dilation[3];  /* [1, 1, 1] */
+    int64_t pad_begin[3]; /* [0, 0, 0] */
+    int64_t pad_end[3];   /* [0, 0, 0] */
+    int32_t kind;         /* [BSQ_LINEAR] */
+    int32_t spatial_dims; /* convolution: 1, 2 or 3 [0] */
+    int32_t weight_layout;     /* [BSQ_WEIGHTS_OIHW] */
+    int32_t activation_layout; /* [BSQ_CHANNELS_FIRST] */
+} bsq_layer_desc_t;
+
+BSQ_API void bsq_layer_desc_init(bsq_layer_desc_t *desc, size_t struct_size);
+
+typedef struct bsq_layer_t bsq_layer_t;
+
+/* Creates a layer.
+ * 'desc' and 'options' (NULL: all defaults) are copied, 'weights' (M * n float32) and 'bias' (M float32, or NULL) are
+ * copied. 'error' (or NULL) receives the text of a failure.
+ * Returns BSQ_OK and a handle in '*layer', to be freed with bsq_layer_free by the caller; else '*layer' is NULL and
+ * the status is one of ARGUMENT, RANGE, SHAPE, NUMERIC (weights or bias not finite), MEMORY, VERSION.
+ * Threads: a handle is not safe to use from two threads at once; different handles are. */
+BSQ_API bsq_status_t bsq_layer_create(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
+                                      const float *bias, bsq_error_t *error, bsq_layer_t **layer);
+
+/* Creates a second layer with the same description, options, weights, input quantizer and statistics, without
+ * results. Statistics are shared until either side adds to its own, which then gets its own copy.
+ * Returns ARGUMENT or MEMORY on failure, with '*clone' NULL and the text in 'layer'. */
+BSQ_API bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone);
+
+/* Replaces the options by a copy of 'options' (NULL: all defaults), for the next bsq_optimize. Results stay.
+ * STATE when the allocator would change, or an input_... field once the input quantizer is fixed. */
+BSQ_API bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options);
+
+/* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
+ * at these options (NULL: all defaults), however many rows it sees: a prediction, no handle is needed. It assumes
+ * that batches bring targets and that there are no held-out batches.
+ * Fails as bsq_layer_create does; 'error' may be NULL. */
+BSQ_API bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,
+                                      size_t *bytes);
+
+/* Frees the layer; NULL is allowed. Statistics that others hold stay alive. */
+BSQ_API void bsq_layer_free(bsq_layer_t *layer);
+
+/* Text of the last failed call on this layer; "" before the first. Owned by the layer, valid until the next call on
+ * it. 'layer' NULL gives a text too. */
+BSQ_API const char *bsq_layer_error_message(const bsq_layer_t *layer);
+
+/* ---- calibration ----------------------------------------------------------------------------------------- */
+
+enum { BSQ_ROW_WEIGHTS_PER_SAMPLE = 0, BSQ_ROW_WEIGHTS_PER_ROW = 1 };
+
+/* One batch of activations; every buffer is borrowed until the call returns.
+ * A sample has 1 row in a linear layer, as many rows as output positions in a convolution. */
+typedef struct bsq_batch_t {
+    size_t struct_size;
+    const float *input;       /* (size, in_channels, spatial...) or (size, spatial..., in_channels) float32 */
+    const float *target;      /* the float network's output before its activation function, bias included:
+                                 (size, M, output spatial...) or channels last as the input; or NULL [NULL] */
+    const float *row_weights; /* finite, >= 0: 'size' of them, or one per row in the order sample, output position;
+                                 a row of weight 0 does not count; or NULL: all 1 [NULL] */
+    int64_t size;             /* samples, >= 0 */
+    int64_t spatial[3];       /* input extents without padding; ignored by linear layers [0, 0, 0] */
+    int32_t row_weights_kind; /* [BSQ_ROW_WEIGHTS_PER_SAMPLE] */
+    int32_t held_out;         /* 1: into statistics of their own, which only judge the result [0] */
+} bsq_batch_t;
+
+BSQ_API void bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
+
+/* Adds the values of 'batch' to the histogram from which the input quantizer is chosen. Target, row weights and
+ * held_out are ignored. Needed once at least before the first bsq_layer_calibrate when options.input_bits > 0 and
+ * the host gives no quantizer; STATE when the quantizer is already fixed or input_bits is 0.
+ * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity. */
+BSQ_API bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch);
+
+/* Adds the rows of 'batch' to the statistics. The first call fixes the input quantizer.
+ * Either all batches bring a target or none does, held-out batches counted apart (STATE otherwise).
+ * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity in any buffer.
+ * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. */
+BSQ_API bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
+
+/* ---- input quantizer ------------------------------------------------------------------------------------- */
+
+/* x ~ scale * (code - zero_point), code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
+ *   BSQ_INPUT_UNSIGNED   0..2^bits-1, zero_point 0
+ *   BSQ_INPUT_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
+ *   BSQ_INPUT_ZERO_POINT 0..2^bits-1, zero_point in that range
+ * Zero, and so padding, is always exact. */
+typedef struct bsq_input_quantizer_t {
+    size_t struct_size;
+    double scale; /* > 0, a normal float32 value */
+    int32_t zero_point;
+    int32_t bits; /* 2..8 */
+    int32_t type; /* one of the three above, not BSQ_INPUT_AUTO */
+    int32_t reserved;
+} bsq_input_quantizer_t;
+
+BSQ_API void bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
+
+/* Gives the layer an input quantizer, copied; options.input_... then no longer matter. STATE after the first
+ * bsq_layer_calibrate, RANGE for values outside the bounds above. */
+BSQ_API bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
+
+/* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits is 0 when inputs stay float.
+ * STATE when nothing was observed yet. */
+BSQ_API bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
+
+/* ---- statistics ------------------------------------------------------------------------------------------ */
+
+/* A snapshot of a layer's statistics, immutable and reference-counted. Threads: may be read by several at once. */
+typedef struct bsq_stats_t bsq_stats_t;
+
+/* Second moments as means over rows, in double, borrowed until the call returns. */
+typedef struct bsq_moments_t {
+    size_t struct_size;
+    double *h;           /* (G, n, n): mean of x x'; symmetric */
+    double *input_mean;  /* (G, n): mean of x; needed for bias correction only; or NULL */
+    double *p;           /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
+    double *target_mean; /* (M): mean of y; or NULL */
+    double *target_square; /* (M): mean of y^2; needed with p */
+    double rows;         /* N, how many rows the means are of; 0 when unknown */
+    int32_t held_out;    /* which statistics are meant [0] */
+    int32_t reserved;
+} bsq_moments_t;
+
+BSQ_API void bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
+
+/* Replaces the layer's statistics by a host's own moments. Inputs with rows of x as the layer sees them, quantized if
+ * activations are. ARGUMENT without h, NUMERIC when a value is not finite, a diagonal entry is negative or
+ * |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj); the mean of both is taken below that. Batches may be added afterwards when
+ * 'rows' is known. */
+BSQ_API bsq_status_t bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moments);
+
+/* Reads the layer's statistics into those buffers of 'moments' that are not NULL, and 'rows'.
+ * 'moments->held_out' says which. STATE when there are none, or none of the kind asked for. */
+BSQ_API bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments);
+
+/* Takes over the input part (H, means, N; training and held-out) of 'source', which sees the same inputs through the
+ * same kernel, stride, padding, dilation, groups, layouts and input quantizer: several layers that read one tensor
+ * calibrate once. 'layer' must have no statistics yet (STATE). Batches that 'layer' gets afterwards add their target
+ * part only, and must be the rows that 'source' had seen, in the same order; bsq_optimize checks their number.
+ * Later batches of 'source' do not show in 'layer'. MISMATCH when the geometry differs. */
+BSQ_API bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
+
+/* Takes a reference to the layer's statistics as they are now, to be released with bsq_stats_release by the caller.
+ * 'held_out' 0 or 1 says which. STATE when there are none. */
+BSQ_API bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
+
+/* Adds 'stats' to the layer's statistics ('held_out' says to which). Into a layer without any it is exact: the next
+ * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within
+ * rounding. MISMATCH when geometry, input quantizer or the presence of a target differ. */
+BSQ_API bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
+
+/* Bytes that bsq_stats_export writes. */
+BSQ_API bsq_status_t bsq_stats_export_size(const bsq_stats_t *stats, size_t *size);
+
+/* Writes 'stats' into 'buffer' of exactly that size: versioned, little-endian, checksummed (docs/formats.md). */
+BSQ_API bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size);
+
+/* Reads what bsq_stats_export wrote; 'data' is borrowed until the call returns. The allocator of 'options' is used
+ * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged; then
+ * '*stats' is NULL and 'error' (or NULL) has the text. */
+BSQ_API bsq_status_t bsq_stats_import(const void *data, size_t size, const bsq_options_t *options, bsq_error_t *error,
+                                      bsq_stats_t **stats);
+
+/* Releases a reference; NULL is allowed. */
+BSQ_API void bsq_stats_release(bsq_stats_t *stats);
+
+/* ---- solve ----------------------------------------------------------------------------------------------- */
+
+enum {
+    BSQ_STAGE_STATISTICS = 1, /* adding rows */
+    BSQ_STAGE_ROUND = 10,     /* rounding: the start that nothing may fall behind */
+    BSQ_STAGE_PREPARE = 20,   /* damping, ordering, factor */
+    BSQ_STAGE_BEAM = 30,      /* error feedback and beam search through the factor, over a grid of scales */
+    BSQ_STAGE_BITSPLIT = 40,  /* ternary planes one after the other */
+    BSQ_STAGE_DESCENT = 50,   /* integer coordinate descent and closed-form scales */
+    BSQ_STAGE_SCALE = 60,     /* scales moved to the values that they may take */
+    BSQ_STAGE_BIAS = 70       /* bias correction */
+};
+
+enum {
+    BSQ_OUTCOME_NONE = 0,
+    BSQ_OUTCOME_CONVERGED = 1, /* nothing that this effort tries lowers J any more */
+    BSQ_OUTCOME_LIMIT = 2      /* some channels stopped at a limit of work; the result is valid all the same */
+};
+
+/* Bits of 'warnings'. */
+enum {
+    BSQ_WARN_FEW_ROWS = 1,       /* N / n is below 2 */
+    BSQ_WARN_SCALE_LIMITED = 2,  /* a scale left the normal range of its format; the nearest normal value was taken */
+    BSQ_WARN_RAISED_DAMPING = 4, /* H was not positive definite; the search, not J, used more damping */
+    BSQ_WARN_DEAD_INPUTS = 8,    /* some inputs were always zero */
+    BSQ_WARN_DEAD_OUTPUTS = 16,  /* some channels have no weights other than zero */
+    BSQ_WARN_NO_STATISTICS = 32  /* solved from the weights alone; errors are those of the weights */
+};
+
+enum { BSQ_KERNEL_PORTABLE = 1 };
+
+/* What bsq_optimize did and how good it is. All J and errors are of the scales as stored, in double.
+ * Without statistics H is the identity. */
+typedef struct bsq_report_t {
+    size_t struct_size;
+    double objective_start; /* sum of J over channels, of rounding */
+    double objective;       /* of the result */
+    double energy;          /* sum over channels of the energy that errors are relative to */
+    double error;           /* relative output error: J without damping / energy; 0 when energy is 0 */
+    double error_start;     /* the same of rounding */
+    double error_floor;     /* what no codes can pass, relative: above 0 only with a target */
+    double held_out_error;  /* relative output error on the held-out statistics; -1 when there are none */
+    double held_out_energy; /* 0 when there are none */
+    double weight_error;    /* |w - scale * code|^2 / |w|^2 */
+    double error_uncorrected; /* error of the same codes without bias correction; = error when it is off */
+    double error_corrected;   /* error of the same codes with every channel's bias corrected; -1 without means */
+    double damping;       /* lambda of J */
+    double rows;          /* N, as the effective number of rows when they are weighted; 0 when unknown */
+    double rows_per_input; /* N / n; 0 when unknown */
+    double seconds;       /* of the whole call */
+    int64_t sweeps;       /* passes over a channel's codes, summed over channels */
+    int64_t channels_improved; /* channels that ended below rounding */
+    int64_t dead_inputs;
+    int64_t dead_outputs;
+    int32_t stages;   /* how many stages bsq_report_stage knows */
+    int32_t outcome;  /* BSQ_OUTCOME_... */
+    int32_t warnings; /* BSQ_WARN_... bits */
+    int32_t kernel;   /* BSQ_KERNEL_... that ran */
+    int32_t solver;   /* as it was asked for */
+    int32_t effort;
+    int32_t weight_bits;
+    int32_t weight_range;
+} bsq_report_t;
+
+/* One stage of the last bsq_optimize, in the order in which they ran, summed over channels. */
+typedef struct bsq_stage_t {
+    size_t struct_size;
+    double objective_before;
+    double objective_after;
+    double seconds; /* summed over threads */
+    int64_t sweeps;
+    int32_t stage;  /* BSQ_STAGE_... */
+    int32_t effort; /* the effort whose turn it was */
+} bsq_stage_t;
+
+/* One output channel of the last bsq_optimize. */
+typedef struct bsq_channel_t {
+    size_t struct_size;
+    double objective_start;
+    double objective;
+    double energy;
+    double error; /* J without damping / energy; 0 when energy is 0 */
+    double error_start;
+    double held_out_error; /* -1 when there are no held-out statistics */
+    double weight_error;
+    int64_t sweeps;
+    int32_t outcome;
+    int32_t bias_corrected; /* 1 when this channel's bias was changed */
+} bsq_channel_t;
+
+BSQ_API void bsq_report_init(bsq_report_t *report, size_t struct_size);
+BSQ_API void bsq_stage_init(bsq_stage_t *stage, size_t struct_size);
+BSQ_API void bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
+
+/* Chooses codes, scales and bias, by the options of the layer; 'report' (or NULL) is written up to its struct_size.
+ * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND or the effort 0. May be called again, with other
+ * options or more batches. On failure (MEMORY, CANCELLED, STATE) earlier results stay.
+ * The sum of J is never above that of rounding, and never rises with the effort. */
+BSQ_API bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
+
+/* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to
+ * 'errors' (bits_hi - bits_lo + 1 doubles). Results and report of the layer stay as they are. */
+BSQ_API bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors);
+
+/* Reads the report of the last bsq_optimize again, stage 'index' (0..stages-1), or channel 'index' (0..M-1) of it.
+ * STATE before the first, RANGE for another index. */
+BSQ_API bsq_status_t bsq_report_get(bsq_layer_t *layer, bsq_report_t *report);
+BSQ_API bsq_status_t bsq_report_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage);
+BSQ_API bsq_status_t bsq_report_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel);
+
+/* Short names of BSQ_STAGE_..., BSQ_OUTCOME_... and BSQ_KERNEL_... values, never NULL; static, never freed. */
+BSQ_API const char *bsq_stage_string(int32_t stage);
+BSQ_API const char *bsq_outcome_string(int32_t outcome);
+BSQ_API const char *bsq_kernel_string(int32_t kernel);
+
+/* ---- results --------------------------------------------------------------------------------------------- */
+
+enum {
+    BSQ_RESULT_CODES = 1,
+    BSQ_RESULT_SCALES = 2,
+    BSQ_RESULT_BIAS = 3,
+    BSQ_RESULT_DEQUANTIZED = 4,
+    BSQ_RESULT_PLANES = 5,
+    BSQ_RESULT_INPUT_SCALES = 6
+};
+
+/* How many elements a result has: codes and dequantized M * n; scales 1 per tensor, M per channel,
+ * M * ceil(n / group_size) per group; bias M; planes (b - 1) * M * n; input scales 1, or 0 when inputs stay float.
+ * STATE before the first bsq_optimize. */
+BSQ_API bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count);
+
+/* Each fills a buffer of the caller with exactly 'count' elements (SIZE otherwise); STATE before bsq_optimize.
+ *   codes        (M, n) int8, in the weight layout
+ *   scales       float32, > 0: (), (M) or (M, groups of inputs)
+ *   bias         (M) float32: the layer's bias (zeros if it has none) with the correction if there is one
+ *   dequantized  (M, n) float32: scale * code, in the weight layout
+ *   planes       (b - 1, M, n) int8 in -1..1, least significant plane first: code = sum 2^m plane_m, each plane with
+ *                the sign of its code; FORMAT when a code is -2^(b-1), which planes cannot express
+ *   input scales float32 step of the quantized inputs that the weights were solved for */
+BSQ_API bsq_status_t bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_t count);
+
+/* ---- packing --------------------------------------------------------------------------------------------- */
+
+/* Layouts, byte by byte in docs/formats.md. The tensor is (M, n) codes. */
+enum {
+    BSQ_FORMAT_INT8 = 100,      /* one byte a code */
+    BSQ_FORMAT_ONNX_INT4 = 200, /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
+    BSQ_FORMAT_ONNX_INT2 = 210, /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
+    BSQ_FORMAT_TERNARY_PLANES = 300, /* per channel and plane, positive then negative bit mask of 64-bit words */
+    BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 310 /* per channel, sign then magnitude bit planes of 64-bit words */
+};
+
+/* Bytes of the last result in 'format'. FORMAT when the format is unknown or holds fewer bits than the codes have. */
+BSQ_API bsq_status_t bsq_packed_size(bsq_layer_t *layer, int32_t format, size_t *size);
+
+/* Writes the codes of the last result into 'buffer' of exactly that size. FORMAT also when a code is -2^(b-1) and
+ * the format is one of planes. */
+BSQ_API bsq_status_t bsq_pack(bsq_layer_t *layer, int32_t format, void *buffer, size_t size);
+
+/* Reads packed codes back, without a layer: 'channels' (M) x 'fan_in' (n) codes of 'bits' bits into 'codes'.
+ * 'size' must be what bsq_packed_size says for these extents (SIZE). FORMAT when bits that must be zero are not, or
+ * a value is outside -2^(bits-1)..2^(bits-1)-1. 'error' may be NULL. */
+BSQ_API bsq_status_t bsq_unpack(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, const void *packed,
+                                size_t size, int8_t *codes, bsq_error_t *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

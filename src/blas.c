@@ -1,0 +1,61 @@
+/* Everything that this library asks of BLAS and LAPACK. */
+#include "blas.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+#include <limits.h>
+
+/* blasint and lapack_int are int in the usual builds and 64 bits wide in others. */
+#ifdef OPENBLAS_USE64BITINT
+#define BLAS_INDEX_MAX INT64_MAX
+#else
+#define BLAS_INDEX_MAX INT_MAX
+#endif
+
+typedef blasint blas_index;
+
+bool bsq_blas_fits(int64_t extent)
+{
+    return extent <= BLAS_INDEX_MAX;
+}
+
+static CBLAS_TRANSPOSE flag(bool transpose)
+{
+    return transpose ? CblasTrans : CblasNoTrans;
+}
+
+void bsq_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+               int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), (blas_index)m, (blas_index)n, (blas_index)k, alpha,
+                a, (blas_index)lda, b, (blas_index)ldb, beta, c, (blas_index)ldc);
+}
+
+void bsq_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
+               int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), (blas_index)m, (blas_index)n, (blas_index)k, alpha,
+                a, (blas_index)lda, b, (blas_index)ldb, beta, c, (blas_index)ldc);
+}
+
+double bsq_ddot(int64_t n, const double *x, const double *y)
+{
+    return cblas_ddot((blas_index)n, x, 1, y, 1);
+}
+
+void bsq_daxpy(int64_t n, double alpha, const double *x, double *y)
+{
+    cblas_daxpy((blas_index)n, alpha, x, 1, y, 1);
+}
+
+/* LAPACK sees the row-major upper triangle as a column-major lower one: L = R', and LL' = R'R. */
+bool bsq_dpotrf(int64_t n, double *a, int64_t lda)
+{
+    return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)lda) == 0;
+}
+
+void bsq_dpotrs(int64_t n, const double *r, int64_t ldr, int64_t count, double *b, int64_t ldb)
+{
+    (void)LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, (lapack_int)count, r, (lapack_int)ldr, b,
+                              (lapack_int)ldb);
+}

@@ -1,0 +1,29 @@
+/* Which stages run at which effort, and that nothing gets worse on the way. */
+#ifndef BSQ_SRC_SOLVE_H
+#define BSQ_SRC_SOLVE_H
+
+#include "geometry.h"
+#include "result.h"
+#include "stats.h"
+#include "status.h"
+
+struct bsq_solve_input {
+    const struct bsq_geometry *geometry;
+    const float *weights;               /* M x n */
+    const struct bsq_stats_t *stats;    /* or NULL: from the weights alone */
+    const struct bsq_stats_t *held_out; /* or NULL */
+    const bsq_options_t *options;       /* complete and checked */
+    const struct bsq_memory *memory;
+    struct bsq_message *message;
+};
+
+/* Fills '*result' (freed by bsq_result_free), or leaves it NULL on MEMORY, CANCELLED, STATE. */
+bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result);
+
+/* NULL allowed. */
+void bsq_result_free(struct bsq_result *result);
+
+/* The most bytes that bsq_solve has allocated at one time, its result included. */
+bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes);
+
+#endif
