@@ -1,0 +1,45 @@
+/* The version of the library and the names of its values. */
+#include "bsq.h"
+
+int32_t bsq_version(void)
+{
+    return BSQ_VERSION;
+}
+
+const char *bsq_version_string(void)
+{
+    return BSQ_VERSION_STRING;
+}
+
+const char *bsq_stage_string(int32_t stage)
+{
+    switch (stage) {
+    case BSQ_STAGE_STATISTICS: return "statistics";
+    case BSQ_STAGE_ROUND: return "round";
+    case BSQ_STAGE_PREPARE: return "prepare";
+    case BSQ_STAGE_BEAM: return "beam";
+    case BSQ_STAGE_BITSPLIT: return "bitsplit";
+    case BSQ_STAGE_DESCENT: return "descent";
+    case BSQ_STAGE_SCALE: return "scale";
+    case BSQ_STAGE_BIAS: return "bias";
+    default: return "unknown";
+    }
+}
+
+const char *bsq_outcome_string(int32_t outcome)
+{
+    switch (outcome) {
+    case BSQ_OUTCOME_NONE: return "none";
+    case BSQ_OUTCOME_CONVERGED: return "converged";
+    case BSQ_OUTCOME_LIMIT: return "limit";
+    default: return "unknown";
+    }
+}
+
+const char *bsq_kernel_string(int32_t kernel)
+{
+    switch (kernel) {
+    case BSQ_KERNEL_PORTABLE: return "portable";
+    default: return "unknown";
+    }
+}
