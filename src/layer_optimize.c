@@ -1,0 +1,227 @@
+/* Public calls that solve: the run itself, the table over numbers of bits, and the report. */
+#include "layer.h"
+
+#include "options.h"
+#include "solve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The first version of the structs that are written here. */
+enum {
+    REPORT_LEAST = offsetof(bsq_report_t, weight_range) + sizeof(int32_t),
+    STAGE_LEAST = offsetof(bsq_stage_t, effort) + sizeof(int32_t),
+    CHANNEL_LEAST = offsetof(bsq_channel_t, bias_corrected) + sizeof(int32_t)
+};
+
+/* Statistics that say something, or NULL. */
+static const struct bsq_stats_t *known(const struct bsq_stats_t *stats)
+{
+    return bsq_stats_empty(stats) ? NULL : stats;
+}
+
+/* That the layer is ready to be solved. */
+static bsq_status_t check_ready(bsq_layer_t *layer)
+{
+    const struct bsq_stats_t *stats = known(layer->stats), *held_out = known(layer->held_out);
+    bool rounds = layer->options.solver == BSQ_SOLVER_ROUND || layer->options.effort == 0;
+    bsq_status_t status = BSQ_OK;
+
+    if (!stats && !rounds)
+        return bsq_fail(&layer->message, BSQ_E_STATE,
+                        "the layer has no statistics: calibrate first, or ask for rounding");
+    if (stats)
+        status = bsq_stats_check_rows(stats, &layer->message);
+    if (status == BSQ_OK && held_out)
+        status = bsq_stats_check_rows(held_out, &layer->message);
+    return status;
+}
+
+/* Solves by 'options' into a new result. */
+static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+{
+    struct bsq_solve_input input = {
+        .geometry = &layer->geometry,
+        .weights = layer->weights,
+        .stats = known(layer->stats),
+        .held_out = known(layer->held_out),
+        .options = options,
+        .memory = &layer->memory,
+        .message = &layer->message,
+    };
+
+    *result = NULL;
+    return bsq_solve(&input, result);
+}
+
+/* ---- log ---- */
+
+static void log_warnings(const bsq_layer_t *layer, int32_t warnings)
+{
+    static const struct {
+        int32_t bit;
+        const char *text;
+    } texts[] = {
+        {BSQ_WARN_FEW_ROWS, "few rows for this fan-in"},
+        {BSQ_WARN_SCALE_LIMITED, "a scale left the range of its format"},
+        {BSQ_WARN_RAISED_DAMPING, "damping was raised for the search"},
+        {BSQ_WARN_DEAD_INPUTS, "some inputs are always zero"},
+        {BSQ_WARN_DEAD_OUTPUTS, "some channels have no weights"},
+        {BSQ_WARN_NO_STATISTICS, "solved without statistics"},
+    };
+    struct bsq_message line = {""};
+    size_t length = 0;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (warnings & texts[i].bit)
+            length += (size_t)snprintf(line.text + length, sizeof line.text - length, "%s%s", length ? ", " : "",
+                                       texts[i].text);
+    if (length)
+        bsq_layer_log(layer, BSQ_LOG_WARNING, "optimize: %s", line.text);
+}
+
+static void log_report(const bsq_layer_t *layer, const bsq_report_t *report)
+{
+    bsq_layer_log(layer, BSQ_LOG_INFO, "optimize: %d bits, relative error %.4g, rounding %.4g, %s, %.3f s",
+                  (int)report->weight_bits, report->error, report->error_start, bsq_outcome_string(report->outcome),
+                  report->seconds);
+    log_warnings(layer, report->warnings);
+}
+
+/* ---- solve ---- */
+
+static bsq_status_t write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result)
+{
+    return bsq_struct_write(to, &result->report, sizeof result->report, REPORT_LEAST, "bsq_report_t", &layer->message);
+}
+
+/* That a report can be written, found out before the work. */
+static bsq_status_t check_report(bsq_layer_t *layer, bsq_report_t *to)
+{
+    size_t nothing = sizeof nothing;
+
+    return to ? bsq_struct_write(to, &nothing, sizeof nothing, REPORT_LEAST, "bsq_report_t", &layer->message) : BSQ_OK;
+}
+
+/* The step of the inputs that a solve is for; 0 when they stay float, or nothing is known of them. */
+static double input_scale(bsq_layer_t *layer)
+{
+    struct bsq_quantizer quantizer;
+    double scale = 0;
+
+    if (bsq_layer_resolve_quantizer(layer, &quantizer) == BSQ_OK && quantizer.bits)
+        scale = quantizer.scale;
+    layer->message.text[0] = '\0';
+    return scale;
+}
+
+bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
+{
+    struct bsq_result *result;
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
+        (status = check_ready(layer)) != BSQ_OK || (status = solve(layer, &layer->options, &result)) != BSQ_OK)
+        return status;
+    result->input_scale = input_scale(layer);
+    bsq_result_free(layer->result);
+    layer->result = result;
+    log_report(layer, &result->report);
+    return report ? write_report(layer, report, result) : BSQ_OK;
+}
+
+/* Progress of one solve as a part of a series. */
+struct series {
+    bsq_progress_fn progress;
+    void *opaque;
+    int32_t index;
+    int32_t count;
+};
+
+static int32_t series_progress(const bsq_progress_t *progress, void *opaque)
+{
+    const struct series *series = opaque;
+    bsq_progress_t whole = *progress;
+
+    whole.fraction = (series->index + progress->fraction) / series->count;
+    whole.done = series->index * progress->total + progress->done;
+    whole.total = series->count * progress->total;
+    return series->progress(&whole, series->opaque);
+}
+
+bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors)
+{
+    double table[9];
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, errors, "errors")) != BSQ_OK)
+        return status;
+    if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
+        return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
+                        (int)bits_lo, (int)bits_hi);
+    if ((status = check_ready(layer)) != BSQ_OK)
+        return status;
+
+    bsq_options_t options = layer->options;
+    struct series series = {options.progress, options.progress_opaque, 0, bits_hi - bits_lo + 1};
+
+    if (options.progress) {
+        options.progress = series_progress;
+        options.progress_opaque = &series;
+    }
+    for (; series.index < series.count; series.index++) {
+        struct bsq_result *result;
+
+        options.weight_bits = bits_lo + series.index;
+        if ((status = solve(layer, &options, &result)) != BSQ_OK)
+            return status;
+        table[series.index] = result->report.error;
+        bsq_result_free(result);
+    }
+    memcpy(errors, table, (size_t)series.count * sizeof *errors);
+    return BSQ_OK;
+}
+
+/* ---- report ---- */
+
+static bsq_status_t check_index(bsq_layer_t *layer, int64_t index, int64_t count)
+{
+    if (index < 0 || index >= count)
+        return bsq_fail(&layer->message, BSQ_E_RANGE, "index is %lld, not in 0..%lld", (long long)index,
+                        (long long)count - 1);
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_report_get(bsq_layer_t *layer, bsq_report_t *report)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, report, "report")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK)
+        return status;
+    return write_report(layer, report, layer->result);
+}
+
+bsq_status_t bsq_report_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, stage, "stage")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK ||
+        (status = check_index(layer, index, layer->result->stage_count)) != BSQ_OK)
+        return status;
+    return bsq_struct_write(stage, &layer->result->stages[index], sizeof *stage, STAGE_LEAST, "bsq_stage_t",
+                            &layer->message);
+}
+
+bsq_status_t bsq_report_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, channel, "channel")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK ||
+        (status = check_index(layer, index, layer->result->channels)) != BSQ_OK)
+        return status;
+    return bsq_struct_write(channel, &layer->result->channel[index], sizeof *channel, CHANNEL_LEAST,
+                            "bsq_channel_t", &layer->message);
+}
