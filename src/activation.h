@@ -28,6 +28,9 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
 /* What was seen of a layer's inputs. Its content depends on the values alone, not on their order or batches. */
 struct bsq_histogram;
 
+/* What one asks from the allocator: a fixed size, and one block. */
+size_t bsq_histogram_bytes(void);
+
 struct bsq_histogram *bsq_histogram_create(const struct bsq_memory *memory); /* NULL when out of memory */
 struct bsq_histogram *bsq_histogram_clone(const struct bsq_histogram *histogram);
 void bsq_histogram_free(struct bsq_histogram *histogram); /* NULL allowed */
