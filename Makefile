@@ -122,7 +122,7 @@ $(LINK): $(SHARED)
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(WARNINGS) -Iinclude -Iexamples/common $(CFLAGS) -c -o $@ $<
+	$(COMPILE) $(WARNINGS) -Iinclude -Iexamples -Iexamples/common $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/examples/libcommon.a: $(COMMON_OBJECTS)
 	@mkdir -p $(@D)
@@ -166,24 +166,185 @@ $(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a
 $(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a $(STATIC)
 	$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 
-$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(BUILD)/obj/test/fuzz/driver.o $(BUILD)/test/libsupport.a \
-    $(STATIC)
+# Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
+FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
+
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(BUILD)/test/libsupport.a $(STATIC)
 	@mkdir -p $(@D)
-	$(TEST_LINK) $(BLAS_LIBS) -lm
+	$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/test/libsupport.a $(STATIC)
 	@mkdir -p $(@D)
 	$(TEST_LINK) $(BLAS_LIBS) -lm
 
-# Keeps objects that only pattern rules name.
-.SECONDARY:
+corpus = $(firstword $(wildcard test/fuzz/corpus/$(1) test/fuzz/corpus/$(patsubst fuzz_%,%,$(1))))
+REPLAYS = $(foreach f,$(FUZZERS),'$(f) $(call corpus,$(notdir $(f)))')
+SAMPLES := $(filter $(addprefix $(BUILD)/examples/,$(EXAMPLES_RUN)),$(EXAMPLES))
+RUNNER := test/run $(BUILD)/log
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+# What the scripts need to know.
+TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SAMPLES='$(SAMPLES)' \
+    SHARED_DATA='$(SHARED_DATA)'
+
+.PHONY: check
+check: all $(CHECKS) $(FUZZERS)
+	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(CHECKS)
+
+# What makes sense in every kind of build.
+.PHONY: check-programs
+check-programs: all $(CHECKS) $(FUZZERS)
+	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(CHECKS)
+
+.PHONY: check-abi
+check-abi: $(STATIC) $(LINK)
+	@$(TOLD) $(RUNNER) test/abi/check
 
 # `make check-options` builds and runs one check program.
 check-%: $(BUILD)/test/check_%
 	$<
 
+# ---- long tests -----------------------------------------------------------------------------------------------
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+DEBUG := -g -O1 -fno-omit-frame-pointer
+# Reports come from the program itself, and tests can ask whether they run ten times slower.
+SLOWLY := CK_FORK=no BSQ_CHECK_SLOW=1
+FUZZ_RUNS ?= 20000
+
+# The runtimes of the sanitizers are in the program, so their symbols are missing from the library.
+kind = $(MAKE) BUILD=build/$(1) LIB=build/$(1)/lib NO_UNDEFINED= WARNINGS='$(WARNINGS) -Werror' CC=$(2) CFLAGS='$(3)'
+
+.PHONY: check-long check-asan-gcc check-asan-clang check-tsan check-valgrind check-fuzz check-abidiff
+check-long: check
+	$(MAKE) check-asan-gcc
+	$(MAKE) check-asan-clang
+	$(MAKE) check-tsan
+	$(MAKE) check-valgrind
+	$(MAKE) check-fuzz
+	$(MAKE) check-abidiff
+
+check-asan-gcc:
+	$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
+
+check-asan-clang:
+	$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
+
+# OpenBLAS's own threads are not instrumented, so this needs the variant that has none.
+SERIAL = /usr/lib/$(shell $(CC) -print-multiarch)/openblas-serial
+
+check-tsan:
+	@if [ -d $(SERIAL) ]; then \
+	    LD_LIBRARY_PATH=$(SERIAL) $(SLOWLY) $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs; \
+	else \
+	    echo "tsan: skipped, the serial OpenBLAS is not installed (make deps-long)"; \
+	fi
+
+check-valgrind: $(CHECKS)
+	@if command -v valgrind >/dev/null; then \
+	    $(SLOWLY) $(TOLD) CHECK_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=all' \
+	        test/run $(BUILD)/log/valgrind $(CHECKS); \
+	else \
+	    echo "valgrind: skipped, it is not installed (make deps-long)"; \
+	fi
+
+check-fuzz:
+	$(call kind,fuzz-clang,clang,$(DEBUG) $(SANITIZE) -fsanitize=fuzzer-no-link) FUZZ_ENGINE=-fsanitize=fuzzer fuzz
+
+# In a build for fuzzing: searches for FUZZ_RUNS inputs from the corpus on; what it finds stays in the build folder.
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+	@set -e; $(foreach f,$(FUZZERS),mkdir -p $(f).found; \
+	    echo "$(notdir $(f))"; $(f) -runs=$(FUZZ_RUNS) -artifact_prefix=$(BUILD)/ $(f).found \
+	    $(call corpus,$(notdir $(f))) >$(f).log 2>&1 || { tail -n 40 $(f).log; exit 1; };)
+
+# Against the last release that has this ABI number.
+check-abidiff: $(LINK)
+	@scripts/abidiff $(LINK) $(ABI) $(BUILD)/release
+
+# ---- bench ----------------------------------------------------------------------------------------------------
+
+.PHONY: bench bench-layers
+bench: $(filter-out %/bench_layers,$(BENCHES))
+	@set -e; $(foreach b,$^,echo "$(b)"; $(b);)
+
+bench-layers: $(BUILD)/bench/bench_layers
+	$< $(SHARED_DATA)/layers
+
+# ---- install --------------------------------------------------------------------------------------------------
+
+DOCUMENTS := $(wildcard README.md CHANGELOG.md LICENSE docs/*.md)
+TO := $(DESTDIR)
+
+# The .pc file finds the prefix from where it lies, so the tree may be moved; folders elsewhere stay as they are.
+above = $$(realpath -ms --relative-to=$(1) $(PREFIX))
+below = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
+.PHONY: install install-library install-tool install-docs uninstall
+install: install-library install-tool install-docs
+
+install-library: $(STATIC) $(LINK)
+	$(INSTALL) -d $(TO)$(libdir) $(TO)$(includedir) $(TO)$(pkgconfigdir)
+	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
+	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
+	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
+	$(INSTALL) -m 644 include/bsq.h $(TO)$(includedir)/bsq.h
+	sed -e "s|@PREFIX@|\$${pcfiledir}/$(call above,$(pkgconfigdir))|" -e 's|@LIBDIR@|$(call below,$(libdir))|' \
+	    -e 's|@INCLUDEDIR@|$(call below,$(includedir))|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/bsq.pc.in \
+	    > $(TO)$(pkgconfigdir)/bsq.pc
+	chmod 644 $(TO)$(pkgconfigdir)/bsq.pc
+
+install-tool: $(TOOL)
+	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))
+	$(if $(TOOL),$(INSTALL) -m 755 $(TOOL) $(TO)$(bindir)/bsq-layer)
+
+install-docs:
+	$(INSTALL) -d $(TO)$(docdir)
+	$(INSTALL) -m 644 $(DOCUMENTS) $(TO)$(docdir)
+
+uninstall:
+	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
+	    $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
+	-rmdir $(TO)$(docdir) 2>/dev/null
+
+# ---- the rest -------------------------------------------------------------------------------------------------
+
+NEEDED_PACKAGES := gcc g++ clang make libc6-dev pkg-config libopenblas-dev liblapacke-dev check python3-numpy
+# The runtime of the serial OpenBLAS alone leaves the default variant as it is.
+LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
+    libclang-rt-$(shell clang --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')-dev
+
+.PHONY: deps deps-long
+deps:
+	@scripts/deps $(NEEDED_PACKAGES)
+
+deps-long: deps
+	@scripts/deps $(LONG_PACKAGES)
+
 .PHONY: clean
 clean:
-	rm -rf $(BUILD) $(LIB)
+	rm -rf build $(BUILD)
+	rm -f $(LIB)/libbsq.a $(LIB)/libbsq.so $(LIB)/libbsq.so.*
+	-rmdir $(LIB) 2>/dev/null
+
+.PHONY: help
+help:
+	@echo 'make                the libraries in lib/, the examples in build/examples/'
+	@echo 'make deps           install the Debian packages that building and checking need'
+	@echo 'make check          all tests (under five minutes)'
+	@echo 'make check-NAME     one check program: test/check_NAME.c'
+	@echo 'make check-abi      exported symbols, the header alone in C and C++'
+	@echo 'make check-long     the tests under sanitizers and valgrind too, fuzzing, ABI against the last release'
+	@echo 'make deps-long      install what check-long needs besides'
+	@echo 'make demo           quantize a small network, show what is left of its accuracy'
+	@echo 'make bench          benchmarks'
+	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
+	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'
+	@echo 'make uninstall      remove what install put there'
+	@echo 'make clean          remove what was built'
+	@echo
+	@echo 'CC=gcc or clang, CFLAGS, CPPFLAGS and LDFLAGS are added to what the library needs.'
+
+# Keeps objects that only pattern rules name.
+.SECONDARY:
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
