@@ -1,5 +1,5 @@
 /* The reference of the other tests, tested itself: against sums over rows of data, and against trying everything. */
-#include "problem.h"
+#include "sample.h"
 
 #include <check.h>
 #include <math.h>
@@ -7,9 +7,9 @@
 
 enum { MOST = 8 };
 
-static struct problem *small_problem(struct ref_random *random, int64_t n)
+static struct sample *small_sample(struct ref_random *random, int64_t n)
 {
-    return problem_create((struct problem_shape){.groups = 1, .group_outputs = 1, .n = n, .rows = 3 * n + 2}, random);
+    return sample_create((struct sample_shape){.groups = 1, .group_outputs = 1, .n = n, .rows = 3 * n + 2}, random);
 }
 
 static void draw_codes(struct ref_random *random, int64_t n, int32_t lowest, int32_t highest, int8_t *codes)
@@ -19,63 +19,63 @@ static void draw_codes(struct ref_random *random, int64_t n, int32_t lowest, int
 }
 
 /* Mean of ((1 - mu) x'w + mu y - x'v)^2 over the rows, plus the damping. */
-static double objective_of_rows(const struct problem *problem, double mu, double ridge, const double *v)
+static double objective_of_rows(const struct sample *sample, double mu, double ridge, const double *v)
 {
-    int64_t n = problem->shape.n, rows = problem->shape.rows;
+    int64_t n = sample->shape.n, rows = sample->shape.rows;
     double sum = 0, distance = 0;
 
     for (int64_t r = 0; r < rows; r++) {
-        double error = mu * problem->y[r];
+        double error = mu * sample->y[r];
 
         for (int64_t i = 0; i < n; i++)
-            error += problem->x[r * n + i] * ((1 - mu) * problem->w[i] - v[i]);
+            error += sample->x[r * n + i] * ((1 - mu) * sample->w[i] - v[i]);
         sum += error * error;
     }
     for (int64_t i = 0; i < n; i++)
-        distance += (problem->w[i] - v[i]) * (problem->w[i] - v[i]);
+        distance += (sample->w[i] - v[i]) * (sample->w[i] - v[i]);
     return sum / (double)rows + ridge * distance;
 }
 
 START_TEST(objective_is_the_error_of_the_rows)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 1 + _i % MOST);
-    int64_t n = problem->shape.n;
+    struct sample *sample = small_sample(&random, 1 + _i % MOST);
+    int64_t n = sample->shape.n;
     double mu = _i % 3 / 2.0, p[MOST], v[MOST], scale = 0.01 + 0.2 * ref_random_uniform(&random), energy;
     int8_t codes[MOST];
 
-    problem_target(problem, mu, p, &energy);
+    sample_target(sample, mu, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 0.01, p, &energy);
+    struct ref_channel channel = sample_channel(sample, 0, 0.01, p, &energy);
 
     draw_codes(&random, n, -4, 3, codes);
     ref_dequantize(n, n, codes, &scale, v);
 
-    double expected = objective_of_rows(problem, mu, channel.ridge, v);
+    double expected = objective_of_rows(sample, mu, channel.ridge, v);
 
     ck_assert_double_eq_tol(ref_objective(&channel, v), expected, 1e-12 * (energy + expected));
-    ck_assert_double_eq_tol(ref_output_error(&channel, v), objective_of_rows(problem, mu, 0, v),
+    ck_assert_double_eq_tol(ref_output_error(&channel, v), objective_of_rows(sample, mu, 0, v),
                             1e-12 * (energy + expected));
 
     double zero[MOST] = {0};
 
-    ck_assert_double_eq_tol(energy, objective_of_rows(problem, mu, 0, zero), 1e-12 * energy);
-    problem_free(problem);
+    ck_assert_double_eq_tol(energy, objective_of_rows(sample, mu, 0, zero), 1e-12 * energy);
+    sample_free(sample);
 }
 END_TEST
 
 START_TEST(change_is_the_difference_of_two_objectives)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 2 + _i % (MOST - 1));
-    int64_t n = problem->shape.n, k = _i % n;
+    struct sample *sample = small_sample(&random, 2 + _i % (MOST - 1));
+    int64_t n = sample->shape.n, k = _i % n;
     double p[MOST], v[MOST], scale = 0.1, energy;
     int8_t codes[MOST];
     int32_t step = _i % 2 ? -1 : 2;
 
-    problem_target(problem, 1, p, &energy);
+    sample_target(sample, 1, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 0.01, p, &energy);
+    struct ref_channel channel = sample_channel(sample, 0, 0.01, p, &energy);
 
     draw_codes(&random, n, -3, 3, codes);
     ref_dequantize(n, n, codes, &scale, v);
@@ -84,21 +84,21 @@ START_TEST(change_is_the_difference_of_two_objectives)
 
     v[k] += scale * step;
     ck_assert_double_eq_tol(ref_objective(&channel, v) - before, change, 1e-12 * (energy + before));
-    problem_free(problem);
+    sample_free(sample);
 }
 END_TEST
 
 START_TEST(best_scales_are_at_a_minimum)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 2 + _i % (MOST - 1));
-    int64_t n = problem->shape.n, group_size = 1 + _i % n, count = (n + group_size - 1) / group_size;
+    struct sample *sample = small_sample(&random, 2 + _i % (MOST - 1));
+    int64_t n = sample->shape.n, group_size = 1 + _i % n, count = (n + group_size - 1) / group_size;
     double p[MOST], v[MOST], scales[MOST], energy;
     int8_t codes[MOST];
 
-    problem_target(problem, 0.5, p, &energy);
+    sample_target(sample, 0.5, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 1e-3, p, &energy);
+    struct ref_channel channel = sample_channel(sample, 0, 1e-3, p, &energy);
 
     draw_codes(&random, n, -3, 3, codes);
 
@@ -115,23 +115,23 @@ START_TEST(best_scales_are_at_a_minimum)
             ck_assert_double_ge(ref_objective(&channel, v), least - 1e-13 * energy);
             scales[g] = kept;
         }
-    problem_free(problem);
+    sample_free(sample);
 }
 END_TEST
 
 START_TEST(joint_optimum_is_what_a_fine_grid_of_scales_finds)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 2 + _i % 3);
-    int64_t n = problem->shape.n;
+    struct sample *sample = small_sample(&random, 2 + _i % 3);
+    int64_t n = sample->shape.n;
     int32_t lowest, highest;
     double p[MOST], scale, energy, least = INFINITY;
     int8_t codes[MOST], trial[MOST];
 
     ref_code_range(2 + _i % 2, _i % 3 == 0, &lowest, &highest);
-    problem_target(problem, 0, p, &energy);
+    sample_target(sample, 0, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 1e-6, p, &energy);
+    struct ref_channel channel = sample_channel(sample, 0, 1e-6, p, &energy);
     double joint = ref_brute_joint(&channel, n, lowest, highest, codes, &scale);
 
     for (int32_t i = -4000; i <= 4000; i++)
@@ -139,29 +139,32 @@ START_TEST(joint_optimum_is_what_a_fine_grid_of_scales_finds)
             least = fmin(least, ref_brute_codes(&channel, i * 2e-4, lowest, highest, trial));
     ck_assert_double_le(joint, least + 1e-13 * energy);
     /* The grid is within 1e-4 of the best scale: that costs at most q'Hq times its square. */
-    ck_assert_double_ge(joint, least - 1e-8 * 9 * (double)n * ref_mean_diagonal(n, problem->h) * (double)n);
-    problem_free(problem);
+    ck_assert_double_ge(joint, least - 1e-8 * 9 * (double)n * ref_mean_diagonal(n, sample->h) * (double)n);
+    sample_free(sample);
 }
 END_TEST
 
 START_TEST(digits_are_the_best_of_three)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 2 + _i % (MOST - 1));
-    int64_t n = problem->shape.n, k = _i % n;
+    struct sample *sample = small_sample(&random, 2 + _i % (MOST - 1));
+    int64_t n = sample->shape.n, k = _i % n;
     int32_t bits = 2 + _i % 7, m = _i % (bits - 1);
-    double p[MOST], v[MOST], scale = 0.4 / (1 << (bits - 1)), energy, margin = 1;
+    double p[MOST], v[MOST], rest[MOST], scale = 0.4 / (1 << (bits - 1)), energy, margin = 1;
     int8_t planes[7 * MOST];
     double of_weights[3], of_response[3];
 
-    problem_target(problem, 1, p, &energy);
+    sample_target(sample, 1, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 0, p, &energy);
+    struct ref_channel channel = sample_channel(sample, 0, 0, p, &energy);
 
     draw_codes(&random, (bits - 1) * n, -1, 1, planes);
 
-    int8_t weight_digit = ref_weight_digit(n, problem->w, scale, bits, planes, m, k, &margin);
-    int8_t response_digit = ref_response_digit(n, channel.h, p, scale, bits, planes, m, k, &margin);
+    int8_t weight_digit = ref_weight_digit(n, sample->w, scale, bits, planes, m, k, &margin);
+
+    ref_rest(n, channel.h, p, scale, bits, planes, m, rest);
+
+    int8_t response_digit = ref_response_digit(n, channel.h, rest, scale, m, planes + m * n, k, &margin);
 
     for (int32_t digit = -1; digit <= 1; digit++) {
         double distance = 0;
@@ -171,7 +174,7 @@ START_TEST(digits_are_the_best_of_three)
             v[i] = 0;
             for (int32_t plane = 0; plane < bits - 1; plane++)
                 v[i] += scale * (1 << plane) * planes[plane * n + i];
-            distance += (problem->w[i] - v[i]) * (problem->w[i] - v[i]);
+            distance += (sample->w[i] - v[i]) * (sample->w[i] - v[i]);
         }
         of_weights[digit + 1] = distance;
         of_response[digit + 1] = ref_objective(&channel, v);
@@ -180,7 +183,7 @@ START_TEST(digits_are_the_best_of_three)
         ck_assert_double_le(of_weights[weight_digit + 1], of_weights[i]);
         ck_assert_double_le(of_response[response_digit + 1], of_response[i] + 1e-14 * energy);
     }
-    problem_free(problem);
+    sample_free(sample);
 }
 END_TEST
 
@@ -190,21 +193,21 @@ START_TEST(boundaries_of_digits)
     const int8_t zero = 0;
 
     /* r = -2 p = -2 and the threshold is 1 * H = 2: on the boundary the digit is not zero. */
-    ck_assert_int_eq(ref_response_digit(1, &h, &p, 1, 2, &zero, 0, 0, NULL), 1);
-    ck_assert_int_eq(ref_response_digit(1, &h, &p, 1.001, 2, &zero, 0, 0, NULL), 0);
+    ck_assert_int_eq(ref_response_digit(1, &h, &p, 1, 0, &zero, 0, NULL), 1);
+    ck_assert_int_eq(ref_response_digit(1, &h, &p, 1.001, 0, &zero, 0, NULL), 0);
     ck_assert_int_eq(ref_weight_digit(1, &w, 2, 2, &zero, 0, 0, NULL), 1);
     ck_assert_int_eq(ref_weight_digit(1, &w, 2.001, 2, &zero, 0, 0, NULL), 0);
     ck_assert_int_eq(ref_weight_digit(1, &nothing, 1, 2, &zero, 0, 0, NULL), 0);
 }
 END_TEST
 
-static double weight_distance(const struct problem *problem, const struct ref_codes *result)
+static double weight_distance(const struct sample *sample, const struct ref_codes *result)
 {
-    int64_t n = problem->shape.n;
+    int64_t n = sample->shape.n;
     double sum = 0;
 
-    for (int64_t i = 0; i < problem->channels * n; i++) {
-        double error = problem->w[i] - result->scales[i / n] * result->codes[i];
+    for (int64_t i = 0; i < sample->channels * n; i++) {
+        double error = sample->w[i] - result->scales[i / n] * result->codes[i];
 
         sum += error * error;
     }
@@ -214,49 +217,49 @@ static double weight_distance(const struct problem *problem, const struct ref_co
 START_TEST(rounding_is_nearest_and_alternating_rests)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = problem_create((struct problem_shape){1, 3, 2 + _i % 30, 1}, &random);
-    int64_t n = problem->shape.n, count = 3 * n;
+    struct sample *sample = sample_create((struct sample_shape){1, 3, 2 + _i % 30, 1}, &random);
+    int64_t n = sample->shape.n, count = 3 * n;
     int32_t bits = 2 + _i % 7, lowest, highest;
-    struct ref_layer layer = {1, 3, n, problem->w, problem->h, NULL};
+    struct ref_layer layer = {1, 3, n, sample->w, sample->h, NULL};
     struct ref_codes most = {malloc((size_t)count), calloc(3, sizeof(double)), 0};
     struct ref_codes alternating = {malloc((size_t)count), calloc(3, sizeof(double)), 0};
 
     ref_code_range(bits, 0, &lowest, &highest);
     ref_round_max(&layer, bits, &most);
     ref_round_alternating(&layer, bits, &alternating);
-    ck_assert_double_le(weight_distance(problem, &alternating), weight_distance(problem, &most) * (1 + 1e-12));
+    ck_assert_double_le(weight_distance(sample, &alternating), weight_distance(sample, &most) * (1 + 1e-12));
     for (int64_t i = 0; i < count; i++) {
-        double scale = alternating.scales[i / n], error = fabs(problem->w[i] - scale * alternating.codes[i]);
+        double scale = alternating.scales[i / n], error = fabs(sample->w[i] - scale * alternating.codes[i]);
 
         ck_assert_int_le(abs(most.codes[i]), highest);
-        ck_assert_double_le(fabs(problem->w[i] - most.scales[i / n] * most.codes[i]),
+        ck_assert_double_le(fabs(sample->w[i] - most.scales[i / n] * most.codes[i]),
                             0.5 * most.scales[i / n] * (1 + 1e-12));
         for (int32_t code = lowest; code <= highest; code++)
-            ck_assert_double_le(error, fabs(problem->w[i] - scale * code) + 1e-9);
+            ck_assert_double_le(error, fabs(sample->w[i] - scale * code) + 1e-9);
     }
     free(most.codes);
     free(most.scales);
     free(alternating.codes);
     free(alternating.scales);
-    problem_free(problem);
+    sample_free(sample);
 }
 END_TEST
 
 START_TEST(paper_lies_between_rounding_and_the_optimum)
 {
     struct ref_random random = {(uint64_t)_i};
-    struct problem *problem = small_problem(&random, 2 + _i % 4);
-    int64_t n = problem->shape.n;
+    struct sample *sample = small_sample(&random, 2 + _i % 4);
+    int64_t n = sample->shape.n;
     int32_t bits = 2 + _i % 2, lowest, highest;
     double p[MOST], v[MOST], energy, paper_scale, rounded_scale, best_scale;
     int8_t paper_codes[MOST], rounded_codes[MOST], best_codes[MOST];
     struct ref_codes paper = {paper_codes, &paper_scale, 0}, rounded = {rounded_codes, &rounded_scale, 0};
 
     ref_code_range(bits, 0, &lowest, &highest);
-    problem_target(problem, _i % 2, p, &energy);
+    sample_target(sample, _i % 2, p, &energy);
 
-    struct ref_channel channel = problem_channel(problem, 0, 0, p, &energy);
-    struct ref_layer layer = {1, 1, n, problem->w, problem->h, p};
+    struct ref_channel channel = sample_channel(sample, 0, 0, p, &energy);
+    struct ref_layer layer = {1, 1, n, sample->w, sample->h, p};
 
     ref_paper(&layer, bits, &paper);
     ref_round_alternating(&layer, bits, &rounded);
@@ -274,7 +277,7 @@ START_TEST(paper_lies_between_rounding_and_the_optimum)
 
     ck_assert_double_le(of_paper, of_rounding + 1e-13 * energy);
     ck_assert_double_ge(of_paper, optimum - 1e-13 * energy);
-    problem_free(problem);
+    sample_free(sample);
 }
 END_TEST
 

@@ -132,18 +132,31 @@ int8_t ref_weight_digit(int64_t n, const double *w, double scale, int32_t bits, 
     return residual < 0 ? -1 : 1;
 }
 
-int8_t ref_response_digit(int64_t n, const double *h, const double *p, double scale, int32_t bits,
-                          const int8_t *planes, int32_t m, int64_t k, double *margin)
+void ref_rest(int64_t n, const double *h, const double *p, double scale, int32_t bits, const int8_t *planes, int32_t m,
+              double *rest)
 {
-    double rest = p[k], own = 0;
+    double *others = calloc((size_t)n, sizeof *others);
 
+    for (int64_t i = 0; i < n; i++)
+        others[i] = scale * stitched(bits, n, planes, i, m);
     for (int64_t i = 0; i < n; i++) {
-        rest -= scale * h[k * n + i] * stitched(bits, n, planes, i, m);
-        if (i != k)
-            own += ldexp(scale, m) * h[k * n + i] * planes[m * n + i];
+        rest[i] = p[i];
+        for (int64_t j = 0; j < n; j++)
+            rest[i] -= h[i * n + j] * others[j];
     }
+    free(others);
+}
 
-    double r = 2 * (own - rest);
+int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m,
+                          const int8_t *digits, int64_t k, double *margin)
+{
+    double own = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        if (i != k)
+            own += h[k * n + i] * digits[i];
+
+    double r = 2 * (own * ldexp(scale, m) - rest[k]);
     double threshold = ldexp(scale, m) * h[k * n + k];
 
     note_margin(margin, fabs(r), threshold);
@@ -197,15 +210,18 @@ static double response_scale(int64_t n, const double *h, const double *p, const 
 static void reconstruct(int64_t n, const double *h, const double *p, int32_t bits, int8_t *planes, int8_t *codes,
                         double *scale, double *margin)
 {
+    double *rest = calloc((size_t)n, sizeof *rest);
+
     for (int32_t epoch = 0; epoch < RESPONSE_EPOCHS; epoch++) {
         stitch(bits, n, planes, codes);
         *scale = response_scale(n, h, p, codes, *scale);
-        if (!usable(*scale))
-            return;
-        for (int32_t m = bits - 2; m >= 0; m--)
+        for (int32_t m = bits - 2; m >= 0 && usable(*scale); m--) {
+            ref_rest(n, h, p, *scale, bits, planes, m, rest);
             for (int64_t k = 0; k < n; k++)
-                planes[m * n + k] = ref_response_digit(n, h, p, *scale, bits, planes, m, k, margin);
+                planes[m * n + k] = ref_response_digit(n, h, rest, *scale, m, planes + m * n, k, margin);
+        }
     }
+    free(rest);
     stitch(bits, n, planes, codes);
     *scale = response_scale(n, h, p, codes, *scale);
 }

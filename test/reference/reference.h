@@ -86,12 +86,17 @@ void ref_round_max(const struct ref_layer *layer, int32_t bits, struct ref_codes
 /* From there codes and scales in turn until the scales stand still: least |w - scale * code|. */
 void ref_round_alternating(const struct ref_layer *layer, int32_t bits, struct ref_codes *result);
 
-/* The ternary digit of plane m at input k that the weights alone ask for, and the one that J asks for. 'planes' is
- * (bits - 1) x n, least significant first. */
+/* The ternary digit of plane m at input k that the weights alone ask for. 'planes' is (bits - 1) x n, least significant
+ * first. */
 int8_t ref_weight_digit(int64_t n, const double *w, double scale, int32_t bits, const int8_t *planes, int32_t m,
                         int64_t k, double *margin);
-int8_t ref_response_digit(int64_t n, const double *h, const double *p, double scale, int32_t bits,
-                          const int8_t *planes, int32_t m, int64_t k, double *margin);
+
+/* What plane m has to explain, p - H (scale * codes without plane m), and its digit at input k of least J for it;
+ * 'digits' are the n of plane m. */
+void ref_rest(int64_t n, const double *h, const double *p, double scale, int32_t bits, const int8_t *planes, int32_t m,
+              double *rest);
+int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m,
+                          const int8_t *digits, int64_t k, double *margin);
 
 /* Alternating rounding, bit-split on the weights, response reconstruction, a last scale. */
 void ref_paper(const struct ref_layer *layer, int32_t bits, struct ref_codes *result);

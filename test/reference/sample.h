@@ -1,6 +1,6 @@
 /* Random layers for tests: weights, rows of inputs and targets, and the moments that a host would compute from them. */
-#ifndef BSQ_TEST_PROBLEM_H
-#define BSQ_TEST_PROBLEM_H
+#ifndef BSQ_TEST_SAMPLE_H
+#define BSQ_TEST_SAMPLE_H
 
 #include "reference.h"
 
@@ -16,15 +16,15 @@ double ref_random_uniform(struct ref_random *random);                           
 double ref_random_normal(struct ref_random *random);                             /* mean 0, variance 1 */
 int64_t ref_random_between(struct ref_random *random, int64_t low, int64_t high); /* both included */
 
-struct problem_shape {
+struct sample_shape {
     int64_t groups;
     int64_t group_outputs;
     int64_t n;
     int64_t rows;
 };
 
-struct problem {
-    struct problem_shape shape;
+struct sample {
+    struct sample_shape shape;
     int64_t channels;
     float *weights;  /* M x n */
     double *w;       /* the same in double */
@@ -38,19 +38,19 @@ struct problem {
 };
 
 /* Inputs are correlated and mostly positive, as behind a ReLU. */
-struct problem *problem_create(struct problem_shape shape, struct ref_random *random);
-void problem_free(struct problem *problem);
+struct sample *sample_create(struct sample_shape shape, struct ref_random *random);
+void sample_free(struct sample *sample);
 
 /* p (M x n) and energies (M) for a share 'mu' of the target. */
-void problem_target(const struct problem *problem, double mu, double *p, double *energy);
+void sample_target(const struct sample *sample, double mu, double *p, double *energy);
 
-/* Channel c of it, for a given p and energies of problem_target and lambda. */
-struct ref_channel problem_channel(const struct problem *problem, int64_t c, double lambda, const double *p,
-                                   const double *energy);
+/* Channel c of it, for a given p and energies of sample_target and lambda. */
+struct ref_channel sample_channel(const struct sample *sample, int64_t c, double lambda, const double *p,
+                                  const double *energy);
 
-/* A layer of the library with this problem's weights and moments, with a target if asked; 'rows' is what the moments are
+/* A layer of the library with these weights and moments, with a target if asked; 'rows' is what the moments are
  * said to come from. NULL when a call fails. */
-bsq_layer_t *problem_layer(const struct problem *problem, const bsq_options_t *options, int32_t with_target,
-                           double rows);
+bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *options, int32_t with_target,
+                          double rows);
 
 #endif
