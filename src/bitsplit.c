@@ -1,6 +1,10 @@
 /* Bit-split: codes as ternary digit planes. */
 #include "bitsplit.h"
 
+#include "blas.h"
+
+#include <math.h>
+
 #include <stddef.h>
 
 static bool is_expressible(int32_t bits, int64_t count, const int8_t *codes)
@@ -28,4 +32,29 @@ bool bsq_split(int32_t bits, int64_t count, const int8_t *codes, int8_t *planes)
         }
     }
     return true;
+}
+
+int64_t bsq_bitsplit_sweep(struct bsq_point *point, int32_t bits, int8_t *planes)
+{
+    int64_t n = point->n, changes = 0;
+
+    for (int32_t m = bits - 2; m >= 0; m--) {
+        int8_t *digits = planes + m * n;
+
+        for (int64_t j = 0; j < n; j++) {
+            double step = ldexp(point->scales[j / point->group_size], m), unit = step * point->h[j * n + j];
+            double without = point->g[j] + unit * digits[j]; /* g with this digit taken out */
+            int32_t digit = fabs(without) < 0.5 * unit ? 0 : (without > 0.0) - (without < 0.0);
+            int32_t change = digit - digits[j];
+
+            if (!change)
+                continue;
+            point->j += step * change * (unit * change - 2.0 * point->g[j]);
+            digits[j] = (int8_t)digit;
+            point->codes[j] = (int8_t)(point->codes[j] + change * (1 << m));
+            bsq_daxpy(n, -step * change, point->h + j * n, point->g);
+            changes++;
+        }
+    }
+    return changes;
 }

@@ -1,0 +1,39 @@
+/* Beam search (K-best) through the triangular factor of the objective; with one survivor it is error feedback. */
+#ifndef BSQ_SRC_BEAM_H
+#define BSQ_SRC_BEAM_H
+
+#include "kernels/kernels.h"
+
+#include <stddef.h>
+
+/* R'R = H with the inputs in 'order', the one that is decided first last; normalised so that mean(diag H) = 1. */
+struct bsq_factor {
+    int64_t n;
+    const float *r;        /* n x n, row-major, upper triangle */
+    const int64_t *order;  /* order[k]: which input position k of the factor is */
+};
+
+/* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
+struct bsq_beam_task {
+    const struct bsq_kernels *kernels;
+    const struct bsq_factor *factor;
+    int64_t channels;
+    const double *v;        /* channels x n */
+    const double *scales;   /* channels x scales_per_channel, > 0 */
+    int64_t group_size;     /* inputs that share a scale */
+    int64_t scales_per_channel;
+    const double *multipliers;
+    int32_t multiplier_count;
+    int32_t width;          /* survivors, 1 .. BSQ_BEAM_WIDTH */
+    int32_t lowest, highest;
+    int32_t refit;          /* judge each multiplier by the error that is left after a refit of it */
+    int8_t *codes;          /* out: channels x n */
+    double *multiplier;     /* out: channels: the best, refit when asked for */
+};
+
+/* Bytes of workspace for a problem: depends on nothing else, so that results do not depend on threads. */
+size_t bsq_beam_workspace(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width);
+
+void bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
+
+#endif
