@@ -89,6 +89,10 @@ FIRST := $(filter deps deps-long,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
+# Commands are shown in short; `make V=1` shows them whole.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(or $(2),$@))
+
 .PHONY: all
 all: $(STATIC) $(LINK) $(EXAMPLES) $(DEMO) $(TOOL)
 
@@ -101,28 +105,32 @@ $(BUILD)/flags: always | $(FIRST)
 
 $(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(WARNINGS) -Iinclude -Isrc $(BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) $(WARNINGS) -Iinclude -Isrc $(BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/src/kernels/%.o: OPTIMIZE := -O3
 
 $(STATIC): $(LIBRARY_OBJECTS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $(LIBRARY_OBJECTS)
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(LIBRARY_OBJECTS)
 
 $(SHARED): $(LIBRARY_OBJECTS) src/bsq.map src/ABI
 	@mkdir -p $(@D)
-	$(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,-soname,libbsq.so.$(ABI) -Wl,--version-script=src/bsq.map \
+	$(call say,LINK)
+	$(Q)$(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,-soname,libbsq.so.$(ABI) -Wl,--version-script=src/bsq.map \
 	    $(NO_UNDEFINED) -o $@ $(LIBRARY_OBJECTS) $(BLAS_LIBS) -lm
 
 $(LINK): $(SHARED)
-	ln -sf $(<F) $@
+	@ln -sf $(<F) $@
 
 # ---- examples and demo ----------------------------------------------------------------------------------------
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(WARNINGS) -Iinclude -Iexamples -Iexamples/common $(CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) $(WARNINGS) -Iinclude -Iexamples -Iexamples/common $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/examples/libcommon.a: $(COMMON_OBJECTS)
 	@mkdir -p $(@D)
@@ -130,15 +138,18 @@ $(BUILD)/examples/libcommon.a: $(COMMON_OBJECTS)
 	@$(AR) rcs $@ $(COMMON_OBJECTS)
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/examples/libcommon.a $(LINK)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
+	$(call say,LINK)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
 
 $(BUILD)/examples/demo: $(DEMO_OBJECTS) $(BUILD)/examples/libcommon.a $(LINK)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
+	$(call say,LINK)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
 
 # The tool as it is installed carries the library in itself, so it runs from wherever it is put.
 $(BUILD)/bin/bsq-layer: $(BUILD)/obj/examples/bsq-layer.o $(BUILD)/examples/libcommon.a $(STATIC)
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
+	$(call say,LINK)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
 
 .PHONY: demo
 demo: $(DEMO)
@@ -150,7 +161,8 @@ TEST_WARNINGS := -Wall -Wextra -Wshadow
 
 $(BUILD)/obj/test/%.o: test/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(TEST_WARNINGS) -Iinclude -Isrc -Itest -Itest/reference $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) $(TEST_WARNINGS) -Iinclude -Isrc -Itest -Itest/reference $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 # An archive, so that a program gets only those helpers that it asks for.
 $(BUILD)/test/libsupport.a: $(SUPPORT_OBJECTS)
@@ -161,21 +173,25 @@ $(BUILD)/test/libsupport.a: $(SUPPORT_OBJECTS)
 TEST_LINK = $(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^)
 
 $(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a $(LINK)
-	$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
 
 $(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a $(STATIC)
-	$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 
 # Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
 FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
 
 $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(BUILD)/test/libsupport.a $(STATIC)
 	@mkdir -p $(@D)
-	$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/test/libsupport.a $(STATIC)
 	@mkdir -p $(@D)
-	$(TEST_LINK) $(BLAS_LIBS) -lm
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
 
 corpus = $(firstword $(wildcard test/fuzz/corpus/$(1) test/fuzz/corpus/$(patsubst fuzz_%,%,$(1))))
 REPLAYS = $(foreach f,$(FUZZERS),'$(f) $(call corpus,$(notdir $(f)))')
