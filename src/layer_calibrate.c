@@ -85,7 +85,7 @@ bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
     if (layer->quantizer_state == BSQ_QUANTIZER_FIXED)
         return bsq_fail(&layer->message, BSQ_E_STATE, "the input quantizer is fixed since the first calibration");
     if (!layer->options.input_bits)
-        return bsq_fail(&layer->message, BSQ_E_STATE, "input_bits is 0: inputs stay float, there is nothing to observe");
+        return bsq_fail(&layer->message, BSQ_E_STATE, "input_bits is 0: inputs stay float, nothing to observe");
     if ((status = bsq_batch_read(&own, batch, &layer->message)) != BSQ_OK ||
         (status = bsq_stats_check_batch(&layer->geometry, &own, 0, &values, &layer->message)) != BSQ_OK)
         return status;
