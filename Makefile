@@ -170,25 +170,26 @@ $(BUILD)/test/libsupport.a: $(SUPPORT_OBJECTS)
 	@rm -f $@
 	@$(AR) rcs $@ $(SUPPORT_OBJECTS)
 
+TEST_LIBRARIES := $(BUILD)/test/libsupport.a $(BUILD)/examples/libcommon.a
 TEST_LINK = $(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^)
 
-$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a $(LINK)
+$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
 
-$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(BUILD)/test/libsupport.a $(STATIC)
+$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 
 # Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
 FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
 
-$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(BUILD)/test/libsupport.a $(STATIC)
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(TEST_LIBRARIES) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
 
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/test/libsupport.a $(STATIC)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(TEST_LIBRARIES) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
@@ -199,7 +200,7 @@ SAMPLES := $(filter $(addprefix $(BUILD)/examples/,$(EXAMPLES_RUN)),$(EXAMPLES))
 RUNNER := test/run $(BUILD)/log
 
 # What the scripts need to know.
-TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE)' CC='$(CC)' PYTHON='$(PYTHON)' SAMPLES='$(SAMPLES)' \
+TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(CC)' PYTHON='$(PYTHON)' SAMPLES='$(SAMPLES)' \
     SHARED_DATA='$(SHARED_DATA)'
 
 .PHONY: check
