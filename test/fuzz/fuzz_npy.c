@@ -1,6 +1,8 @@
 /* Any bytes as a .npy file: an array whose elements can all be read, or a refusal with a text.
- * The reader belongs to the examples, not to the library, so its source is compiled in here. */
-#include "../../examples/common/npy.c"
+ * The reader is the one that the examples share. */
+#include "../../examples/common/npy.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,608 @@
+#!/usr/bin/env python3
+"""libbsq from Python with ctypes and numpy alone: no compiler, no binding to build.
+
+This is the model for a binding in any language: every public struct and function of bsq.h is declared below, then
+a thin class takes care of what a binding must take care of (buffers that stay alive during a call, texts of errors,
+exceptions inside of callbacks, releasing handles), then four small demonstrations use it and check the results
+with numpy. The library is looked for in BSQ_LIBRARY, in lib/ of this source tree, then where the system has it.
+
+    python3 examples/python/quickstart.py
+"""
+import ctypes
+import ctypes.util
+import os
+import re
+import sys
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_double, c_float, c_int8, c_int32, c_int64, c_size_t, c_void_p
+
+import numpy as np
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+# ---- constants of bsq.h ------------------------------------------------------------------------------------------
+
+OK, E_ARGUMENT, E_RANGE, E_SHAPE, E_SIZE, E_STATE = 0, -100, -110, -200, -210, -300
+E_MEMORY, E_NUMERIC, E_FORMAT, E_CORRUPT, E_MISMATCH, E_CANCELLED, E_VERSION = -400, -500, -600, -610, -620, -700, -800
+RANGE_SYMMETRIC, RANGE_FULL = 0, 1
+SCALE_PER_TENSOR, SCALE_PER_CHANNEL, SCALE_PER_GROUP = 1, 2, 3
+SOLVER_AUTO, SOLVER_ROUND, SOLVER_PAPER = 0, 1, 2
+INPUT_AUTO, INPUT_UNSIGNED, INPUT_SIGNED, INPUT_ZERO_POINT = 0, 1, 2, 3
+LINEAR, CONV = 1, 2
+RESULT_CODES, RESULT_SCALES, RESULT_BIAS, RESULT_DEQUANTIZED, RESULT_PLANES, RESULT_INPUT_SCALES = 1, 2, 3, 4, 5, 6
+FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_ONNX_INT2, FORMAT_TERNARY_PLANES = 100, 200, 210, 300
+
+# ---- structs: names, order and types as in bsq.h -----------------------------------------------------------------
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("message", c_void_p), ("capacity", c_int64), ("status", c_int32),
+                ("reserved", c_int32)]
+
+
+class Progress(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("fraction", c_double), ("objective", c_double), ("done", c_int64),
+                ("total", c_int64), ("stage", c_int32), ("reserved", c_int32)]
+
+
+AllocFn = CFUNCTYPE(c_void_p, c_size_t, c_void_p)
+FreeFn = CFUNCTYPE(None, c_void_p, c_void_p)
+ProgressFn = CFUNCTYPE(c_int32, POINTER(Progress), c_void_p)
+LogFn = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+BlockFn = CFUNCTYPE(None, c_void_p, c_int64)
+ParallelForFn = CFUNCTYPE(None, c_int64, BlockFn, c_void_p, c_void_p)
+
+
+class Options(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("memory_alloc", AllocFn), ("memory_free", FreeFn),
+                ("memory_opaque", c_void_p), ("progress", ProgressFn), ("progress_opaque", c_void_p), ("log", LogFn),
+                ("log_opaque", c_void_p), ("parallel_for", ParallelForFn), ("parallel_opaque", c_void_p),
+                ("damping", c_double), ("asymmetry", c_double), ("input_percentile", c_double),
+                ("group_size", c_int64), ("weight_bits", c_int32), ("weight_range", c_int32),
+                ("scale_kind", c_int32), ("scale_format", c_int32), ("solver", c_int32), ("effort", c_int32),
+                ("threads", c_int32), ("bias_correction", c_int32), ("input_bits", c_int32), ("input_type", c_int32),
+                ("input_clip", c_int32), ("reserved", c_int32)]
+
+
+class LayerDesc(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("in_channels", c_int64), ("out_channels", c_int64), ("groups", c_int64),
+                ("kernel", c_int64 * 3), ("stride", c_int64 * 3), ("dilation", c_int64 * 3),
+                ("pad_begin", c_int64 * 3), ("pad_end", c_int64 * 3), ("kind", c_int32), ("spatial_dims", c_int32),
+                ("weight_layout", c_int32), ("activation_layout", c_int32)]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("input", c_void_p), ("target", c_void_p), ("row_weights", c_void_p),
+                ("size", c_int64), ("spatial", c_int64 * 3), ("row_weights_kind", c_int32), ("held_out", c_int32)]
+
+
+class InputQuantizer(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("scale", c_double), ("zero_point", c_int32), ("bits", c_int32),
+                ("type", c_int32), ("reserved", c_int32)]
+
+
+class Moments(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("h", c_void_p), ("input_mean", c_void_p), ("p", c_void_p),
+                ("target_mean", c_void_p), ("target_square", c_void_p), ("rows", c_double), ("held_out", c_int32),
+                ("reserved", c_int32)]
+
+
+class Report(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("objective_start", c_double), ("objective", c_double),
+                ("energy", c_double), ("error", c_double), ("error_start", c_double), ("error_floor", c_double),
+                ("held_out_error", c_double), ("held_out_energy", c_double), ("weight_error", c_double),
+                ("error_uncorrected", c_double), ("error_corrected", c_double), ("damping", c_double),
+                ("rows", c_double), ("rows_per_input", c_double), ("seconds", c_double), ("sweeps", c_int64),
+                ("channels_improved", c_int64), ("dead_inputs", c_int64), ("dead_outputs", c_int64),
+                ("stages", c_int32), ("outcome", c_int32), ("warnings", c_int32), ("kernel", c_int32),
+                ("solver", c_int32), ("effort", c_int32), ("weight_bits", c_int32), ("weight_range", c_int32)]
+
+
+class Stage(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("objective_before", c_double), ("objective_after", c_double),
+                ("seconds", c_double), ("sweeps", c_int64), ("stage", c_int32), ("effort", c_int32)]
+
+
+class Channel(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("objective_start", c_double), ("objective", c_double),
+                ("energy", c_double), ("error", c_double), ("error_start", c_double), ("held_out_error", c_double),
+                ("weight_error", c_double), ("sweeps", c_int64), ("outcome", c_int32), ("bias_corrected", c_int32)]
+
+
+INIT = {Error: "bsq_error_init", Options: "bsq_options_init", LayerDesc: "bsq_layer_desc_init",
+        Batch: "bsq_batch_init", InputQuantizer: "bsq_input_quantizer_init", Moments: "bsq_moments_init",
+        Report: "bsq_report_init", Stage: "bsq_stage_init", Channel: "bsq_channel_init"}
+
+# ---- functions: name, result, arguments --------------------------------------------------------------------------
+
+HANDLE = c_void_p  # bsq_layer_t * and bsq_stats_t *: never looked into
+
+PROTOTYPES = [
+    ("bsq_version", c_int32, []),
+    ("bsq_version_string", c_char_p, []),
+    ("bsq_status_string", c_char_p, [c_int32]),
+    ("bsq_stage_string", c_char_p, [c_int32]),
+    ("bsq_outcome_string", c_char_p, [c_int32]),
+    ("bsq_kernel_string", c_char_p, [c_int32]),
+    ("bsq_layer_create", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_void_p, POINTER(Error),
+                                   POINTER(HANDLE)]),
+    ("bsq_layer_clone", c_int32, [HANDLE, POINTER(HANDLE)]),
+    ("bsq_layer_set_options", c_int32, [HANDLE, POINTER(Options)]),
+    ("bsq_layer_memory", c_int32, [POINTER(LayerDesc), POINTER(Options), POINTER(Error), POINTER(c_size_t)]),
+    ("bsq_layer_free", None, [HANDLE]),
+    ("bsq_layer_error_message", c_char_p, [HANDLE]),
+    ("bsq_layer_observe", c_int32, [HANDLE, POINTER(Batch)]),
+    ("bsq_layer_calibrate", c_int32, [HANDLE, POINTER(Batch)]),
+    ("bsq_layer_set_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
+    ("bsq_layer_get_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
+    ("bsq_layer_set_stats", c_int32, [HANDLE, POINTER(Moments)]),
+    ("bsq_layer_get_stats", c_int32, [HANDLE, POINTER(Moments)]),
+    ("bsq_layer_share_input", c_int32, [HANDLE, HANDLE]),
+    ("bsq_layer_acquire_stats", c_int32, [HANDLE, c_int32, POINTER(HANDLE)]),
+    ("bsq_layer_merge_stats", c_int32, [HANDLE, c_int32, HANDLE]),
+    ("bsq_stats_export_size", c_int32, [HANDLE, POINTER(c_size_t)]),
+    ("bsq_stats_export", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_stats_import", c_int32, [c_void_p, c_size_t, POINTER(Options), POINTER(Error), POINTER(HANDLE)]),
+    ("bsq_stats_release", None, [HANDLE]),
+    ("bsq_optimize", c_int32, [HANDLE, POINTER(Report)]),
+    ("bsq_layer_error_table", c_int32, [HANDLE, c_int32, c_int32, c_void_p]),
+    ("bsq_report_get", c_int32, [HANDLE, POINTER(Report)]),
+    ("bsq_report_stage", c_int32, [HANDLE, c_int32, POINTER(Stage)]),
+    ("bsq_report_channel", c_int32, [HANDLE, c_int64, POINTER(Channel)]),
+    ("bsq_layer_result_count", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
+    ("bsq_layer_get_codes", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_bias", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_dequantized", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_planes", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_input_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_packed_size", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
+    ("bsq_pack", c_int32, [HANDLE, c_int32, c_void_p, c_size_t]),
+    ("bsq_unpack", c_int32, [c_int32, c_int32, c_int64, c_int64, c_void_p, c_size_t, c_void_p, POINTER(Error)]),
+] + [(name, None, [POINTER(struct), c_size_t]) for struct, name in INIT.items()]
+
+# The major and minor version that these declarations were written for.
+VERSION = (0, 1)
+
+
+def load_library():
+    """The library, with the prototypes of all of its functions set."""
+    # An explicit choice is never replaced by another library.
+    path = os.environ.get("BSQ_LIBRARY")
+    if not path:
+        built = os.path.join(ROOT, "lib", "libbsq.so.0")
+        path = built if os.path.exists(built) else ctypes.util.find_library("bsq")
+    if not path:
+        sys.exit("quickstart.py: libbsq was not found: build it (make), or set BSQ_LIBRARY")
+    # CDLL, not PyDLL: Python's lock is released during calls and taken again for callbacks.
+    library = ctypes.CDLL(path)
+    for name, result, arguments in PROTOTYPES:
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    version = library.bsq_version()
+    if (version // 10000, version // 100 % 100) != VERSION:
+        sys.exit("quickstart.py: this is libbsq %s" % library.bsq_version_string().decode())
+    return library
+
+
+bsq = load_library()
+
+# ---- a thin class ------------------------------------------------------------------------------------------------
+
+
+class BsqError(Exception):
+    """A call that failed; 'status' is one of the E_ constants, the text is the library's own."""
+
+    def __init__(self, status, text):
+        super().__init__("%s: %s" % (bsq.bsq_status_string(status).decode(), text))
+        self.status = status
+        self.text = text
+
+
+def new(struct, **fields):
+    """A struct with its defaults, then with those fields set."""
+    made = struct()
+    getattr(bsq, INIT[struct])(byref(made), ctypes.sizeof(made))
+    for name, value in fields.items():
+        if isinstance(value, (tuple, list)):
+            array = getattr(made, name)
+            array[:len(value)] = value
+        elif name in [field[0] for field in struct._fields_]:
+            setattr(made, name, value)
+        else:
+            raise TypeError("%s has no field %s" % (struct.__name__, name))
+    return made
+
+
+def new_error():
+    """An error struct with room for a text, for calls that have no handle."""
+    text = ctypes.create_string_buffer(256)
+    error = new(Error, message=ctypes.addressof(text), capacity=len(text))
+    error.text = text  # keeps the buffer alive as long as the struct
+    return error
+
+
+def floats(values):
+    """Contiguous float32, copied only when it is something else."""
+    return None if values is None else np.ascontiguousarray(values, np.float32)
+
+
+def address(array):
+    return None if array is None else array.ctypes.data
+
+
+def as_dict(struct):
+    return {name: getattr(struct, name) for name, _ in struct._fields_ if name not in ("struct_size", "reserved")}
+
+
+class Layer:
+    """One layer: float weights in, codes and scales out.
+
+    'desc' and 'options' are dictionaries of fields; 'progress' is called with a dictionary, and cancels when it
+    returns something true or raises: the exception then comes out of the method that was running.
+    """
+
+    def __init__(self, weights, bias=None, desc=None, options=None, progress=None):
+        self.handle = HANDLE()
+        self.exception = None
+        self.progress = progress
+        self.weights = floats(weights)
+        # The library keeps the pointer, so the callback object must live as long as the layer.
+        self.callback = ProgressFn(self._on_progress)
+        self.options = new(Options, **(options or {}))
+        if progress:
+            self.options.progress = self.callback
+        fields = {"out_channels": self.weights.shape[0], "in_channels": self.weights.shape[1]}
+        fields.update(desc or {})
+        self.desc = new(LayerDesc, **fields)
+        bias = floats(bias)
+        error = new_error()
+        status = bsq.bsq_layer_create(byref(self.desc), byref(self.options), address(self.weights), address(bias),
+                                      byref(error), byref(self.handle))
+        if status != OK:
+            raise BsqError(status, error.text.value.decode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def close(self):
+        bsq.bsq_layer_free(self.handle)
+        self.handle = HANDLE()
+
+    def _on_progress(self, progress, _):
+        # An exception must not run through C: it is kept here and raised again when the call has returned.
+        try:
+            return 1 if self.progress(as_dict(progress.contents)) else 0
+        except BaseException as exception:  # Ctrl-C too
+            self.exception = exception
+            return 1
+
+    def _check(self, status):
+        exception, self.exception = self.exception, None
+        if status == E_CANCELLED and exception is not None:
+            raise exception
+        if status != OK:
+            raise BsqError(status, bsq.bsq_layer_error_message(self.handle).decode())
+
+    def _batch(self, values, target, spatial, held_out):
+        values, target = floats(values), floats(target)
+        batch = new(Batch, input=address(values), target=address(target), size=len(values), spatial=spatial,
+                    held_out=held_out)
+        return batch, (values, target)  # the arrays must stay alive until the call returns
+
+    def observe(self, values, spatial=()):
+        batch, alive = self._batch(values, None, spatial, 0)
+        self._check(bsq.bsq_layer_observe(self.handle, byref(batch)))
+        del alive
+
+    def calibrate(self, values, target=None, spatial=(), held_out=0):
+        batch, alive = self._batch(values, target, spatial, held_out)
+        self._check(bsq.bsq_layer_calibrate(self.handle, byref(batch)))
+        del alive
+
+    def set_options(self, **fields):
+        for name, value in fields.items():
+            setattr(self.options, name, value)
+        self._check(bsq.bsq_layer_set_options(self.handle, byref(self.options)))
+
+    def optimize(self):
+        report = new(Report)
+        self._check(bsq.bsq_optimize(self.handle, byref(report)))
+        return as_dict(report)
+
+    def stages(self):
+        report, found = new(Report), []
+        self._check(bsq.bsq_report_get(self.handle, byref(report)))
+        for i in range(report.stages):
+            stage = new(Stage)
+            self._check(bsq.bsq_report_stage(self.handle, i, byref(stage)))
+            found.append(as_dict(stage))
+        return found
+
+    def channel(self, index):
+        channel = new(Channel)
+        self._check(bsq.bsq_report_channel(self.handle, index, byref(channel)))
+        return as_dict(channel)
+
+    def error_table(self, lowest, highest):
+        errors = np.empty(highest - lowest + 1)
+        self._check(bsq.bsq_layer_error_table(self.handle, lowest, highest, address(errors)))
+        return errors
+
+    def _result(self, which, function, dtype):
+        count = c_size_t()
+        self._check(bsq.bsq_layer_result_count(self.handle, which, byref(count)))
+        array = np.empty(count.value, dtype)
+        self._check(function(self.handle, address(array), count))
+        return array
+
+    def codes(self):
+        return self._result(RESULT_CODES, bsq.bsq_layer_get_codes, np.int8).reshape(self.weights.shape)
+
+    def scales(self):
+        return self._result(RESULT_SCALES, bsq.bsq_layer_get_scales, np.float32)
+
+    def bias(self):
+        return self._result(RESULT_BIAS, bsq.bsq_layer_get_bias, np.float32)
+
+    def dequantized(self):
+        return self._result(RESULT_DEQUANTIZED, bsq.bsq_layer_get_dequantized, np.float32).reshape(self.weights.shape)
+
+    def planes(self):
+        planes = self._result(RESULT_PLANES, bsq.bsq_layer_get_planes, np.int8)
+        return planes.reshape((-1,) + self.weights.shape)
+
+    def input_scales(self):
+        return self._result(RESULT_INPUT_SCALES, bsq.bsq_layer_get_input_scales, np.float32)
+
+    def input_quantizer(self):
+        quantizer = new(InputQuantizer)
+        self._check(bsq.bsq_layer_get_input_quantizer(self.handle, byref(quantizer)))
+        return as_dict(quantizer)
+
+    def moments(self):
+        """H and the number of rows of a layer with one group."""
+        fan_in = self.weights[0].size
+        h = np.empty((fan_in, fan_in))
+        moments = new(Moments, h=address(h))
+        self._check(bsq.bsq_layer_get_stats(self.handle, byref(moments)))
+        return h, moments.rows
+
+    def set_moments(self, h, rows=0.0):
+        h = np.ascontiguousarray(h, np.float64)
+        self._check(bsq.bsq_layer_set_stats(self.handle, byref(new(Moments, h=address(h), rows=rows))))
+
+    def export_statistics(self):
+        stats, size = HANDLE(), c_size_t()
+        self._check(bsq.bsq_layer_acquire_stats(self.handle, 0, byref(stats)))
+        try:
+            self._check(bsq.bsq_stats_export_size(stats, byref(size)))
+            exported = ctypes.create_string_buffer(size.value)
+            self._check(bsq.bsq_stats_export(stats, exported, size))
+            return exported.raw
+        finally:
+            bsq.bsq_stats_release(stats)
+
+    def merge_statistics(self, exported):
+        stats, error = HANDLE(), new_error()
+        status = bsq.bsq_stats_import(exported, len(exported), None, byref(error), byref(stats))
+        if status != OK:
+            raise BsqError(status, error.text.value.decode())
+        try:
+            self._check(bsq.bsq_layer_merge_stats(self.handle, 0, stats))
+        finally:
+            bsq.bsq_stats_release(stats)
+
+    def packed(self, layout):
+        size = c_size_t()
+        self._check(bsq.bsq_packed_size(self.handle, layout, byref(size)))
+        array = np.empty(size.value, np.uint8)
+        self._check(bsq.bsq_pack(self.handle, layout, address(array), size))
+        return array
+
+
+def unpack(layout, bits, channels, fan_in, packed):
+    codes, error = np.empty((channels, fan_in), np.int8), new_error()
+    status = bsq.bsq_unpack(layout, bits, channels, fan_in, address(packed), packed.size, address(codes), byref(error))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
+    return codes
+
+
+# ---- demonstrations ----------------------------------------------------------------------------------------------
+
+
+def expect(condition, what):
+    if not condition:
+        sys.exit("quickstart.py: FAILED: " + what)
+
+
+def expect_error(status, function, *arguments, **named):
+    """The error that a call ends with."""
+    try:
+        function(*arguments, **named)
+    except BsqError as error:
+        expect(error.status == status and error.text, "another error was expected than: %s" % error)
+        return error
+    expect(False, "a call that must fail did not")
+
+
+def activations(random, samples, *shape):
+    """Correlated values behind a ReLU."""
+    values = random.standard_normal((samples,) + shape)
+    for i in range(1, shape[-1]):
+        values[..., i] += 0.8 * values[..., i - 1]
+    return np.maximum(values, 0).astype(np.float32)
+
+
+def check_declarations():
+    """The structs above have the size and the defaults that the library gives them, and no function is missing."""
+    guard = 16
+    for struct, name in INIT.items():
+        size = ctypes.sizeof(struct)
+        raw = (ctypes.c_ubyte * (size + guard))(*([0xAA] * (size + guard)))
+        made = struct.from_buffer(raw)
+        getattr(bsq, name)(ctypes.cast(raw, POINTER(struct)), size)
+        expect(made.struct_size == size, name + " does not set struct_size")
+        expect(bytes(raw[size:]) == b"\xaa" * guard, name + " writes behind the struct")
+        expect(getattr(made, "reserved", 0) == 0, name + " leaves a reserved field")
+    options, desc = new(Options), new(LayerDesc)
+    expect((options.damping, options.asymmetry, options.input_percentile) == (-1, 1, 0.9999), "options: numbers")
+    expect((options.weight_bits, options.scale_kind, options.effort, options.threads) == (4, 2, 5, 1), "options")
+    expect(options.group_size == 0 and not options.progress and options.reserved == 0, "options: zeros")
+    expect((desc.groups, desc.kind, list(desc.kernel), list(desc.stride)) == (1, LINEAR, [1] * 3, [1] * 3), "desc")
+    header = os.path.join(ROOT, "include", "bsq.h")
+    if os.path.exists(header):
+        with open(header, encoding="utf-8") as text:
+            public = set(re.findall(r"^BSQ_API[^(]*?\b(bsq_\w+)\(", text.read(), re.M))
+        expect(public == {name for name, _, _ in PROTOTYPES}, "bsq.h has other functions than this program")
+    print("declarations  %d structs, %d functions, libbsq %s" %
+          (len(INIT) + 1, len(PROTOTYPES), bsq.bsq_version_string().decode()))
+
+
+def demonstrate_linear(random):
+    """A linear layer, 3 bits: everything that can be read, with the errors computed again in numpy."""
+    weights = random.standard_normal((24, 40)).astype(np.float32)
+    inputs = activations(random, 1500, 40)
+    seen = []
+    with Layer(weights, options={"weight_bits": 3, "threads": 2}, progress=seen.append) as layer:
+        for batch in np.array_split(inputs, 4):
+            layer.calibrate(batch)
+        report = layer.optimize()
+        codes, scales, dequantized = layer.codes(), layer.scales(), layer.dequantized()
+
+        x = inputs.astype(np.float64)
+        wanted = x @ weights.astype(np.float64).T
+        error = np.sum((wanted - x @ dequantized.astype(np.float64).T) ** 2) / np.sum(wanted ** 2)
+        expect(abs(error - report["error"]) <= 1e-3 * error, "the reported error is not the one of numpy")
+        expect(report["error"] < report["error_start"], "not better than rounding")
+        expect(report["rows"] == len(inputs), "rows")
+        expect(np.abs(codes).max() <= 3, "codes outside of the symmetric range")
+        expect(np.array_equal(dequantized, scales[:, None] * codes.astype(np.float32)), "dequantized")
+        expect(np.array_equal(layer.bias(), np.zeros(24, np.float32)), "bias of a layer without one")
+
+        planes = layer.planes()
+        expect(np.array_equal(sum(2 ** m * planes[m].astype(int) for m in range(2)), codes), "planes")
+        for layout in (FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_TERNARY_PLANES):
+            expect(np.array_equal(unpack(layout, 3, 24, 40, layer.packed(layout)), codes), "packing %d" % layout)
+        low = codes.reshape(-1)[0::2].astype(np.uint8) & 15
+        high = codes.reshape(-1)[1::2].astype(np.uint8) & 15
+        expect(np.array_equal(layer.packed(FORMAT_ONNX_INT4), low | high << 4), "ONNX int4, byte by byte")
+
+        h, rows = layer.moments()
+        reference = x.T @ x / len(x)
+        expect(np.allclose(h, reference, rtol=0, atol=1e-6 * reference.max()) and rows == len(x), "moments")
+        table = layer.error_table(2, 5)
+        expect(np.all(np.diff(table) < 0) and abs(table[1] - error) <= 1e-3 * error, "error table")
+        expect(abs(layer.channel(0)["energy"] - np.mean(wanted[:, 0] ** 2)) <= 1e-5 * np.mean(wanted[:, 0] ** 2),
+               "energy of a channel")
+        expect(seen and all(a["fraction"] <= 1 for a in seen), "progress")
+        stages = [bsq.bsq_stage_string(stage["stage"]).decode() for stage in layer.stages()]
+    print("linear        3 bits: error %.5f, rounding %.5f, %s; %d progress calls" %
+          (report["error"], report["error_start"], bsq.bsq_outcome_string(report["outcome"]).decode(), len(seen)))
+    print("              2..5 bits: %s; stages: %s" % (" ".join("%.5f" % e for e in table), ", ".join(stages)))
+
+
+def demonstrate_conv(random):
+    """A 3x3 convolution, stride 2, inputs of 8 bits, a target from other inputs, the bias corrected."""
+    weights = random.standard_normal((12, 6, 3, 3)).astype(np.float32) / 7
+    bias = random.standard_normal(12).astype(np.float32)
+
+    def convolve(w, b, x):
+        x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))[:, :, ::2, ::2]
+        return np.einsum("nchwij,ocij->nohw", windows, w.astype(np.float64)) + b.astype(np.float64)[:, None, None]
+
+    clean = activations(random, 12, 6, 13, 10)
+    inputs = np.maximum(clean + 0.1 * random.standard_normal(clean.shape), 0).astype(np.float32)
+    target = convolve(weights, bias, clean).astype(np.float32)
+    desc = {"kind": CONV, "spatial_dims": 2, "kernel": (3, 3), "stride": (2, 2), "pad_begin": (1, 1),
+            "pad_end": (1, 1)}
+    options = {"weight_bits": 4, "weight_range": RANGE_FULL, "input_bits": 8, "bias_correction": 1}
+    with Layer(weights, bias, desc, options) as layer:
+        for part in range(0, 12, 4):
+            layer.observe(inputs[part:part + 4], spatial=(13, 10))
+        for part in range(0, 12, 4):
+            layer.calibrate(inputs[part:part + 4], target[part:part + 4], spatial=(13, 10))
+        quantizer = layer.input_quantizer()
+        report = layer.optimize()
+        expect(quantizer["type"] == INPUT_UNSIGNED and quantizer["bits"] == 8, "input quantizer")
+        expect(layer.input_scales()[0] == np.float32(quantizer["scale"]), "input scales")
+        seen = np.clip(np.rint(inputs.astype(np.float64) / quantizer["scale"]), 0, 255) * quantizer["scale"]
+        squares = (convolve(layer.dequantized(), layer.bias(), seen) - target) ** 2
+        error = squares.sum(axis=1).mean() / report["energy"]
+        expect(abs(error - report["error"]) <= 1e-3 * error, "the reported error is not the one of numpy")
+        expect(error >= report["error_floor"] * (1 - 1e-3), "better than possible")
+    print("conv          4 bits, inputs 8 bits: error %.5f, rounding %.5f, floor %.5f" %
+          (report["error"], report["error_start"], report["error_floor"]))
+
+
+def demonstrate_cancel(random):
+    """A callback stops the solve, by its value and by an exception; the layer stays as it was."""
+    weights, inputs = random.standard_normal((32, 48)).astype(np.float32), activations(random, 600, 48)
+    answers = {"stop": False, "raise": False}
+
+    def on_progress(progress):
+        if answers["raise"]:
+            raise KeyboardInterrupt
+        return answers["stop"]
+
+    with Layer(weights, options={"effort": 3}, progress=on_progress) as layer:
+        layer.calibrate(inputs)
+        layer.optimize()
+        before = layer.codes()
+        layer.set_options(weight_bits=2)
+        answers["stop"] = True
+        error = expect_error(E_CANCELLED, layer.optimize)
+        expect(np.array_equal(layer.codes(), before), "a cancelled call changed the result")
+        answers["raise"] = True
+        try:
+            layer.optimize()
+            expect(False, "the exception of the callback was lost")
+        except KeyboardInterrupt:
+            pass
+        answers.update({"stop": False, "raise": False})
+        layer.optimize()
+        expect(np.abs(layer.codes()).max() <= 1, "the layer is not usable after cancelling")
+    print("cancel        \"%s\"; an exception inside of the callback comes out of the call" % error)
+
+
+def demonstrate_errors(random):
+    """What goes wrong has a status and a text, with a handle and without."""
+    weights, inputs = random.standard_normal((4, 5)).astype(np.float32), activations(random, 50, 5)
+    bad = weights.copy()
+    bad[1, 2] = np.nan
+    errors = [expect_error(E_NUMERIC, Layer, bad), expect_error(E_RANGE, Layer, weights, options={"weight_bits": 9})]
+    with Layer(weights) as layer, Layer(weights) as other:
+        errors.append(expect_error(E_STATE, layer.codes))
+        errors.append(expect_error(E_STATE, layer.optimize))
+        layer.calibrate(inputs)
+        exported = layer.export_statistics()
+        damaged = bytearray(exported)
+        damaged[len(damaged) // 2] ^= 1
+        errors.append(expect_error(E_CORRUPT, other.merge_statistics, bytes(damaged)))
+        other.merge_statistics(exported)
+        layer.optimize()
+        other.optimize()
+        expect(np.array_equal(layer.codes(), other.codes()), "exported and imported statistics are not the same")
+        other.set_moments(inputs.astype(np.float64).T @ inputs / 50, rows=50)
+        expect(other.optimize()["rows"] == 50, "own moments")
+        errors.append(expect_error(E_FORMAT, layer.packed, FORMAT_ONNX_INT2))
+    for error in errors:
+        print("error         %s" % error)
+
+
+def main():
+    random = np.random.default_rng(1)
+    check_declarations()
+    demonstrate_linear(random)
+    demonstrate_conv(random)
+    demonstrate_cancel(random)
+    demonstrate_errors(random)
+
+
+if __name__ == "__main__":
+    main()
