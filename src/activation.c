@@ -30,6 +30,7 @@ struct bin {
 struct tail {
     double count;
     double sum;
+    double square;
 };
 
 struct bsq_histogram {
@@ -260,7 +261,7 @@ static double spread_excess(const struct spread *s, double t)
 
 static void sum_tails(const struct bsq_histogram *histogram, int side)
 {
-    struct tail tail = {0.0, 0.0};
+    struct tail tail = {0.0, 0.0, 0.0};
 
     for (int i = BINS; i-- > 0;) {
         const struct bin *bin = &histogram->bins[side][i];
@@ -271,6 +272,7 @@ static void sum_tails(const struct bsq_histogram *histogram, int side)
 
             tail.count += s.count;
             tail.sum += s.count * s.mean;
+            tail.square += s.count * (s.mean * s.mean + (s.mean - s.low) * (s.high - s.mean) / 3.0);
         }
     }
 }
@@ -312,6 +314,17 @@ static double excess(const struct bsq_histogram *histogram, int side, double t)
         sum += spread_excess(&s, t);
     }
     return sum > 0.0 ? sum : 0.0;
+}
+
+/* A lower bound of the squared error that is left when what is above t > 0 becomes t. */
+static double clip_error(const struct bsq_histogram *histogram, int side, double t)
+{
+    if (t >= FLT_MAX)
+        return 0.0;
+
+    const struct tail *tail = &histogram->tails[side * BINS + (int)(float_bits((float)t) >> LOW_BITS)];
+
+    return tail->square - t * (2.0 * tail->sum - t * tail->count);
 }
 
 /* ---- choosing a quantizer -------------------------------------------------------------------------------- */
@@ -397,31 +410,85 @@ static double nearest_scale(double step)
     return (double)(float)clamp(step, FLT_MIN, FLT_MAX);
 }
 
-/* The step of least squared error. 'start' is what it must not fall behind. */
-static double squared_error_step(const struct bsq_histogram *histogram, const struct codes *codes, double start)
+/* The peaks of a scan over steps, the highest first. */
+enum { PEAKS = 8 };
+
+struct peaks {
+    double step[PEAKS];
+    double gain[PEAKS];
+    int count;
+};
+
+static void add_peak(struct peaks *peaks, double step, double gain)
 {
-    const double ratio = 0.99864711289; /* 2^(-1/512): finds even the narrow optimum of inputs that are on a grid */
-    double most = 0.0, sum = 0.0, best = nearest_scale(start), best_gain = gain_of(histogram, codes, best);
-    double grid = best, grid_gain = best_gain;
+    if (peaks->count == PEAKS && gain <= peaks->gain[PEAKS - 1])
+        return;
+
+    int place = peaks->count < PEAKS ? peaks->count++ : PEAKS - 1;
+
+    for (; place > 0 && gain > peaks->gain[place - 1]; place--) {
+        peaks->gain[place] = peaks->gain[place - 1];
+        peaks->step[place] = peaks->step[place - 1];
+    }
+    peaks->gain[place] = gain;
+    peaks->step[place] = step;
+}
+
+/* 2^(-1/512): close enough to find even the narrow peak of inputs that are on a grid. */
+static const double scan_ratio = 0.99864711289;
+
+/* Whether clipping alone costs more than 'error' from this step downwards. */
+static bool is_too_small(const struct bsq_histogram *histogram, const struct codes *codes, double step, double error)
+{
+    double least = 0.0;
+
+    for (int side = 0; side < SIDES; side++)
+        if (codes->most[side])
+            least += clip_error(histogram, side, (codes->most[side] + 0.5) * step);
+    return least > error;
+}
+
+/* Goes down from the largest magnitude as long as steps can be better than the best peak. */
+static void scan_steps(const struct bsq_histogram *histogram, const struct codes *codes, struct peaks *peaks)
+{
+    double most = 0.0, energy = 0.0, before = 0.0, last = 0.0, highest = peaks->gain[0], step;
 
     for (int side = 0; side < SIDES; side++)
         if (codes->most[side]) {
             most = fmax(most, largest_magnitude(histogram, side));
-            sum += excess(histogram, side, 0.0);
+            energy += histogram->tails[side * BINS].square;
         }
-    /* No step gains more than 2 s sum C(0), which ends the search. */
-    for (double step = most; step >= FLT_MIN && 2.0 * step * codes->total * sum > grid_gain; step *= ratio) {
+    for (step = most; step >= FLT_MIN && !is_too_small(histogram, codes, step, energy - highest); step *= scan_ratio) {
         double gain = gain_of(histogram, codes, step);
 
-        if (gain > grid_gain) {
-            grid = step;
-            grid_gain = gain;
+        if (last >= before && last >= gain)
+            add_peak(peaks, step / scan_ratio, last);
+        highest = fmax(highest, gain);
+        before = last;
+        last = gain;
+    }
+    add_peak(peaks, step / scan_ratio, last);
+}
+
+/* The step of least squared error. 'start' is what it must not fall behind. */
+static double squared_error_step(const struct bsq_histogram *histogram, const struct codes *codes, double start)
+{
+    struct peaks peaks = {.count = 0};
+    double best = nearest_scale(start), best_gain = gain_of(histogram, codes, best);
+
+    add_peak(&peaks, best, best_gain);
+    scan_steps(histogram, codes, &peaks);
+    for (int i = 0; i < peaks.count; i++) {
+        double step = nearest_scale(
+            refine_step(histogram, codes, peaks.step[i] * scan_ratio, peaks.step[i] / scan_ratio));
+        double gain = gain_of(histogram, codes, step);
+
+        if (gain > best_gain) {
+            best = step;
+            best_gain = gain;
         }
     }
-
-    double refined = nearest_scale(refine_step(histogram, codes, grid * ratio, grid / ratio));
-
-    return gain_of(histogram, codes, refined) > best_gain ? refined : best;
+    return best;
 }
 
 /* The least step, as a float32 value, that leaves at most 'allowed' values beyond reach[side] steps of zero; sides
