@@ -1,0 +1,216 @@
+/* A pass: one kind of work over every block of channels of a layer. */
+#include "pass.h"
+
+#include "blas.h"
+
+#include <string.h>
+
+/* With a progress callback, blocks run in waves of this many for each thread, and at least this share of all. */
+enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
+
+struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const bsq_options_t *options)
+{
+    struct bsq_search_plan plan = {
+        .kernels = bsq_kernels_best(), .fan_in = geometry->fan_in, .group_size = geometry->fan_in,
+        .scales_per_channel = 1, .bits = options->weight_bits,
+        .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
+        .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
+
+    plan.rounding.scale_format = options->scale_format;
+    plan.rounding.highest = (1 << (options->weight_bits - 1)) - 1;
+    plan.rounding.lowest = -plan.rounding.highest - (options->weight_range == BSQ_RANGE_FULL);
+    if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
+        plan.group_size = options->group_size;
+        plan.scales_per_channel = (plan.fan_in + plan.group_size - 1) / plan.group_size;
+    }
+    return plan;
+}
+
+static int32_t group_count(const struct bsq_pass *pass)
+{
+    return pass->groups_in_slots ? pass->slots : 1;
+}
+
+static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan *other)
+{
+    const struct bsq_memory *memory = pass->input->memory;
+    struct bsq_search search;
+    struct bsq_group group;
+    size_t search_bytes = bsq_search_layout(&search, &pass->plan, NULL);
+    size_t group_bytes = bsq_group_layout(&group, &pass->group_plan, NULL);
+
+    if (other) {
+        size_t bytes = bsq_group_layout(&group, other, NULL);
+
+        group_bytes = bytes > group_bytes ? bytes : group_bytes;
+    }
+    pass->search = bsq_memory_get(memory, pass->slots, sizeof *pass->search);
+    pass->group = bsq_memory_get(memory, group_count(pass), sizeof *pass->group);
+    pass->memory = bsq_memory_get_zeroed(memory, pass->slots + group_count(pass), sizeof *pass->memory);
+    pass->prepare_seconds = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->prepare_seconds);
+    pass->raised = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->raised);
+    pass->dead_inputs = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->dead_inputs);
+    if (!pass->search || !pass->group || !pass->memory || !pass->prepare_seconds || !pass->raised ||
+        !pass->dead_inputs)
+        return bsq_fail_memory(pass->input->message);
+    for (int32_t i = 0; i < pass->slots + group_count(pass); i++) {
+        pass->memory[i] = bsq_memory_get(memory, 1, i < pass->slots ? search_bytes : group_bytes);
+        if (!pass->memory[i])
+            return bsq_fail_memory(pass->input->message);
+    }
+    for (int32_t i = 0; i < pass->slots; i++)
+        (void)bsq_search_layout(&pass->search[i], &pass->plan, pass->memory[i]);
+    return BSQ_OK;
+}
+
+static void cut_into_blocks(struct bsq_pass *pass, const struct bsq_geometry *geometry, const bsq_options_t *options)
+{
+    pass->parallel = bsq_parallel_of(options);
+    pass->blocks_per_group = (geometry->group_outputs + BSQ_BLOCK_CHANNELS - 1) / BSQ_BLOCK_CHANNELS;
+    pass->blocks = pass->blocks_per_group * geometry->groups;
+    pass->groups_in_slots = geometry->groups > 1 && pass->blocks_per_group == 1;
+    pass->slots = bsq_parallel_slots(&pass->parallel, pass->groups_in_slots ? pass->blocks : pass->blocks_per_group);
+    pass->plan = bsq_pass_plan(geometry, options);
+}
+
+bsq_status_t bsq_pass_open(struct bsq_pass *pass, const struct bsq_solve_input *input,
+                           const struct bsq_group_plan *plan, const struct bsq_group_plan *other)
+{
+    bsq_status_t status;
+
+    *pass = (struct bsq_pass){.input = input, .group_plan = *plan, .prepared = -1};
+    cut_into_blocks(pass, input->geometry, input->options);
+    pass->total = pass->blocks;
+    status = allocate(pass, other);
+    if (status != BSQ_OK)
+        bsq_pass_close(pass);
+    else
+        bsq_pass_replan(pass, plan);
+    return status;
+}
+
+void bsq_pass_close(struct bsq_pass *pass)
+{
+    const struct bsq_memory *memory = pass->input->memory;
+
+    for (int32_t i = 0; pass->memory && i < pass->slots + group_count(pass); i++)
+        bsq_memory_put(memory, pass->memory[i]);
+    bsq_memory_put(memory, pass->memory);
+    bsq_memory_put(memory, pass->search);
+    bsq_memory_put(memory, pass->group);
+    bsq_memory_put(memory, pass->prepare_seconds);
+    bsq_memory_put(memory, pass->raised);
+    bsq_memory_put(memory, pass->dead_inputs);
+    *pass = (struct bsq_pass){.input = pass->input};
+}
+
+void bsq_pass_replan(struct bsq_pass *pass, const struct bsq_group_plan *plan)
+{
+    pass->group_plan = *plan;
+    pass->prepared = -1;
+    for (int32_t i = 0; i < group_count(pass); i++)
+        (void)bsq_group_layout(&pass->group[i], plan, pass->memory[pass->slots + i]);
+}
+
+static void prepare(struct bsq_pass *pass, struct bsq_group *group, int64_t index)
+{
+    int64_t first = index * pass->blocks_per_group;
+    double start = bsq_seconds();
+
+    bsq_group_prepare(group, &pass->group_plan, index);
+    pass->prepare_seconds[first] += bsq_seconds() - start;
+    pass->raised[first] |= group->raised;
+    pass->dead_inputs[first] = group->dead_inputs;
+}
+
+static void run_block(void *context, int64_t block, int32_t slot)
+{
+    struct bsq_pass *pass = context;
+    const struct bsq_geometry *geometry = pass->input->geometry;
+    struct bsq_search *search = &pass->search[slot];
+    struct bsq_group *group = &pass->group[pass->groups_in_slots ? slot : 0];
+    int64_t index = block / pass->blocks_per_group, first = block % pass->blocks_per_group * BSQ_BLOCK_CHANNELS;
+    int64_t left = geometry->group_outputs - first, channel = index * geometry->group_outputs + first;
+
+    if (pass->groups_in_slots)
+        prepare(pass, group, index);
+    bsq_block_load(&search->block, group, pass->input->weights + channel * geometry->fan_in, first,
+                   left < BSQ_BLOCK_CHANNELS ? left : BSQ_BLOCK_CHANNELS);
+    pass->work(pass, search, block, channel);
+}
+
+static bsq_status_t report_progress(struct bsq_pass *pass)
+{
+    const bsq_options_t *options = pass->input->options;
+    bsq_progress_t progress = {.struct_size = sizeof progress, .done = pass->done, .total = pass->total,
+                               .stage = pass->stage};
+
+    if (!options->progress)
+        return BSQ_OK;
+    progress.fraction = (double)pass->done / (double)pass->total;
+    for (int64_t c = 0; pass->finished && c < pass->input->geometry->out_channels; c++)
+        progress.objective += pass->finished[c].objective;
+    if (options->progress(&progress, options->progress_opaque))
+        return bsq_fail(pass->input->message, BSQ_E_CANCELLED, "the progress callback asked to stop");
+    return BSQ_OK;
+}
+
+/* Blocks first..end-1, which need nothing prepared but what is. */
+static bsq_status_t run_range(struct bsq_pass *pass, int64_t first, int64_t end)
+{
+    int64_t wave = WAVE_BLOCKS * (int64_t)pass->slots;
+    bsq_status_t status = BSQ_OK;
+
+    if (wave < (end - first) / WAVE_SHARE)
+        wave = (end - first) / WAVE_SHARE;
+    if (!pass->input->options->progress)
+        wave = end - first;
+    for (; first < end && status == BSQ_OK; first += wave) {
+        int64_t count = end - first < wave ? end - first : wave;
+
+        status = bsq_parallel_run(&pass->parallel, first, count, run_block, pass, pass->input->message);
+        if (status != BSQ_OK)
+            return status;
+        pass->done += count;
+        status = report_progress(pass);
+    }
+    return status;
+}
+
+bsq_status_t bsq_pass_run(struct bsq_pass *pass, bsq_pass_work work, void *context)
+{
+    bsq_status_t status = BSQ_OK;
+
+    pass->work = work;
+    pass->context = context;
+    if (pass->groups_in_slots)
+        return run_range(pass, 0, pass->blocks);
+    for (int64_t index = 0; index < pass->input->geometry->groups && status == BSQ_OK; index++) {
+        if (pass->prepared != index)
+            prepare(pass, &pass->group[0], index);
+        pass->prepared = index;
+        status = run_range(pass, index * pass->blocks_per_group, (index + 1) * pass->blocks_per_group);
+    }
+    return status;
+}
+
+bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes)
+{
+    struct bsq_pass pass = {.slots = 0};
+    struct bsq_search search;
+    int64_t n = geometry->fan_in, squares;
+    size_t group_bytes, held, scratch;
+
+    cut_into_blocks(&pass, geometry, options);
+    if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64 ||
+        !bsq_stats_bytes(geometry, options->threads, &held, &scratch))
+        return false;
+    /* h, two factors in double, one in single; p of the group; vectors */
+    group_bytes = (size_t)squares * 28 + (size_t)(geometry->group_outputs * (n + 2) + 2 * n) * 8 + scratch + 1024;
+    *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
+             (size_t)group_count(&pass) * bsq_memory_cost(group_bytes) +
+             (size_t)pass.blocks * (sizeof *pass.prepare_seconds + sizeof *pass.raised + sizeof *pass.dead_inputs) +
+             (size_t)pass.slots * (sizeof *pass.search + sizeof *pass.group + 2 * sizeof *pass.memory) +
+             6 * bsq_memory_cost(0);
+    return true;
+}

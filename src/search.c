@@ -1,0 +1,371 @@
+/* The search for codes and scales of one block of channels. */
+#include "search.h"
+
+#include "bitsplit.h"
+#include "descent.h"
+#include "scale.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+/* Passes over the codes of a channel, and turns of codes and scale, before it counts as stopped by a limit. */
+enum { MOST_SWEEPS = 60, MOST_TURNS = 30 };
+
+/* Codes and scale have met when a refit moves the scale by less than this share. */
+static const double settled = 1e-9;
+
+/* Each level costs about twice the one before: wider beams and finer grids in turn. */
+static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
+    {0, 0, 1.0, 1.0},   {1, 1, 1.0, 1.0},  {1, 5, 0.7, 1.3},  {2, 5, 0.75, 1.25}, {3, 7, 0.8, 1.2},
+    {4, 9, 0.7, 1.35}, {8, 9, 0.8, 1.2}, {16, 9, 0.75, 1.3}, {32, 11, 0.8, 1.2}, {64, 15, 0.7, 1.4},
+};
+
+const struct bsq_level *bsq_search_level(int32_t effort)
+{
+    return &levels[effort];
+}
+
+double bsq_seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void lay_out_candidate(struct bsq_candidate *candidate, const struct bsq_search_plan *plan,
+                              struct bsq_carver *carver)
+{
+    candidate->group_size = plan->group_size;
+    candidate->scales_per_channel = plan->scales_per_channel;
+    candidate->codes = bsq_carve(carver, BSQ_BLOCK_CHANNELS * plan->fan_in, sizeof *candidate->codes);
+    candidate->scales = bsq_carve(carver, BSQ_BLOCK_CHANNELS * plan->scales_per_channel, sizeof *candidate->scales);
+    candidate->j = bsq_carve(carver, BSQ_BLOCK_CHANNELS, sizeof *candidate->j);
+}
+
+size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory)
+{
+    int64_t n = plan->fan_in;
+    size_t beam = 0;
+    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, n, memory)};
+
+    for (int32_t effort = 1; effort <= plan->effort; effort++) {
+        size_t bytes = bsq_beam_workspace(n, BSQ_BLOCK_CHANNELS, levels[effort].count, levels[effort].width);
+
+        beam = bytes > beam ? bytes : beam;
+    }
+    search->plan = plan;
+    lay_out_candidate(&search->best, plan, &carver);
+    lay_out_candidate(&search->trial, plan, &carver);
+    if (plan->rounding.scale_format == BSQ_SCALE_FLOAT32)
+        search->open = search->best;
+    else
+        lay_out_candidate(&search->open, plan, &carver);
+    search->trial.g = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *search->trial.g);
+    search->u = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *search->u);
+    search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
+    search->multiplier = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->multiplier);
+    search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
+    search->sweeps = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->sweeps);
+    search->limited = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->limited);
+    search->beam = bsq_carve(&carver, (int64_t)beam, 1);
+    return carver.used;
+}
+
+static double sum_of(const double *j, int64_t channels)
+{
+    double sum = 0.0;
+
+    for (int64_t c = 0; c < channels; c++)
+        sum += j[c];
+    return sum;
+}
+
+/* What would be kept now: the better of both, channel by channel. */
+static double sum_of_better(const struct bsq_candidate *a, const struct bsq_candidate *b, int64_t channels)
+{
+    double sum = 0.0;
+
+    for (int64_t c = 0; c < channels; c++)
+        sum += b->j[c] < a->j[c] ? b->j[c] : a->j[c];
+    return sum;
+}
+
+static int64_t scale_span(const struct bsq_search_plan *plan, int64_t scale)
+{
+    int64_t left = plan->fan_in - scale * plan->group_size;
+
+    return left < plan->group_size ? left : plan->group_size;
+}
+
+/* Which scale a rounding uses. */
+enum scale_rule { RULE_MAXIMUM, RULE_ALTERNATING, RULE_LEAST };
+
+static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count,
+                            enum scale_rule rule)
+{
+    double most = bsq_round_maximum_scale(rounding, weights, count);
+
+    switch (rule) {
+    case RULE_MAXIMUM: return most;
+    case RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, most);
+    default: return bsq_round_least_scale(rounding, weights, count);
+    }
+}
+
+/* Rounds every channel of the block into 'candidate'. */
+static void round_block(const struct bsq_search *search, struct bsq_candidate *candidate, enum scale_rule rule)
+{
+    const struct bsq_search_plan *plan = search->plan;
+
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+            int64_t first = c * plan->fan_in + a * plan->group_size, count = scale_span(plan, a);
+            const float *weights = search->block.weights + first;
+            double scale = scale_by_rule(&plan->rounding, weights, count, rule);
+
+            scale = bsq_round_allowed_scale(&plan->rounding, weights, count, scale);
+            candidate->scales[c * plan->scales_per_channel + a] = scale;
+            bsq_round_codes(&plan->rounding, weights, count, scale, candidate->codes + first);
+        }
+    }
+}
+
+void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record)
+{
+    int64_t channels = search->block.channels, n = search->plan->fan_in;
+    double start = bsq_seconds();
+
+    for (int64_t c = 0; c < channels; c++) {
+        search->best.j[c] = INFINITY;
+        search->open.j[c] = INFINITY;
+        search->sweeps[c] = 0;
+        search->limited[c] = 0;
+    }
+    for (enum scale_rule rule = RULE_MAXIMUM; rule <= RULE_ALTERNATING; rule++) {
+        round_block(search, &search->trial, rule);
+        bsq_candidate_judge(&search->trial, &search->block, search->u);
+        if (rule == RULE_MAXIMUM)
+            record->before = sum_of(search->trial.j, channels);
+        (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        if (search->open.j != search->best.j)
+            (void)bsq_candidate_accept(&search->open, &search->trial, channels, n);
+    }
+    record->after = sum_of(search->best.j, channels);
+    record->seconds = bsq_seconds() - start;
+}
+
+static void beam_search(struct bsq_search *search, const double *multipliers, int32_t count, int32_t width,
+                        int32_t refit)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    const struct bsq_group *group = search->block.group;
+    struct bsq_factor factor = {group->n, group->r, group->order};
+    struct bsq_beam_task task = {
+        .kernels = plan->kernels, .factor = &factor, .channels = search->block.channels, .v = search->block.v,
+        .scales = search->trial.scales, .group_size = plan->group_size,
+        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .multiplier_count = count,
+        .width = width, .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
+        .codes = search->trial.codes, .multiplier = search->multiplier};
+
+    bsq_beam_search(&task, search->beam);
+    for (int64_t c = 0; c < search->block.channels; c++)
+        for (int64_t a = 0; a < plan->scales_per_channel; a++)
+            search->trial.scales[c * plan->scales_per_channel + a] *= search->multiplier[c];
+}
+
+static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
+{
+    return bsq_candidate_point(&search->trial, &search->block, channel, search->plan->rounding.lowest,
+                               search->plan->rounding.highest);
+}
+
+/* Digit by digit through the ternary planes of the trial's codes, until none changes; 'refit' moves scales too. */
+static void bitsplit_channel(struct bsq_search *search, int64_t channel, bool refit)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    struct bsq_point point = trial_point(search, channel);
+
+    if (!bsq_split(plan->bits, plan->fan_in, point.codes, search->planes))
+        return;
+    for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+        search->sweeps[channel]++;
+        if (!bsq_bitsplit_sweep(&point, plan->bits, search->planes))
+            break;
+        if (refit)
+            (void)bsq_scale_refit(&point, search->scratch);
+    }
+    search->trial.j[channel] = point.j;
+}
+
+/* Sweeps until no code changes; false when the limit came first. */
+static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t channel)
+{
+    for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+        search->sweeps[channel]++;
+        if (!bsq_descent_sweep(point))
+            return true;
+    }
+    return false;
+}
+
+/* Codes and scales in turn until neither moves. */
+static void descend_channel(struct bsq_search *search, int64_t channel, bool refit)
+{
+    struct bsq_point point = trial_point(search, channel);
+    bool met = false;
+
+    for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
+        bool still = descend(search, &point, channel);
+
+        met = still && (!refit || bsq_scale_refit(&point, search->scratch) <= settled);
+    }
+    search->limited[channel] |= !met;
+    search->trial.j[channel] = point.j;
+}
+
+static int64_t total_sweeps(const struct bsq_search *search)
+{
+    int64_t sum = 0;
+
+    for (int64_t c = 0; c < search->block.channels; c++)
+        sum += search->sweeps[c];
+    return sum;
+}
+
+/* Times one stage and notes what it did to the sum of J. */
+static void open_record(struct bsq_stage_record *record, const struct bsq_search *search, double before)
+{
+    record->before = before;
+    record->seconds = -bsq_seconds();
+    record->sweeps = -total_sweeps(search);
+}
+
+static void close_record(struct bsq_stage_record *record, const struct bsq_search *search, double after)
+{
+    record->after = after;
+    record->seconds += bsq_seconds();
+    record->sweeps += total_sweeps(search);
+}
+
+/* Bit-split, then descent, on the trial; 'kept' is what it is compared with. Ends on codes that no single change
+ * improves. */
+static void polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
+                   struct bsq_stage_record *records)
+{
+    int64_t channels = search->block.channels;
+
+    open_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
+    for (int64_t c = 0; search->plan->planes && c < channels; c++)
+        bitsplit_channel(search, c, refit);
+    close_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
+    open_record(&records[BSQ_LEVEL_DESCENT], search, records[BSQ_LEVEL_BITSPLIT].after);
+    for (int64_t c = 0; c < channels; c++)
+        descend_channel(search, c, refit);
+    if (refit) { /* scales as they will be stored, codes to match */
+        int64_t count = channels * search->plan->scales_per_channel;
+
+        for (int64_t i = 0; i < count; i++) {
+            double unused;
+
+            bsq_scale_neighbours(BSQ_SCALE_FLOAT32, search->trial.scales[i], &search->trial.scales[i], &unused);
+        }
+        bsq_candidate_judge(&search->trial, &search->block, search->u);
+        for (int64_t c = 0; c < channels; c++)
+            descend_channel(search, c, false);
+    }
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    close_record(&records[BSQ_LEVEL_DESCENT], search, sum_of_better(kept, &search->trial, channels));
+}
+
+void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records)
+{
+    const double one = 1.0;
+    double start = bsq_seconds();
+
+    if (width > 0)
+        beam_search(search, &one, 1, width, 0);
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
+    records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
+    polish(search, &search->trial, false, records);
+}
+
+static void copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels)
+{
+    memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
+}
+
+/* Scales of the format next to the open ones, codes solved for each: first all the lower, then all the upper
+ * neighbours; with several scales a channel also the nearest of each. */
+static void restrict_scales(struct bsq_search *search, int32_t width)
+{
+    enum { LOWER, UPPER, NEAREST, CHOICES };
+    const struct bsq_search_plan *plan = search->plan;
+    int64_t channels = search->block.channels, count = channels * plan->scales_per_channel;
+    int choices = plan->scales_per_channel > 1 ? CHOICES : NEAREST;
+    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+    for (int choice = LOWER; choice < choices; choice++) {
+        for (int64_t i = 0; i < count; i++) {
+            double wanted = search->open.scales[i], lower, upper;
+
+            bsq_scale_neighbours(plan->rounding.scale_format, wanted, &lower, &upper);
+            search->trial.scales[i] = choice == LOWER   ? lower
+                                      : choice == UPPER ? upper
+                                                        : (upper / wanted < wanted / lower ? upper : lower);
+        }
+        bsq_search_fixed(search, width, unused);
+        (void)bsq_candidate_accept(&search->best, &search->trial, channels, plan->fan_in);
+    }
+}
+
+/* With several scales a channel: each in turn moves to its next values up and down, codes solved for each. */
+static void improve_each_scale(struct bsq_search *search)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    int64_t channels = search->block.channels, n = plan->fan_in, scales = plan->scales_per_channel;
+    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+    for (int64_t a = 0; scales > 1 && a < scales; a++) {
+        for (int64_t c = 0; c < channels; c++) {
+            double now = search->best.scales[c * scales + a], wanted = search->open.scales[c * scales + a];
+            double lower, upper;
+
+            memcpy(search->trial.codes + c * n, search->best.codes + c * n, (size_t)n);
+            bsq_scale_neighbours(plan->rounding.scale_format, wanted, &lower, &upper);
+            memcpy(search->trial.scales + c * scales, search->best.scales + c * scales,
+                   (size_t)scales * sizeof *search->trial.scales);
+            search->trial.scales[c * scales + a] = now == lower ? upper : lower;
+        }
+        bsq_search_fixed(search, 0, unused);
+        (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+    }
+}
+
+void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    const struct bsq_level *level = &levels[effort];
+    int64_t channels = search->block.channels;
+    double multipliers[BSQ_GRID_MOST];
+
+    open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
+    if (effort == 1) /* nothing is known yet but the weights */
+        round_block(search, &search->trial, RULE_LEAST);
+    else
+        copy_scales(&search->trial, &search->open, channels);
+    bsq_scale_grid(level->low, level->high, level->count, multipliers);
+    beam_search(search, multipliers, level->count, level->width, 1);
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
+    polish(search, &search->open, true, records);
+    (void)bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in);
+    open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
+    if (plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
+        restrict_scales(search, level->width);
+        improve_each_scale(search);
+    }
+    close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
+}

@@ -1,0 +1,75 @@
+/* The search for codes and scales of one block of channels: one level of effort after the other, each starting from the
+ * result of the one before and keeping the better, so that J never rises with effort. */
+#ifndef BSQ_SRC_SEARCH_H
+#define BSQ_SRC_SEARCH_H
+
+#include "problem.h"
+#include "round.h"
+
+enum { BSQ_EFFORT_MOST = 9, BSQ_GRID_MOST = 32 };
+
+/* What one level of effort tries. */
+struct bsq_level {
+    int32_t width;  /* survivors of the beam */
+    int32_t count;  /* scales tried, as multiples of the best so far */
+    double low, high;
+};
+
+/* effort 1 .. BSQ_EFFORT_MOST */
+const struct bsq_level *bsq_search_level(int32_t effort);
+
+/* Work and objective of one stage in one block. */
+struct bsq_stage_record {
+    double before, after;
+    double seconds;
+    int64_t sweeps;
+};
+
+/* The stages of one level, in order. */
+enum { BSQ_LEVEL_BEAM, BSQ_LEVEL_BITSPLIT, BSQ_LEVEL_DESCENT, BSQ_LEVEL_SCALE, BSQ_LEVEL_STAGES };
+
+/* What holds for all blocks of a layer. */
+struct bsq_search_plan {
+    const struct bsq_kernels *kernels;
+    struct bsq_rounding rounding;
+    int64_t fan_in;
+    int64_t group_size;
+    int64_t scales_per_channel;
+    int32_t bits;
+    int32_t effort;   /* levels to run: 0 rounds */
+    int32_t planes;   /* 1: the range is that of ternary planes, so that bit-split applies */
+};
+
+/* A workspace for one block at a time. */
+struct bsq_search {
+    const struct bsq_search_plan *plan;
+    struct bsq_block block;
+    struct bsq_candidate best;  /* what is kept: scales are values of the format */
+    struct bsq_candidate open;  /* the best with any float32 scales; the same as best when that is the format */
+    struct bsq_candidate trial;
+    double *u;          /* channels x n */
+    double *scratch;    /* of bsq_scale_refit */
+    double *multiplier; /* channels */
+    int8_t *planes;     /* (bits - 1) x n */
+    void *beam;
+    int64_t *sweeps;    /* channels */
+    int32_t *limited;   /* channels: stopped at the limit of sweeps */
+};
+
+size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory);
+
+/* Rounding, judged by J: the better of maximum and alternating scale for each channel, into best and open.
+ * The block must be loaded. */
+void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record);
+
+/* Runs one level for a block with a start in best and open; 'records' has BSQ_LEVEL_STAGES entries. */
+void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);
+
+/* For a scale that is given (per tensor): codes for scales that stand in trial.scales, by beam search of that width or,
+ * with width 0, starting from the codes in trial, then descent; sets trial.j and trial.g. */
+void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records);
+
+/* Seconds from an arbitrary start. */
+double bsq_seconds(void);
+
+#endif
