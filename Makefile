@@ -241,16 +241,16 @@ check-long: check
 	$(MAKE) check-abidiff
 
 check-asan-gcc:
-	$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
+	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
 
 check-asan-clang:
-	$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
+	+$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
 
 # OpenBLAS's own threads are not instrumented, so this needs the variant that has none.
 SERIAL = /usr/lib/$(shell $(CC) -print-multiarch)/openblas-serial
 
 check-tsan:
-	@if [ -d $(SERIAL) ]; then \
+	+@if [ -d $(SERIAL) ]; then \
 	    LD_LIBRARY_PATH=$(SERIAL) $(SLOWLY) $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs; \
 	else \
 	    echo "tsan: skipped, the serial OpenBLAS is not installed (make deps-long)"; \
@@ -265,7 +265,7 @@ check-valgrind: $(CHECKS)
 	fi
 
 check-fuzz:
-	$(call kind,fuzz-clang,clang,$(DEBUG) $(SANITIZE) -fsanitize=fuzzer-no-link) FUZZ_ENGINE=-fsanitize=fuzzer fuzz
+	+$(call kind,fuzz-clang,clang,$(DEBUG) $(SANITIZE) -fsanitize=fuzzer-no-link) FUZZ_ENGINE=-fsanitize=fuzzer fuzz
 
 # In a build for fuzzing: searches for FUZZ_RUNS inputs from the corpus on; what it finds stays in the build folder.
 .PHONY: fuzz
