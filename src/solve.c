@@ -400,7 +400,6 @@ static void report_channels(struct solve *solve)
         report->objective_start += channel->objective_start;
         report->objective += channel->objective;
         report->energy += channel->energy;
-        report->sweeps += channel->sweeps;
         report->channels_improved += channel->objective < channel->objective_start;
         report->dead_outputs += !(own > 0.0);
         report->error_uncorrected += with_gap;
@@ -524,6 +523,8 @@ static void report_stages(struct solve *solve)
         result->stage_count++;
     }
     result->report.stages = result->stage_count;
+    for (int32_t i = 0; i < result->stage_count; i++)
+        result->report.sweeps += result->stages[i].sweeps;
 }
 
 /* ---- the solve ---- */
