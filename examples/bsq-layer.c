@@ -1088,14 +1088,16 @@ static int quantize(const struct settings *settings)
     return status;
 }
 
-static void handle_signals(void)
+/* What was ignored from the start (nohup, a shell's background) stays ignored. */
+static void handle_signal(int number)
 {
     struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+        memset(&action, 0, sizeof action);
+        action.sa_handler = on_signal;
+        sigemptyset(&action.sa_mask);
+        sigaction(number, &action, NULL);
+    }
 }
 
 static int start(struct settings *settings, int count, char **words)
@@ -1123,7 +1125,8 @@ int main(int count, char **words)
 {
     const char *terminal = getenv("TERM");
     bar.visible = isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
-    handle_signals();
+    handle_signal(SIGINT);
+    handle_signal(SIGTERM);
 
     struct settings settings;
     memset(&settings, 0, sizeof settings);
