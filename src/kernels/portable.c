@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Inlined even where a compiler thinks it too much: a constant width is what these functions are fast by. */
+#if defined(__GNUC__)
+#define INLINE inline __attribute__((always_inline))
+#else
+#define INLINE inline
+#endif
+
 /* Lanes that error feedback handles side by side: enough to fill vectors, few enough to stay in the first cache. */
 enum { FEEDBACK_LANES = 64 };
 
@@ -56,20 +63,19 @@ static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t 
 struct lane {
     float cost[BSQ_BEAM_WIDTH], align[BSQ_BEAM_WIDTH];
     float t[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH];
-    float e[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH];       /* v - step q that each survivor of a row chose */
-    uint8_t parent[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH]; /* and which survivor of the row before it came from */
+    float e[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH];        /* v - step q that each survivor of a row chose */
+    int32_t parent[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH]; /* and which survivor of the row before it came from */
 };
 
 /* The best extensions of a row so far, best first. */
 struct extensions {
-    int64_t count;
     float cost[BSQ_BEAM_WIDTH], residual[BSQ_BEAM_WIDTH], e[BSQ_BEAM_WIDTH];
-    uint8_t parent[BSQ_BEAM_WIDTH];
+    int32_t parent[BSQ_BEAM_WIDTH];
 };
 
-static void insert(struct extensions *list, int64_t width, float cost, float residual, float e, int64_t parent)
+static INLINE void insert(struct extensions *list, int64_t width, float cost, float residual, float e, int32_t parent)
 {
-    int64_t i = list->count < width ? list->count++ : width - 1;
+    int64_t i = width - 1;
 
     for (; i > 0 && list->cost[i - 1] > cost; i--) {
         list->cost[i] = list->cost[i - 1];
@@ -80,26 +86,31 @@ static void insert(struct extensions *list, int64_t width, float cost, float res
     list->cost[i] = cost;
     list->residual[i] = residual;
     list->e[i] = e;
-    list->parent[i] = (uint8_t)parent;
+    list->parent[i] = parent;
 }
 
-/* Extends survivor 's' by codes from the nearest outwards, for as long as they are among the best. */
-static void extend(struct extensions *list, int64_t width, int64_t s, float cost, float t, float diagonal, float v,
-                   float step, float lowest, float highest)
+/* What one row of one lane needs to know. */
+struct row {
+    float diagonal, inverse, v, step, step_inverse, lowest, highest;
+};
+
+/* Extends a survivor by codes from the nearest outwards, for as long as they are among the best. */
+static INLINE void extend(struct extensions *list, int64_t width, const struct row *row, float cost, float t,
+                          int32_t survivor)
 {
-    float wanted = (v + t / diagonal) / step;
-    float code = nearest_code(wanted, lowest, highest), up = code + 1.0f, down = code - 1.0f;
+    float wanted = (row->v + t * row->inverse) * row->step_inverse;
+    float code = nearest_code(wanted, row->lowest, row->highest), up = code + 1.0f, down = code - 1.0f;
 
     for (;;) {
-        float e = v - step * code, residual = t + diagonal * e, total = cost + residual * residual;
+        float e = row->v - row->step * code, residual = t + row->diagonal * e, total = cost + residual * residual;
 
-        if (list->count == width && !(total < list->cost[width - 1]))
+        if (!(total < list->cost[width - 1]))
             return;
-        insert(list, width, total, residual, e, s);
-        if (up <= highest && (down < lowest || up - wanted <= wanted - down)) {
+        insert(list, width, total, residual, e, survivor);
+        if (up <= row->highest && (down < row->lowest || up - wanted <= wanted - down)) {
             code = up;
             up += 1.0f;
-        } else if (down >= lowest) {
+        } else if (down >= row->lowest) {
             code = down;
             down -= 1.0f;
         } else {
@@ -108,68 +119,97 @@ static void extend(struct extensions *list, int64_t width, int64_t s, float cost
     }
 }
 
-static void decide_row(const struct bsq_beam_block *block, struct lane *lane, int64_t k, float v, float step, float z)
+/* Chooses the survivors of row k. Where there are fewer than room for them, the rest stay at infinite cost. */
+static INLINE void choose(struct lane *lane, int64_t width, int64_t k, const struct row *row, float z)
 {
-    int64_t width = block->width;
-    float diagonal = block->r[k * block->ldr + k], align[BSQ_BEAM_WIDTH];
-    struct extensions list = {.count = 0};
+    struct extensions list;
+    float align[BSQ_BEAM_WIDTH];
 
-    for (int64_t s = 0; s < width && isfinite(lane->cost[s]); s++) {
-        if (list.count == width && !(lane->cost[s] < list.cost[width - 1]))
-            break;
-        extend(&list, width, s, lane->cost[s], lane->t[k][s], diagonal, v, step, block->lowest, block->highest);
-    }
-    for (int64_t s = list.count; s < width; s++) { /* fewer extensions than room */
+    for (int64_t s = 0; s < width; s++) {
         list.cost[s] = INFINITY;
-        list.residual[s] = 0.0f;
-        list.e[s] = list.e[0];
-        list.parent[s] = list.parent[0];
+        list.residual[s] = list.e[s] = 0.0f;
+        list.parent[s] = 0;
     }
+    for (int32_t s = 0; s < width && lane->cost[s] < list.cost[width - 1]; s++)
+        extend(&list, width, row, lane->cost[s], lane->t[k][s], s);
     for (int64_t s = 0; s < width; s++)
         align[s] = lane->align[list.parent[s]] + list.residual[s] * z;
-    memcpy(lane->align, align, (size_t)width * sizeof *align);
-    memcpy(lane->cost, list.cost, (size_t)width * sizeof *lane->cost);
-    memcpy(lane->e[k], list.e, (size_t)width * sizeof *lane->e[k]);
-    memcpy(lane->parent[k], list.parent, (size_t)width);
-    for (int64_t i = 0; i < k; i++) { /* the rows that are left follow their survivors */
-        float before[BSQ_BEAM_WIDTH], r = block->r[i * block->ldr + k];
-
-        memcpy(before, lane->t[i], (size_t)width * sizeof *before);
-        for (int64_t s = 0; s < width; s++)
-            lane->t[i][s] = before[list.parent[s]] + r * list.e[s];
+    for (int64_t s = 0; s < width; s++) {
+        lane->align[s] = align[s];
+        lane->cost[s] = list.cost[s];
+        lane->e[k][s] = list.e[s];
+        lane->parent[k][s] = list.parent[s];
     }
 }
 
-static void search_lane(const struct bsq_beam_block *block, int64_t index)
+/* The rows before row k follow the survivors that were chosen for it, and learn what their codes add. */
+static INLINE void follow(struct lane *lane, int64_t width, int64_t k, const float *r, int64_t ldr)
 {
-    int64_t width = block->width, states = block->lanes * width, first = index * width;
+    const int32_t *parent = lane->parent[k];
+    const float *e = lane->e[k];
+
+    for (int64_t i = 0; i < k; i++) {
+        float after[BSQ_BEAM_WIDTH], rik = r[i * ldr + k];
+
+        for (int64_t s = 0; s < width; s++)
+            after[s] = lane->t[i][parent[s]] + rik * e[s];
+        for (int64_t s = 0; s < width; s++)
+            lane->t[i][s] = after[s];
+    }
+}
+
+/* 'width' is a constant where this is called, which is what makes its loops short and straight. */
+static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index, int64_t width)
+{
+    int64_t states = block->lanes * width, first = index * width;
     struct lane lane;
 
-    memcpy(lane.cost, block->cost + first, (size_t)width * sizeof *lane.cost);
-    memcpy(lane.align, block->align + first, (size_t)width * sizeof *lane.align);
+    for (int64_t s = 0; s < width; s++) {
+        lane.cost[s] = block->cost[first + s];
+        lane.align[s] = block->align[first + s];
+    }
     for (int64_t k = 0; k < block->rows; k++)
-        memcpy(lane.t[k], block->t + k * states + first, (size_t)width * sizeof *lane.t[k]);
-    for (int64_t k = block->rows - 1; k >= 0; k--)
-        decide_row(block, &lane, k, block->e[k * states + first], block->step[k * block->lanes + index],
-                   block->z[k * block->lanes + index]);
-    for (int64_t s = 0; s < width; s++) { /* back along each path, from the row decided last */
-        int32_t at = (int32_t)s;
+        for (int64_t s = 0; s < width; s++)
+            lane.t[k][s] = block->t[k * states + first + s];
+    for (int64_t k = block->rows - 1; k >= 0; k--) {
+        float diagonal = block->r[k * block->ldr + k], step = block->step[k * block->lanes + index];
+        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->e[k * states + first],
+                          .step = step, .step_inverse = 1.0f / step, .lowest = block->lowest,
+                          .highest = block->highest};
+
+        choose(&lane, width, k, &row, block->z[k * block->lanes + index]);
+        follow(&lane, width, k, block->r, block->ldr);
+    }
+    for (int32_t s = 0; s < width; s++) { /* back along each path, from the row decided last */
+        int32_t at = s;
 
         for (int64_t k = 0; k < block->rows; k++) {
             block->e[k * states + first + s] = lane.e[k][at];
             at = lane.parent[k][at];
         }
         block->parent[first + s] = at;
+        block->cost[first + s] = lane.cost[s];
+        block->align[first + s] = lane.align[s];
     }
-    memcpy(block->cost + first, lane.cost, (size_t)width * sizeof *lane.cost);
-    memcpy(block->align + first, lane.align, (size_t)width * sizeof *lane.align);
+}
+
+static void search_lanes(const struct bsq_beam_block *block)
+{
+    for (int64_t lane = 0; lane < block->lanes; lane++) {
+        switch (block->width) {
+        case 2: search_lane(block, lane, 2); break;
+        case 4: search_lane(block, lane, 4); break;
+        case 8: search_lane(block, lane, 8); break;
+        case 16: search_lane(block, lane, 16); break;
+        default: search_lane(block, lane, block->width); break;
+        }
+    }
 }
 
 static void beam(const struct bsq_beam_block *block)
 {
     if (block->width > 1) {
-        for (int64_t lane = 0; lane < block->lanes; lane++)
-            search_lane(block, lane);
+        search_lanes(block);
         return;
     }
     for (int64_t first = 0; first < block->lanes; first += FEEDBACK_LANES) {
