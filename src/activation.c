@@ -183,7 +183,7 @@ static inline double bits_value(uint32_t bits)
 void bsq_histogram_add(struct bsq_histogram *histogram, const float *x, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = float_bits(x[i] + 0.0f); /* no negative zero */
+        uint32_t bits = float_bits(x[i]);
         struct bin *bin = &histogram->bins[bits >> 31][bits >> LOW_BITS & (BINS - 1)];
         uint16_t low = (uint16_t)(bits & LOW_MASK), room = (uint16_t)(LOW_MASK - low);
 
