@@ -244,7 +244,7 @@ static bool add_block(size_t *sum, int64_t count, size_t size)
     return add_bytes(sum, bsq_memory_cost((size_t)count * size));
 }
 
-/* The handle with its weights, and its last result, which stays until the next one is complete. */
+/* The handle with its weights and histogram, and its last result, which stays until the next one is complete. */
 static bool own_bytes(const struct plan *plan, size_t *bytes)
 {
     int64_t channels = plan->geometry.out_channels, group_size = plan->geometry.fan_in;
@@ -258,7 +258,8 @@ static bool own_bytes(const struct plan *plan, size_t *bytes)
     return add_block(bytes, 1, sizeof(bsq_layer_t)) && add_block(bytes, plan->weight_count, sizeof(float)) &&
            add_block(bytes, channels, sizeof(float)) && add_block(bytes, 1, sizeof(struct bsq_result)) &&
            add_block(bytes, plan->weight_count, sizeof(int8_t)) && add_block(bytes, scales, sizeof(double)) &&
-           add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t));
+           add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t)) &&
+           (!plan->options.input_bits || add_block(bytes, 1, bsq_histogram_bytes()));
 }
 
 static bool life_bytes(const struct plan *plan, size_t *bytes)

@@ -1,0 +1,332 @@
+/* Any options, description, batch and call order on tiny layers: every call ends with a status and a text, results
+ * stay in their bounds, and nothing outside of the buffers is touched. Buffers have the exact size, for ASan. */
+#include "bsq.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is left of the input; reads as zeros behind its end. */
+struct bytes {
+    const uint8_t *next;
+    size_t left;
+};
+
+static uint8_t take(struct bytes *bytes)
+{
+    if (!bytes->left)
+        return 0;
+    bytes->left--;
+    return *bytes->next++;
+}
+
+static int32_t take_below(struct bytes *bytes, int32_t bound)
+{
+    return take(bytes) % bound;
+}
+
+/* Mostly small, sometimes absurd. */
+static int64_t take_extent(struct bytes *bytes, int32_t bound)
+{
+    uint8_t byte = take(bytes);
+
+    if (byte == 255)
+        return INT64_MAX;
+    return byte >= 250 ? 250 - (int64_t)byte : byte % bound;
+}
+
+static float take_float(struct bytes *bytes)
+{
+    static const float rare[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 1e-30f, 3e38f, 1e-42f};
+    uint8_t byte = take(bytes);
+
+    return byte >= 248 ? rare[byte - 248] : (float)((int)byte - 124) / 16.0f;
+}
+
+static void require(int condition)
+{
+    if (!condition)
+        abort();
+}
+
+/* Statuses that exist. */
+static bsq_status_t known(bsq_status_t status)
+{
+    require(strcmp(bsq_status_string(status), bsq_status_string(-1)) != 0);
+    return status;
+}
+
+/* A failed call leaves a text, a successful one none. */
+static bsq_status_t checked(const bsq_layer_t *layer, bsq_status_t status)
+{
+    require((status == BSQ_OK) == (bsq_layer_error_message(layer)[0] == '\0'));
+    return known(status);
+}
+
+/* 'count' values in a block of exactly their size; never NULL. */
+static float *take_floats(struct bytes *bytes, int64_t count)
+{
+    float *values = malloc(count > 0 ? (size_t)count * sizeof *values : 1);
+
+    require(values != NULL);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = take_float(bytes);
+    return values;
+}
+
+/* ---- structs ---- */
+
+static bsq_options_t take_options(struct bytes *bytes)
+{
+    bsq_options_t options;
+
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = 1 + take_below(bytes, 9);
+    options.weight_range = take_below(bytes, 8) % 3;
+    options.scale_kind = take_below(bytes, 9) % 5;
+    options.scale_format = take_below(bytes, 7) % 4;
+    options.solver = take_below(bytes, 7) % 4;
+    options.effort = take_below(bytes, 40) ? take_below(bytes, 4) : take_below(bytes, 12) - 1;
+    options.threads = take_below(bytes, 4);
+    options.bias_correction = take_below(bytes, 5) % 3;
+    options.input_bits = take_below(bytes, 2) ? take_below(bytes, 11) - 1 : 0;
+    options.input_type = take_below(bytes, 9) % 5;
+    options.input_clip = take_below(bytes, 7) % 4;
+    options.group_size = take_extent(bytes, 9);
+    options.damping = take_below(bytes, 2) ? -1 : (double)take_float(bytes);
+    options.asymmetry = take_below(bytes, 2) ? 1 : (double)take_float(bytes);
+    options.input_percentile = take_below(bytes, 2) ? 0.9 : (double)take_float(bytes);
+    options.reserved = take_below(bytes, 64) == 63;
+    if (take_below(bytes, 32) == 31)
+        options.struct_size = take(bytes) % sizeof options;
+    return options;
+}
+
+static bsq_layer_desc_t take_desc(struct bytes *bytes)
+{
+    bsq_layer_desc_t desc;
+
+    bsq_layer_desc_init(&desc, sizeof desc);
+    desc.kind = take_below(bytes, 16) ? 1 + take_below(bytes, 2) : take_below(bytes, 4);
+    desc.in_channels = take_extent(bytes, 7);
+    desc.out_channels = take_extent(bytes, 7);
+    desc.groups = take_below(bytes, 2) ? take_extent(bytes, 5) : 1;
+    desc.spatial_dims = desc.kind == BSQ_CONV || !take_below(bytes, 16) ? take_below(bytes, 5) : 0;
+    desc.weight_layout = take_below(bytes, 10) % 3;
+    desc.activation_layout = take_below(bytes, 10) % 3;
+    for (int i = 0; i < 3; i++) {
+        desc.kernel[i] = take_extent(bytes, 4);
+        desc.stride[i] = take_extent(bytes, 4);
+        desc.dilation[i] = take_extent(bytes, 4);
+        desc.pad_begin[i] = take_extent(bytes, 3);
+        desc.pad_end[i] = take_extent(bytes, 3);
+    }
+    return desc;
+}
+
+static int small(int64_t extent)
+{
+    return extent >= 0 && extent <= 16;
+}
+
+static int spatial_of(const bsq_layer_desc_t *desc)
+{
+    return desc->kind != BSQ_CONV ? 0 : desc->spatial_dims < 3 ? desc->spatial_dims : 3;
+}
+
+/* Whether the weights fit a small buffer; a description that is larger is refused before they are read. */
+static int weights_are_small(const bsq_layer_desc_t *desc)
+{
+    int is_small = small(desc->in_channels) && small(desc->out_channels) && small(desc->groups);
+
+    for (int i = 0; i < spatial_of(desc); i++)
+        is_small &= small(desc->kernel[i]);
+    return is_small;
+}
+
+static int windows_are_small(const bsq_layer_desc_t *desc)
+{
+    int is_small = 1;
+
+    for (int i = 0; i < spatial_of(desc); i++)
+        is_small &= small(desc->stride[i]) && small(desc->dilation[i]) && small(desc->pad_begin[i]) &&
+                    small(desc->pad_end[i]);
+    return is_small;
+}
+
+static int64_t fan_in_of(const bsq_layer_desc_t *desc)
+{
+    int64_t fan_in = desc->groups > 0 ? desc->in_channels / desc->groups : 0;
+
+    for (int i = 0; i < spatial_of(desc); i++)
+        fan_in *= desc->kernel[i];
+    return fan_in;
+}
+
+/* ---- calls ---- */
+
+/* A batch with input and target of exactly the sizes that the description asks for. */
+static void calibrate(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes *bytes, int observe)
+{
+    bsq_batch_t batch;
+    int64_t inputs = desc->in_channels, outputs = desc->out_channels, rows = 1;
+
+    bsq_batch_init(&batch, sizeof batch);
+    batch.size = take_below(bytes, 5);
+    for (int i = 0; i < 3; i++)
+        batch.spatial[i] = take_below(bytes, 6);
+    for (int i = 0; i < spatial_of(desc); i++) {
+        int64_t room = batch.spatial[i] + desc->pad_begin[i] + desc->pad_end[i] -
+                       desc->dilation[i] * (desc->kernel[i] - 1) - 1;
+
+        inputs *= batch.spatial[i];
+        rows *= room >= 0 ? room / desc->stride[i] + 1 : 0;
+    }
+
+    float *input = take_floats(bytes, batch.size * inputs);
+    float *target = take_below(bytes, 2) ? take_floats(bytes, batch.size * rows * outputs) : NULL;
+    float *weights = NULL;
+
+    batch.row_weights_kind = take_below(bytes, 2);
+    if (take_below(bytes, 4) == 3)
+        weights = take_floats(bytes, batch.row_weights_kind ? batch.size * rows : batch.size);
+    batch.input = input;
+    batch.target = target;
+    batch.row_weights = weights;
+    batch.held_out = take_below(bytes, 4) == 3;
+    checked(layer, observe ? bsq_layer_observe(layer, &batch) : bsq_layer_calibrate(layer, &batch));
+    free(input);
+    free(target);
+    free(weights);
+}
+
+static void pack_and_unpack(bsq_layer_t *layer, const bsq_report_t *report, const int8_t *codes, int64_t channels,
+                            int64_t fan_in)
+{
+    static const int32_t formats[] = {BSQ_FORMAT_INT8, BSQ_FORMAT_ONNX_INT4, BSQ_FORMAT_ONNX_INT2,
+                                      BSQ_FORMAT_TERNARY_PLANES, BSQ_FORMAT_SIGN_MAGNITUDE_PLANES};
+
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        size_t size;
+
+        if (checked(layer, bsq_packed_size(layer, formats[i], &size)) != BSQ_OK)
+            continue;
+
+        void *packed = malloc(size);
+        int8_t *back = malloc((size_t)(channels * fan_in));
+
+        require(packed && back);
+        if (checked(layer, bsq_pack(layer, formats[i], packed, size)) == BSQ_OK) {
+            require(bsq_unpack(formats[i], report->weight_bits, channels, fan_in, packed, size, back, NULL) == BSQ_OK);
+            require(memcmp(back, codes, (size_t)(channels * fan_in)) == 0);
+        }
+        free(packed);
+        free(back);
+    }
+}
+
+static void check_result(bsq_layer_t *layer, int64_t channels, int64_t fan_in)
+{
+    bsq_report_t report;
+    size_t codes, scales;
+
+    bsq_report_init(&report, sizeof report);
+    require(bsq_report_get(layer, &report) == BSQ_OK);
+    require(report.objective <= report.objective_start && isfinite(report.objective_start));
+    require(bsq_layer_result_count(layer, BSQ_RESULT_CODES, &codes) == BSQ_OK);
+    require(bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &scales) == BSQ_OK);
+    require(codes == (size_t)(channels * fan_in) && scales > 0);
+
+    int8_t *code = malloc(codes);
+    float *scale = malloc(scales * sizeof *scale);
+    int highest = (1 << (report.weight_bits - 1)) - 1;
+
+    require(code && scale);
+    require(bsq_layer_get_codes(layer, code, codes) == BSQ_OK);
+    require(bsq_layer_get_scales(layer, scale, scales) == BSQ_OK);
+    for (size_t i = 0; i < codes; i++)
+        require(code[i] <= highest && code[i] >= -highest - (report.weight_range == BSQ_RANGE_FULL));
+    for (size_t i = 0; i < scales; i++)
+        require(isfinite(scale[i]) && scale[i] > 0);
+    pack_and_unpack(layer, &report, code, channels, fan_in);
+    free(code);
+    free(scale);
+}
+
+/* Whatever the bytes are, they are refused or can be exported again. */
+static void import(struct bytes *bytes)
+{
+    bsq_stats_t *stats;
+    size_t size = bytes->left, again;
+    void *copy = malloc(size ? size : 1);
+
+    require(copy != NULL);
+    if (size)
+        memcpy(copy, bytes->next, size);
+    if (known(bsq_stats_import(copy, size, NULL, NULL, &stats)) == BSQ_OK)
+        require(bsq_stats_export_size(stats, &again) == BSQ_OK && again == size);
+    else
+        require(stats == NULL);
+    bsq_stats_release(stats);
+    free(copy);
+}
+
+static void drive(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes *bytes)
+{
+    int64_t fan_in = fan_in_of(desc);
+
+    if (fan_in > 32)
+        return;
+    for (int call = 0; call < 12 && bytes->left; call++) {
+        bsq_options_t options;
+        double errors[8];
+        int32_t low;
+
+        switch (take_below(bytes, 7)) {
+        case 0:
+        case 1: calibrate(layer, desc, bytes, 0); break;
+        case 2: calibrate(layer, desc, bytes, 1); break;
+        case 3:
+            options = take_options(bytes);
+            checked(layer, bsq_layer_set_options(layer, &options));
+            break;
+        case 4:
+            low = take_below(bytes, 10);
+            checked(layer, bsq_layer_error_table(layer, low, low + take_below(bytes, 4) - 1, errors));
+            break;
+        default:
+            if (checked(layer, bsq_optimize(layer, NULL)) == BSQ_OK)
+                check_result(layer, desc->out_channels, fan_in);
+            break;
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct bytes bytes = {data, size};
+    bsq_options_t options = take_options(&bytes);
+    bsq_layer_desc_t desc = take_desc(&bytes);
+    int64_t count = weights_are_small(&desc) ? desc.out_channels * fan_in_of(&desc) : 0;
+    float *weights = take_floats(&bytes, count), *bias = NULL;
+    bsq_layer_t *layer = NULL;
+    size_t memory;
+
+    if (take_below(&bytes, 2))
+        bias = take_floats(&bytes, weights_are_small(&desc) ? desc.out_channels : 0);
+
+    bsq_status_t status = known(bsq_layer_create(&desc, &options, weights, bias, NULL, &layer));
+
+    require((status == BSQ_OK) == (layer != NULL));
+    if (status != BSQ_E_NUMERIC)
+        require(known(bsq_layer_memory(&desc, &options, NULL, &memory)) == status);
+    if (layer && windows_are_small(&desc))
+        drive(layer, &desc, &bytes);
+    import(&bytes);
+    bsq_layer_free(layer);
+    free(weights);
+    free(bias);
+    return 0;
+}
