@@ -143,22 +143,25 @@ static bsq_status_t int2_unpack(const struct tensor *tensor, const unsigned char
 
 /* ---- 64 codes at a time, for bit planes ------------------------------------------------------------------ */
 
-enum { BLOCK = 64, WORD_BYTES = 8 };
+enum { BLOCK = 64, WORD_BYTES = 8, MOST_PLANES = 7 };
 
-/* Byte by byte, so that every host reads and writes little-endian; compilers make one move of it. */
+/* Byte by byte, so that every host reads and writes little-endian; written out, compilers make one move of it. */
 static inline uint64_t read_word(const unsigned char *bytes)
 {
-    uint64_t word = 0;
-
-    for (int k = 0; k < WORD_BYTES; k++)
-        word |= (uint64_t)bytes[k] << 8 * k;
-    return word;
+    return (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 | (uint64_t)bytes[2] << 16 | (uint64_t)bytes[3] << 24 |
+           (uint64_t)bytes[4] << 32 | (uint64_t)bytes[5] << 40 | (uint64_t)bytes[6] << 48 | (uint64_t)bytes[7] << 56;
 }
 
 static inline void write_word(unsigned char *bytes, uint64_t word)
 {
-    for (int k = 0; k < WORD_BYTES; k++)
-        bytes[k] = (unsigned char)(word >> 8 * k & 0xff);
+    bytes[0] = (unsigned char)word;
+    bytes[1] = (unsigned char)(word >> 8);
+    bytes[2] = (unsigned char)(word >> 16);
+    bytes[3] = (unsigned char)(word >> 24);
+    bytes[4] = (unsigned char)(word >> 32);
+    bytes[5] = (unsigned char)(word >> 40);
+    bytes[6] = (unsigned char)(word >> 48);
+    bytes[7] = (unsigned char)(word >> 56);
 }
 
 /* Bit 'bit' of each of 64 bytes, byte k in bit k. */
@@ -173,16 +176,20 @@ static inline uint64_t gather_bits(const unsigned char values[BLOCK], int bit)
     return word;
 }
 
-/* Adds bit k of 'word', moved to place 'bit', to byte k of 64. */
-static inline void scatter_bits(uint64_t word, int bit, unsigned char values[BLOCK])
+/* The other way round for 'planes' words: bit k of word m becomes bit m of byte k. */
+static inline void scatter_bits(const uint64_t *words, int planes, unsigned char values[BLOCK])
 {
     const uint64_t lowest = UINT64_C(0x0101010101010101);
 
     for (int k = 0; k < BLOCK / 8; k++) {
-        uint64_t spread = (word >> 8 * k & 0xff) * lowest & UINT64_C(0x8040201008040201);
-        uint64_t bits = (spread + 0x7f * lowest) >> 7 & lowest;
+        uint64_t bytes = 0;
 
-        write_word(values + 8 * k, read_word(values + 8 * k) | bits << bit);
+        for (int m = 0; m < planes; m++) {
+            uint64_t spread = (words[m] >> 8 * k & 0xff) * lowest & UINT64_C(0x8040201008040201);
+
+            bytes |= ((spread + 0x7f * lowest) >> 7 & lowest) << m;
+        }
+        write_word(values + 8 * k, bytes);
     }
 }
 
@@ -206,6 +213,12 @@ static int lowest_bit(uint64_t word)
     return bit;
 }
 
+/* Without a branch: signs are as good as random. 'negative' is 0 or 1. */
+static inline int negate_if(int negative, int value)
+{
+    return (value ^ -negative) + negative;
+}
+
 struct magnitudes {
     unsigned char value[BLOCK];
     uint64_t negative;
@@ -219,10 +232,10 @@ static void read_magnitudes(const struct tensor *tensor, const int8_t *channel, 
 
     memset(magnitudes->value, 0, sizeof magnitudes->value);
     for (int64_t k = 0; k < length; k++) {
-        int code = channel[word * BLOCK + k];
+        int code = channel[word * BLOCK + k], negative = code < 0;
 
-        sign[k] = code < 0;
-        magnitudes->value[k] = (unsigned char)(code < 0 ? -code : code);
+        sign[k] = (unsigned char)negative;
+        magnitudes->value[k] = (unsigned char)negate_if(negative, code);
     }
     magnitudes->negative = gather_bits(sign, 0);
 }
@@ -286,12 +299,15 @@ static void ternary_unpack_word(const struct tensor *tensor, const unsigned char
 {
     int64_t side = tensor->words * WORD_BYTES, length = block_length(tensor, word);
     const unsigned char *place = packed + channel * ternary_stride(tensor) + word * WORD_BYTES;
-    unsigned char positive[BLOCK] = {0}, negative[BLOCK] = {0};
+    unsigned char positive[BLOCK], negative[BLOCK];
+    uint64_t words[2][MOST_PLANES];
 
     for (int m = 0; m < tensor->bits - 1; m++) {
-        scatter_bits(read_word(place + 2 * m * side), m, positive);
-        scatter_bits(read_word(place + (2 * m + 1) * side), m, negative);
+        words[0][m] = read_word(place + 2 * m * side);
+        words[1][m] = read_word(place + (2 * m + 1) * side);
     }
+    scatter_bits(words[0], tensor->bits - 1, positive);
+    scatter_bits(words[1], tensor->bits - 1, negative);
     for (int64_t k = 0; k < length; k++)
         codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)(positive[k] - negative[k]);
 }
@@ -365,13 +381,15 @@ static void signed_unpack_word(const struct tensor *tensor, const unsigned char 
 {
     int64_t plane = tensor->words * WORD_BYTES, length = block_length(tensor, word);
     const unsigned char *place = packed + channel * signed_stride(tensor) + word * WORD_BYTES;
-    unsigned char sign[BLOCK] = {0}, magnitude[BLOCK] = {0};
+    unsigned char sign[BLOCK], magnitude[BLOCK];
+    uint64_t words[1 + MOST_PLANES];
 
-    scatter_bits(read_word(place), 0, sign);
-    for (int m = 0; m < tensor->bits - 1; m++)
-        scatter_bits(read_word(place + (m + 1) * plane), m, magnitude);
+    for (int m = 0; m < tensor->bits; m++)
+        words[m] = read_word(place + m * plane);
+    scatter_bits(words, 1, sign);
+    scatter_bits(words + 1, tensor->bits - 1, magnitude);
     for (int64_t k = 0; k < length; k++)
-        codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)(sign[k] ? -magnitude[k] : magnitude[k]);
+        codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)negate_if(sign[k], magnitude[k]);
 }
 
 static bsq_status_t signed_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
