@@ -279,6 +279,11 @@ static int check_settings(const struct settings *settings)
         options->effort > 0) {
         return complain(EXIT_USAGE, "--stats or --input is missing (only --solver round and --effort 0 do without)");
     }
+    if (options->solver == BSQ_SOLVER_PAPER &&
+        (options->weight_range != BSQ_RANGE_SYMMETRIC || options->scale_kind != BSQ_SCALE_PER_CHANNEL ||
+         options->scale_format != BSQ_SCALE_FLOAT32)) {
+        return complain(EXIT_USAGE, "--solver paper knows the symmetric range and float32 scales per channel only");
+    }
     if (settings->input.count == 0 && input_option(settings) != NULL) {
         return complain(EXIT_USAGE, "--%s needs --input", input_option(settings));
     }
@@ -576,7 +581,8 @@ static int measure_input(const struct work *work, const char *path, const struct
     char wanted[96];
     if (desc->kind == BSQ_LINEAR) {
         if (array->dims == 0 || array->shape[array->dims - 1] != desc->in_channels) {
-            snprintf(wanted, sizeof wanted, "(rows, %lld)", (long long)desc->in_channels);
+            snprintf(wanted, sizeof wanted, "(rows, %lld)%s", (long long)desc->in_channels,
+                     array->dims > 2 ? ", or --conv for a convolution," : "");
             return complain_shape(path, array, wanted);
         }
         batch->size = array->count / desc->in_channels;

@@ -389,6 +389,10 @@ for value in : 1: 1:2: 1x1x1x1 -1; do
     refuse 2 "pad is one to three whole numbers or pairs" --weights w.npy --input x.npy --pad "$value"
 done
 refuse 2 "stride has 2 numbers, the kernel has 1" --weights c1w.npy --input c1wide.npy --stride 1x1
+for value in "--range full" "--scale tensor" "--scale-format float16"; do
+    # shellcheck disable=SC2086
+    refuse 2 "solver paper knows" --weights w.npy --stats h.npy --solver paper $value
+done
 refuse 2 "pad needs --input" --weights w.npy --stats h.npy --pad 1
 refuse 2 "need --conv" --weights w.npy --input x.npy --pad 1
 refuse 2 "act-bits needs --input" --weights w.npy --stats h.npy --act-bits 8
@@ -404,7 +408,7 @@ refuse 1 "x.npy: shape (300, 10) where (1, 10, 10) is needed" --weights w.npy --
 refuse 1 "h.npy: shape (10, 10) where (1, 18, 18)" --weights cwflat.npy --stats h.npy --out none
 refuse 1 "b.npy: shape (6) where (M, n)" --weights b.npy --stats h.npy --out none
 refuse 1 "x.npy: shape (300, 10) where (6)" --weights w.npy --bias x.npy --stats h.npy --out none
-refuse 1 "cx.npy: shape (3, 2, 5, 6) where (rows, 10)" --weights w.npy --input cx.npy --out none
+refuse 1 "cx.npy: shape (3, 2, 5, 6) where (rows, 10), or --conv" --weights w.npy --input cx.npy --out none
 refuse 1 "cxlast.npy: shape (3, 5, 6, 2) where (size, 2, H, W)" --weights cw.npy --input cxlast.npy --out none
 refuse 1 "cx.npy: shape (3, 2, 5, 6) where (size, H, W, 2)" --weights cw.npy --input cx.npy --channels-last --out none
 refuse 1 "cw.npy: shape (4, 2, 3, 3) where the kernel" --weights cw.npy --input cx.npy --conv 5x5 --out none
