@@ -239,7 +239,7 @@ static void keep_best(const struct bsq_beam_task *task, struct workspace *w, int
     }
 }
 
-void bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
+bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
 {
     struct workspace w;
     int64_t all = task->channels * task->multiplier_count;
@@ -253,7 +253,10 @@ void bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
     for (int64_t first = 0; first < all; first += w.lanes) {
         int64_t lanes = all - first < w.lanes ? all - first : w.lanes;
 
+        if (task->stop(task->stop_opaque, (double)first / (double)all))
+            return false;
         search_pass(task, &w, first, lanes);
         keep_best(task, &w, first, lanes);
     }
+    return true;
 }

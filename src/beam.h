@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* R'R = H with the inputs in 'order', the one that is decided first last; normalised so that mean(diag H) = 1. */
@@ -27,6 +28,8 @@ struct bsq_beam_task {
     int32_t width;          /* survivors, 1 .. BSQ_BEAM_WIDTH */
     int32_t lowest, highest;
     int32_t refit;          /* judge each multiplier by the error that is left after a refit of it */
+    bool (*stop)(void *opaque, double share); /* asked between passes with the share that is done: true ends the search */
+    void *stop_opaque;
     int8_t *codes;          /* out: channels x n */
     double *multiplier;     /* out: channels: the best, refit when asked for */
 };
@@ -34,6 +37,7 @@ struct bsq_beam_task {
 /* Bytes of workspace for a problem: depends on nothing else, so that results do not depend on threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width);
 
-void bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
+/* False when it was stopped: codes and multiplier then have no meaning. */
+bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
 
 #endif

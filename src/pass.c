@@ -31,6 +31,33 @@ static int32_t group_count(const struct bsq_pass *pass)
     return pass->groups_in_slots ? pass->slots : 1;
 }
 
+/* Reports that 'done' blocks are finished, parts of blocks counted; on the calling thread only. True means stop. */
+static bool report_progress(struct bsq_pass *pass, double done)
+{
+    const bsq_options_t *options = pass->input->options;
+    bsq_progress_t progress = {.struct_size = sizeof progress, .objective = pass->objective, .done = pass->done,
+                               .total = pass->total, .stage = pass->stage};
+    double fraction = done / (double)pass->total;
+
+    if (!options->progress)
+        return false;
+    pass->fraction = fraction > pass->fraction ? fraction : pass->fraction;
+    progress.fraction = pass->fraction;
+    if (options->progress(&progress, options->progress_opaque))
+        atomic_store(&pass->cancelled, 1);
+    return atomic_load(&pass->cancelled);
+}
+
+/* Inside a block only the calling thread may call back: that is slot 0 of our own threads; in a host's pool no block is
+ * known to be on it. */
+static bool poll_block(void *opaque, int32_t slot, double share)
+{
+    struct bsq_pass *pass = opaque;
+    bool calling = slot == 0 && (!pass->parallel.pool || pass->slots == 1);
+
+    return calling ? report_progress(pass, (double)pass->done + share) : atomic_load(&pass->cancelled);
+}
+
 static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan *other)
 {
     const struct bsq_memory *memory = pass->input->memory;
@@ -58,8 +85,13 @@ static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan 
         if (!pass->memory[i])
             return bsq_fail_memory(pass->input->message);
     }
-    for (int32_t i = 0; i < pass->slots; i++)
+    for (int32_t i = 0; i < pass->slots; i++) {
         (void)bsq_search_layout(&pass->search[i], &pass->plan, pass->memory[i]);
+        pass->search[i].poll = poll_block;
+        pass->search[i].poll_opaque = pass;
+        pass->search[i].slot = i;
+        pass->search[i].share = pass->search[i].share_end = 0.0;
+    }
     return BSQ_OK;
 }
 
@@ -139,20 +171,11 @@ static void run_block(void *context, int64_t block, int32_t slot)
     pass->work(pass, search, block, channel);
 }
 
-static bsq_status_t report_progress(struct bsq_pass *pass)
+static void sum_objective(struct bsq_pass *pass)
 {
-    const bsq_options_t *options = pass->input->options;
-    bsq_progress_t progress = {.struct_size = sizeof progress, .done = pass->done, .total = pass->total,
-                               .stage = pass->stage};
-
-    if (!options->progress)
-        return BSQ_OK;
-    progress.fraction = (double)pass->done / (double)pass->total;
+    pass->objective = 0.0;
     for (int64_t c = 0; pass->finished && c < pass->input->geometry->out_channels; c++)
-        progress.objective += pass->finished[c].objective;
-    if (options->progress(&progress, options->progress_opaque))
-        return bsq_fail(pass->input->message, BSQ_E_CANCELLED, "the progress callback asked to stop");
-    return BSQ_OK;
+        pass->objective += pass->finished[c].objective;
 }
 
 /* Blocks first..end-1, which need nothing prepared but what is. */
@@ -172,7 +195,9 @@ static bsq_status_t run_range(struct bsq_pass *pass, int64_t first, int64_t end)
         if (status != BSQ_OK)
             return status;
         pass->done += count;
-        status = report_progress(pass);
+        sum_objective(pass);
+        if (atomic_load(&pass->cancelled) || report_progress(pass, (double)pass->done))
+            return bsq_fail(pass->input->message, BSQ_E_CANCELLED, "the progress callback asked to stop");
     }
     return status;
 }

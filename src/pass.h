@@ -7,6 +7,8 @@
 #include "search.h"
 #include "solve.h"
 
+#include <stdatomic.h>
+
 struct bsq_pass;
 
 /* Work on one loaded block: 'block' counts blocks of the layer, 'channel' is its first channel in the layer. */
@@ -32,6 +34,9 @@ struct bsq_pass {
     int64_t *dead_inputs;      /* blocks: dead inputs of the group, on its first block */
     /* progress, over all passes */
     int64_t done, total;
+    double objective;              /* of the finished ones */
+    double fraction;               /* last reported */
+    atomic_int cancelled;          /* set by the calling thread, seen by all */
     const bsq_channel_t *finished; /* channels of the layer; 0 where they are not solved yet; or NULL */
     int32_t stage;
 };

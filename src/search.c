@@ -156,7 +156,15 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
     record->seconds = bsq_seconds() - start;
 }
 
-static void beam_search(struct bsq_search *search, const double *multipliers, int32_t count, int32_t width,
+static bool stop_beam(void *opaque, double share)
+{
+    struct bsq_search *search = opaque;
+
+    return search->poll(search->poll_opaque, search->slot,
+                        search->share + share * (search->share_end - search->share));
+}
+
+static bool beam_search(struct bsq_search *search, const double *multipliers, int32_t count, int32_t width,
                         int32_t refit)
 {
     const struct bsq_search_plan *plan = search->plan;
@@ -167,12 +175,14 @@ static void beam_search(struct bsq_search *search, const double *multipliers, in
         .scales = search->trial.scales, .group_size = plan->group_size,
         .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .multiplier_count = count,
         .width = width, .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
-        .codes = search->trial.codes, .multiplier = search->multiplier};
+        .codes = search->trial.codes, .multiplier = search->multiplier, .stop = stop_beam, .stop_opaque = search};
 
-    bsq_beam_search(&task, search->beam);
+    if (!bsq_beam_search(&task, search->beam))
+        return false;
     for (int64_t c = 0; c < search->block.channels; c++)
         for (int64_t a = 0; a < plan->scales_per_channel; a++)
             search->trial.scales[c * plan->scales_per_channel + a] *= search->multiplier[c];
+    return true;
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -284,8 +294,8 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     const double one = 1.0;
     double start = bsq_seconds();
 
-    if (width > 0)
-        beam_search(search, &one, 1, width, 0);
+    if (width > 0 && !beam_search(search, &one, 1, width, 0))
+        return;
     bsq_candidate_judge(&search->trial, &search->block, search->u);
     records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
     records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
@@ -351,13 +361,17 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     int64_t channels = search->block.channels;
     double multipliers[BSQ_GRID_MOST];
 
+    /* levels cost about twice the one before, so all of them up to this one about 2^effort */
+    search->share = ldexp(1.0, effort - 1 - plan->effort) - ldexp(1.0, -1 - plan->effort);
+    search->share_end = ldexp(1.0, effort - plan->effort) - ldexp(1.0, -1 - plan->effort);
     open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
         round_block(search, &search->trial, RULE_LEAST);
     else
         copy_scales(&search->trial, &search->open, channels);
     bsq_scale_grid(level->low, level->high, level->count, multipliers);
-    beam_search(search, multipliers, level->count, level->width, 1);
+    if (!beam_search(search, multipliers, level->count, level->width, 1))
+        return;
     bsq_candidate_judge(&search->trial, &search->block, search->u);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
     polish(search, &search->open, true, records);

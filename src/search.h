@@ -40,6 +40,10 @@ struct bsq_search_plan {
     int32_t planes;   /* 1: the range is that of ternary planes, so that bit-split applies */
 };
 
+/* Asked between parts of the work on a block, with the share of it that is done. True means stop: what the search then
+ * leaves is valid memory but no result. */
+typedef bool (*bsq_poll_fn)(void *opaque, int32_t slot, double share);
+
 /* A workspace for one block at a time. */
 struct bsq_search {
     const struct bsq_search_plan *plan;
@@ -54,6 +58,10 @@ struct bsq_search {
     void *beam;
     int64_t *sweeps;    /* channels */
     int32_t *limited;   /* channels: stopped at the limit of sweeps */
+    bsq_poll_fn poll;
+    void *poll_opaque;
+    int32_t slot;       /* for poll */
+    double share, share_end; /* of the block's work: done before the beam that runs, and with it */
 };
 
 size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory);
