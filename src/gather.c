@@ -49,7 +49,7 @@ static void find_taps(const struct bsq_gather *gather, int32_t d, int64_t origin
 {
     int64_t dilation = gather->dilation[d], inside = gather->in[d] - 1 - origin;
 
-    *begin = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
+    *begin = origin < 0 ? (-origin - 1) / dilation + 1 : 0;
     *end = inside < 0 ? 0 : inside / dilation + 1;
     if (*end > gather->kernel[d])
         *end = gather->kernel[d];
@@ -94,7 +94,7 @@ static void clear_padded(const struct bsq_gather *gather, const struct run *run,
             memset(rows + i * n, 0, (size_t)n * sizeof *rows);
 }
 
-/* Every row's taps along one line of one channel. Three neighbouring taps are by far the most frequent case. */
+/* Every row's taps along one line of one channel. Three taps and one are by far the most frequent cases. */
 static void copy_line(const struct bsq_gather *gather, const struct run *run, const float *line, float *rows,
                       int64_t tap_stride)
 {
@@ -110,6 +110,10 @@ static void copy_line(const struct bsq_gather *gather, const struct run *run, co
             to[0] = first;
             to[tap_stride] = second;
             to[2 * tap_stride] = third;
+            continue;
+        }
+        if (run->x_begin[i] == 0 && run->x_end[i] == 1) {
+            to[0] = line[x];
             continue;
         }
         for (int64_t k = run->x_begin[i]; k < run->x_end[i]; k++)
@@ -144,20 +148,15 @@ static void copy_pixels(const struct bsq_gather *gather, int64_t taps, const flo
     const struct bsq_geometry *geometry = gather->geometry;
     bool tap_major = geometry->weight_layout == BSQ_WEIGHTS_OHWI || geometry->kernel_volume == 1;
     int64_t step = gather->dilation[2] * geometry->in_channels, inputs = geometry->group_inputs;
+    int64_t channel_stride = tap_major ? 1 : geometry->kernel_volume, tap_stride = tap_major ? inputs : 1;
 
     if (tap_major && step == inputs) {
         memcpy(to, from, (size_t)(taps * inputs) * sizeof *to);
         return;
     }
-    for (int64_t k = 0; k < taps; k++) {
-        const float *pixel = from + k * step;
-
-        if (tap_major)
-            memcpy(to + k * inputs, pixel, (size_t)inputs * sizeof *to);
-        else
-            for (int64_t c = 0; c < inputs; c++)
-                to[c * geometry->kernel_volume + k] = pixel[c];
-    }
+    for (int64_t k = 0; k < taps; k++)
+        for (int64_t c = 0; c < inputs; c++)
+            to[c * channel_stride + k * tap_stride] = from[k * step + c];
 }
 
 static void copy_channels_last(const struct bsq_gather *gather, const struct run *run, int64_t group, float *rows)

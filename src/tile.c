@@ -10,7 +10,7 @@
  *
  * Single precision sums of k terms may be off by k/2 units in the last place when the terms are alike (a column of two
  * values, beside a copy of itself), always to the same side. So sgemm sums BSQ_TILE_PART rows, which keeps the error
- * of H_ij below 1e-6 sqrt(H_ii H_jj) then too, and the parts are added in double. */
+ * of H_ij below 1e-6 sqrt(H_ii H_jj) then too, and the parts are added in double, four at a time. */
 #include "tile.h"
 
 #include "blas.h"

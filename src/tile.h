@@ -6,8 +6,8 @@
 
 enum {
     BSQ_PANEL = 128,      /* rows of a matrix of moments that are multiplied and stored together */
-    BSQ_TILE_STRIP = 256, /* columns of a panel that are multiplied at a time */
-    BSQ_TILE_PART = 64    /* rows of a tile that are summed in single precision */
+    BSQ_TILE_STRIP = 128, /* columns of a panel that are multiplied at a time */
+    BSQ_TILE_PART = 32    /* rows of a tile that are summed in single precision */
 };
 
 /* What normalizing found, for each column: x = scale * d + mean, weighted with the square root of the row's weight. */

@@ -32,16 +32,18 @@ void bsq_tile_shift(float *restrict x, int64_t ld, int64_t rows, int64_t columns
     }
 }
 
-static void add_pair(const float *restrict a, const float *restrict b, int64_t columns, double *restrict total)
+static void add_four(const float *restrict parts, int64_t stride, int64_t columns, double *restrict total)
 {
+    const float *a = parts, *b = parts + stride, *c = parts + 2 * stride, *d = parts + 3 * stride;
+
     for (int64_t j = 0; j < columns; j++)
-        total[j] += (double)(a[j] + b[j]);
+        total[j] += (double)((a[j] + b[j]) + (c[j] + d[j]));
 }
 
-static void add_last(const float *restrict a, int64_t columns, double *restrict total)
+static void add_one(const float *restrict part, int64_t columns, double *restrict total)
 {
     for (int64_t j = 0; j < columns; j++)
-        total[j] += (double)a[j];
+        total[j] += (double)part[j];
 }
 
 void bsq_tile_accumulate(const float *restrict parts, int64_t stride, int64_t count, int64_t columns, double scale,
@@ -51,10 +53,10 @@ void bsq_tile_accumulate(const float *restrict parts, int64_t stride, int64_t co
     int64_t part = 0;
 
     memset(total, 0, (size_t)columns * sizeof *total);
-    for (; part + 2 <= count; part += 2)
-        add_pair(parts + part * stride, parts + (part + 1) * stride, columns, total);
-    if (part < count)
-        add_last(parts + part * stride, columns, total);
+    for (; part + 4 <= count; part += 4)
+        add_four(parts + part * stride, stride, columns, total);
+    for (; part < count; part++)
+        add_one(parts + part * stride, columns, total);
     for (int64_t j = 0; j < columns; j++)
         to[j] += scale * column_scale[j] * total[j] + shift * column_mean[j];
 }

@@ -12,7 +12,7 @@ void bsq_tile_shift(float *x, int64_t ld, int64_t rows, int64_t columns, const f
                     const float *low);
 
 /* One row of moments: to[j] += scale * column_scale[j] * (sum over parts of part[j]) + shift * column_mean[j].
- * Parts lie 'stride' apart; neighbours are added in float, pairs in double. 'total' is scratch for 'columns' values. */
+ * Parts lie 'stride' apart; four of them are added in float, fours in double. 'total' is scratch for 'columns' values. */
 void bsq_tile_accumulate(const float *parts, int64_t stride, int64_t count, int64_t columns, double scale,
                          const double *column_scale, double shift, const double *column_mean, double *total,
                          double *to);
