@@ -246,10 +246,12 @@ check-asan-gcc:
 check-asan-clang:
 	+$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
 
-# OpenBLAS is not instrumented: with one thread of its own it has no results that cross threads unseen. Its serial
-# variant does not do, it is not safe to be called from several threads.
+# OpenBLAS is not instrumented: with one thread of its own, or in its serial variant where that is installed, it has no
+# results that cross threads unseen.
+SERIAL_BLAS = $(wildcard /usr/lib/$(shell gcc -print-multiarch)/openblas-serial)
 check-tsan:
-	+OPENBLAS_NUM_THREADS=1 $(SLOWLY) $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs
+	+OPENBLAS_NUM_THREADS=1 $(if $(SERIAL_BLAS),LD_LIBRARY_PATH=$(SERIAL_BLAS)) $(SLOWLY) \
+	    $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs
 
 check-valgrind: $(CHECKS)
 	@if command -v valgrind >/dev/null; then \
@@ -271,7 +273,7 @@ fuzz: $(FUZZERS)
 
 # Against the last release that has this ABI number.
 check-abidiff: $(LINK)
-	@scripts/abidiff $(LINK) $(ABI) $(BUILD)/release
+	@test/abi/abidiff $(LINK) $(ABI) $(BUILD)/release
 
 # ---- bench ----------------------------------------------------------------------------------------------------
 
@@ -321,15 +323,15 @@ uninstall:
 # ---- the rest -------------------------------------------------------------------------------------------------
 
 NEEDED_PACKAGES := gcc g++ clang make libc6-dev pkg-config libopenblas-dev liblapacke-dev check python3-numpy
-LONG_PACKAGES = valgrind abigail-tools \
+LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
     libclang-rt-$(shell clang --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')-dev
 
 .PHONY: deps deps-long
 deps:
-	@scripts/deps $(NEEDED_PACKAGES)
+	@.ci/deps $(NEEDED_PACKAGES)
 
 deps-long: deps
-	@scripts/deps $(LONG_PACKAGES)
+	@.ci/deps $(LONG_PACKAGES)
 
 .PHONY: clean
 clean:

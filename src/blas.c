@@ -4,6 +4,7 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <limits.h>
+#include <pthread.h>
 
 /* blasint and lapack_int are int in the usual builds and 64 bits wide in others. */
 #ifdef OPENBLAS_USE64BITINT
@@ -19,6 +20,25 @@ bool bsq_blas_fits(int64_t extent)
     return extent <= BLAS_INDEX_MAX;
 }
 
+/* A sequential OpenBLAS shares one buffer between all callers and gives wrong numbers when two threads call it. Ours then
+ * take turns; vector operations need no buffer. Any other OpenBLAS sees to that itself. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+static bool enter(void)
+{
+    bool sequential = openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
+
+    if (sequential)
+        (void)pthread_mutex_lock(&turn);
+    return sequential;
+}
+
+static void leave(bool sequential)
+{
+    if (sequential)
+        (void)pthread_mutex_unlock(&turn);
+}
+
 static CBLAS_TRANSPOSE flag(bool transpose)
 {
     return transpose ? CblasTrans : CblasNoTrans;
@@ -27,15 +47,21 @@ static CBLAS_TRANSPOSE flag(bool transpose)
 void bsq_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
                int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
+    bool sequential = enter();
+
     cblas_sgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), (blas_index)m, (blas_index)n, (blas_index)k, alpha,
                 a, (blas_index)lda, b, (blas_index)ldb, beta, c, (blas_index)ldc);
+    leave(sequential);
 }
 
 void bsq_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
                int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc)
 {
+    bool sequential = enter();
+
     cblas_dgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), (blas_index)m, (blas_index)n, (blas_index)k, alpha,
                 a, (blas_index)lda, b, (blas_index)ldb, beta, c, (blas_index)ldc);
+    leave(sequential);
 }
 
 double bsq_ddot(int64_t n, const double *x, const double *y)
@@ -51,11 +77,18 @@ void bsq_daxpy(int64_t n, double alpha, const double *x, double *y)
 /* LAPACK sees the row-major upper triangle as a column-major lower one: L = R', and LL' = R'R. */
 bool bsq_dpotrf(int64_t n, double *a, int64_t lda)
 {
-    return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)lda) == 0;
+    bool sequential = enter();
+    lapack_int info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)lda);
+
+    leave(sequential);
+    return info == 0;
 }
 
 void bsq_dpotrs(int64_t n, const double *r, int64_t ldr, int64_t count, double *b, int64_t ldb)
 {
+    bool sequential = enter();
+
     (void)LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, (lapack_int)count, r, (lapack_int)ldr, b,
                               (lapack_int)ldb);
+    leave(sequential);
 }
