@@ -20,23 +20,6 @@ static const struct bsq_stats_t *known(const struct bsq_stats_t *stats)
     return bsq_stats_empty(stats) ? NULL : stats;
 }
 
-/* That the layer is ready to be solved. */
-static bsq_status_t check_ready(bsq_layer_t *layer)
-{
-    const struct bsq_stats_t *stats = known(layer->stats), *held_out = known(layer->held_out);
-    bool rounds = layer->options.solver == BSQ_SOLVER_ROUND || layer->options.effort == 0;
-    bsq_status_t status = BSQ_OK;
-
-    if (!stats && !rounds)
-        return bsq_fail(&layer->message, BSQ_E_STATE,
-                        "the layer has no statistics: calibrate first, or ask for rounding");
-    if (stats)
-        status = bsq_stats_check_rows(stats, &layer->message);
-    if (status == BSQ_OK && held_out)
-        status = bsq_stats_check_rows(held_out, &layer->message);
-    return status;
-}
-
 /* Solves by 'options' into a new result. */
 static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
 {
@@ -49,8 +32,11 @@ static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, stru
         .memory = &layer->memory,
         .message = &layer->message,
     };
+    bsq_status_t status;
 
     *result = NULL;
+    if (input.held_out && (status = bsq_stats_check_rows(input.held_out, &layer->message)) != BSQ_OK)
+        return status;
     return bsq_solve(&input, result);
 }
 
@@ -121,7 +107,7 @@ bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
     bsq_status_t status = bsq_layer_enter(layer);
 
     if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
-        (status = check_ready(layer)) != BSQ_OK || (status = solve(layer, &layer->options, &result)) != BSQ_OK)
+        (status = solve(layer, &layer->options, &result)) != BSQ_OK)
         return status;
     result->input_scale = input_scale(layer);
     bsq_result_free(layer->result);
@@ -159,8 +145,6 @@ bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t 
     if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
         return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
                         (int)bits_lo, (int)bits_hi);
-    if ((status = check_ready(layer)) != BSQ_OK)
-        return status;
 
     bsq_options_t options = layer->options;
     struct series series = {options.progress, options.progress_opaque, 0, bits_hi - bits_lo + 1};

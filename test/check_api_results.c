@@ -474,6 +474,36 @@ START_TEST(bias_without_means_or_bias)
 }
 END_TEST
 
+/* Held-out rows may bring a target where the others do not, and the other way round. */
+START_TEST(held_out_targets_are_their_own)
+{
+    struct test_data data = test_data_linear(3, 6, 80, 8);
+    bsq_options_t options = defaults();
+
+    for (int target = 0; target < 2; target++) {
+        bsq_layer_t *layer = test_data_layer(&data, &options);
+        bsq_batch_t train = test_data_batch(&data, 0, 50, target), apart = test_data_batch(&data, 50, 30, !target);
+
+        apart.held_out = 1;
+        test_ok(layer, bsq_layer_calibrate(layer, &train));
+        test_ok(layer, bsq_layer_calibrate(layer, &apart));
+        test_ok(layer, bsq_optimize(layer, NULL));
+
+        struct test_output output = test_output_get(layer, &data, &options);
+        struct test_moments moments = test_moments_get(layer, &data, 1, !target);
+        struct test_error error = test_output_error(&output, &data, &moments, 0, 0);
+
+        if (target)
+            check_close(output.report.held_out_error, error.loss / error.energy, 1e-6, "held-out error");
+        ck_assert(output.report.held_out_error > 0 && output.report.held_out_error < 1);
+        test_moments_free(&moments);
+        test_output_free(&output);
+        bsq_layer_free(layer);
+    }
+    test_data_free(&data);
+}
+END_TEST
+
 static TCase *all(void)
 {
     TCase *tests = tcase_create("results");
@@ -482,6 +512,7 @@ static TCase *all(void)
     tcase_add_test(tests, counts_are_exact);
     tcase_add_test(tests, results_agree_with_each_other);
     tcase_add_loop_test(tests, report_is_what_the_definition_gives, 0, 2);
+    tcase_add_test(tests, held_out_targets_are_their_own);
     tcase_add_test(tests, damping_of_the_report);
     tcase_add_test(tests, bias_correction_does_what_the_report_says);
     tcase_add_test(tests, bias_correction_is_kept_only_where_it_helps);

@@ -240,7 +240,12 @@ START_TEST(layers_that_share_an_input)
     add_samples(source, &data[0], 0, 1000, false, 0);
     add_samples(source, &data[0], 1000, 500, false, 1);
     for (int k = 0; k < LAYERS; k++) {
+        struct test_moments shared;
+
         test_ok(layer[k], bsq_layer_share_input(layer[k], source));
+        shared = test_moments_get(layer[k], &data[k], 1, false);
+        ck_assert(shared.rows == 500);
+        test_moments_free(&shared);
         test_fails(layer[k], BSQ_E_STATE, "statistics", bsq_layer_share_input(layer[k], source));
     }
     add_samples(source, &data[0], 0, 100, false, 0);

@@ -99,6 +99,11 @@ static bsq_options_t take_options(struct bytes *bytes)
     options.asymmetry = take_below(bytes, 2) ? 1 : (double)take_float(bytes);
     options.input_percentile = take_below(bytes, 2) ? 0.9 : (double)take_float(bytes);
     options.reserved = take_below(bytes, 64) == 63;
+    if (options.solver == BSQ_SOLVER_PAPER && take_below(bytes, 4)) {
+        options.weight_range = BSQ_RANGE_SYMMETRIC;
+        options.scale_kind = BSQ_SCALE_PER_CHANNEL;
+        options.scale_format = BSQ_SCALE_FLOAT32;
+    }
     if (take_below(bytes, 32) == 31)
         options.struct_size = take(bytes) % sizeof options;
     return options;
