@@ -195,10 +195,14 @@ START_TEST(near_the_optimum)
         compare_with_optimum(sample, &setting, &tally);
         sample_free(sample);
     }
-    ck_assert_msg(tally.exact * 100 >= tally.channels * 80, "%d of %d channels at the optimum", tally.exact,
+
+    /* One scale a channel: all 320 are at the optimum when this is written. Several: 281 of 320, 2 % above on average. */
+    int32_t share = grouped ? 70 : 97;
+    double factor = exp(tally.logs / tally.channels), most = grouped ? 1.08 : 1.01;
+
+    ck_assert_msg(tally.exact * 100 >= tally.channels * share, "%d of %d channels at the optimum", tally.exact,
                   tally.channels);
-    ck_assert_msg(exp(tally.logs / tally.channels) <= 1.05, "mean factor above the optimum %g",
-                  exp(tally.logs / tally.channels));
+    ck_assert_msg(factor <= most, "mean factor above the optimum %g", factor);
 }
 END_TEST
 

@@ -51,11 +51,12 @@ static const char *const RUN_NAMES[RUNS] = {"round",    "paper",    "effort 0", 
 
 /* ---- one solve ---------------------------------------------------------------------------------------------- */
 
-static double now(void)
+/* Of this process: what other programs do on the machine does not count. */
+static double processor_seconds(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -94,10 +95,10 @@ static struct solution solve(bsq_layer_t *layer, const struct layer_data *data, 
     expect(bsq_layer_set_options(layer, options), "bsq_layer_set_options", layer);
     bsq_report_init(&solution.report, sizeof solution.report);
 
-    double start = now();
+    double start = processor_seconds();
 
     expect(bsq_optimize(layer, &solution.report), "bsq_optimize", layer);
-    solution.seconds = now() - start;
+    solution.seconds = processor_seconds() - start;
     expect(bsq_layer_get_codes(layer, solution.codes, count), "bsq_layer_get_codes", layer);
     expect(bsq_layer_get_scales(layer, solution.scales, (size_t)data->channels), "bsq_layer_get_scales", layer);
     return solution;
@@ -576,8 +577,8 @@ static void require_mean(struct bench *bench, const char *what, int32_t bits, in
     struct ratio ratio = ratio_of(bench, bits, range, run, peer);
     char text[128];
 
-    if (ratio.layers == 0)
-        return;
+    if (ratio.layers == 0 || bench->only)
+        return; /* the limits are for all layers together */
     snprintf(text, sizeof text, "%s, %d bits, %s: geometric mean over %d layers <= %.4g", what, bits,
              RANGE_NAMES[range], ratio.layers, limit);
     require(bench, ratio.mean <= limit, text, ratio.mean);

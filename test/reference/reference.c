@@ -244,8 +244,11 @@ double ref_brute_joint(const struct ref_channel *channel, int64_t group_size, in
         trial[i] = (int8_t)lowest;
     do {
         double objective = ref_best_scales(channel, group_size, trial, trial_scales);
+        int allowed = 1;
 
-        if (objective < best) {
+        for (int64_t g = 0; g < count; g++)
+            allowed &= trial_scales[g] >= 0;
+        if (allowed && objective < best) {
             best = objective;
             copy_codes(n, trial, codes);
             for (int64_t g = 0; g < count; g++)

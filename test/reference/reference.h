@@ -55,8 +55,8 @@ double ref_best_scales(const struct ref_channel *channel, int64_t group_size, co
 double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t lowest, int32_t highest,
                        int8_t *codes);
 
-/* Best codes and scales together, one scale for each group of inputs; returns J. Scales of any sign are tried, which
- * makes it a lower bound for positive ones, and exact where the range of codes is symmetric. */
+/* Best codes and scales together, one scale >= 0 for each group of inputs; returns J. Codes whose best scales include a
+ * negative one can be left out: with that scale at 0 they are other codes, which are tried too. */
 double ref_brute_joint(const struct ref_channel *channel, int64_t group_size, int32_t lowest, int32_t highest,
                        int8_t *codes, double *scales);
 
