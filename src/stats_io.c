@@ -274,9 +274,11 @@ bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t siz
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-/* What was read so far; 'sound' turns false at the first value that no export writes. */
+/* What was read so far; 'sound' turns false at the first value that no export writes. Sums must give finite means, so
+ * their sum of weights is in 'weight'; it is 1 for other numbers. */
 struct reader {
     const unsigned char *at;
+    double weight;
     bool sound;
 };
 
@@ -310,7 +312,7 @@ static void get_f64(struct reader *reader, double *values, int64_t count)
         uint64_t bits = get_bits(reader, 8);
 
         memcpy(values + i, &bits, sizeof bits);
-        reader->sound = reader->sound && isfinite(values[i]);
+        reader->sound = reader->sound && isfinite(values[i]) && isfinite(values[i] / reader->weight);
     }
 }
 
@@ -481,10 +483,12 @@ static void get_body(struct reader *reader, const struct header *header, struct 
     stats->has_target_mean = (layout->flags & FLAG_TARGET_MEAN) != 0;
     stats->inputs->count = header->count;
     stats->count = header->own_count;
+    reader->weight = header->count.weight > 0 ? header->count.weight : 1;
     for (int64_t g = 0; g < geometry->groups; g++)
         get_triangle(reader, stats->inputs->h + g * bsq_inputs_group_size(geometry), geometry->fan_in);
     get_f64(reader, stats->inputs->sum, geometry->groups * geometry->fan_in);
     if (target) {
+        reader->weight = bsq_stats_count(stats)->weight;
         get_f64(reader, stats->p, geometry->out_channels * geometry->fan_in);
         get_f64(reader, stats->target_sum, geometry->out_channels);
         get_f64(reader, stats->target_square, geometry->out_channels);
@@ -503,7 +507,7 @@ static bsq_status_t check_frame(const unsigned char *data, size_t size, struct b
         return bsq_fail(message, BSQ_E_CORRUPT, "exported statistics are truncated: only %llu bytes",
                         (unsigned long long)size);
 
-    struct reader reader = {data + sizeof magic, true};
+    struct reader reader = {data + sizeof magic, 1, true};
     uint64_t version = get_bits(&reader, 4);
 
     if (version > FORMAT_VERSION)
@@ -525,7 +529,7 @@ static bsq_status_t check_frame(const unsigned char *data, size_t size, struct b
 static bsq_status_t import(const void *data, size_t size, const struct bsq_memory *memory, bsq_stats_t **stats,
                            struct bsq_message *message)
 {
-    struct reader reader = {data, true};
+    struct reader reader = {data, 1, true};
     struct header header = {0};
     int64_t expected;
     bsq_status_t status = check_frame(data, size, message);
