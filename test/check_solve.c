@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -553,6 +554,13 @@ static void minimiser(const struct stage_case *stage, double *v)
     ref_best_scales(&stage->channel, 1, ones, v);
 }
 
+static bool never(void *opaque, double share)
+{
+    (void)opaque;
+    (void)share;
+    return false;
+}
+
 START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 {
     struct ref_random random = {(uint64_t)(1300 + _i)};
@@ -588,12 +596,13 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
                                  .width = BSQ_BEAM_WIDTH,
                                  .lowest = stage.point.lowest,
                                  .highest = stage.point.highest,
+                                 .stop = never,
                                  .codes = codes,
                                  .multiplier = &multiplier};
     size_t bytes = bsq_beam_workspace(n, 1, 1, BSQ_BEAM_WIDTH);
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
 
-    bsq_beam_search(&task, workspace);
+    ck_assert(bsq_beam_search(&task, workspace));
     free(workspace);
 
     double least = ref_brute_codes(&stage.channel, stage.scales[0], stage.point.lowest, stage.point.highest, best);
