@@ -302,6 +302,19 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     polish(search, &search->trial, false, records);
 }
 
+/* Polishes what is kept: a start that no trial has beaten is not yet a point that no single change improves. */
+static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit)
+{
+    int64_t channels = search->block.channels, n = search->plan->fan_in, scales = kept->scales_per_channel;
+    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+    memcpy(search->trial.codes, kept->codes, (size_t)(channels * n));
+    memcpy(search->trial.scales, kept->scales, (size_t)(channels * scales) * sizeof *kept->scales);
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    polish(search, kept, refit, unused);
+    (void)bsq_candidate_accept(kept, &search->trial, channels, n);
+}
+
 static void copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels)
 {
     memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
@@ -375,11 +388,16 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     bsq_candidate_judge(&search->trial, &search->block, search->u);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
     polish(search, &search->open, true, records);
-    (void)bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in);
+    if (bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in) < channels && effort == 1) {
+        polish_kept(search, &search->open, true);
+        records[BSQ_LEVEL_DESCENT].after = sum_of(search->open.j, channels);
+    }
     open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
     if (plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
         restrict_scales(search, level->width);
         improve_each_scale(search);
+        if (effort == 1)
+            polish_kept(search, &search->best, false);
     }
     close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
 }
