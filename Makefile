@@ -152,8 +152,9 @@ $(BUILD)/bin/bsq-layer: $(BUILD)/obj/examples/bsq-layer.o $(BUILD)/examples/libc
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
 
 .PHONY: demo
+# The library's threads do the work; more of OpenBLAS's own would only be in their way (docs/embedding.md).
 demo: $(DEMO)
-	$(DEMO) examples/demo/weights
+	OPENBLAS_NUM_THREADS=1 $(DEMO) examples/demo/weights
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
