@@ -370,9 +370,9 @@ static void write_means(const struct bench *bench)
                 for (int32_t i = 0; i < 3; i++) {
                     struct ratio ratio = ratio_of(bench, bits, range, run, peers[i]);
 
-                    print_number(file, ratio.mean, " %.3f |", 0);
-                    if (ratio.layers == 0)
-                        fprintf(file, " |");
+                    fputc(' ', file);
+                    print_number(file, ratio.mean, "%.3f", 0);
+                    fprintf(file, " |");
                 }
                 for (int32_t i = 0; i < bench->baselines.count; i++)
                     seconds += bench->runs[i][bits][range][run].seconds;
@@ -643,13 +643,14 @@ static void write_head(const struct bench *bench, int argc, char **argv)
     char machine[256];
 
     machine_name(machine, sizeof machine);
-    fprintf(bench->tables, "\nlibbsq %s on %s (OpenBLAS core %s), one thread:\n\n    ", bsq_version_string(), machine,
-            openblas_get_corename());
+    fprintf(bench->tables, "\nlibbsq %s on %s (OpenBLAS core %s, %d thread%s), processor time of one thread:\n\n   ",
+            bsq_version_string(), machine, openblas_get_corename(), openblas_get_num_threads(),
+            openblas_get_num_threads() == 1 ? "" : "s");
     for (int i = 0; i < argc; i++)
         if (strcmp(argv[i], "--markdown") == 0)
             i++;
         else
-            fprintf(bench->tables, "%s%s", argv[i], i + 1 < argc ? " " : "");
+            fprintf(bench->tables, " %s", argv[i]);
     fprintf(bench->tables, "\n");
 }
 
