@@ -355,7 +355,8 @@ static void write_layers(const struct bench *bench, int32_t range)
 static void write_means(const struct bench *bench)
 {
     FILE *file = bench->tables;
-    fprintf(file, "\n### Geometric means\n\nError as a multiple of the column's, over the layers that have such a row.\n\n"
+    fprintf(file, "\n### Geometric means\n\n"
+                  "Error as a multiple of the column's, over the layers that have such a row.\n\n"
                   "| bits | range | solver | Bit-Split | GPTQ | best known | seconds in all |\n"
                   "| --- | --- | --- | --- | --- | --- | --- |\n");
     for (int32_t bits = BITS_LO; bits <= BITS_HI; bits++)
@@ -588,7 +589,8 @@ static void print_requirements(struct bench *bench)
 {
     printf("\n");
     if (bench->tables)
-        fprintf(bench->tables, "\n### What must be reached\n\n| requirement | measured | reached |\n| --- | --- | --- |\n");
+        fprintf(bench->tables, "\n### What must be reached\n\n"
+                               "| requirement | measured | reached |\n| --- | --- | --- |\n");
     for (int32_t bits = 3; bits <= BITS_HI; bits++) {
         struct ratio paper = ratio_of(bench, bits, BSQ_RANGE_SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT);
         char text[128];

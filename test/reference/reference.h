@@ -1,5 +1,5 @@
-/* The formulas of the library once more, in double, slow and plain on purpose, so that tests compare with something that
- * shares no code with it. Every sum is written out as docs/method.md writes it. */
+/* The formulas of the library once more, in double, slow and plain on purpose, so that tests compare with something
+ * that shares no code with it. Every sum is written out as docs/method.md writes it. */
 #ifndef BSQ_TEST_REFERENCE_H
 #define BSQ_TEST_REFERENCE_H
 
