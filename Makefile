@@ -43,6 +43,7 @@ CHECK_SOURCES := $(wildcard test/check_*.c)
 SUPPORT_SOURCES := $(filter-out $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
 FUZZ_SOURCES := $(wildcard test/fuzz/fuzz_*.c)
 BENCH_SOURCES := $(wildcard test/bench/bench_*.c)
+BENCH_COMMON := $(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c))
 SCRIPTS := $(wildcard test/*.sh)
 EXAMPLES_RUN ?= quickstart conv shards
 
@@ -190,7 +191,12 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGI
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
 
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(TEST_LIBRARIES) $(STATIC)
+$(BUILD)/bench/libbench.a: $(call objects,$(BENCH_COMMON))
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/bench/libbench.a $(TEST_LIBRARIES) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm

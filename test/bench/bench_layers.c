@@ -4,13 +4,12 @@
  *     bench_layers [FOLDER] [--efforts 0,1,5 | --all-efforts] [--only NAME] [--no-streaming] [--markdown FILE]
  *
  * Errors are computed here, in double, from the codes and the scales as stored. */
-#include "layer_data.h"
-
-#include "bsq.h"
+#include "bench.h"
 
 #include <cblas.h>
-#include <stdbool.h>
-#include <time.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { BITS_LO = 2, BITS_HI = 4, RANGES = 2, EFFORTS = 10, DEFAULT_EFFORT = 5 };
 
@@ -50,21 +49,6 @@ static const char *const RUN_NAMES[RUNS] = {"round",    "paper",    "effort 0", 
                                             "effort 4", "effort 5", "effort 6", "effort 7", "effort 8", "effort 9"};
 
 /* ---- one solve ---------------------------------------------------------------------------------------------- */
-
-/* Of this process: what other programs do on the machine does not count. */
-static double processor_seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void expect(bsq_status_t status, const char *call, bsq_layer_t *layer)
-{
-    if (status != BSQ_OK)
-        stop(call, layer ? bsq_layer_error_message(layer) : bsq_status_string(status));
-}
 
 static bsq_options_t options_of(int32_t bits, int32_t range, int32_t run)
 {
@@ -111,27 +95,6 @@ static void free_solution(struct solution *solution)
 }
 
 /* ---- layers with second moments ------------------------------------------------------------------------------ */
-
-/* As a convolution over one position, which has the right groups and fan-in. */
-static bsq_layer_t *create_from_moments(const struct layer_data *data)
-{
-    bsq_layer_desc_t desc;
-    bsq_moments_t moments;
-    bsq_layer_t *layer;
-
-    bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = BSQ_CONV;
-    desc.spatial_dims = 1;
-    desc.kernel[0] = data->n;
-    desc.groups = data->groups;
-    desc.in_channels = data->groups;
-    desc.out_channels = data->channels;
-    expect(bsq_layer_create(&desc, NULL, data->weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
-    bsq_moments_init(&moments, sizeof moments);
-    moments.h = data->h;
-    expect(bsq_layer_set_stats(layer, &moments), "bsq_layer_set_stats", layer);
-    return layer;
-}
 
 static bool wanted(const struct bench *bench, int32_t range, int32_t run)
 {
@@ -293,23 +256,6 @@ static void print_means(const struct bench *bench)
             }
 }
 
-/* The first "model name" of /proc/cpuinfo. */
-static void machine_name(char *name, size_t size)
-{
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    char line[256];
-
-    snprintf(name, size, "unknown processor");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':')) {
-            line[strcspn(line, "\n")] = 0;
-            snprintf(name, size, "%s", strchr(line, ':') + 2);
-            break;
-        }
-    if (file)
-        fclose(file);
-}
-
 static void write_run(FILE *file, const struct run *run, bool with_seconds)
 {
     if (!run->done)
@@ -399,25 +345,6 @@ static int32_t split_batches(int64_t size, int32_t split, int64_t parts[MOST_PAR
     return count;
 }
 
-static bsq_layer_t *create_conv(const struct layer_data *data, const struct raw_data *raw)
-{
-    bsq_layer_desc_t desc;
-    bsq_layer_t *layer;
-
-    bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = BSQ_CONV;
-    desc.spatial_dims = 2;
-    desc.groups = data->groups;
-    desc.in_channels = raw->inputs;
-    desc.out_channels = data->channels;
-    for (int32_t d = 0; d < 2; d++) {
-        desc.kernel[d] = KERNEL;
-        desc.pad_begin[d] = desc.pad_end[d] = PAD;
-    }
-    expect(bsq_layer_create(&desc, NULL, data->weights, raw->bias, NULL, &layer), "bsq_layer_create", NULL);
-    return layer;
-}
-
 static void set_held_out(bsq_layer_t *layer, const struct layer_data *data)
 {
     bsq_moments_t moments;
@@ -431,7 +358,7 @@ static void set_held_out(bsq_layer_t *layer, const struct layer_data *data)
 static bsq_layer_t *create_streamed(const struct layer_data *data, const struct raw_data *raw, bool with_target,
                                     int32_t split)
 {
-    bsq_layer_t *layer = create_conv(data, raw);
+    bsq_layer_t *layer = create_conv(data, raw, NULL);
     int64_t parts[MOST_PARTS], area = raw->height * raw->width, done = 0;
     int32_t count = split_batches(raw->size, split, parts);
 
@@ -455,7 +382,7 @@ static bsq_layer_t *create_streamed(const struct layer_data *data, const struct 
 static bsq_layer_t *create_direct(const struct layer_data *data, const struct raw_data *raw,
                                   const struct raw_moments *direct, bool with_target)
 {
-    bsq_layer_t *layer = create_conv(data, raw);
+    bsq_layer_t *layer = create_conv(data, raw, NULL);
     bsq_moments_t moments;
 
     bsq_moments_init(&moments, sizeof moments);
@@ -689,15 +616,6 @@ static void parse_arguments(struct bench *bench, int argc, char **argv)
         else
             stop(argv[i], "unknown option or value missing");
     }
-}
-
-static bool is_there(const char *path)
-{
-    FILE *file = fopen(path, "r");
-
-    if (file)
-        fclose(file);
-    return file != NULL;
 }
 
 static void run_layers(struct bench *bench)
