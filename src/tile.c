@@ -14,7 +14,7 @@
 #include "tile.h"
 
 #include "blas.h"
-#include "kernels/tile.h"
+#include "kernels/kernels.h"
 
 #include <math.h>
 
