@@ -6,6 +6,7 @@
 #include "scale.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -259,6 +260,30 @@ static void close_record(struct bsq_stage_record *record, const struct bsq_searc
     record->sweeps += total_sweeps(search);
 }
 
+/* Codes with a common divisor say the same with a larger scale: the smallest codes are kept, so that equally good
+ * results are the same result. */
+static void reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel)
+{
+    for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+        int8_t *codes = candidate->codes + channel * plan->fan_in + a * plan->group_size;
+        int64_t count = scale_span(plan, a);
+        int32_t divisor = 0;
+
+        for (int64_t j = 0; j < count && divisor != 1; j++)
+            for (int32_t rest = abs(codes[j]); rest;) { /* divisor = gcd(divisor, code) */
+                int32_t next = divisor % rest;
+
+                divisor = rest;
+                rest = next;
+            }
+        if (divisor <= 1)
+            continue;
+        for (int64_t j = 0; j < count; j++)
+            codes[j] = (int8_t)(codes[j] / divisor);
+        candidate->scales[channel * plan->scales_per_channel + a] *= divisor;
+    }
+}
+
 /* Bit-split, then descent, on the trial; 'kept' is what it is compared with. Ends on codes that no single change
  * improves. */
 static void polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
@@ -276,6 +301,8 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
     if (refit) { /* scales as they will be stored, codes to match */
         int64_t count = channels * search->plan->scales_per_channel;
 
+        for (int64_t c = 0; c < channels; c++)
+            reduce_codes(search->plan, &search->trial, c);
         for (int64_t i = 0; i < count; i++) {
             double unused;
 

@@ -14,9 +14,6 @@ enum { SERIAL_PRODUCTS = 500000, SERIAL_VALUES = 100000 };
 /* Rows that one block of work gathers. */
 enum { GATHER_ROWS = 32 };
 
-/* Columns that one block of work normalizes. */
-enum { STRIP = 128 };
-
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
 static void drop_tile(struct bsq_tile *tile, const struct bsq_memory *memory)
@@ -336,12 +333,6 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Floats that one thread needs to multiply a tile. */
-static int64_t scratch_floats(const struct bsq_geometry *geometry, int64_t rows)
-{
-    return bsq_tile_scratch(rows, larger(geometry->fan_in, geometry->group_outputs), geometry->fan_in);
-}
-
 /* What one allocation of the library costs, added to a total; false when that does not fit. */
 static bool add_cost(size_t *total, int64_t count, int64_t each, size_t size)
 {
@@ -368,9 +359,8 @@ bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, size_
         !add_cost(held, outputs, geometry->fan_in, sizeof(double)) || !add_cost(held, outputs, 1, sizeof(double)) ||
         !add_cost(held, outputs, 1, sizeof(double)))
         return false;
-    if (!add_cost(&work, inputs, 3, sizeof(double)) || !add_cost(&work, outputs, 4, sizeof(double)) ||
-        !add_cost(&work, tile, 1, sizeof(int64_t)) ||
-        !add_cost(&work, slots, scratch_floats(geometry, tile), sizeof(float)) || work > SIZE_MAX / 2 - *held)
+    if (!add_cost(&work, tile, 1, sizeof(int64_t)) || !add_cost(&work, slots, bsq_tile_scratch(tile), sizeof(double)) ||
+        work > SIZE_MAX / 2 - *held)
         return false;
     *besides = work + *held; /* with a progress callback or other holders, rows go into a copy */
     return true;
@@ -383,11 +373,9 @@ struct adding {
     struct bsq_stats_t *stats;
     const struct bsq_stats_work *work;
     const struct bsq_gather *gather;
-    struct bsq_columns x; /* (groups, n) */
-    struct bsq_columns y; /* (M) */
-    int64_t *index;       /* rows of the batch that go into the tile next */
+    int64_t *index; /* rows of the batch that go into the tile next */
     int64_t picked;
-    float *scratch;
+    double *scratch; /* of bsq_tile_multiply, for each slot */
     int64_t scratch_stride;
     bool targets;
 };
@@ -396,8 +384,6 @@ static void end_adding(struct adding *adding)
 {
     const struct bsq_memory *memory = adding->work->memory;
 
-    bsq_memory_put(memory, adding->x.scale);
-    bsq_memory_put(memory, adding->y.scale);
     bsq_memory_put(memory, adding->index);
     bsq_memory_put(memory, adding->scratch);
 }
@@ -406,24 +392,16 @@ static bool start_adding(struct adding *adding)
 {
     const struct bsq_geometry *geometry = &adding->stats->geometry;
     const struct bsq_memory *memory = adding->work->memory;
-    int64_t tile = bsq_tile_rows(geometry), inputs = geometry->groups * geometry->fan_in;
-    int64_t outputs = geometry->out_channels;
+    int64_t tile = bsq_tile_rows(geometry);
 
-    adding->scratch_stride = scratch_floats(geometry, tile);
-    adding->x.scale = bsq_memory_get(memory, inputs, 3 * sizeof(double));
-    adding->y.scale = bsq_memory_get(memory, outputs, 4 * sizeof(double));
+    adding->scratch_stride = bsq_tile_scratch(tile);
     adding->index = bsq_memory_get(memory, tile, sizeof(int64_t));
     adding->scratch = bsq_memory_get(memory, slots_for(geometry, adding->work->parallel),
-                                     (size_t)adding->scratch_stride * sizeof(float));
-    if (!adding->x.scale || !adding->y.scale || !adding->index || !adding->scratch) {
+                                     (size_t)adding->scratch_stride * sizeof(double));
+    if (!adding->index || !adding->scratch) {
         end_adding(adding);
         return false;
     }
-    adding->x.mean = adding->x.scale + inputs;
-    adding->x.sum = adding->x.mean + inputs;
-    adding->y.mean = adding->y.scale + outputs;
-    adding->y.sum = adding->y.mean + outputs;
-    adding->y.square = adding->y.sum + outputs;
     return true;
 }
 
@@ -445,89 +423,68 @@ static const float *weights_of(const struct bsq_tile *tile)
     return NULL;
 }
 
-static int64_t strips(int64_t columns)
+static struct bsq_tile_columns part_of(const struct bsq_tile_columns *columns, int64_t first, int64_t count)
 {
-    return (columns + STRIP - 1) / STRIP;
+    return (struct bsq_tile_columns){columns->x ? columns->x + first : NULL, columns->ld, count};
 }
 
-static int64_t strip_width(int64_t columns, int64_t strip)
-{
-    return columns - strip * STRIP < STRIP ? columns - strip * STRIP : STRIP;
-}
-
-static void normalize_inputs(const struct adding *adding, int64_t group, int64_t strip, const float *weights)
-{
-    const struct bsq_tile *tile = bsq_stats_tile(adding->stats);
-    int64_t n = adding->stats->geometry.fan_in, first = strip * STRIP, width = strip_width(n, strip);
-    struct bsq_columns found = bsq_columns_from(&adding->x, group * n + first);
-
-    bsq_tile_normalize(tile->x + group * tile->capacity * n + first, n, tile->fill, width, weights, &found);
-    if (!adding->stats->frozen)
-        for (int64_t j = 0; j < width; j++)
-            adding->stats->inputs->sum[group * n + first + j] += found.sum[j];
-}
-
-static void normalize_targets(const struct adding *adding, int64_t strip, const float *weights)
-{
-    const struct bsq_tile *tile = bsq_stats_tile(adding->stats);
-    int64_t outputs = adding->stats->geometry.out_channels, first = strip * STRIP, width = strip_width(outputs, strip);
-    struct bsq_columns found = bsq_columns_from(&adding->y, first);
-
-    bsq_tile_normalize(tile->y + first, outputs, tile->fill, width, weights, &found);
-    for (int64_t j = 0; j < width; j++) {
-        adding->stats->target_sum[first + j] += found.sum[j];
-        adding->stats->target_square[first + j] += found.square[j];
-    }
-}
-
-/* Blocks: strips of inputs, group after group, then strips of targets. */
-static void normalize_block(void *context, int64_t block, int32_t slot)
-{
-    const struct adding *adding = context;
-    const struct bsq_geometry *geometry = &adding->stats->geometry;
-    const float *weights = weights_of(bsq_stats_tile(adding->stats));
-    int64_t input_strips = strips(geometry->fan_in), inputs = geometry->groups * input_strips;
-
-    (void)slot;
-    if (block < inputs)
-        normalize_inputs(adding, block / input_strips, block % input_strips, weights);
-    else
-        normalize_targets(adding, block - inputs, weights);
-}
-
-/* The normalized inputs of one group. */
-static struct bsq_factor input_factor(const struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t group,
-                                      const struct bsq_columns *found)
+/* The inputs and the targets of one group. */
+static struct bsq_tile_columns inputs_of(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                         int64_t group)
 {
     int64_t n = geometry->fan_in;
 
-    return (struct bsq_factor){tile->x + group * tile->capacity * n, n, n, bsq_columns_from(found, group * n)};
+    return (struct bsq_tile_columns){tile->x ? tile->x + group * tile->capacity * n : NULL, n, n};
 }
 
-static struct bsq_factor columns_of(const struct bsq_factor *factor, int64_t first, int64_t count)
+static struct bsq_tile_columns targets_of(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                          int64_t group)
 {
-    return (struct bsq_factor){factor->d + first, factor->ld, count, bsq_columns_from(&factor->found, first)};
+    int64_t outputs = geometry->group_outputs;
+
+    return (struct bsq_tile_columns){tile->y ? tile->y + group * outputs : NULL, geometry->out_channels, outputs};
 }
 
 /* Panel 'panel' of the products of the inputs with themselves, from its diagonal on. */
-static void multiply_inputs(const struct bsq_factor *inputs, int64_t panel, int64_t rows, float *scratch, double *to,
-                            int64_t ldt)
+static void multiply_inputs(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
+                            double *scratch, double *to, int64_t ldt)
 {
     int64_t first = panel * BSQ_PANEL;
-    struct bsq_factor a = columns_of(inputs, first, bsq_panel_rows(inputs->columns, panel));
-    struct bsq_factor b = columns_of(inputs, first, bsq_panel_width(inputs->columns, panel));
+    struct bsq_tile_columns a = part_of(inputs, first, bsq_panel_rows(inputs->columns, panel));
+    struct bsq_tile_columns b = part_of(inputs, first, bsq_panel_width(inputs->columns, panel));
 
-    bsq_tile_multiply(&a, &b, rows, scratch, to, ldt);
+    bsq_tile_multiply(&a, &b, weights_of(tile), tile->fill, scratch, to, ldt);
 }
 
 /* Panel 'panel' of the products of targets with inputs. */
-static void multiply_targets(const struct bsq_factor *targets, const struct bsq_factor *inputs, int64_t panel,
-                             int64_t rows, float *scratch, double *p)
+static void multiply_targets(const struct bsq_tile *tile, const struct bsq_tile_columns *targets,
+                             const struct bsq_tile_columns *inputs, int64_t panel, double *scratch, double *p)
 {
     int64_t first = panel * BSQ_PANEL;
-    struct bsq_factor a = columns_of(targets, first, bsq_panel_rows(targets->columns, panel));
+    struct bsq_tile_columns a = part_of(targets, first, bsq_panel_rows(targets->columns, panel));
 
-    bsq_tile_multiply(&a, inputs, rows, scratch, p + first * inputs->columns, inputs->columns);
+    bsq_tile_multiply(&a, inputs, weights_of(tile), tile->fill, scratch, p + first * inputs->columns,
+                      inputs->columns);
+}
+
+/* The sums of one group. */
+static void sum_block(void *context, int64_t group, int32_t slot)
+{
+    const struct adding *adding = context;
+    struct bsq_stats_t *stats = adding->stats;
+    const struct bsq_geometry *geometry = &stats->geometry;
+    const struct bsq_tile *tile = bsq_stats_tile(stats);
+    const float *weights = weights_of(tile);
+    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets;
+
+    (void)slot;
+    if (!stats->frozen)
+        bsq_tile_sum(&inputs, weights, tile->fill, stats->inputs->sum + group * geometry->fan_in, NULL);
+    if (!adding->targets)
+        return;
+    targets = targets_of(tile, geometry, group);
+    bsq_tile_sum(&targets, weights, tile->fill, stats->target_sum + group * geometry->group_outputs,
+                 stats->target_square + group * geometry->group_outputs);
 }
 
 /* Blocks: panels of H unless the inputs are frozen, group after group, then panels of P. */
@@ -540,23 +497,21 @@ static void multiply_block(void *context, int64_t block, int32_t slot)
     int64_t n = geometry->fan_in, outputs = geometry->group_outputs;
     int64_t input_panels = bsq_panel_count(n), target_panels = bsq_panel_count(outputs);
     int64_t input_blocks = stats->frozen ? 0 : geometry->groups * input_panels;
-    float *scratch = adding->scratch + slot * adding->scratch_stride;
+    double *scratch = adding->scratch + slot * adding->scratch_stride;
 
     if (block < input_blocks) {
         int64_t group = block / input_panels, panel = block % input_panels;
-        struct bsq_factor inputs = input_factor(tile, geometry, group, &adding->x);
+        struct bsq_tile_columns inputs = inputs_of(tile, geometry, group);
         double *h = stats->inputs->h + group * bsq_inputs_group_size(geometry) + bsq_panel_offset(n, panel);
 
-        multiply_inputs(&inputs, panel, tile->fill, scratch, h, bsq_panel_width(n, panel));
+        multiply_inputs(tile, &inputs, panel, scratch, h, bsq_panel_width(n, panel));
         return;
     }
 
     int64_t group = (block - input_blocks) / target_panels, panel = (block - input_blocks) % target_panels;
-    struct bsq_factor inputs = input_factor(tile, geometry, group, &adding->x);
-    struct bsq_factor targets = {tile->y + group * outputs, geometry->out_channels, outputs,
-                                 bsq_columns_from(&adding->y, group * outputs)};
+    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets = targets_of(tile, geometry, group);
 
-    multiply_targets(&targets, &inputs, panel, tile->fill, scratch, stats->p + group * outputs * n);
+    multiply_targets(tile, &targets, &inputs, panel, scratch, stats->p + group * outputs * n);
 }
 
 /* A full tile becomes part of the sums. */
@@ -566,9 +521,9 @@ static bsq_status_t flush(struct adding *adding)
     const struct bsq_geometry *geometry = &stats->geometry;
     struct bsq_tile *tile = tile_of(stats);
     int64_t n = geometry->fan_in, inputs = geometry->groups * n, outputs = adding->targets ? geometry->out_channels : 0;
-    int64_t blocks = geometry->groups * strips(n) + strips(outputs);
     bool worthwhile = tile->fill * n > SERIAL_PRODUCTS / (inputs + outputs);
-    bsq_status_t status = run(adding, blocks, normalize_block, worthwhile);
+    bsq_status_t status = run(adding, geometry->groups, sum_block, worthwhile);
+    int64_t blocks;
 
     if (status != BSQ_OK)
         return status;
@@ -1135,72 +1090,11 @@ bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-/* A group's rows that do not fill a tile yet, normalized in scratch. */
-struct pending {
-    int64_t rows;
-    struct bsq_factor inputs;
-    struct bsq_factor targets;
-    float *scratch;
-};
-
-static size_t align(size_t bytes)
-{
-    return (bytes + BSQ_ALIGNMENT - 1) / BSQ_ALIGNMENT * BSQ_ALIGNMENT;
-}
-
-/* Rows that reading must be able to normalize. */
-static int64_t pending_rows(const struct bsq_stats_t *stats)
-{
-    return larger(stats->inputs->tile.fill, bsq_stats_tile(stats)->fill);
-}
-
 size_t bsq_stats_scratch(const struct bsq_stats_t *stats)
 {
-    const struct bsq_geometry *geometry = &stats->geometry;
-    int64_t rows = pending_rows(stats), n = geometry->fan_in, outputs = geometry->group_outputs;
+    int64_t inputs = stats->inputs->tile.fill, targets = bsq_stats_tile(stats)->fill;
 
-    return align((size_t)(3 * n + 4 * outputs) * sizeof(double)) + align((size_t)(rows * n) * sizeof(float)) +
-           align((size_t)(rows * outputs) * sizeof(float)) +
-           align((size_t)scratch_floats(geometry, rows) * sizeof(float));
-}
-
-static struct pending lay_out(const struct bsq_stats_t *stats, void *scratch)
-{
-    const struct bsq_geometry *geometry = &stats->geometry;
-    int64_t rows = pending_rows(stats), n = geometry->fan_in, outputs = geometry->group_outputs;
-    double *columns = scratch, *more = columns + 3 * n;
-    char *next = (char *)scratch + align((size_t)(3 * n + 4 * outputs) * sizeof(double));
-    struct pending pending = {.inputs = {(float *)(void *)next, n, n, {columns, columns + n, columns + 2 * n, NULL}}};
-
-    next += align((size_t)(rows * n) * sizeof(float));
-    pending.targets = (struct bsq_factor){(float *)(void *)next, outputs, outputs,
-                                          {more, more + outputs, more + 2 * outputs, more + 3 * outputs}};
-    next += align((size_t)(rows * outputs) * sizeof(float));
-    pending.scratch = (float *)(void *)next;
-    return pending;
-}
-
-static void load_inputs(struct pending *pending, const struct bsq_tile *tile, int64_t group)
-{
-    int64_t n = pending->inputs.columns;
-    float *d = (float *)(uintptr_t)pending->inputs.d;
-
-    pending->rows = tile->fill;
-    if (tile->fill == 0)
-        return;
-    memcpy(d, tile->x + group * tile->capacity * n, (size_t)(tile->fill * n) * sizeof *d);
-    bsq_tile_normalize(d, n, tile->fill, n, weights_of(tile), &pending->inputs.found);
-}
-
-static void load_targets(struct pending *pending, const struct bsq_tile *tile, int64_t group, int64_t channels)
-{
-    int64_t outputs = pending->targets.columns;
-    float *d = (float *)(uintptr_t)pending->targets.d;
-
-    for (int64_t i = 0; i < tile->fill; i++)
-        memcpy(d + i * outputs, tile->y + i * channels + group * outputs, (size_t)outputs * sizeof *d);
-    if (tile->fill > 0)
-        bsq_tile_normalize(d, outputs, tile->fill, outputs, weights_of(tile), &pending->targets.found);
+    return (size_t)bsq_tile_scratch(larger(inputs, targets)) * sizeof(double);
 }
 
 static void scale_values(double *values, int64_t count, double weight)
@@ -1209,9 +1103,13 @@ static void scale_values(double *values, int64_t count, double weight)
         values[i] /= weight;
 }
 
-static void read_h(const struct pending *pending, const double *panels, double weight, double *h)
+/* The sums of one group with the rows that do not fill a tile yet, as means. */
+static void read_h(const struct bsq_stats_t *stats, int64_t group, double *scratch, double *h)
 {
-    int64_t n = pending->inputs.columns;
+    const struct bsq_tile *tile = &stats->inputs->tile;
+    struct bsq_tile_columns inputs = inputs_of(tile, &stats->geometry, group);
+    const double *panels = stats->inputs->h + group * bsq_inputs_group_size(&stats->geometry);
+    int64_t n = stats->geometry.fan_in;
 
     for (int64_t panel = 0; panel < bsq_panel_count(n); panel++) {
         int64_t first = panel * BSQ_PANEL, width = bsq_panel_width(n, panel), rows = bsq_panel_rows(n, panel);
@@ -1220,65 +1118,72 @@ static void read_h(const struct pending *pending, const double *panels, double w
 
         for (int64_t i = 0; i < rows; i++)
             memcpy(to + i * n, from + i * width, (size_t)width * sizeof *to);
-        if (pending->rows > 0)
-            multiply_inputs(&pending->inputs, panel, pending->rows, pending->scratch, to, n);
+        if (tile->fill > 0)
+            multiply_inputs(tile, &inputs, panel, scratch, to, n);
         for (int64_t i = 0; i < rows; i++)
-            scale_values(to + i * n + i, width - i, weight);
+            scale_values(to + i * n + i, width - i, stats->inputs->count.weight);
     }
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < i; j++)
             h[i * n + j] = h[j * n + i];
 }
 
-/* Sums, with what the rows that are not in them add, as means. */
-static void read_values(const double *sum, const double *more, int64_t rows, int64_t count, double weight, double *to)
+static void read_input_mean(const struct bsq_stats_t *stats, int64_t group, double *mean)
 {
-    if (!to)
-        return;
-    for (int64_t i = 0; i < count; i++)
-        to[i] = (rows > 0 ? sum[i] + more[i] : sum[i]) / weight;
+    const struct bsq_tile *tile = &stats->inputs->tile;
+    struct bsq_tile_columns inputs = inputs_of(tile, &stats->geometry, group);
+    int64_t n = stats->geometry.fan_in;
+
+    memcpy(mean, stats->inputs->sum + group * n, (size_t)n * sizeof *mean);
+    bsq_tile_sum(&inputs, weights_of(tile), tile->fill, mean, NULL);
+    scale_values(mean, n, stats->inputs->count.weight);
 }
 
-static void read_p(const struct pending *pending, const double *sums, double weight, double *p)
+static void read_p(const struct bsq_stats_t *stats, int64_t group, double *scratch, double *p)
 {
-    int64_t n = pending->inputs.columns, outputs = pending->targets.columns;
+    const struct bsq_tile *tile = bsq_stats_tile(stats);
+    const struct bsq_geometry *geometry = &stats->geometry;
+    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets = targets_of(tile, geometry, group);
+    int64_t n = geometry->fan_in, outputs = geometry->group_outputs;
 
-    memcpy(p, sums, (size_t)(outputs * n) * sizeof *p);
-    for (int64_t panel = 0; pending->rows > 0 && panel < bsq_panel_count(outputs); panel++)
-        multiply_targets(&pending->targets, &pending->inputs, panel, pending->rows, pending->scratch, p);
-    scale_values(p, outputs * n, weight);
+    memcpy(p, stats->p + group * outputs * n, (size_t)(outputs * n) * sizeof *p);
+    for (int64_t panel = 0; tile->fill > 0 && panel < bsq_panel_count(outputs); panel++)
+        multiply_targets(tile, &targets, &inputs, panel, scratch, p);
+    scale_values(p, outputs * n, bsq_stats_count(stats)->weight);
 }
 
-static void read_targets(const struct bsq_stats_t *stats, int64_t group, const struct bsq_group_moments *moments,
-                         struct pending *pending)
+/* Mean and mean square of the targets; either may be NULL. */
+static void read_target_moments(const struct bsq_stats_t *stats, int64_t group,
+                                const struct bsq_group_moments *moments)
 {
-    int64_t n = pending->inputs.columns, outputs = pending->targets.columns, first = group * outputs;
+    const struct bsq_tile *tile = bsq_stats_tile(stats);
+    const float *weights = weights_of(tile);
+    int64_t outputs = stats->geometry.group_outputs;
     double weight = bsq_stats_count(stats)->weight;
 
-    if (stats->frozen)
-        load_inputs(pending, &stats->tile, group);
-    load_targets(pending, bsq_stats_tile(stats), group, stats->geometry.out_channels);
-    if (moments->p)
-        read_p(pending, stats->p + first * n, weight, moments->p);
-    read_values(stats->target_sum + first, pending->targets.found.sum, pending->rows, outputs, weight,
-                moments->target_mean);
-    read_values(stats->target_square + first, pending->targets.found.square, pending->rows, outputs, weight,
-                moments->target_square);
+    for (int64_t c = 0; c < outputs; c++) {
+        struct bsq_tile_columns target = targets_of(tile, &stats->geometry, group);
+        double sum = stats->target_sum[group * outputs + c], square = stats->target_square[group * outputs + c];
+
+        target = part_of(&target, c, 1);
+        bsq_tile_sum(&target, weights, tile->fill, &sum, &square);
+        if (moments->target_mean)
+            moments->target_mean[c] = sum / weight;
+        if (moments->target_square)
+            moments->target_square[c] = square / weight;
+    }
 }
 
 void bsq_stats_read(const struct bsq_stats_t *stats, int64_t group, const struct bsq_group_moments *moments,
                     void *scratch)
 {
-    const struct bsq_inputs *inputs = stats->inputs;
-    struct pending pending = lay_out(stats, scratch);
-    int64_t n = stats->geometry.fan_in;
-
-    load_inputs(&pending, &inputs->tile, group);
     if (moments->h)
-        read_h(&pending, inputs->h + group * bsq_inputs_group_size(&stats->geometry), inputs->count.weight,
-               moments->h);
-    read_values(inputs->sum + group * n, pending.inputs.found.sum, pending.rows, n, inputs->count.weight,
-                moments->input_mean);
-    if (bsq_stats_has_target(stats))
-        read_targets(stats, group, moments, &pending);
+        read_h(stats, group, scratch, moments->h);
+    if (moments->input_mean)
+        read_input_mean(stats, group, moments->input_mean);
+    if (!bsq_stats_has_target(stats))
+        return;
+    if (moments->p)
+        read_p(stats, group, scratch, moments->p);
+    read_target_moments(stats, group, moments);
 }
