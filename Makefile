@@ -284,12 +284,31 @@ check-abidiff: $(LINK)
 
 # ---- bench ----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-layers
-bench: $(filter-out %/bench_layers,$(BENCHES))
-	@set -e; $(foreach b,$^,echo "$(b)"; $(b);)
+.PHONY: bench bench-layers bench-solver
+bench: bench-solver
 
 bench-layers: $(BUILD)/bench/bench_layers
 	$< $(SHARED_DATA)/layers
+
+# QUICK=1: less of everything, and docs/ stays as it is.
+SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
+LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)
+QUICKLY = $(if $(QUICK),--quick)
+PLOT = $(if $(QUICK),$(BUILD)/bench/effort.svg,docs/effort.svg)
+bench-solver: export OPENBLAS_NUM_THREADS := 1
+bench-solver: $(SOLVER_BENCHES)
+	@rm -f $(BUILD)/bench/bitsplit.csv $(BUILD)/bench/points
+	$(if $(LAYERS_THERE),-$(PYTHON) test/reference/bitsplit.py $(LAYERS_THERE) --single --epochs $(if $(QUICK),5,20) \
+	    > $(BUILD)/bench/bitsplit.csv)
+	$(BUILD)/bench/bench_solver $(SHARED_DATA)/layers $(QUICKLY) --stand-in $(BUILD)/bench/bitsplit.csv \
+	    --data $(BUILD)/bench/points
+	@if ! command -v gnuplot >/dev/null; then \
+	    echo "$(PLOT): not drawn, gnuplot is not installed"; \
+	elif test -s $(BUILD)/bench/points; then \
+	    gnuplot -e "points='$(BUILD)/bench/points'; output_file='$(PLOT)'" test/bench/plot.gp; \
+	fi
+	$(BUILD)/bench/bench_scale $(QUICKLY)
+	$(BUILD)/bench/bench_rows $(SHARED_DATA)/layers $(QUICKLY)
 
 # ---- install --------------------------------------------------------------------------------------------------
 
@@ -356,8 +375,9 @@ help:
 	@echo 'make check-long     the tests under sanitizers and valgrind too, fuzzing, ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
-	@echo 'make bench          benchmarks'
+	@echo 'make bench          the same as bench-solver'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
+	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'
 	@echo 'make uninstall      remove what install put there'
 	@echo 'make clean          remove what was built'

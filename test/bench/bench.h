@@ -36,19 +36,21 @@ struct seconds seconds_now(void);
 struct seconds seconds_since(struct seconds start);
 double processor_seconds(void);
 
-/* The middle one of 'count' values, which it sorts. */
-double median(double *values, int32_t count);
+/* The least of 'count' times. Other programs only add to a time, processor time too when they share the core: the least
+ * is the one to compare. */
+double least(const double *values, int32_t count);
 
 /* ---- the machine -------------------------------------------------------------------------------------------- */
 
 /* The first "model name" of /proc/cpuinfo. */
 void machine_name(char *name, size_t size);
 
-/* One line: library, processor, OpenBLAS and its core and threads. */
+/* One line: library, processor, OpenBLAS with its core and threads, load of the machine. */
 void print_machine(FILE *file);
 
-/* Speed of sgemm on squares of 1024, in floating-point operations a second of this process. */
-double sgemm_rate(void);
+/* Processor seconds of one sgemm on squares of SGEMM_SIDE. */
+enum { SGEMM_SIDE = 1024 };
+double sgemm_seconds(void);
 
 /* ---- layers ------------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 /* Quantizes a layer of one group in the full range, inputs in order of their diagonal, with the scales of least weight
  * error: spotrf, spotri and spotrf of the damped H, then one pass in blocks of 128 inputs. Writes the relative output
- * error; returns the processor time of the arithmetic alone, the median of three runs. */
+ * error; returns the processor time of the arithmetic alone, the least of five runs. */
 double gptq_seconds(const struct layer_data *data, int32_t bits, double *error);
 
 #endif
