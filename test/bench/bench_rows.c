@@ -21,8 +21,7 @@ struct bench {
     int32_t efforts[MOST_EFFORTS], effort_count;
     double dampings[MOST_DAMPINGS]; /* the first is automatic */
     int32_t damping_count, threads, folds;
-    int32_t rises, settings; /* of them with an effort above the limit */
-    double worst;
+    int32_t settings, rises, rises_from_rounding; /* settings where an effort rises above a lower one, but for rounding */
 };
 
 /* ---- pictures -------------------------------------------------------------------------------------------------- */
@@ -98,12 +97,12 @@ static void print_line(const struct bench *bench, const char *start, const struc
     printf(" %.4g |", cells[bench->effort_count - 1].train);
 }
 
-/* The largest rise from an effort to a higher one. */
-static double largest_rise(const struct bench *bench, const struct cell *cells)
+/* The largest rise from an effort, 'first' or above, to a higher one. */
+static double largest_rise(const struct bench *bench, const struct cell *cells, int32_t first)
 {
-    double lowest = cells[0].held_out, rise = -1;
+    double lowest = cells[first].held_out, rise = -1;
 
-    for (int32_t e = 1; e < bench->effort_count; e++) {
+    for (int32_t e = first + 1; e < bench->effort_count; e++) {
         rise = fmax(rise, cells[e].held_out / lowest - 1);
         lowest = fmin(lowest, cells[e].held_out);
     }
@@ -131,12 +130,12 @@ static void run_part(struct bench *bench, const struct layer_data *data, const s
             cells[d][e].held_out = exp(cells[d][e].held_out / bench->folds);
         }
         print_line(bench, start, cells[d], d == 0);
-        printf(" %+.1f %% |\n", 100 * largest_rise(bench, cells[d]));
+        printf(" %+.1f %% | %+.1f %% |\n", 100 * largest_rise(bench, cells[d], 0), 100 * largest_rise(bench, cells[d], 1));
     }
     fflush(stdout);
     bench->settings++;
-    bench->rises += largest_rise(bench, cells[0]) > MOST_RISE;
-    bench->worst = fmax(bench->worst, largest_rise(bench, cells[0]));
+    bench->rises += largest_rise(bench, cells[0], 1) > MOST_RISE;
+    bench->rises_from_rounding += largest_rise(bench, cells[0], 0) > MOST_RISE;
 }
 
 static void run_layer(struct bench *bench, const char *name)
@@ -167,25 +166,25 @@ static void print_head(const struct bench *bench)
 {
     printf("\n### Few rows\n\nRelative output error on held-out pictures, symmetric range, geometric means over %d choices of the "
            "pictures; in the end the\nerror on the rows themselves at the highest effort, and the largest rise from an effort "
-           "to a higher one.\n\n| layer | bits | pictures | N / n | damping |",
+           "to a higher one, with\nand without rounding (effort 0).\n\n| layer | bits | pictures | N / n | damping |",
            bench->folds);
     for (int32_t e = 0; e < bench->effort_count; e++)
         printf(" effort %d |", bench->efforts[e]);
-    printf(" own rows | rise |\n| --- | --- | --- | --- | --- |");
+    printf(" own rows | rise | from effort 1 |\n| --- | --- | --- | --- | --- |");
     for (int32_t e = 0; e < bench->effort_count; e++)
         printf(" --- |");
-    printf(" --- | --- |\n");
+    printf(" --- | --- | --- |\n");
 }
 
 static struct bench defaults(bool quick)
 {
-    static const struct bench whole = {.efforts = {1, 3, 5, 7, 9},
-                                       .effort_count = 5,
+    static const struct bench whole = {.efforts = {0, 1, 3, 5, 7, 9},
+                                       .effort_count = 6,
                                        .dampings = {-1, 1e-6, 1e-3, 1e-2, 1e-1, 3e-1, 1},
                                        .damping_count = 7,
                                        .folds = 3};
     static const struct bench fast = {
-        .efforts = {1, 3, 5}, .effort_count = 3, .dampings = {-1, 1e-6, 1e-2, 1e-1}, .damping_count = 4, .folds = 2};
+        .efforts = {0, 1, 3, 5}, .effort_count = 4, .dampings = {-1, 1e-6, 1e-1}, .damping_count = 3, .folds = 1};
     struct bench bench = quick ? fast : whole;
 
     bench.folder = "../shared/layers";
@@ -242,9 +241,10 @@ int main(int argc, char **argv)
     for (int32_t i = 0; i < baselines->count; i++)
         if (has_raw_data(bench.folder, baselines->names[i]))
             run_layer(&bench, baselines->names[i]);
-    printf("\n%s: a higher effort raises the held-out error by more than %.0f %% at automatic damping in %d of %d settings, by "
-           "%.1f %% at most.\n",
-           bench.rises ? "NOT REACHED" : "reached", 100 * MOST_RISE, bench.rises, bench.settings, 100 * bench.worst);
+    printf("\n%s: at automatic damping, a higher effort raises the held-out error by more than %.0f %% in %d of %d settings; above "
+           "that of rounding (effort 0) in %d.\n",
+           bench.rises || bench.rises_from_rounding ? "NOT REACHED" : "reached", 100 * MOST_RISE, bench.rises,
+           bench.settings, bench.rises_from_rounding);
     free(baselines);
     return EXIT_SUCCESS;
 }

@@ -2,7 +2,7 @@
  * (baselines.csv), the published bit-split as a NumPy loop (test/reference/bitsplit.py) and GPTQ's arithmetic with the same
  * BLAS. Ends with what is to be reached.
  *
- *     bench_solver [FOLDER] [--stand-in FILE] [--limit SECONDS] [--quick] [--data FILE]
+ *     bench_solver [FOLDER] [--stand-in FILE] [--limit SECONDS] [--quick] [--most EFFORT] [--data FILE]
  *
  * FILE of --stand-in is what bitsplit.py wrote at 3 bits; --data writes the points of the plot. An effort that would take
  * the run beyond the limit is left out. Times are processor time of one thread. */
@@ -423,7 +423,7 @@ static void parse_arguments(struct bench *bench, int argc, char **argv)
         bool more = i + 1 < argc;
 
         if (strcmp(argv[i], "--quick") == 0)
-            bench->limit = 60;
+            bench->limit = 40;
         else if (strcmp(argv[i], "--limit") == 0 && more)
             bench->limit = strtod(argv[++i], NULL);
         else if (strcmp(argv[i], "--most") == 0 && more)
