@@ -411,7 +411,7 @@ enum {
     BSQ_WARN_NO_STATISTICS = 32  /* solved from the weights alone; errors are those of the weights */
 };
 
-enum { BSQ_KERNEL_PORTABLE = 1 };
+enum { BSQ_KERNEL_PORTABLE = 1, BSQ_KERNEL_AVX2 = 2, BSQ_KERNEL_AVX512 = 3, BSQ_KERNEL_NEON = 4 };
 
 /* What bsq_optimize did and how good it is. All J and errors are of the scales as stored, in double.
  * Without statistics H is the identity. */

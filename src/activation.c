@@ -11,6 +11,8 @@
  * with t, the best zero point gives each next code to the side with the larger C. */
 #include "activation.h"
 
+#include "kernels/kernels.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -80,8 +82,7 @@ bool bsq_quantizer_same(const struct bsq_quantizer *a, const struct bsq_quantize
     return a->bits == b->bits && a->type == b->type && a->zero_point == b->zero_point && a->scale == b->scale;
 }
 
-/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. Unlike rint it needs no library call, so
- * that loops vectorise on every CPU. */
+/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
 static inline double round_even(double x)
 {
     const double shift = 1.5 / (FLT_EVAL_METHOD == 2 ? (double)LDBL_EPSILON : DBL_EPSILON);
@@ -95,33 +96,15 @@ static inline double clamp(double x, double low, double high)
     return x < high ? x : high;
 }
 
-/* In double the quotient of two floats never rounds onto a tie that it is not. */
-static inline float requantize(float x, double scale, double low, double high)
-{
-    double code = round_even(clamp((double)x / scale, low, high));
-
-    return (float)clamp(scale * code, -FLT_MAX, FLT_MAX);
-}
-
 void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_t count)
 {
-    enum { BLOCK = 16 };
-    int64_t i = 0;
     int32_t lowest, highest;
 
     if (quantizer->bits == 0)
         return;
     bsq_quantizer_codes(quantizer, &lowest, &highest);
-
-    double low = lowest - quantizer->zero_point, high = highest - quantizer->zero_point;
-    double scale = quantizer->scale;
-
-    /* Blocks of a fixed size, which compilers vectorise at any level of optimisation. */
-    for (; i <= count - BLOCK; i += BLOCK)
-        for (int k = 0; k < BLOCK; k++)
-            x[i + k] = requantize(x[i + k], scale, low, high);
-    for (; i < count; i++)
-        x[i] = requantize(x[i], scale, low, high);
+    bsq_kernels_best()->requantize(x, count, quantizer->scale, lowest - quantizer->zero_point,
+                                   highest - quantizer->zero_point);
 }
 
 /* ---- the histogram --------------------------------------------------------------------------------------- */

@@ -40,6 +40,9 @@ const char *bsq_kernel_string(int32_t kernel)
 {
     switch (kernel) {
     case BSQ_KERNEL_PORTABLE: return "portable";
+    case BSQ_KERNEL_AVX2: return "avx2";
+    case BSQ_KERNEL_AVX512: return "avx512";
+    case BSQ_KERNEL_NEON: return "neon";
     default: return "unknown";
     }
 }

@@ -1,6 +1,7 @@
 /* Layouts of codes in memory. A format is one row of the table at the end and the functions that the row names. */
 #include "pack.h"
 
+#include "kernels/kernels.h"
 #include "memory.h"
 
 #include <inttypes.h>
@@ -38,25 +39,18 @@ static inline int field_code(const unsigned char *packed, int64_t index, int wid
     return (field ^ half) - half;
 }
 
-static inline void pack_fields(const struct tensor *tensor, const int8_t *codes, unsigned char *packed, int width)
+/* Whole bytes in one go, then what is left of the last one. */
+static void pack_fields(const struct tensor *tensor, const int8_t *codes, unsigned char *packed, int width,
+                        void (*pack)(const int8_t *codes, int64_t count, unsigned char *packed))
 {
-    int per_byte = 8 / width, mask = (1 << width) - 1, rest = (int)(tensor->count % per_byte);
-    int64_t whole = tensor->count / per_byte;
+    int per_byte = 8 / width, mask = (1 << width) - 1, rest = (int)(tensor->count % per_byte), byte = 0;
+    int64_t whole = tensor->count - rest;
 
-    for (int64_t i = 0; i < whole; i++) {
-        int byte = 0;
-
-        for (int k = 0; k < per_byte; k++)
-            byte |= (codes[i * per_byte + k] & mask) << k * width;
-        packed[i] = (unsigned char)byte;
-    }
-    if (rest) {
-        int byte = 0;
-
-        for (int k = 0; k < rest; k++)
-            byte |= (codes[whole * per_byte + k] & mask) << k * width;
-        packed[whole] = (unsigned char)byte;
-    }
+    pack(codes, whole, packed);
+    for (int k = 0; k < rest; k++)
+        byte |= (codes[whole + k] & mask) << k * width;
+    if (rest)
+        packed[whole / per_byte] = (unsigned char)byte;
 }
 
 static inline bsq_status_t check_fields(const struct tensor *tensor, const unsigned char *packed, int width,
@@ -78,14 +72,17 @@ static inline bsq_status_t check_fields(const struct tensor *tensor, const unsig
     return BSQ_OK;
 }
 
-static inline bsq_status_t unpack_fields(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
-                                         int width, struct bsq_message *message)
+static bsq_status_t unpack_fields(const struct tensor *tensor, const unsigned char *packed, int8_t *codes, int width,
+                                  void (*unpack)(const unsigned char *packed, int64_t count, int8_t *codes),
+                                  struct bsq_message *message)
 {
     bsq_status_t status = check_fields(tensor, packed, width, message);
+    int64_t whole = tensor->count - tensor->count % (8 / width);
 
     if (status != BSQ_OK)
         return status;
-    for (int64_t i = 0; i < tensor->count; i++)
+    unpack(packed, whole, codes);
+    for (int64_t i = whole; i < tensor->count; i++)
         codes[i] = (int8_t)field_code(packed, i, width);
     return BSQ_OK;
 }
@@ -98,13 +95,17 @@ static bool int8_bytes(const struct tensor *tensor, int64_t *bytes)
 
 static void int8_pack(const struct tensor *tensor, const int8_t *codes, unsigned char *packed)
 {
-    pack_fields(tensor, codes, packed, 8);
+    memcpy(packed, codes, (size_t)tensor->count);
 }
 
 static bsq_status_t int8_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
                                 struct bsq_message *message)
 {
-    return unpack_fields(tensor, packed, codes, 8, message);
+    bsq_status_t status = check_fields(tensor, packed, 8, message);
+
+    if (status == BSQ_OK)
+        memcpy(codes, packed, (size_t)tensor->count);
+    return status;
 }
 
 static bool int4_bytes(const struct tensor *tensor, int64_t *bytes)
@@ -115,13 +116,13 @@ static bool int4_bytes(const struct tensor *tensor, int64_t *bytes)
 
 static void int4_pack(const struct tensor *tensor, const int8_t *codes, unsigned char *packed)
 {
-    pack_fields(tensor, codes, packed, 4);
+    pack_fields(tensor, codes, packed, 4, bsq_kernels_best()->pack4);
 }
 
 static bsq_status_t int4_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
                                 struct bsq_message *message)
 {
-    return unpack_fields(tensor, packed, codes, 4, message);
+    return unpack_fields(tensor, packed, codes, 4, bsq_kernels_best()->unpack4, message);
 }
 
 static bool int2_bytes(const struct tensor *tensor, int64_t *bytes)
@@ -132,13 +133,13 @@ static bool int2_bytes(const struct tensor *tensor, int64_t *bytes)
 
 static void int2_pack(const struct tensor *tensor, const int8_t *codes, unsigned char *packed)
 {
-    pack_fields(tensor, codes, packed, 2);
+    pack_fields(tensor, codes, packed, 2, bsq_kernels_best()->pack2);
 }
 
 static bsq_status_t int2_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
                                 struct bsq_message *message)
 {
-    return unpack_fields(tensor, packed, codes, 2, message);
+    return unpack_fields(tensor, packed, codes, 2, bsq_kernels_best()->unpack2, message);
 }
 
 /* ---- 64 codes at a time, for bit planes ------------------------------------------------------------------ */

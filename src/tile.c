@@ -7,6 +7,7 @@
 #include "tile.h"
 
 #include "blas.h"
+#include "kernels/kernels.h"
 
 int64_t bsq_tile_rows(const struct bsq_geometry *geometry)
 {
@@ -45,8 +46,17 @@ static void widen(const struct bsq_tile_columns *columns, int64_t first, int64_t
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt)
 {
+    const struct bsq_kernels *kernels = bsq_kernels_best();
     double *left = scratch, *right = scratch + rows * BSQ_PANEL;
 
+    if (kernels->product) {
+        struct bsq_product product = {
+            .a = a->x, .b = b->x, .weights = weights, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
+            .lda = a->ld, .ldb = b->ld, .symmetric = a->x == b->x, .scratch = scratch, .to = to, .ldt = ldt};
+
+        kernels->product(&product);
+        return;
+    }
     widen(a, 0, a->columns, NULL, rows, left);
     for (int64_t first = 0; first < b->columns; first += BSQ_PANEL) {
         int64_t count = smaller(BSQ_PANEL, b->columns - first);
@@ -59,15 +69,7 @@ void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_c
 void bsq_tile_sum(const struct bsq_tile_columns *columns, const float *weights, int64_t rows, double *sum,
                   double *square)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const float *x = columns->x + i * columns->ld;
-        double weight = weights ? (double)weights[i] : 1.0;
-
-        for (int64_t j = 0; j < columns->columns; j++)
-            sum[j] += weight * (double)x[j];
-        for (int64_t j = 0; square && j < columns->columns; j++)
-            square[j] += weight * (double)x[j] * (double)x[j];
-    }
+    bsq_kernels_best()->sums(columns->x, columns->ld, rows, columns->columns, weights, sum, square);
 }
 
 int64_t bsq_panel_count(int64_t n)

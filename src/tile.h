@@ -22,7 +22,7 @@ struct bsq_tile_columns {
 int64_t bsq_tile_scratch(int64_t rows);
 
 /* to (columns of a x columns of b, leading dimension ldt) += weighted sum over rows of a' b; at most BSQ_PANEL columns
- * of a. 'weights' is NULL when all are 1. */
+ * of a. 'weights' is NULL when all are 1. When a begins where b does, what is below the diagonal may be left out. */
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt);
 

@@ -1,7 +1,12 @@
-/* Inner loops that are worth more than one version. portable.c is the reference; dispatch.c picks once. */
+/* Inner loops that are worth more than one version. portable.c is the reference; dispatch.c picks once.
+ *
+ * Every version does the same operations in the same order, each rounded by itself, so results have the same bits; only
+ * 'product' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
+ * machine, with the vectors and instructions that the including file stands for. */
 #ifndef BSQ_SRC_KERNELS_H
 #define BSQ_SRC_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -24,17 +29,53 @@ struct bsq_beam_block {
     float *cost;       /* states, in and out: squared residual so far; infinity where there is no survivor */
     float *align;      /* states, in and out: residual' z so far */
     int32_t *parent;   /* states, out: which survivor of the lane each one descends from */
-    float lowest, highest; /* codes */
+    float lowest, highest; /* codes, integers from -128 to 127 */
+};
+
+/* to (columns_a x columns_b) += sum over rows of weight * a * b, products and sums in double. */
+struct bsq_product {
+    const float *a;  /* rows x columns_a, leading dimension lda */
+    const float *b;  /* rows x columns_b, leading dimension ldb */
+    const float *weights; /* of the rows; NULL: all are 1 */
+    int64_t rows, columns_a, columns_b;
+    int64_t lda, ldb;
+    bool symmetric;  /* column i of a is column i of b: what is below the diagonal may be left out */
+    double *scratch; /* rows x (columns_a rounded up to a multiple of 8) */
+    double *to;
+    int64_t ldt;
 };
 
 struct bsq_kernels {
     int32_t id; /* BSQ_KERNEL_... */
     void (*beam)(const struct bsq_beam_block *block);
+    /* NULL: BLAS is the better choice. */
+    void (*product)(const struct bsq_product *product);
+    /* For each column: sum += weight * x, and square += weight * x * x unless it is NULL. */
+    void (*sums)(const float *x, int64_t ld, int64_t rows, int64_t columns, const float *weights, double *sum,
+                 double *square);
+    /* x = scale * (x / scale clamped and rounded half to even), kept within the range of float. */
+    void (*requantize)(float *x, int64_t count, double scale, double low, double high);
+    /* Packs count codes of 4 or 2 bits, low bits first; count is a multiple of 8 / bits. And back. */
+    void (*pack4)(const int8_t *codes, int64_t count, unsigned char *packed);
+    void (*pack2)(const int8_t *codes, int64_t count, unsigned char *packed);
+    void (*unpack4)(const unsigned char *packed, int64_t count, int8_t *codes);
+    void (*unpack2)(const unsigned char *packed, int64_t count, int8_t *codes);
 };
 
 extern const struct bsq_kernels bsq_kernels_portable;
 
+/* NULL where they are not compiled in. */
+const struct bsq_kernels *bsq_kernels_avx2(void);
+const struct bsq_kernels *bsq_kernels_avx512(void);
+const struct bsq_kernels *bsq_kernels_neon(void);
+
 /* The best that this machine runs. */
 const struct bsq_kernels *bsq_kernels_best(void);
+
+/* The kernels BSQ_KERNEL_...; NULL when this machine does not run them. */
+const struct bsq_kernels *bsq_kernels_by_id(int32_t id);
+
+/* For tests: bsq_kernels_best() is these from now on, or with 0 the best again. False when this machine lacks them. */
+bool bsq_kernels_force(int32_t id);
 
 #endif

@@ -1,29 +1,21 @@
 /* The inner loops in plain C: what every other version is tested against. */
-#include "kernels.h"
-
 #include "bsq.h"
+#include "vectors.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-/* Inlined even where a compiler thinks it too much: a constant width is what these functions are fast by. */
-#if defined(__GNUC__)
-#define INLINE inline __attribute__((always_inline))
-#else
-#define INLINE inline
-#endif
+#include "loops.h"
 
 /* Lanes that error feedback handles side by side: enough to fill vectors, few enough to stay in the first cache. */
 enum { FEEDBACK_LANES = 64 };
-
-/* Adding and subtracting 1.5 * 2^23 rounds a float of small magnitude to the nearest integer, ties to even. */
-static const float rounder = 12582912.0f;
 
 static float nearest_code(float x, float lowest, float highest)
 {
     x = x < lowest ? lowest : x;
     x = x > highest ? highest : x;
-    return (x + rounder) - rounder;
+    return (x + ROUNDER) - ROUNDER;
 }
 
 /* One survivor a lane: each code is the nearest one, and its error is fed to the rows that follow. */
@@ -94,28 +86,38 @@ struct row {
     float diagonal, inverse, v, step, step_inverse, lowest, highest;
 };
 
-/* Extends a survivor by codes from the nearest outwards, for as long as they are among the best. */
+/* What a survivor would cost with a code: infinity for what is no code. */
+static INLINE float total_of(const struct row *row, float cost, float t, float code)
+{
+    float residual = t + row->diagonal * (row->v - row->step * code);
+
+    return code < row->lowest || code > row->highest ? INFINITY : cost + residual * residual;
+}
+
+/* Extends a survivor by codes from the nearest outwards, for as long as they are among the best. Costs rise on both
+ * sides of the wanted value, in single precision too, so that taking the lower one each time leaves none out. */
 static INLINE void extend(struct extensions *list, int64_t width, const struct row *row, float cost, float t,
                           int32_t survivor)
 {
     float wanted = (row->v + t * row->inverse) * row->step_inverse;
-    float code = nearest_code(wanted, row->lowest, row->highest), up = code + 1.0f, down = code - 1.0f;
+    float down = nearest_code(wanted - 0.5f, row->lowest - 1.0f, row->highest), up = down + 1.0f;
+    float down_total = total_of(row, cost, t, down), up_total = total_of(row, cost, t, up);
 
     for (;;) {
-        float e = row->v - row->step * code, residual = t + row->diagonal * e, total = cost + residual * residual;
+        bool upwards = up_total <= down_total;
+        float total = upwards ? up_total : down_total, code = upwards ? up : down, e = row->v - row->step * code;
 
         if (!(total < list->cost[width - 1]))
             return;
-        insert(list, width, total, residual, e, survivor);
-        if (up <= row->highest && (down < row->lowest || up - wanted <= wanted - down)) {
-            code = up;
-            up += 1.0f;
-        } else if (down >= row->lowest) {
-            code = down;
-            down -= 1.0f;
-        } else {
-            return;
-        }
+        insert(list, width, total, t + row->diagonal * e, e, survivor);
+
+        /* Without a branch: sides are as good as random. */
+        float next = code + (upwards ? 1.0f : -1.0f), next_total = total_of(row, cost, t, next);
+
+        up = upwards ? next : up;
+        up_total = upwards ? next_total : up_total;
+        down = upwards ? down : next;
+        down_total = upwards ? down_total : next_total;
     }
 }
 
@@ -143,7 +145,7 @@ static INLINE void choose(struct lane *lane, int64_t width, int64_t k, const str
 }
 
 /* The rows before row k follow the survivors that were chosen for it, and learn what their codes add. */
-static INLINE void follow(struct lane *lane, int64_t width, int64_t k, const float *r, int64_t ldr)
+static INLINE void follow_row(struct lane *lane, int64_t width, int64_t k, const float *r, int64_t ldr)
 {
     const int32_t *parent = lane->parent[k];
     const float *e = lane->e[k];
@@ -178,7 +180,7 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
                           .highest = block->highest};
 
         choose(&lane, width, k, &row, block->z[k * block->lanes + index]);
-        follow(&lane, width, k, block->r, block->ldr);
+        follow_row(&lane, width, k, block->r, block->ldr);
     }
     for (int32_t s = 0; s < width; s++) { /* back along each path, from the row decided last */
         int32_t at = s;
@@ -206,17 +208,21 @@ static void search_lanes(const struct bsq_beam_block *block)
     }
 }
 
-static void beam(const struct bsq_beam_block *block)
+void bsq_beam_feedback(const struct bsq_beam_block *block, int64_t first)
 {
-    if (block->width > 1) {
-        search_lanes(block);
-        return;
-    }
-    for (int64_t first = 0; first < block->lanes; first += FEEDBACK_LANES) {
+    for (; first < block->lanes; first += FEEDBACK_LANES) {
         int64_t left = block->lanes - first;
 
         feedback(block, first, left < FEEDBACK_LANES ? left : FEEDBACK_LANES);
     }
 }
 
-const struct bsq_kernels bsq_kernels_portable = {.id = BSQ_KERNEL_PORTABLE, .beam = beam};
+static void beam(const struct bsq_beam_block *block)
+{
+    if (block->width > 1)
+        search_lanes(block);
+    else
+        bsq_beam_feedback(block, 0);
+}
+
+const struct bsq_kernels bsq_kernels_portable = KERNELS(BSQ_KERNEL_PORTABLE, beam, NULL);

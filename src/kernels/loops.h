@@ -1,0 +1,89 @@
+/* Inner loops in plain C, included by each kernel's file: compilers make vectors of them, for the machine that the file
+ * stands for. */
+
+/* ---- statistics ------------------------------------------------------------------------------------------- */
+
+static void sums(const float *restrict x, int64_t ld, int64_t rows, int64_t columns, const float *restrict weights,
+                 double *restrict sum, double *restrict square)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const float *row = x + i * ld;
+        double weight = weights ? (double)weights[i] : 1.0;
+
+        for (int64_t j = 0; j < columns; j++)
+            sum[j] += weight * (double)row[j];
+        for (int64_t j = 0; square && j < columns; j++)
+            square[j] += weight * (double)row[j] * (double)row[j];
+    }
+}
+
+/* ---- the input quantizer ---------------------------------------------------------------------------------- */
+
+/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
+static INLINE double round_even(double x)
+{
+    const double far = 1.5 / (FLT_EVAL_METHOD == 2 ? (double)LDBL_EPSILON : DBL_EPSILON);
+
+    return (x + far) - far;
+}
+
+static INLINE double clamp(double x, double low, double high)
+{
+    x = x > low ? x : low;
+    return x < high ? x : high;
+}
+
+/* In double the quotient of two floats never rounds onto a tie that it is not. */
+static INLINE float requantize_one(float x, double scale, double low, double high)
+{
+    double code = round_even(clamp((double)x / scale, low, high));
+
+    return (float)clamp(scale * code, -FLT_MAX, FLT_MAX);
+}
+
+static void requantize(float *x, int64_t count, double scale, double low, double high)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = requantize_one(x[i], scale, low, high);
+}
+
+/* ---- packing ---------------------------------------------------------------------------------------------- */
+
+static void pack4(const int8_t *restrict codes, int64_t count, unsigned char *restrict packed)
+{
+    for (int64_t i = 0; i < count / 2; i++)
+        packed[i] = (unsigned char)((codes[2 * i] & 15) | (codes[2 * i + 1] & 15) << 4);
+}
+
+static void pack2(const int8_t *restrict codes, int64_t count, unsigned char *restrict packed)
+{
+    for (int64_t i = 0; i < count / 4; i++)
+        packed[i] = (unsigned char)((codes[4 * i] & 3) | (codes[4 * i + 1] & 3) << 2 | (codes[4 * i + 2] & 3) << 4 |
+                                    (codes[4 * i + 3] & 3) << 6);
+}
+
+static void unpack4(const unsigned char *restrict packed, int64_t count, int8_t *restrict codes)
+{
+    for (int64_t i = 0; i < count / 2; i++) {
+        codes[2 * i] = (int8_t)(((packed[i] & 15) ^ 8) - 8);
+        codes[2 * i + 1] = (int8_t)((packed[i] >> 4 ^ 8) - 8);
+    }
+}
+
+static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t *restrict codes)
+{
+    for (int64_t i = 0; i < count / 4; i++) {
+        codes[4 * i] = (int8_t)(((packed[i] & 3) ^ 2) - 2);
+        codes[4 * i + 1] = (int8_t)(((packed[i] >> 2 & 3) ^ 2) - 2);
+        codes[4 * i + 2] = (int8_t)(((packed[i] >> 4 & 3) ^ 2) - 2);
+        codes[4 * i + 3] = (int8_t)((packed[i] >> 6 ^ 2) - 2);
+    }
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------- */
+
+#define KERNELS(number, search, multiply)                                                                              \
+    {                                                                                                                  \
+        .id = number, .beam = search, .product = multiply, .sums = sums, .requantize = requantize, .pack4 = pack4,     \
+        .pack2 = pack2, .unpack4 = unpack4, .unpack2 = unpack2                                                         \
+    }

@@ -1,0 +1,680 @@
+/* Inner loops: every kernel that this machine runs, against portable ones and against plain sums in double.
+ *
+ * No BLAS and nothing of the library but its kernels is needed, so that this also runs under emulation; cross/check.h
+ * then stands for Check. */
+#include "bsq.h"
+#include "kernels/kernels.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_KERNEL = BSQ_KERNEL_PORTABLE, LAST_KERNEL = BSQ_KERNEL_NEON };
+
+/* Unlike ck_assert_msg it leaves no trace when all is well: there are millions of them. */
+#define expect(condition, ...)                                                                                         \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg(__VA_ARGS__);                                                                                 \
+    } while (0)
+
+/* ---- what all tests need ---------------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint32_t random_bits(void)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(random_state >> 32);
+}
+
+static int random_below(int bound)
+{
+    return (int)(random_bits() % (uint32_t)bound);
+}
+
+/* -1 .. 1 */
+static float random_float(void)
+{
+    return (float)((double)random_bits() / 2147483648.0 - 1.0);
+}
+
+/* Exactly this many bytes, so that sanitizers see what is read or written beyond them. */
+static void *get(size_t count, size_t size)
+{
+    void *memory = calloc(count * size > 0 ? count * size : 1, 1);
+
+    expect(memory != NULL, "out of memory");
+    return memory;
+}
+
+static void *copy_of(const void *from, size_t count, size_t size)
+{
+    void *memory = get(count, size);
+
+    memcpy(memory, from, count * size);
+    return memory;
+}
+
+static bool same_bits(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size) == 0;
+}
+
+/* The kernels of a loop test; NULL, and a line that says so, when this machine lacks them. */
+static const struct bsq_kernels *kernels_of(int id)
+{
+    const struct bsq_kernels *kernels = bsq_kernels_by_id(id);
+
+    if (!kernels)
+        printf("%s: not on this machine\n", bsq_kernel_string(id));
+    return kernels;
+}
+
+/* ---- which kernels there are ------------------------------------------------------------------------------ */
+
+START_TEST(portable_ones_are_always_there)
+{
+    expect(bsq_kernels_by_id(BSQ_KERNEL_PORTABLE) == &bsq_kernels_portable, "portable");
+    expect(bsq_kernels_by_id(0) == NULL && bsq_kernels_by_id(-1) == NULL && bsq_kernels_by_id(99) == NULL,
+                  "unknown kernels");
+}
+END_TEST
+
+START_TEST(tables_are_complete)
+{
+    for (int id = FIRST_KERNEL; id <= LAST_KERNEL; id++) {
+        const struct bsq_kernels *kernels = bsq_kernels_by_id(id);
+
+        if (!kernels)
+            continue;
+        expect(kernels->id == id, "kernel %d says it is %d", id, (int)kernels->id);
+        expect(kernels->beam && kernels->sums && kernels->requantize && kernels->pack4 && kernels->pack2 &&
+                          kernels->unpack4 && kernels->unpack2,
+                      "kernel %d lacks a function", id);
+    }
+}
+END_TEST
+
+START_TEST(kernels_are_forced_and_released)
+{
+    const struct bsq_kernels *best = bsq_kernels_best();
+
+    for (int id = FIRST_KERNEL; id <= LAST_KERNEL; id++) {
+        const struct bsq_kernels *before = bsq_kernels_best(), *kernels = bsq_kernels_by_id(id);
+
+        expect(bsq_kernels_force(id) == (kernels != NULL), "kernel %d", id);
+        expect(bsq_kernels_best() == (kernels ? kernels : before), "kernel %d", id);
+        expect(!kernels || best->id >= id, "kernel %d is better than the best", id);
+    }
+    expect(bsq_kernels_force(0) && bsq_kernels_best() == best, "the best again");
+}
+END_TEST
+
+/* ---- beam: problems --------------------------------------------------------------------------------------- */
+
+enum { LDR = BSQ_BEAM_ROWS + 3 };
+
+/* What kinds of numbers a problem has. */
+enum { USUAL, TIES, FAR_OUTSIDE, SMALL, LARGE, NEARLY_SINGULAR, KINDS };
+
+struct problem {
+    struct bsq_beam_block block;
+    float *r, *t, *v, *step, *z, *cost, *align;
+};
+
+struct answer {
+    float *e, *cost, *align;
+    int32_t *parent;
+};
+
+static size_t states_of(const struct bsq_beam_block *block)
+{
+    return (size_t)(block->lanes * block->width);
+}
+
+static float draw(int kind)
+{
+    return kind == TIES ? 0.25F * (float)(random_below(17) - 8) : random_float();
+}
+
+static void draw_factor(struct problem *problem, int kind)
+{
+    problem->r = get((size_t)BSQ_BEAM_ROWS * LDR, sizeof(float));
+    for (int i = 0; i < BSQ_BEAM_ROWS; i++)
+        for (int j = 0; j < LDR; j++) {
+            float value = 0.5F * draw(kind);
+
+            if (i == j)
+                value = kind == TIES ? 1.0F : kind == NEARLY_SINGULAR && i % 2 ? 1e-4F : 0.7F + fabsf(value);
+            problem->r[i * LDR + j] = j < i ? 12345.0F : value; /* nobody reads below the diagonal */
+        }
+}
+
+/* Every survivor of a lane has the same v; its cost grows, and from some survivor on there are none. */
+static void draw_states(struct problem *problem, int kind, float unit)
+{
+    const struct bsq_beam_block *block = &problem->block;
+    size_t states = states_of(block);
+
+    for (int64_t k = 0; k < block->rows; k++)
+        for (int64_t l = 0; l < block->lanes; l++) {
+            float reach = kind == FAR_OUTSIDE ? 3000.0F : 1.2F * (block->highest + 0.5F);
+            float v = unit * (kind == TIES ? 0.5F * (float)(random_below(9) - 4) : reach * random_float());
+
+            problem->step[k * block->lanes + l] = unit * (kind == TIES ? 1.0F : 0.7F + 0.3F * random_float());
+            problem->z[k * block->lanes + l] = unit * draw(kind);
+            for (int64_t s = 0; s < block->width; s++) {
+                size_t at = (size_t)k * states + (size_t)(l * block->width + s);
+
+                problem->v[at] = v;
+                problem->t[at] = unit * draw(kind);
+            }
+        }
+    for (int64_t l = 0; l < block->lanes; l++) {
+        int64_t there = random_below(3) ? block->width : 1 + random_below((int)block->width);
+        float cost = kind == TIES ? 0.0F : unit * unit * fabsf(random_float());
+
+        for (int64_t s = 0; s < block->width; s++) {
+            problem->cost[l * block->width + s] = s < there ? cost : INFINITY;
+            problem->align[l * block->width + s] = unit * unit * draw(kind);
+            cost += kind == TIES ? 0.0F : 0.1F * unit * unit * fabsf(random_float());
+        }
+    }
+}
+
+static struct problem draw_problem(int64_t rows, int64_t lanes, int64_t width, int bits, int kind)
+{
+    struct problem problem;
+    size_t states = (size_t)(lanes * width), count = (size_t)rows * states;
+    float highest = (float)((1 << (bits - 1)) - 1);
+    float unit = kind == SMALL ? 1e-12F : kind == LARGE ? 1e12F : 1.0F;
+
+    draw_factor(&problem, kind);
+    problem.t = get(count, sizeof(float));
+    problem.v = get(count, sizeof(float));
+    problem.step = get((size_t)(rows * lanes), sizeof(float));
+    problem.z = get((size_t)(rows * lanes), sizeof(float));
+    problem.cost = get(states, sizeof(float));
+    problem.align = get(states, sizeof(float));
+    problem.block = (struct bsq_beam_block){.rows = rows, .lanes = lanes, .width = width, .r = problem.r, .ldr = LDR,
+                                            .t = problem.t, .step = problem.step, .z = problem.z,
+                                            .lowest = random_below(2) ? -highest : -highest - 1.0F,
+                                            .highest = highest};
+    draw_states(&problem, kind, unit);
+    return problem;
+}
+
+static void free_problem(struct problem *problem)
+{
+    free(problem->r);
+    free(problem->t);
+    free(problem->v);
+    free(problem->step);
+    free(problem->z);
+    free(problem->cost);
+    free(problem->align);
+}
+
+static struct answer solve(const struct bsq_kernels *kernels, const struct problem *problem)
+{
+    struct bsq_beam_block block = problem->block;
+    size_t states = states_of(&block);
+    struct answer answer = {copy_of(problem->v, (size_t)block.rows * states, sizeof(float)),
+                            copy_of(problem->cost, states, sizeof(float)),
+                            copy_of(problem->align, states, sizeof(float)), get(states, sizeof(int32_t))};
+
+    block.e = answer.e;
+    block.cost = answer.cost;
+    block.align = answer.align;
+    block.parent = answer.parent;
+    kernels->beam(&block);
+    return answer;
+}
+
+static void free_answer(struct answer *answer)
+{
+    free(answer->e);
+    free(answer->cost);
+    free(answer->align);
+    free(answer->parent);
+}
+
+/* ---- beam: checks ----------------------------------------------------------------------------------------- */
+
+/* A state is a path: its codes are integers in range, its cost and align are what the path adds up to. Single precision
+ * is good to 'rounding' of the magnitudes that were added, at most 34 terms a row. */
+static void check_path(const struct problem *problem, const struct answer *answer, int64_t lane, int64_t survivor)
+{
+    static const double rounding = 64.0 * FLT_EPSILON;
+    const struct bsq_beam_block *block = &problem->block;
+    int64_t states = block->lanes * block->width, state = lane * block->width + survivor;
+    int64_t from = lane * block->width + answer->parent[state];
+    double cost = (double)problem->cost[from], align = (double)problem->align[from], cost_error, align_error;
+
+    expect(answer->parent[state] >= 0 && answer->parent[state] < block->width, "parent %d",
+                  (int)answer->parent[state]);
+    cost_error = rounding * cost;
+    align_error = rounding * fabs(align);
+    for (int64_t k = 0; k < block->rows; k++) {
+        double step = (double)block->step[k * block->lanes + lane], z = (double)block->z[k * block->lanes + lane];
+        double v = (double)problem->v[k * states + state], e = (double)answer->e[k * states + state];
+        double code = rint((v - e) / step), residual = (double)block->t[k * states + from], size = fabs(residual);
+
+        expect(code >= (double)block->lowest && code <= (double)block->highest, "code %g", code);
+        expect(fabs(v - step * code - e) <= 2.0 * FLT_EPSILON * (fabs(v) + fabs(step * code)),
+                      "e %g is not v %g - %g step %g", e, v, code, step);
+        for (int64_t j = k; j < block->rows; j++) {
+            double term = (double)block->r[k * block->ldr + j] * (double)answer->e[j * states + state];
+
+            residual += term;
+            size += fabs(term);
+        }
+        cost += residual * residual;
+        align += residual * z;
+        cost_error += rounding * size * (2.0 * fabs(residual) + rounding * size) + rounding * residual * residual;
+        align_error += rounding * size * fabs(z);
+    }
+    expect(fabs(cost - (double)answer->cost[state]) <= cost_error, "cost %g, its path costs %g +- %g",
+                  (double)answer->cost[state], cost, cost_error);
+    expect(fabs(align - (double)answer->align[state]) <= align_error, "align %g, its path has %g +- %g",
+                  (double)answer->align[state], align, align_error);
+}
+
+/* Best first, those that are not there last. */
+static void check_order(const struct problem *problem, const struct answer *answer)
+{
+    const struct bsq_beam_block *block = &problem->block;
+
+    for (int64_t l = 0; l < block->lanes; l++)
+        for (int64_t s = 1; s < block->width; s++)
+            expect(answer->cost[l * block->width + s - 1] <= answer->cost[l * block->width + s],
+                          "survivors %d and %d are out of order", (int)s - 1, (int)s);
+}
+
+static void check_paths(const struct problem *problem, const struct answer *answer)
+{
+    const struct bsq_beam_block *block = &problem->block;
+
+    for (int64_t l = 0; l < block->lanes; l++)
+        for (int64_t s = 0; s < block->width; s++)
+            if (isfinite(answer->cost[l * block->width + s]))
+                check_path(problem, answer, l, s);
+}
+
+/* Survivors that there are must have the same bits; of others only the cost counts, and that e is finite. */
+static void check_same(const struct problem *problem, const struct answer *expected, const struct answer *answer)
+{
+    const struct bsq_beam_block *block = &problem->block;
+    size_t states = states_of(block);
+
+    for (size_t i = 0; i < states; i++)
+        expect(same_bits(&expected->cost[i], &answer->cost[i], sizeof(float)), "state %d costs %.9g, not %.9g", (int)i,
+               (double)answer->cost[i], (double)expected->cost[i]);
+    for (size_t i = 0; i < states; i++) {
+        bool there = isfinite(expected->cost[i]);
+
+        for (int64_t k = 0; k < block->rows; k++) {
+            size_t at = (size_t)k * states + i;
+
+            expect(there ? same_bits(&expected->e[at], &answer->e[at], sizeof(float)) : isfinite(answer->e[at]),
+                          "state %d, row %d: e is %.9g, not %.9g", (int)i, (int)k, (double)answer->e[at],
+                          (double)expected->e[at]);
+        }
+        expect(answer->parent[i] >= 0 && answer->parent[i] < block->width, "parent %d", (int)answer->parent[i]);
+        expect(!there || expected->parent[i] == answer->parent[i], "parents differ");
+        expect(!there || same_bits(&expected->align[i], &answer->align[i], sizeof(float)), "aligns differ");
+    }
+}
+
+static void compare_on(const struct bsq_kernels *kernels, int64_t rows, int64_t lanes, int64_t width, int bits,
+                       int kind)
+{
+    struct problem problem = draw_problem(rows, lanes, width, bits, kind);
+    struct answer expected = solve(&bsq_kernels_portable, &problem), answer = solve(kernels, &problem);
+
+    check_order(&problem, &answer);
+    check_paths(&problem, &answer);
+    check_same(&problem, &expected, &answer);
+    free_answer(&expected);
+    free_answer(&answer);
+    free_problem(&problem);
+}
+
+static const int widths[] = {1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 32, 33, 63, 64};
+
+enum { WIDTHS = sizeof widths / sizeof *widths };
+
+START_TEST(beams_are_the_same)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 1;
+    for (int round = 0; kernels && round < 12; round++)
+        for (int w = 0; w < WIDTHS; w++)
+            for (int kind = 0; kind < KINDS; kind++) {
+                int most = widths[w] > 8 ? 9 : 70;
+
+                compare_on(kernels, 1 + random_below(BSQ_BEAM_ROWS), 1 + random_below(most), widths[w],
+                           2 + random_below(7), kind);
+            }
+}
+END_TEST
+
+START_TEST(beams_of_every_shape)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 2;
+    for (int64_t rows = 1; kernels && rows <= BSQ_BEAM_ROWS; rows++)
+        for (int w = 0; w < WIDTHS; w++)
+            compare_on(kernels, rows, 1 + rows % 5, widths[w], 2 + (int)(rows % 7), USUAL);
+    for (int64_t lanes = 1; kernels && lanes <= 70; lanes++)
+        for (int w = 0; w < 8; w++)
+            compare_on(kernels, 2, lanes, widths[w], 3, USUAL);
+}
+END_TEST
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The costs of the best 'width' extensions of one row, tried one by one in double. */
+static void best_extensions(const struct problem *problem, int64_t lane, double *best)
+{
+    const struct bsq_beam_block *block = &problem->block;
+    size_t count = 0, most = (size_t)block->width * 256;
+    double *all = get(most, sizeof *all);
+
+    for (int64_t s = 0; s < block->width; s++)
+        for (double code = (double)block->lowest; code <= (double)block->highest; code += 1.0) {
+            int64_t state = lane * block->width + s;
+            double e = (double)problem->v[state] - (double)problem->step[lane] * code;
+            double residual = (double)problem->t[state] + (double)problem->r[0] * e;
+
+            all[count++] = (double)problem->cost[state] + residual * residual;
+        }
+    qsort(all, count, sizeof *all, compare_doubles);
+    for (size_t s = 0; s < (size_t)block->width; s++)
+        best[s] = s < count ? all[s] : INFINITY;
+    free(all);
+}
+
+/* One row is decided by trying everything; more rows follow from check_path, row after row. */
+START_TEST(best_extensions_survive)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 3;
+    for (int round = 0; kernels && round < 10; round++)
+        for (int w = 0; w < WIDTHS; w++)
+            for (int bits = 2; bits <= 8; bits++) {
+                struct problem problem = draw_problem(1, 1 + random_below(5), widths[w], bits, USUAL);
+                struct answer answer = solve(kernels, &problem);
+                double best[BSQ_BEAM_WIDTH];
+
+                for (int64_t l = 0; l < problem.block.lanes; l++) {
+                    best_extensions(&problem, l, best);
+                    for (int64_t s = 0; s < widths[w]; s++) {
+                        double cost = (double)answer.cost[l * widths[w] + s];
+
+                        expect(isinf(best[s]) ? isinf(cost) : fabs(cost - best[s]) <= 1e-5 * (best[s] + 1.0),
+                                      "survivor %d of %d costs %g, should be %g", (int)s, widths[w], cost, best[s]);
+                    }
+                }
+                free_answer(&answer);
+                free_problem(&problem);
+            }
+}
+END_TEST
+
+/* ---- statistics ------------------------------------------------------------------------------------------- */
+
+/* Against sums in double, which may differ by the rounding of as many terms. */
+static void check_product(const struct bsq_product *p, const double *before)
+{
+    for (int64_t i = 0; i < p->columns_a; i++)
+        for (int64_t j = p->symmetric ? i : 0; j < p->columns_b; j++) {
+            double sum = before[i * p->ldt + j], size = fabs(sum), found = p->to[i * p->ldt + j];
+
+            for (int64_t row = 0; row < p->rows; row++) {
+                double weight = p->weights ? (double)p->weights[row] : 1.0;
+                double term = weight * (double)p->a[row * p->lda + i] * (double)p->b[row * p->ldb + j];
+
+                sum += term;
+                size += fabs(term);
+            }
+            expect(fabs(found - sum) <= 1e-15 * sqrt((double)p->rows + 16.0) * size, "(%d, %d): %.17g, not %.17g",
+                          (int)i, (int)j, found, sum);
+        }
+    for (int64_t i = 0; i + 1 < p->columns_a; i++)
+        for (int64_t j = p->columns_b; j < p->ldt; j++)
+            expect(same_bits(&before[i * p->ldt + j], &p->to[i * p->ldt + j], sizeof(double)), "beyond row %d",
+                          (int)i);
+}
+
+static void multiply(const struct bsq_kernels *kernels, int64_t rows, int64_t columns_a, int64_t columns_b,
+                     bool weighted, bool symmetric)
+{
+    int64_t ld = columns_b + random_below(4), ldt = columns_b + random_below(4);
+    size_t cells = (size_t)((columns_a - 1) * ldt + columns_b), values = (size_t)((rows - 1) * ld + columns_b);
+    float *b = get(values, sizeof *b), *a, *weights = get((size_t)rows, sizeof *weights);
+    double *before = get(cells, sizeof *before), *to;
+    double *scratch = get((size_t)(rows * ((columns_a + 7) / 8 * 8)), sizeof *scratch);
+
+    for (size_t i = 0; i < values; i++)
+        b[i] = random_float();
+    for (int64_t i = 0; i < rows; i++)
+        weights[i] = fabsf(random_float());
+    for (size_t i = 0; i < cells; i++)
+        before[i] = (double)random_float();
+    a = symmetric ? b : copy_of(b, values, sizeof *b);
+    to = copy_of(before, cells, sizeof *to);
+
+    struct bsq_product product = {.a = a, .b = b, .weights = weighted ? weights : NULL, .rows = rows,
+                                  .columns_a = columns_a, .columns_b = columns_b, .lda = ld, .ldb = ld,
+                                  .symmetric = symmetric, .scratch = scratch, .to = to, .ldt = ldt};
+
+    kernels->product(&product);
+    check_product(&product, before);
+    if (!symmetric)
+        free(a);
+    free(b);
+    free(weights);
+    free(before);
+    free(to);
+    free(scratch);
+}
+
+START_TEST(products_are_right)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 4;
+    if (!kernels || !kernels->product)
+        return;
+    for (int64_t columns = 1; columns <= 40; columns++) {
+        multiply(kernels, 1 + random_below(20), columns, columns, columns % 2, true);
+        multiply(kernels, 1 + random_below(20), columns, columns + random_below(50), columns % 2, false);
+    }
+    multiply(kernels, 512, 9, 9, false, true);
+    multiply(kernels, 513, 128, 131, false, true);
+    multiply(kernels, 600, 33, 150, true, false);
+}
+END_TEST
+
+START_TEST(sums_are_the_same)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 5;
+    for (int64_t columns = 1; kernels && columns <= 70; columns++) {
+        int64_t rows = 1 + random_below(40), ld = columns + random_below(3);
+        size_t values = (size_t)((rows - 1) * ld + columns), width = (size_t)columns;
+        float *x = get(values, sizeof *x), *weights = get((size_t)rows, sizeof *weights);
+        double *sum[2], *square[2];
+
+        for (size_t i = 0; i < values; i++)
+            x[i] = random_float() * (random_below(9) ? 1.0F : 1e30F);
+        for (int64_t i = 0; i < rows; i++)
+            weights[i] = fabsf(random_float());
+        for (int k = 0; k < 2; k++) {
+            sum[k] = get(width, sizeof(double));
+            square[k] = get(width, sizeof(double));
+            for (size_t j = 0; j < width; j++)
+                sum[k][j] = square[k][j] = (double)j;
+            (k ? kernels : &bsq_kernels_portable)
+                ->sums(x, ld, rows, columns, columns % 2 ? weights : NULL, sum[k], columns % 3 ? square[k] : NULL);
+        }
+        expect(same_bits(sum[0], sum[1], width * sizeof(double)), "sums of %d columns", (int)columns);
+        expect(same_bits(square[0], square[1], width * sizeof(double)), "squares of %d columns", (int)columns);
+        for (int64_t j = 0; j < columns; j++) {
+            double expected = (double)j, size = (double)j;
+
+            for (int64_t i = 0; i < rows; i++) {
+                double term = (columns % 2 ? (double)weights[i] : 1.0) * (double)x[i * ld + j];
+
+                expected += term;
+                size += fabs(term);
+            }
+            expect(fabs(expected - sum[1][j]) <= 1e-14 * size, "sum of column %d", (int)j);
+        }
+        for (int k = 0; k < 2; k++) {
+            free(sum[k]);
+            free(square[k]);
+        }
+        free(x);
+        free(weights);
+    }
+}
+END_TEST
+
+/* ---- the input quantizer ---------------------------------------------------------------------------------- */
+
+/* Any bits of a finite float, halves of the step, and what lies beside them. */
+static float draw_input(double scale)
+{
+    uint32_t bits = random_bits();
+    float x;
+
+    switch (random_below(4)) {
+    case 0: return (float)(scale * 0.5 * (double)(random_below(600) - 300));
+    case 1: return nextafterf((float)(scale * 0.5 * (double)(random_below(600) - 300)), bits % 2 ? FLT_MAX : -FLT_MAX);
+    case 2: return (float)(scale * 100.0 * (double)random_float());
+    default: memcpy(&x, &bits, sizeof x); return isfinite(x) ? x : FLT_MAX;
+    }
+}
+
+/* By the definition: rint rounds halves to even. */
+static float requantized(float x, double scale, double low, double high)
+{
+    double value = scale * rint(fmin(fmax((double)x / scale, low), high));
+
+    return (float)fmin(fmax(value, -(double)FLT_MAX), (double)FLT_MAX);
+}
+
+START_TEST(quantized_inputs_are_the_same)
+{
+    static const float scales[] = {1.0F, 0.1F, 3.7e-3F, FLT_MIN, 1e-30F, 1e30F, FLT_MAX, 0.333F};
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 6;
+    for (int count = 0; kernels && count <= 200; count++) {
+        double scale = (double)scales[count % 8];
+        double low = -(double)random_below(129), high = low + (double)((1 << (2 + count % 7)) - 1);
+        float *x = get((size_t)count, sizeof *x), *found;
+
+        for (int i = 0; i < count; i++)
+            x[i] = draw_input(scale);
+        found = copy_of(x, (size_t)count, sizeof *x);
+        kernels->requantize(found, count, scale, low, high);
+        for (int i = 0; i < count; i++) {
+            float expected = requantized(x[i], scale, low, high);
+
+            expect(found[i] == expected, "%.9g in steps of %g, codes %g..%g: %.9g, not %.9g", (double)x[i], scale,
+                          low, high, (double)found[i], (double)expected);
+        }
+        bsq_kernels_portable.requantize(x, count, scale, low, high);
+        expect(same_bits(x, found, (size_t)count * sizeof *x), "portable ones differ in bits");
+        free(x);
+        free(found);
+    }
+}
+END_TEST
+
+/* ---- packing ---------------------------------------------------------------------------------------------- */
+
+static void check_packing(const struct bsq_kernels *kernels, int width, int count)
+{
+    int per_byte = 8 / width, half = 1 << (width - 1), bytes = count / per_byte;
+    int8_t *codes = get((size_t)count, 1), *back = get((size_t)count, 1);
+    unsigned char *packed = get((size_t)bytes, 1);
+
+    for (int i = 0; i < count; i++)
+        codes[i] = (int8_t)(random_below(2 * half) - half);
+    (width == 4 ? kernels->pack4 : kernels->pack2)(codes, count, packed);
+    for (int i = 0; i < count; i++) {
+        int field = packed[i / per_byte] / (1 << i % per_byte * width) % (2 * half);
+
+        expect(field == (codes[i] + 2 * half) % (2 * half), "code %d of %d bits: %d became %d", i, width,
+                      codes[i], field);
+    }
+    (width == 4 ? kernels->unpack4 : kernels->unpack2)(packed, count, back);
+    expect(same_bits(codes, back, (size_t)count), "%d codes of %d bits", count, width);
+    free(codes);
+    free(back);
+    free(packed);
+}
+
+START_TEST(packing_is_right)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 7;
+    for (int bytes = 0; kernels && bytes <= 300; bytes++) {
+        check_packing(kernels, 4, 2 * bytes);
+        check_packing(kernels, 2, 4 * bytes);
+    }
+}
+END_TEST
+
+/* ---- all -------------------------------------------------------------------------------------------------- */
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("kernels");
+    TCase *dispatch = tcase_create("dispatch"), *each = tcase_create("each");
+
+    tcase_add_test(dispatch, portable_ones_are_always_there);
+    tcase_add_test(dispatch, tables_are_complete);
+    tcase_add_test(dispatch, kernels_are_forced_and_released);
+    tcase_add_loop_test(each, beams_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, beams_of_every_shape, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, best_extensions_survive, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, products_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, quantized_inputs_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, packing_is_right, FIRST_KERNEL, LAST_KERNEL + 1);
+    suite_add_tcase(s, dispatch);
+    suite_add_tcase(s, each);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+
+    srunner_run_all(runner, CK_ENV);
+
+    int failed = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
