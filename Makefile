@@ -238,7 +238,7 @@ FUZZ_RUNS ?= 20000
 # The runtimes of the sanitizers are in the program, so their symbols are missing from the library.
 kind = $(MAKE) BUILD=build/$(1) LIB=build/$(1)/lib NO_UNDEFINED= WARNINGS='$(WARNINGS) -Werror' CC=$(2) CFLAGS='$(3)'
 
-.PHONY: check-long check-asan-gcc check-asan-clang check-tsan check-valgrind check-fuzz check-abidiff
+.PHONY: check-long check-asan-gcc check-asan-clang check-tsan check-valgrind check-fuzz check-abidiff check-neon
 check-long: check
 	$(MAKE) check-asan-gcc
 	$(MAKE) check-asan-clang
@@ -246,6 +246,7 @@ check-long: check
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
 	$(MAKE) check-abidiff
+	$(MAKE) check-neon
 
 check-asan-gcc:
 	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
@@ -281,6 +282,25 @@ fuzz: $(FUZZERS)
 # Against the last release that has this ABI number.
 check-abidiff: $(LINK)
 	@test/abi/abidiff $(LINK) $(ABI) $(BUILD)/release
+
+# The kernels for 64-bit ARM under emulation: nothing but them is needed, and a stand-in for Check.
+CROSS ?= aarch64-linux-gnu-gcc
+EMULATOR ?= qemu-aarch64-static
+check-neon: $(BUILD)/flags
+	@if ! command -v $(CROSS) >/dev/null || ! command -v $(EMULATOR) >/dev/null; then \
+	    echo "neon: skipped, $(CROSS) or $(EMULATOR) is not installed (make deps-long)"; \
+	else \
+	    set -e; mkdir -p $(BUILD)/test; \
+	    $(CROSS) $(filter-out -MMD -MP,$(NEEDED)) -O3 $(WARNINGS) -Werror -Iinclude -Isrc -c -o $(BUILD)/test/neon.o \
+	        src/kernels/neon.c; \
+	    $(CROSS) $(filter-out -MMD -MP,$(NEEDED)) -O3 $(TEST_WARNINGS) -Werror -static -Itest/cross -Iinclude -Isrc \
+	        -o $(BUILD)/test/check_kernels_aarch64 test/check_kernels.c $(BUILD)/test/neon.o \
+	        $(filter-out %/neon.c,$(wildcard src/kernels/*.c)) src/names.c -lm; \
+	    $(EMULATOR) $(BUILD)/test/check_kernels_aarch64 > $(BUILD)/test/check_kernels_aarch64.log || \
+	        { cat $(BUILD)/test/check_kernels_aarch64.log; exit 1; }; \
+	    if grep '^neon: not' $(BUILD)/test/check_kernels_aarch64.log; then exit 1; fi; \
+	    tail -n 1 $(BUILD)/test/check_kernels_aarch64.log; \
+	fi
 
 # ---- bench ----------------------------------------------------------------------------------------------------
 
@@ -350,6 +370,7 @@ uninstall:
 
 NEEDED_PACKAGES := gcc g++ clang make libc6-dev pkg-config libopenblas-dev liblapacke-dev check python3-numpy
 LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static \
     libclang-rt-$(shell clang --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')-dev
 
 .PHONY: deps deps-long
@@ -372,7 +393,7 @@ help:
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
-	@echo 'make check-long     the tests under sanitizers and valgrind too, fuzzing, ABI against the last release'
+	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
