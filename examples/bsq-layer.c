@@ -1011,6 +1011,8 @@ static int write_report(const struct work *work, const bsq_report_t *report, FIL
     json_integer(&json, "channels_improved", report->channels_improved);
     json_integer(&json, "dead_inputs", report->dead_inputs);
     json_integer(&json, "dead_outputs", report->dead_outputs);
+    json_integer(&json, "channels_proven", report->channels_proven);
+    json_number(&json, "lower_bound", report->lower_bound);
     json_integer(&json, "sweeps", report->sweeps);
     json_integer(&json, "threads", settings->options.threads);
     json_string(&json, "kernel", bsq_kernel_string(report->kernel));

@@ -391,6 +391,7 @@ enum {
     BSQ_STAGE_BEAM = 30,      /* error feedback and beam search through the factor, over a grid of scales */
     BSQ_STAGE_BITSPLIT = 40,  /* ternary planes one after the other */
     BSQ_STAGE_DESCENT = 50,   /* integer coordinate descent and closed-form scales */
+    BSQ_STAGE_EXACT = 55,     /* search for the joint optimum of scale and codes, for small fan-in */
     BSQ_STAGE_SCALE = 60,     /* scales moved to the values that they may take */
     BSQ_STAGE_BIAS = 70       /* bias correction */
 };
@@ -398,7 +399,8 @@ enum {
 enum {
     BSQ_OUTCOME_NONE = 0,
     BSQ_OUTCOME_CONVERGED = 1, /* nothing that this effort tries lowers J any more */
-    BSQ_OUTCOME_LIMIT = 2      /* some channels stopped at a limit of work; the result is valid all the same */
+    BSQ_OUTCOME_LIMIT = 2,     /* some channels stopped at a limit of work; the result is valid all the same */
+    BSQ_OUTCOME_PROVEN = 3     /* no codes and scales have a J that is lower by more than 1e-6 of it */
 };
 
 /* Bits of 'warnings'. */
@@ -436,6 +438,9 @@ typedef struct bsq_report_t {
     int64_t channels_improved; /* channels that ended below rounding */
     int64_t dead_inputs;
     int64_t dead_outputs;
+    int64_t channels_proven; /* channels whose outcome is BSQ_OUTCOME_PROVEN */
+    double lower_bound;   /* what J cannot be below, whatever codes and scales, as a share of objective: 1 when all
+                             channels are proven; channels for which no bound is known count as 0 */
     int32_t stages;   /* how many stages bsq_report_stage knows */
     int32_t outcome;  /* BSQ_OUTCOME_... */
     int32_t warnings; /* BSQ_WARN_... bits */
@@ -467,6 +472,7 @@ typedef struct bsq_channel_t {
     double error_start;
     double held_out_error; /* -1 when there are no held-out statistics */
     double weight_error;
+    double lower_bound; /* what J cannot be below, as a share of objective; 0 when nothing is known */
     int64_t sweeps;
     int32_t outcome;
     int32_t bias_corrected; /* 1 when this channel's bias was changed */

@@ -20,6 +20,7 @@ const char *bsq_stage_string(int32_t stage)
     case BSQ_STAGE_BEAM: return "beam";
     case BSQ_STAGE_BITSPLIT: return "bitsplit";
     case BSQ_STAGE_DESCENT: return "descent";
+    case BSQ_STAGE_EXACT: return "exact";
     case BSQ_STAGE_SCALE: return "scale";
     case BSQ_STAGE_BIAS: return "bias";
     default: return "unknown";
@@ -32,6 +33,7 @@ const char *bsq_outcome_string(int32_t outcome)
     case BSQ_OUTCOME_NONE: return "none";
     case BSQ_OUTCOME_CONVERGED: return "converged";
     case BSQ_OUTCOME_LIMIT: return "limit";
+    case BSQ_OUTCOME_PROVEN: return "proven";
     default: return "unknown";
     }
 }

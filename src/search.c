@@ -3,6 +3,7 @@
 
 #include "bitsplit.h"
 #include "descent.h"
+#include "exact.h"
 #include "scale.h"
 
 #include <math.h>
@@ -70,6 +71,8 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
     search->sweeps = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->sweeps);
     search->limited = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->limited);
+    search->proven = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->proven);
+    search->bound = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
     return carver.used;
 }
@@ -143,6 +146,8 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
         search->open.j[c] = INFINITY;
         search->sweeps[c] = 0;
         search->limited[c] = 0;
+        search->proven[c] = 0;
+        search->bound[c] = -INFINITY;
     }
     for (enum scale_rule rule = RULE_MAXIMUM; rule <= RULE_ALTERNATING; rule++) {
         round_block(search, &search->trial, rule);
@@ -427,4 +432,74 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
             polish_kept(search, &search->best, false);
     }
     close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
+}
+
+/* Nodes that the search for one channel may visit. Fan-in up to 16 is easy: it always runs, and ends far below its limit.
+ * Above, it runs at high efforts only. */
+static int64_t node_limit(int64_t fan_in, int32_t effort)
+{
+    enum { EASY = 16, FIRST_EFFORT = 7 };
+
+    if (fan_in <= EASY)
+        return 10 * 1000 * 1000;
+    if (fan_in > BSQ_EXACT_INPUTS || effort < FIRST_EFFORT)
+        return 0;
+    return effort == FIRST_EFFORT ? 200 * 1000 : effort == FIRST_EFFORT + 1 ? 1000 * 1000 : 5 * 1000 * 1000;
+}
+
+/* The optimum of one channel into the trial; false when nothing is better than what is kept. */
+static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t limit)
+{
+    const struct bsq_block *block = &search->block;
+    int64_t n = block->group->n;
+    struct bsq_exact_task task = {
+        .n = n, .r = block->group->solver, .order = block->group->order, .v = block->v + channel * n,
+        .lowest = search->plan->rounding.lowest, .highest = search->plan->rounding.highest, .node_limit = limit,
+        .codes = search->trial.codes + channel * n, .scale = search->trial.scales[channel],
+        .cost = search->best.j[channel] - block->base[channel]};
+    double known = task.cost, unused;
+
+    if (!(task.cost > 0.0))
+        return false;
+    search->proven[channel] = bsq_exact_solve(&task);
+    search->bound[channel] = block->base[channel] + task.bound;
+    search->trial.scales[channel] = task.scale;
+    bsq_scale_neighbours(BSQ_SCALE_FLOAT32, task.scale, &search->trial.scales[channel], &unused);
+    return task.cost < known;
+}
+
+void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stage_record *record)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    int64_t channels = search->block.channels, n = plan->fan_in, limit = node_limit(n, effort);
+    int32_t codes = plan->rounding.highest - plan->rounding.lowest + 1, found = 0;
+
+    struct bsq_stage_record now;
+
+    open_record(&now, search, sum_of(search->best.j, channels));
+    if (limit > 0 && codes <= BSQ_EXACT_CODES && plan->scales_per_channel == 1 &&
+        plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && !search->block.group->raised) {
+        memcpy(search->trial.codes, search->best.codes, (size_t)(channels * n));
+        copy_scales(&search->trial, &search->best, channels);
+        for (int64_t c = 0; c < channels && !search->poll(search->poll_opaque, search->slot, search->share_end); c++)
+            found += !search->proven[c] && exact_channel(search, c, limit);
+        if (found) {
+            for (int64_t c = 0; c < channels; c++)
+                reduce_codes(plan, &search->trial, c);
+            bsq_candidate_judge(&search->trial, &search->block, search->u);
+            (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        }
+    }
+    close_record(&now, search, sum_of(search->best.j, channels));
+    record->before = record->seconds > 0.0 ? record->before : now.before;
+    record->after = now.after;
+    record->seconds += now.seconds;
+}
+
+bool bsq_search_proven(const struct bsq_search *search)
+{
+    for (int64_t c = 0; c < search->block.channels; c++)
+        if (!search->proven[c])
+            return false;
+    return true;
 }

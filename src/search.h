@@ -58,6 +58,8 @@ struct bsq_search {
     void *beam;
     int64_t *sweeps;    /* channels */
     int32_t *limited;   /* channels: stopped at the limit of sweeps */
+    int32_t *proven;    /* channels: best is the optimum */
+    double *bound;      /* channels: J cannot be below; -infinity when unknown */
     bsq_poll_fn poll;
     void *poll_opaque;
     int32_t slot;       /* for poll */
@@ -72,6 +74,14 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
 
 /* Runs one level for a block with a start in best and open; 'records' has BSQ_LEVEL_STAGES entries. */
 void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);
+
+/* The joint optimum of scale and codes for channels of small fan-in, as far as a limit of nodes allows that rises with
+ * effort; sets proven and bound. For one float32 scale a channel only. To be run after each level, so that the next one
+ * starts from its result; adds to 'record'. */
+void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stage_record *record);
+
+/* Whether the best of every channel is proven to be the optimum: nothing is left to search. */
+bool bsq_search_proven(const struct bsq_search *search);
 
 /* For a scale that is given (per tensor): codes for scales that stand in trial.scales, by beam search of that width or,
  * with width 0, starting from the codes in trial, then descent; sets trial.j and trial.g. */

@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Places of the records of one block: rounding, preparing, then the stages of each level. */
-enum { RECORD_ROUND, RECORD_PREPARE, RECORD_LEVELS };
+/* Places of the records of one block: rounding, preparing, the exact search, then the stages of each level. */
+enum { RECORD_ROUND, RECORD_PREPARE, RECORD_EXACT, RECORD_LEVELS };
 
 struct solve {
     const struct bsq_solve_input *input;
@@ -36,6 +36,11 @@ static int64_t channel_count(const struct solve *solve)
 }
 
 /* ---- what a finished candidate is worth ---- */
+
+static double ratio(double part, double whole)
+{
+    return whole > 0.0 ? part / whole : 0.0;
+}
 
 /* The squared distance of a channel's weights from u, for damping. */
 static double weight_distance(const float *weights, const double *u, int64_t n)
@@ -92,6 +97,9 @@ static void note_result(struct solve *solve, struct bsq_search *search, const st
         out->sweeps += search->sweeps[c];
         if (search->limited[c])
             out->outcome = BSQ_OUTCOME_LIMIT;
+        if (search->proven[c])
+            out->outcome = BSQ_OUTCOME_PROVEN;
+        out->lower_bound = search->proven[c] ? 1.0 : fmax(ratio(search->bound[c], candidate->j[c]), 0.0);
         solve->error[channel + c] = undamped(block, c, candidate->j[c], search->u);
         solve->floor[channel + c] = block->floor[c];
         if (solve->gap)
@@ -106,15 +114,31 @@ static struct bsq_stage_record *records_of(struct solve *solve, int64_t block)
     return solve->records + block * solve->record_count;
 }
 
+/* A level that a block has no need of leaves J as it is. */
+static void keep_objective(const struct bsq_search *search, struct bsq_stage_record *records)
+{
+    double sum = 0.0;
+
+    for (int64_t c = 0; c < search->block.channels; c++)
+        sum += search->best.j[c];
+    for (int k = 0; k < BSQ_LEVEL_STAGES; k++)
+        records[k].before = records[k].after = sum;
+}
+
 static void search_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     struct solve *solve = pass->context;
     struct bsq_stage_record *records = records_of(solve, block);
+    int32_t effort = 1;
 
     bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
-    for (int32_t effort = 1; effort <= solve->levels && search->block.group->searchable; effort++)
+    for (; effort <= solve->levels && search->block.group->searchable && !bsq_search_proven(search); effort++) {
         bsq_search_level_run(search, effort, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+        bsq_search_exact(search, effort, &records[RECORD_EXACT]);
+    }
+    for (; effort <= solve->levels; effort++)
+        keep_objective(search, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -161,6 +185,9 @@ static void tensor_result_block(struct bsq_pass *pass, struct bsq_search *search
     judge(search, solve->tensor.best.codes, solve->result->scales, channel);
     memset(search->sweeps, 0, (size_t)search->block.channels * sizeof *search->sweeps);
     memset(search->limited, 0, (size_t)search->block.channels * sizeof *search->limited);
+    memset(search->proven, 0, (size_t)search->block.channels * sizeof *search->proven);
+    for (int64_t c = 0; c < search->block.channels; c++)
+        search->bound[c] = -INFINITY;
     note_result(solve, search, &search->trial, channel);
 }
 
@@ -358,11 +385,6 @@ static void correct_bias(struct solve *solve)
     }
 }
 
-static double ratio(double part, double whole)
-{
-    return whole > 0.0 ? part / whole : 0.0;
-}
-
 /* |w - u|^2 and |w|^2 of one channel of the result. */
 static void weight_squares(const struct solve *solve, int64_t c, double *distance, double *square)
 {
@@ -402,6 +424,8 @@ static void report_channels(struct solve *solve)
         report->energy += channel->energy;
         report->channels_improved += channel->objective < channel->objective_start;
         report->dead_outputs += !(own > 0.0);
+        report->channels_proven += channel->outcome == BSQ_OUTCOME_PROVEN;
+        report->lower_bound += channel->lower_bound * channel->objective;
         report->error_uncorrected += with_gap;
         corrected += fmax(with_gap - gap * gap, 0.0);
         start += solve->error_start[c];
@@ -416,6 +440,9 @@ static void report_channels(struct solve *solve)
         if (channel->outcome == BSQ_OUTCOME_LIMIT)
             report->outcome = BSQ_OUTCOME_LIMIT;
     }
+    report->lower_bound = ratio(report->lower_bound, report->objective);
+    if (report->channels_proven == result->channels)
+        report->outcome = BSQ_OUTCOME_PROVEN;
     report->error_start = ratio(start, report->energy);
     report->error = ratio(error, report->energy);
     report->error_floor = ratio(floor, report->energy);
@@ -511,6 +538,8 @@ static void report_stages(struct solve *solve)
                 report_stage(solve, RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES + k, stages[k], effort);
         }
     }
+    if (solve->result->report.lower_bound > 0.0)
+        report_stage(solve, RECORD_EXACT, BSQ_STAGE_EXACT, options->effort);
     if (is_paper(options))
         report_stage(solve, RECORD_LEVELS + BSQ_LEVEL_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
     if (options->bias_correction) {

@@ -33,8 +33,9 @@ static void check_names(const char *(*name)(int32_t), const int32_t *values, siz
 START_TEST(names)
 {
     const int32_t stages[] = {BSQ_STAGE_STATISTICS, BSQ_STAGE_ROUND,   BSQ_STAGE_PREPARE, BSQ_STAGE_BEAM,
-                              BSQ_STAGE_BITSPLIT,   BSQ_STAGE_DESCENT, BSQ_STAGE_SCALE,   BSQ_STAGE_BIAS};
-    const int32_t outcomes[] = {BSQ_OUTCOME_NONE, BSQ_OUTCOME_CONVERGED, BSQ_OUTCOME_LIMIT};
+                              BSQ_STAGE_BITSPLIT,   BSQ_STAGE_DESCENT, BSQ_STAGE_EXACT,   BSQ_STAGE_SCALE,
+                              BSQ_STAGE_BIAS};
+    const int32_t outcomes[] = {BSQ_OUTCOME_NONE, BSQ_OUTCOME_CONVERGED, BSQ_OUTCOME_LIMIT, BSQ_OUTCOME_PROVEN};
     const int32_t kernels[] = {BSQ_KERNEL_PORTABLE, BSQ_KERNEL_AVX2, BSQ_KERNEL_AVX512, BSQ_KERNEL_NEON};
 
     check_names(bsq_status_string, statuses, STATUSES, 1);

@@ -93,8 +93,8 @@ class Report(ctypes.Structure):
                 ("error_uncorrected", c_double), ("error_corrected", c_double), ("damping", c_double),
                 ("rows", c_double), ("rows_per_input", c_double), ("seconds", c_double), ("sweeps", c_int64),
                 ("channels_improved", c_int64), ("dead_inputs", c_int64), ("dead_outputs", c_int64),
-                ("stages", c_int32), ("outcome", c_int32), ("warnings", c_int32), ("kernel", c_int32),
-                ("solver", c_int32), ("effort", c_int32), ("weight_bits", c_int32), ("weight_range", c_int32)]
+                ("channels_proven", c_int64), ("lower_bound", c_double), ("stages", c_int32),
+                ("outcome", c_int32), ("warnings", c_int32), ("kernel", c_int32), ("solver", c_int32), ("effort", c_int32), ("weight_bits", c_int32), ("weight_range", c_int32)]
 
 
 class Stage(ctypes.Structure):
@@ -105,7 +105,8 @@ class Stage(ctypes.Structure):
 class Channel(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("objective_start", c_double), ("objective", c_double),
                 ("energy", c_double), ("error", c_double), ("error_start", c_double), ("held_out_error", c_double),
-                ("weight_error", c_double), ("sweeps", c_int64), ("outcome", c_int32), ("bias_corrected", c_int32)]
+                ("weight_error", c_double), ("lower_bound", c_double), ("sweeps", c_int64), ("outcome", c_int32),
+                ("bias_corrected", c_int32)]
 
 
 INIT = {Error: "bsq_error_init", Options: "bsq_options_init", LayerDesc: "bsq_layer_desc_init",

@@ -130,7 +130,7 @@ FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(tar
      OF(held_out) + OF(reserved));
 #undef struct_type
 
-SIZE(bsq_report_t, 192);
+SIZE(bsq_report_t, 208);
 AT(bsq_report_t, struct_size, 0);
 AT(bsq_report_t, objective_start, 8);
 AT(bsq_report_t, objective, 16);
@@ -151,20 +151,22 @@ AT(bsq_report_t, sweeps, 128);
 AT(bsq_report_t, channels_improved, 136);
 AT(bsq_report_t, dead_inputs, 144);
 AT(bsq_report_t, dead_outputs, 152);
-AT(bsq_report_t, stages, 160);
-AT(bsq_report_t, outcome, 164);
-AT(bsq_report_t, warnings, 168);
-AT(bsq_report_t, kernel, 172);
-AT(bsq_report_t, solver, 176);
-AT(bsq_report_t, effort, 180);
-AT(bsq_report_t, weight_bits, 184);
-AT(bsq_report_t, weight_range, 188);
+AT(bsq_report_t, channels_proven, 160);
+AT(bsq_report_t, lower_bound, 168);
+AT(bsq_report_t, stages, 176);
+AT(bsq_report_t, outcome, 180);
+AT(bsq_report_t, warnings, 184);
+AT(bsq_report_t, kernel, 188);
+AT(bsq_report_t, solver, 192);
+AT(bsq_report_t, effort, 196);
+AT(bsq_report_t, weight_bits, 200);
+AT(bsq_report_t, weight_range, 204);
 #define struct_type bsq_report_t
 FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(error) + OF(error_start) +
      OF(error_floor) + OF(held_out_error) + OF(held_out_energy) + OF(weight_error) + OF(error_uncorrected) +
      OF(error_corrected) + OF(damping) + OF(rows) + OF(rows_per_input) + OF(seconds) + OF(sweeps) +
-     OF(channels_improved) + OF(dead_inputs) + OF(dead_outputs) + OF(stages) + OF(outcome) + OF(warnings) +
-     OF(kernel) + OF(solver) + OF(effort) + OF(weight_bits) + OF(weight_range));
+     OF(channels_improved) + OF(dead_inputs) + OF(dead_outputs) + OF(channels_proven) + OF(lower_bound) +
+     OF(stages) + OF(outcome) + OF(warnings) + OF(kernel) + OF(solver) + OF(effort) + OF(weight_bits) + OF(weight_range));
 #undef struct_type
 
 SIZE(bsq_stage_t, 48);
@@ -180,7 +182,7 @@ FULL(OF(struct_size) + OF(objective_before) + OF(objective_after) + OF(seconds) 
      OF(effort));
 #undef struct_type
 
-SIZE(bsq_channel_t, 80);
+SIZE(bsq_channel_t, 88);
 AT(bsq_channel_t, struct_size, 0);
 AT(bsq_channel_t, objective_start, 8);
 AT(bsq_channel_t, objective, 16);
@@ -189,12 +191,13 @@ AT(bsq_channel_t, error, 32);
 AT(bsq_channel_t, error_start, 40);
 AT(bsq_channel_t, held_out_error, 48);
 AT(bsq_channel_t, weight_error, 56);
-AT(bsq_channel_t, sweeps, 64);
-AT(bsq_channel_t, outcome, 72);
-AT(bsq_channel_t, bias_corrected, 76);
+AT(bsq_channel_t, lower_bound, 64);
+AT(bsq_channel_t, sweeps, 72);
+AT(bsq_channel_t, outcome, 80);
+AT(bsq_channel_t, bias_corrected, 84);
 #define struct_type bsq_channel_t
 FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(error) + OF(error_start) +
-     OF(held_out_error) + OF(weight_error) + OF(sweeps) + OF(outcome) + OF(bias_corrected));
+     OF(held_out_error) + OF(weight_error) + OF(lower_bound) + OF(sweeps) + OF(outcome) + OF(bias_corrected));
 #undef struct_type
 
 VALUE(BSQ_OK, 0);
@@ -256,12 +259,14 @@ VALUE(BSQ_STAGE_PREPARE, 20);
 VALUE(BSQ_STAGE_BEAM, 30);
 VALUE(BSQ_STAGE_BITSPLIT, 40);
 VALUE(BSQ_STAGE_DESCENT, 50);
+VALUE(BSQ_STAGE_EXACT, 55);
 VALUE(BSQ_STAGE_SCALE, 60);
 VALUE(BSQ_STAGE_BIAS, 70);
 
 VALUE(BSQ_OUTCOME_NONE, 0);
 VALUE(BSQ_OUTCOME_CONVERGED, 1);
 VALUE(BSQ_OUTCOME_LIMIT, 2);
+VALUE(BSQ_OUTCOME_PROVEN, 3);
 
 VALUE(BSQ_WARN_FEW_ROWS, 1);
 VALUE(BSQ_WARN_SCALE_LIMITED, 2);
