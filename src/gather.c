@@ -154,6 +154,11 @@ static void copy_pixels(const struct bsq_gather *gather, int64_t taps, const flo
         memcpy(to, from, (size_t)(taps * inputs) * sizeof *to);
         return;
     }
+    if (inputs == 1 && tap_stride == 1) { /* depthwise */
+        for (int64_t k = 0; k < taps; k++)
+            to[k] = from[k * step];
+        return;
+    }
     for (int64_t k = 0; k < taps; k++)
         for (int64_t c = 0; c < inputs; c++)
             to[c * channel_stride + k * tap_stride] = from[k * step + c];

@@ -10,35 +10,28 @@ static INLINE int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* 'width' columns side by side as doubles, zeros in the room that is left of 'room'. */
-static INLINE void widen(const float *from, int64_t ld, int64_t rows, int64_t width, int64_t room,
-                         const float *weights, double *to)
+/* 'width' columns of one row as doubles, zeros in the room that is left of 'room'. */
+static INLINE void widen_row(const float *from, int64_t width, int64_t room, double weight, double *to)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        double weight = weights ? (double)weights[i] : 1.0;
-
-        for (int64_t j = 0; j < width; j++)
-            to[i * room + j] = weight * (double)from[i * ld + j];
-        for (int64_t j = width; j < room; j++)
-            to[i * room + j] = 0.0;
-    }
+    for (int64_t j = 0; j < width; j++)
+        to[j] = weight * (double)from[j];
+    for (int64_t j = width; j < room; j++)
+        to[j] = 0.0;
 }
 
-/* The usual case, whole vectors without weights. */
-static INLINE void widen_whole(const float *from, int64_t ld, int64_t rows, int64_t room, double *to)
+/* 'width' columns side by side as doubles in the room of 'room'. What fills the rest of it does not matter, so without
+ * weights rows are read beyond their width for as long as other rows follow: 'beyond' of them, after these. */
+static INLINE void copy_columns(const float *from, int64_t ld, int64_t rows, int64_t beyond, int64_t width,
+                                int64_t room, const float *weights, double *to)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < room; j++)
-            to[i * room + j] = (double)from[i * ld + j];
-}
+    int64_t i = 0;
 
-static INLINE void copy_columns(const float *from, int64_t ld, int64_t rows, int64_t width, int64_t room,
-                                const float *weights, double *to)
-{
-    if (width == room && !weights)
-        widen_whole(from, ld, rows, room, to);
-    else
-        widen(from, ld, rows, width, room, weights, to);
+    if (!weights)
+        for (; i < rows && (rows + beyond - 1 - i) * ld + width >= room; i++)
+            for (int64_t j = 0; j < room; j++)
+                to[i * room + j] = (double)from[i * ld + j];
+    for (; i < rows; i++)
+        widen_row(from + i * ld, width, room, weights ? (double)weights[i] : 1.0, to + i * room);
 }
 
 /* sum (count x PRODUCT_COLUMNS) = a' b; a has 'count' of its PRODUCT_ROWS columns. */
@@ -105,7 +98,7 @@ static void multiply_columns(const struct bsq_product *p, int64_t first, int64_t
     for (int64_t row = 0; row < p->rows; row += CHUNK) {
         int64_t rows = least(CHUNK, p->rows - row);
 
-        copy_columns(p->b + row * p->ldb + first, p->ldb, rows, width, PRODUCT_COLUMNS,
+        copy_columns(p->b + row * p->ldb + first, p->ldb, rows, p->rows - row - rows, width, PRODUCT_COLUMNS,
                      p->weights ? p->weights + row : NULL, b);
         for (int64_t i = 0; i < wanted; i += PRODUCT_ROWS)
             add_block(p->scratch + i * p->rows + row * PRODUCT_ROWS, b, rows, least(PRODUCT_ROWS, wanted - i), width,
@@ -116,7 +109,7 @@ static void multiply_columns(const struct bsq_product *p, int64_t first, int64_t
 static void multiply(const struct bsq_product *p)
 {
     for (int64_t i = 0; i < p->columns_a; i += PRODUCT_ROWS)
-        copy_columns(p->a + i, p->lda, p->rows, least(PRODUCT_ROWS, p->columns_a - i), PRODUCT_ROWS, NULL,
+        copy_columns(p->a + i, p->lda, p->rows, 0, least(PRODUCT_ROWS, p->columns_a - i), PRODUCT_ROWS, NULL,
                      p->scratch + i * p->rows);
     for (int64_t first = 0; first < p->columns_b; first += PRODUCT_COLUMNS)
         multiply_columns(p, first, least(PRODUCT_COLUMNS, p->columns_b - first));
