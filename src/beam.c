@@ -139,47 +139,55 @@ static int64_t channel_of(const struct bsq_beam_task *task, const struct workspa
     return c;
 }
 
-/* Rows first..first+rows-1 of a pass: v for every state, steps and R v for every lane. */
-static void load_rows(const struct bsq_beam_task *task, struct workspace *w, int64_t first_lane, int64_t lanes,
-                      int64_t first, int64_t rows)
+/* Rows first..first+rows-1 of one lane: its steps, R v, and v for every survivor. */
+static void load_lane(const struct bsq_beam_task *task, struct workspace *w, int64_t first_lane, int64_t lane,
+                      int64_t lanes, int64_t first, int64_t rows)
 {
-    int64_t channels = task->channels, width = task->width;
+    double factor;
+    int64_t channels = task->channels, width = task->width, c = channel_of(task, w, first_lane + lane, &factor);
+    const double *scales = channel_scales(task, c);
 
-    for (int64_t l = 0; l < lanes; l++) {
-        double factor;
-        int64_t c = channel_of(task, w, first_lane + l, &factor);
-        const double *scales = channel_scales(task, c);
+    for (int64_t k = 0; k < rows; k++) {
+        int64_t a = task->scales_per_channel == 1 ? 0 : task->factor->order[first + k] / task->group_size;
+        float *e = w->window + (k * lanes + lane) * width, v = w->v[(first + k) * channels + c];
 
-        for (int64_t k = 0; k < rows; k++) {
-            int64_t j = task->factor->order[first + k];
-            float v = w->v[(first + k) * channels + c];
-
-            w->step[k * lanes + l] = (float)(factor * scales[j / task->group_size]);
-            w->zrow[k * lanes + l] = w->z[(first + k) * channels + c];
-            for (int64_t s = 0; s < width; s++)
-                w->window[(k * lanes + l) * width + s] = v;
-        }
+        w->step[k * lanes + lane] = (float)(factor * scales[a]);
+        w->zrow[k * lanes + lane] = w->z[(first + k) * channels + c];
+        for (int64_t s = 0; s < width; s++)
+            e[s] = v;
     }
 }
 
-/* t of every survivor: that of the best one and what the rows in which it differs change. */
-static void spread(const struct bsq_beam_task *task, struct workspace *w, int64_t lanes, int64_t first, int64_t rows)
+/* t of every survivor of a lane: that of the best one and what the rows in which it differs change. 'width' is a
+ * constant where this is called. */
+static inline void spread_lane(const float *r, int64_t n, struct workspace *w, int64_t lane, int64_t lanes,
+                               int64_t rows, int64_t width)
 {
-    int64_t n = task->factor->n, width = task->width;
+    const int32_t *row = w->open_row + lane * MOST_OPEN_ROWS;
+    const float *open = w->open + lane * MOST_OPEN_ROWS * width;
+    int32_t count = w->open_rows[lane];
 
-    for (int64_t l = 0; l < lanes; l++) {
-        const int32_t *row = w->open_row + l * MOST_OPEN_ROWS;
-        float *open = w->open + l * MOST_OPEN_ROWS * width;
+    for (int64_t k = 0; k < rows; k++, r += n) {
+        float t[BSQ_BEAM_WIDTH], base = w->base[k * lanes + lane];
 
-        for (int64_t k = 0; k < rows; k++) {
-            const float *r = task->factor->r + (first + k) * n;
-            float *t = w->t + (k * lanes + l) * width, base = w->base[k * lanes + l];
-
+        for (int64_t s = 0; s < width; s++)
+            t[s] = base;
+        for (int32_t i = 0; i < count; i++)
             for (int64_t s = 0; s < width; s++)
-                t[s] = base;
-            for (int32_t i = 0; i < w->open_rows[l]; i++)
-                for (int64_t s = 1; s < width; s++)
-                    t[s] += r[row[i]] * (open[i * width + s] - open[i * width]);
+                t[s] += r[row[i]] * (open[i * width + s] - open[i * width]);
+        memcpy(w->t + (k * lanes + lane) * width, t, (size_t)width * sizeof *t);
+    }
+}
+
+static void spread(const float *r, int64_t n, struct workspace *w, int64_t lanes, int64_t rows, int64_t width)
+{
+    for (int64_t l = 0; l < lanes; l++) {
+        switch (width) {
+        case 2: spread_lane(r, n, w, l, lanes, rows, 2); break;
+        case 4: spread_lane(r, n, w, l, lanes, rows, 4); break;
+        case 8: spread_lane(r, n, w, l, lanes, rows, 8); break;
+        case 16: spread_lane(r, n, w, l, lanes, rows, 16); break;
+        default: spread_lane(r, n, w, l, lanes, rows, width); break;
         }
     }
 }
@@ -281,7 +289,8 @@ static void search_pass(const struct bsq_beam_task *task, struct workspace *w, i
             .e = window, .step = w->step, .z = w->zrow, .cost = w->cost, .align = w->align,
             .parent = w->parent, .lowest = (float)task->lowest, .highest = (float)task->highest};
 
-        load_rows(task, w, first_lane, lanes, first, rows);
+        for (int64_t l = 0; l < lanes; l++)
+            load_lane(task, w, first_lane, l, lanes, first, rows);
         if (width == 1)
             memcpy(window, w->window, (size_t)(rows * lanes) * sizeof *window);
         if (end < n)
@@ -290,7 +299,7 @@ static void search_pass(const struct bsq_beam_task *task, struct workspace *w, i
         else
             memset(base, 0, (size_t)(rows * lanes) * sizeof *base);
         if (width > 1)
-            spread(task, w, lanes, first, rows);
+            spread(r, n, w, lanes, rows, width);
         task->kernels->beam(&block);
         for (int64_t l = 0; width > 1 && l < lanes; l++)
             update_lane(w, l, lanes, width, first, rows);

@@ -9,9 +9,17 @@
 /* Alternation ends at a fixed point; this only stops the rare case of two scales that differ by rounding for ever. */
 enum { MOST_ALTERNATIONS = 200 };
 
+/* Adding and subtracting 1.5 * 2^52 rounds a double of small magnitude to the nearest integer, ties to even. */
+static const double rounder = 6755399441055744.0;
+
+/* Written out, because this is where rounding spends its time and library calls would keep it from being vectorised. */
 static double nearest_code(const struct bsq_rounding *rounding, double w, double scale)
 {
-    return rint(fmin(fmax(w / scale, rounding->lowest), rounding->highest));
+    double x = w / scale, lowest = rounding->lowest, highest = rounding->highest;
+
+    x = x < lowest ? lowest : x;
+    x = x > highest ? highest : x;
+    return (x + rounder) - rounder;
 }
 
 double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
@@ -19,9 +27,9 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
     double scale = 0.0;
 
     for (int64_t j = 0; j < count; j++) {
-        double w = (double)weights[j];
+        double w = (double)weights[j], need = w / (w > 0.0 ? rounding->highest : rounding->lowest);
 
-        scale = fmax(scale, w / (w > 0.0 ? rounding->highest : rounding->lowest));
+        scale = need > scale ? need : scale;
     }
     return scale > 0.0 ? scale : 1.0;
 }

@@ -64,23 +64,45 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel)
     return joint * n + joint * joint + joint;
 }
 
-/* One scale for all inputs: with u = scale q, J falls by (u'g)^2 / u'Hu at the multiple 1 + u'g / u'Hu. */
-static double refit_single(struct bsq_point *point)
+/* u'g and u'H u, both without the factor scale of u on their left. */
+static void sums_along(const struct bsq_point *point, double *along, double *square)
 {
-    double along = 0.0, square = 0.0, x;
-
+    *along = *square = 0.0;
     for (int64_t j = 0; j < point->n; j++) {
-        along += point->codes[j] * point->g[j];
-        square += point->codes[j] * (point->p[j] - point->g[j]);
+        *along += point->codes[j] * point->g[j];
+        *square += point->codes[j] * (point->p[j] - point->g[j]);
     }
-    x = along / square; /* both lack a factor: along the scale, square the scale too, as H u has it already */
-    if (!(square > 0.0) || !isfinite(x) || !(x > -1.0))
-        return 0.0;
-    point->j -= along * x * point->scales[0];
+}
+
+/* Multiplies the one scale by 1 + x: J falls by x (2 u'g - x u'H u). */
+static void stretch(struct bsq_point *point, double x, double along, double square)
+{
+    point->j -= x * (2.0 * along - x * square) * point->scales[0];
     for (int64_t j = 0; j < point->n; j++)
         point->g[j] -= x * (point->p[j] - point->g[j]);
+}
+
+/* One scale for all inputs: J is least at the multiple 1 + u'g / u'H u. */
+static double refit_single(struct bsq_point *point)
+{
+    double along, square, x;
+
+    sums_along(point, &along, &square);
+    x = along / square;
+    if (!(square > 0.0) || !isfinite(x) || !(x > -1.0))
+        return 0.0;
+    stretch(point, x, along, square);
     point->scales[0] *= 1.0 + x;
     return fabs(x);
+}
+
+void bsq_scale_set(struct bsq_point *point, double scale)
+{
+    double along, square;
+
+    sums_along(point, &along, &square);
+    stretch(point, scale / point->scales[0] - 1.0, along, square);
+    point->scales[0] = scale;
 }
 
 static int64_t group_end(const struct bsq_point *point, int64_t group)

@@ -21,4 +21,7 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel);
  * would not be positive are left. Keeps g and j up to date; returns the largest relative change. */
 double bsq_scale_refit(struct bsq_point *point, double *scratch);
 
+/* Sets the scale of a channel that has one; keeps g and j up to date. */
+void bsq_scale_set(struct bsq_point *point, double scale);
+
 #endif

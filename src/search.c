@@ -289,6 +289,29 @@ static void reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidat
     }
 }
 
+/* Scales as they will be stored, g and j to match. With several scales in a channel it is less work to judge anew. */
+static void store_scales(struct bsq_search *search)
+{
+    struct bsq_candidate *trial = &search->trial;
+    int64_t channels = search->block.channels, scales = trial->scales_per_channel;
+
+    for (int64_t c = 0; c < channels; c++) {
+        reduce_codes(search->plan, trial, c);
+        for (int64_t a = 0; a < scales; a++) {
+            struct bsq_point point = trial_point(search, c);
+            double stored, unused;
+
+            bsq_scale_neighbours(BSQ_SCALE_FLOAT32, point.scales[a], &stored, &unused);
+            if (scales == 1)
+                bsq_scale_set(&point, stored);
+            point.scales[a] = stored;
+            trial->j[c] = point.j;
+        }
+    }
+    if (scales > 1)
+        bsq_candidate_judge(trial, &search->block, search->u);
+}
+
 /* Bit-split, then descent, on the trial; 'kept' is what it is compared with. Ends on codes that no single change
  * improves. */
 static void polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
@@ -303,21 +326,11 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
     open_record(&records[BSQ_LEVEL_DESCENT], search, records[BSQ_LEVEL_BITSPLIT].after);
     for (int64_t c = 0; c < channels; c++)
         descend_channel(search, c, refit);
-    if (refit) { /* scales as they will be stored, codes to match */
-        int64_t count = channels * search->plan->scales_per_channel;
-
-        for (int64_t c = 0; c < channels; c++)
-            reduce_codes(search->plan, &search->trial, c);
-        for (int64_t i = 0; i < count; i++) {
-            double unused;
-
-            bsq_scale_neighbours(BSQ_SCALE_FLOAT32, search->trial.scales[i], &search->trial.scales[i], &unused);
-        }
-        bsq_candidate_judge(&search->trial, &search->block, search->u);
+    if (refit) {
+        store_scales(search);
         for (int64_t c = 0; c < channels; c++)
             descend_channel(search, c, false);
     }
-    bsq_candidate_judge(&search->trial, &search->block, search->u);
     close_record(&records[BSQ_LEVEL_DESCENT], search, sum_of_better(kept, &search->trial, channels));
 }
 

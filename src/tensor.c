@@ -64,8 +64,10 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         double along = 0.0, square = 0.0;
 
         for (int64_t i = c * n; i < (c + 1) * n; i++) {
-            along += search->u[i] * trial->g[i];
-            square += search->u[i] * (search->block.p[i] - trial->g[i]);
+            double u = trial->scales[c] * trial->codes[i];
+
+            along += u * trial->g[i];
+            square += u * (search->block.p[i] - trial->g[i]);
         }
         tensor->along[channel + c] = along;
         tensor->square[channel + c] = square;

@@ -470,7 +470,7 @@ array bigw.npy 1 "256, 256" <big
 awk -v seed=32 "$random"' BEGIN { for (i = 0; i < 256 * 256; i++) print draw(100) }' >big
 array bigx.npy 1 "256, 256" <big
 for signal in INT TERM; do
-    timeout --preserve-status -s $signal 0.5 "$tool" --weights bigw.npy --input bigx.npy --effort 7 --out none \
+    timeout --preserve-status -s $signal 0.3 "$tool" --weights bigw.npy --input bigx.npy --effort 9 --out none \
         >json 2>stderr
     status=$?
     expect "status after SIG$signal is $status" test $status -eq "$([ $signal = INT ] && echo 130 || echo 143)"
