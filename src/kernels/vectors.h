@@ -25,14 +25,27 @@
 
 #include "kernels.h"
 
+/* What sanitizers watch is many times larger: loops stay loops there, for compilers to end in time. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ROLLED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ROLLED 1
+#endif
+#endif
+
 /* Inlined even where a compiler thinks it too much: constant arguments are what these functions are fast by. */
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
-#define UNROLL _Pragma("GCC unroll 16")
 #else
 #define INLINE inline
 #define NOINLINE
+#endif
+
+#if defined(__GNUC__) && !defined(ROLLED)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
 #define UNROLL
 #endif
 
