@@ -19,8 +19,8 @@ static const double settled = 1e-9;
 
 /* Each level costs about twice the one before: wider beams and finer grids in turn. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {0, 0, 1.0, 1.0},   {1, 1, 1.0, 1.0},  {1, 5, 0.7, 1.3},  {2, 5, 0.75, 1.25}, {4, 5, 0.8, 1.2},
-    {4, 9, 0.7, 1.35}, {8, 9, 0.8, 1.2}, {16, 9, 0.75, 1.3}, {32, 11, 0.8, 1.2}, {64, 15, 0.7, 1.4},
+    {0, 0, 1.0, 1.0},   {1, 1, 1.0, 1.0},  {1, 5, 0.7, 1.3},  {4, 5, 0.75, 1.25}, {8, 5, 0.8, 1.2},
+    {8, 9, 0.7, 1.35}, {16, 9, 0.8, 1.2}, {32, 9, 0.75, 1.3}, {64, 11, 0.8, 1.2}, {64, 25, 0.6, 1.5},
 };
 
 const struct bsq_level *bsq_search_level(int32_t effort)
