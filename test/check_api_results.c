@@ -522,14 +522,5 @@ static TCase *all(void)
 
 int main(void)
 {
-    Suite *suite = suite_create("api results");
-    SRunner *runner = srunner_create(suite);
-
-    suite_add_tcase(suite, all());
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed != 0;
+    return test_run("api results", all());
 }

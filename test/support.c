@@ -6,6 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+int test_run(const char *name, TCase *tests)
+{
+    Suite *suite = suite_create(name);
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
+
 /* ---- heap ---- */
 
 /* In front of every block; as wide as the strictest alignment. */

@@ -5,8 +5,12 @@
 
 #include "bsq.h"
 
+#include <check.h>
 #include <pthread.h>
 #include <stdbool.h>
+
+/* Runs the one test case of a program, as its main; how much is printed is up to the environment. */
+int test_run(const char *name, TCase *tests);
 
 /* ---- heap ---- */
 
