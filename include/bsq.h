@@ -110,9 +110,9 @@ BSQ_API void bsq_error_init(bsq_error_t *error, size_t struct_size);
 /* ---- callbacks ------------------------------------------------------------------------------------------- */
 
 /* Memory: bsq_alloc_fn returns a block aligned for any C type, or NULL; bsq_free_fn takes any block that it gave, never
- * NULL. Both NULL means malloc and free; one alone is an ARGUMENT error. Called on the calling thread only. Statistics keep their own copy of the
- * hooks, so both must work until the last layer and bsq_stats_t that came from them is freed. What OpenBLAS
- * allocates for itself is outside of them. */
+ * NULL. Both NULL means malloc and free; one alone is an ARGUMENT error. Called on the calling thread only. Statistics
+ * keep their own copy of the hooks, so both must work until the last layer and bsq_stats_t that came from them is
+ * freed. What OpenBLAS allocates for itself is outside of them. */
 typedef void *(*bsq_alloc_fn)(size_t size, void *opaque);
 typedef void (*bsq_free_fn)(void *block, void *opaque);
 
@@ -416,7 +416,8 @@ enum {
 enum { BSQ_KERNEL_PORTABLE = 1, BSQ_KERNEL_AVX2 = 2, BSQ_KERNEL_AVX512 = 3, BSQ_KERNEL_NEON = 4 };
 
 /* What bsq_optimize did and how good it is. All J and errors are of the scales as stored, in double.
- * Without statistics H is the identity. */
+ * Without statistics H is the identity. With bias correction J is the centred objective, in which the mean of the output
+ * error does not count; errors are of the outputs as they will be. */
 typedef struct bsq_report_t {
     size_t struct_size;
     double objective_start; /* sum of J over channels, of rounding */
@@ -483,8 +484,9 @@ BSQ_API void bsq_stage_init(bsq_stage_t *stage, size_t struct_size);
 BSQ_API void bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
 
 /* Chooses codes, scales and bias, by the options of the layer; 'report' (or NULL) is written up to its struct_size.
- * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND or the effort 0. May be called again, with other
- * options or more batches. On failure (MEMORY, CANCELLED, STATE) earlier results stay.
+ * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND, or BSQ_SOLVER_AUTO with effort 0; bias correction
+ * needs statistics with input means (STATE). May be called again, with other options or more batches. On failure
+ * (MEMORY, CANCELLED, STATE) earlier results stay.
  * The sum of J is never above that of rounding, and never rises with the effort. */
 BSQ_API bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
 
