@@ -11,6 +11,7 @@
 #include "beam.h"
 
 #include "blas.h"
+#include "memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -54,41 +55,32 @@ static int64_t lanes_per_pass(int64_t n, int64_t channels, int32_t multiplier_co
     return fit < 1 ? 1 : fit < all ? fit : all;
 }
 
-/* Gives out consecutive aligned arrays; with no memory behind it, it only counts. */
-static void *carve(char *memory, size_t *used, int64_t count, size_t size)
-{
-    size_t start = *used;
-
-    *used += ((size_t)count * size + 63) / 64 * 64;
-    return memory ? memory + start : NULL;
-}
-
 static size_t lay_out(struct workspace *w, char *memory, int64_t n, int64_t channels, int32_t multiplier_count,
                       int32_t width)
 {
-    size_t used = 0;
+    struct bsq_carver carver = {memory, 0};
     int64_t lanes = lanes_per_pass(n, channels, multiplier_count, width), states = lanes * width;
     int64_t open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
 
     w->lanes = lanes;
-    w->v = carve(memory, &used, n * channels, sizeof *w->v);
-    w->z = carve(memory, &used, n * channels, sizeof *w->z);
-    w->e = carve(memory, &used, n * lanes, sizeof *w->e);
-    w->window = carve(memory, &used, BSQ_BEAM_ROWS * states, sizeof *w->window);
-    w->base = carve(memory, &used, BSQ_BEAM_ROWS * lanes, sizeof *w->base);
-    w->t = carve(memory, &used, BSQ_BEAM_ROWS * states, sizeof *w->t);
-    w->step = carve(memory, &used, BSQ_BEAM_ROWS * lanes, sizeof *w->step);
-    w->zrow = carve(memory, &used, BSQ_BEAM_ROWS * lanes, sizeof *w->zrow);
-    w->open = carve(memory, &used, open_rows * width, sizeof *w->open);
-    w->cost = carve(memory, &used, states, sizeof *w->cost);
-    w->align = carve(memory, &used, states, sizeof *w->align);
-    w->best = carve(memory, &used, channels, sizeof *w->best);
-    w->unit = carve(memory, &used, channels, sizeof *w->unit);
-    w->square = carve(memory, &used, channels, sizeof *w->square);
-    w->parent = carve(memory, &used, states, sizeof *w->parent);
-    w->open_row = carve(memory, &used, open_rows, sizeof *w->open_row);
-    w->open_rows = carve(memory, &used, lanes, sizeof *w->open_rows);
-    return used;
+    w->v = bsq_carve(&carver, n * channels, sizeof *w->v);
+    w->z = bsq_carve(&carver, n * channels, sizeof *w->z);
+    w->e = bsq_carve(&carver, n * lanes, sizeof *w->e);
+    w->window = bsq_carve(&carver, BSQ_BEAM_ROWS * states, sizeof *w->window);
+    w->base = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->base);
+    w->t = bsq_carve(&carver, BSQ_BEAM_ROWS * states, sizeof *w->t);
+    w->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->step);
+    w->zrow = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->zrow);
+    w->open = bsq_carve(&carver, open_rows * width, sizeof *w->open);
+    w->cost = bsq_carve(&carver, states, sizeof *w->cost);
+    w->align = bsq_carve(&carver, states, sizeof *w->align);
+    w->best = bsq_carve(&carver, channels, sizeof *w->best);
+    w->unit = bsq_carve(&carver, channels, sizeof *w->unit);
+    w->square = bsq_carve(&carver, channels, sizeof *w->square);
+    w->parent = bsq_carve(&carver, states, sizeof *w->parent);
+    w->open_row = bsq_carve(&carver, open_rows, sizeof *w->open_row);
+    w->open_rows = bsq_carve(&carver, lanes, sizeof *w->open_rows);
+    return carver.used;
 }
 
 size_t bsq_beam_workspace(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width)

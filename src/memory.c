@@ -87,3 +87,11 @@ bool bsq_extent_add(int64_t a, int64_t b, int64_t *sum)
     *sum = a + b;
     return true;
 }
+
+void *bsq_carve(struct bsq_carver *carver, int64_t count, size_t size)
+{
+    size_t start = carver->used;
+
+    carver->used += ((size_t)count * size + BSQ_ALIGNMENT - 1) / BSQ_ALIGNMENT * BSQ_ALIGNMENT;
+    return carver->memory ? carver->memory + start : NULL;
+}

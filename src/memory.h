@@ -34,4 +34,11 @@ size_t bsq_memory_cost(size_t bytes);
 bool bsq_extent_mul(int64_t a, int64_t b, int64_t *product);
 bool bsq_extent_add(int64_t a, int64_t b, int64_t *sum);
 
+/* Takes consecutive aligned arrays out of one block of memory; with NULL it only counts. */
+struct bsq_carver {
+    char *memory;
+    size_t used;
+};
+void *bsq_carve(struct bsq_carver *carver, int64_t count, size_t size);
+
 #endif

@@ -2,6 +2,7 @@
 #include "paper.h"
 
 #include "bitsplit.h"
+#include "options.h"
 #include "scale.h"
 #include "stitch.h"
 
@@ -54,9 +55,9 @@ static double refit_all(struct bsq_paper *paper, const float *weights)
 static void alternate(struct bsq_paper *paper, const float *weights)
 {
     int64_t n = paper->fan_in;
-    struct bsq_rounding rounding = {.highest = (1 << (paper->bits - 1)) - 1, .scale_format = BSQ_SCALE_FLOAT32};
+    struct bsq_rounding rounding = {.scale_format = BSQ_SCALE_FLOAT32};
 
-    rounding.lowest = -rounding.highest;
+    bsq_code_range(paper->bits, BSQ_RANGE_SYMMETRIC, &rounding.lowest, &rounding.highest);
     for (int64_t c = 0; c < paper->channels; c++)
         paper->scales[c] = bsq_round_maximum_scale(&rounding, weights + c * n, n);
     for (int i = 0; i < MOST_ALTERNATIONS; i++) {

@@ -1,7 +1,7 @@
 /* A pass: one kind of work over every block of channels of a layer. */
 #include "pass.h"
 
-#include "blas.h"
+#include "options.h"
 
 #include <string.h>
 
@@ -17,8 +17,7 @@ struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const 
         .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
 
     plan.rounding.scale_format = options->scale_format;
-    plan.rounding.highest = (1 << (options->weight_bits - 1)) - 1;
-    plan.rounding.lowest = -plan.rounding.highest - (options->weight_range == BSQ_RANGE_FULL);
+    bsq_code_range(options->weight_bits, options->weight_range, &plan.rounding.lowest, &plan.rounding.highest);
     if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
         plan.group_size = options->group_size;
         plan.scales_per_channel = (plan.fan_in + plan.group_size - 1) / plan.group_size;

@@ -9,14 +9,6 @@
 /* H may be singular without damping: the floor and a search that fails are tried with ever more of it, from here on. */
 static const double least_ridge = 1e-12;
 
-void *bsq_carve(struct bsq_carver *carver, int64_t count, size_t size)
-{
-    size_t start = carver->used;
-
-    carver->used += ((size_t)count * size + BSQ_ALIGNMENT - 1) / BSQ_ALIGNMENT * BSQ_ALIGNMENT;
-    return carver->memory ? carver->memory + start : NULL;
-}
-
 size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory)
 {
     struct bsq_carver carver = {memory, 0};

@@ -111,11 +111,4 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,
                              int64_t n);
 
-/* Takes consecutive aligned arrays out of one block of memory; with NULL it only counts. */
-struct bsq_carver {
-    char *memory;
-    size_t used;
-};
-void *bsq_carve(struct bsq_carver *carver, int64_t count, size_t size);
-
 #endif

@@ -28,14 +28,6 @@ static void format_limits(int32_t format, double *least, double *most)
     }
 }
 
-bool bsq_scale_outside(int32_t format, double x)
-{
-    double least, most;
-
-    format_limits(format, &least, &most);
-    return x < least || x > most;
-}
-
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper)
 {
     double least, most, grain;

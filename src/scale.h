@@ -8,9 +8,6 @@
  * the nearest value for float32, which is too fine to choose. */
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper);
 
-/* Whether x lies outside the normal range of 'format'. */
-bool bsq_scale_outside(int32_t format, double x);
-
 /* 'count' multipliers in geometric progression from 'low' to 'high'; 1 alone when count is 1. */
 void bsq_scale_grid(double low, double high, int32_t count, double *multipliers);
 

@@ -347,22 +347,29 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     polish(search, &search->trial, false, records);
 }
 
-/* Polishes what is kept: a start that no trial has beaten is not yet a point that no single change improves. */
-static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit)
-{
-    int64_t channels = search->block.channels, n = search->plan->fan_in, scales = kept->scales_per_channel;
-    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
-
-    memcpy(search->trial.codes, kept->codes, (size_t)(channels * n));
-    memcpy(search->trial.scales, kept->scales, (size_t)(channels * scales) * sizeof *kept->scales);
-    bsq_candidate_judge(&search->trial, &search->block, search->u);
-    polish(search, kept, refit, unused);
-    (void)bsq_candidate_accept(kept, &search->trial, channels, n);
-}
-
 static void copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels)
 {
     memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
+}
+
+/* Codes and scales of the trial become those of 'from'. */
+static void start_from(struct bsq_search *search, const struct bsq_candidate *from)
+{
+    int64_t channels = search->block.channels;
+
+    memcpy(search->trial.codes, from->codes, (size_t)(channels * search->plan->fan_in));
+    copy_scales(&search->trial, from, channels);
+}
+
+/* Polishes what is kept: a start that no trial has beaten is not yet a point that no single change improves. */
+static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit)
+{
+    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+    start_from(search, kept);
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    polish(search, kept, refit, unused);
+    (void)bsq_candidate_accept(kept, &search->trial, search->block.channels, search->plan->fan_in);
 }
 
 /* Scales of the format next to the open ones, codes solved for each: first all the lower, then all the upper
@@ -492,8 +499,7 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
     open_record(&now, search, sum_of(search->best.j, channels));
     if (limit > 0 && codes <= BSQ_EXACT_CODES && plan->scales_per_channel == 1 &&
         plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && !search->block.group->raised) {
-        memcpy(search->trial.codes, search->best.codes, (size_t)(channels * n));
-        copy_scales(&search->trial, &search->best, channels);
+        start_from(search, &search->best);
         for (int64_t c = 0; c < channels && !search->poll(search->poll_opaque, search->slot, search->share_end); c++)
             found += !search->proven[c] && exact_channel(search, c, limit);
         if (found) {
