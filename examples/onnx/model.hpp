@@ -1,0 +1,92 @@
+// An ONNX network: read, checked, BatchNorm folded, its layers found, cut into segments that an engine can run.
+#ifndef BSQ_ONNX_MODEL_HPP
+#define BSQ_ONNX_MODEL_HPP
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bsq.h"
+
+namespace onnx {
+class ModelProto;
+}
+
+namespace bsq_onnx {
+
+using Shape = std::vector<int64_t>;
+
+int64_t count(const Shape &shape);
+
+// A tensor that the network computes, or takes in. Shapes are static, of one sample (batch 1).
+struct Value {
+    std::string name;
+    Shape shape;
+};
+
+enum class Kind { conv, gemm, matmul };
+
+// A node with constant weights: what is quantized.
+struct Layer {
+    std::string name; // of the node; of its output tensor when the node has none
+    Kind kind;
+    int node;           // index into the model's nodes, which are in execution order
+    std::string input;  // tensor
+    std::string output; // tensor, before the activation function
+    bsq_layer_desc_t desc;
+    Shape input_shape;
+    Shape output_shape;
+    std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
+    std::vector<float> bias;    // M, or empty
+    int64_t multiplications;    // of one sample
+};
+
+// A run of nodes in execution order: at most one layer, its first node, and everything up to the next layer.
+struct Segment {
+    int layer; // index into layers(), or -1
+    int first_node, last_node; // inclusive
+    std::vector<std::string> inputs;  // tensors that other segments computed, or the network's input
+    std::vector<std::string> outputs; // tensors that later segments or the network's user need
+};
+
+class Model {
+public:
+    // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX, has dynamic
+    // shapes, several inputs, an unsupported operator, or no layer with constant weights. BatchNormalization is folded.
+    static Model load(const std::string &path);
+
+    Model(Model &&) noexcept;
+    Model &operator=(Model &&) noexcept;
+    ~Model();
+
+    const Value &input() const;
+    const std::vector<Value> &outputs() const;
+    const std::vector<Layer> &layers() const;
+    const std::vector<Segment> &segments() const;
+    const Shape &shape(const std::string &tensor) const;
+    const onnx::ModelProto &proto() const; // as read, BatchNorm folded
+    uint64_t digest() const; // of the file's bytes: what --resume compares
+
+    // A network of its own with the nodes of 'segment', its inputs and outputs, and the layer's weights and bias replaced by those
+    // given where they are not empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads.
+    std::string segment_model(const Segment &segment, const std::vector<float> &weights = {},
+                              const std::vector<float> &bias = {}) const;
+
+    // Whether the values of 'tensor' may be divided by a scale per channel that its consumers' weights take over: every consumer is a
+    // layer that reads it as its data input, and it is no output of the network. 'reason' says why not.
+    bool may_fold(const std::string &tensor, std::string &reason) const;
+
+    // Tensors that Add or Concat join with 'tensor', directly or through operators that keep values, so that they share its quantizer.
+    std::vector<std::string> joined(const std::string &tensor) const;
+
+private:
+    struct Impl;
+    explicit Model(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace bsq_onnx
+
+#endif

@@ -1,0 +1,105 @@
+// What a run brings forth, and all that its writers need: the network writer, the sidecar, the report.
+#ifndef BSQ_ONNX_RESULT_HPP
+#define BSQ_ONNX_RESULT_HPP
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bsq.h"
+
+namespace bsq_onnx {
+
+// One quantized layer, in the order of Model::layers().
+struct LayerResult {
+    std::string name;
+    std::string op;    // Conv, Gemm, MatMul
+    std::string input; // tensor
+    int bits = 0;      // 0: skipped, its weights stay float
+    std::string reason; // why it was skipped, or ""
+    int64_t channels = 0, fan_in = 0;
+    int64_t weight_bytes = 0; // at 'bits', codes only
+    int64_t multiplications = 0;
+    std::vector<int8_t> codes; // (M, n)
+    std::vector<float> scales; // M
+    std::vector<float> bias;   // M, or empty when the layer has none and needs none
+    std::vector<float> dequantized; // (M, n): weights that multiply the dequantized, unfolded inputs
+    double error = 0;          // relative output errors
+    double error_rounding = 0;
+    double held_out_error = -1; // -1: not measured
+    double error_floor = 0;
+    double lower_bound = 0;    // share of the objective
+    double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
+    double rows_per_input = 0;
+    double seconds = 0; // of the solve
+    int32_t warnings = 0; // BSQ_WARN_...
+    std::string text; // other warnings for people, or ""
+};
+
+// One quantized tensor of activations.
+struct InputResult {
+    std::string tensor;
+    int bits = 0; // 0: stays float
+    int32_t type = 0; // BSQ_INPUT_UNSIGNED, _SIGNED, _ZERO_POINT
+    int32_t zero_point = 0;
+    std::vector<double> scales; // 1, or one per channel when folded
+    std::string note; // why it is not folded although that was asked for, or which tensors share it; or ""
+    double minimum = 0, maximum = 0; // observed on calibration samples
+    double clipped = 0; // share of values outside of the range
+    std::vector<double> histogram; // shares of equal bins over minimum..maximum
+};
+
+// Accuracy and agreement of the evaluated samples.
+struct Evaluation {
+    int64_t samples = 0;
+    bool labelled = false;
+    double float_top1 = 0, float_top5 = 0, top1 = 0, top5 = 0; // shares, when labelled
+    double agreement = 0;      // share of samples with the float network's class; -1 when the network does not classify
+    double output_error = 0;   // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
+};
+
+struct Box {
+    int label = 0;
+    float score = 0, left = 0, top = 0, right = 0, bottom = 0; // pixels of the original picture
+    std::vector<uint8_t> mask; // (picture height x width) 0 or 1, or empty
+};
+
+// One picture for the report, with what float and quantized networks found in it.
+struct Exhibit {
+    std::string name;
+    int width = 0, height = 0;
+    std::vector<uint8_t> bgr; // height x width x 3
+    std::vector<Box> float_boxes, boxes;
+    std::string float_text, text; // for classification: class and probability
+};
+
+// Boxes of the quantized network against those of the float network.
+struct Detection {
+    int64_t pictures = 0;
+    int64_t confident = 0; // float boxes above the confident score
+    int64_t found = 0;     // of them: same class, IoU >= 0.5 among the quantized network's boxes
+    int64_t extra = 0;     // confident quantized boxes that no float box matches
+    double box_iou = 0;    // mean over the found
+    double mask_iou = -1;  // mean over the found, cropped to the box; -1 without masks
+};
+
+struct RunResult {
+    std::string model, output, command, version;
+    std::vector<std::string> settings; // "weight bits 4", ... for people
+    std::vector<LayerResult> layers;
+    std::vector<InputResult> inputs;
+    Evaluation evaluation;
+    bool has_detection = false;
+    Detection detection;
+    std::vector<Exhibit> exhibits;
+    int64_t calibration_samples = 0;
+    int64_t float_bytes = 0, quantized_bytes = 0; // of all weights and biases
+    double average_bits = 0;   // over weights
+    double network_bound = -1; // relative, of the output error; -1: unknown
+    double seconds_solving = 0, seconds_total = 0;
+    std::vector<std::string> warnings;
+};
+
+} // namespace bsq_onnx
+
+#endif
