@@ -183,6 +183,8 @@ static const struct argument table[] = {
      scale_formats},
     {"solver", ARGUMENT_CHOICE, NULL, "[auto]", AT(options.solver), 0, 0, solvers},
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(options.effort), 0, 9, NULL},
+    {"select-on-held-out", ARGUMENT_FLAG, NULL, "of efforts 0..E take the best on --held-out",
+     AT(options.select_on_held_out), 0, 0, NULL},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [1]", AT(options.threads), 1, 1024, NULL},
     {"mu", ARGUMENT_NUMBER, "MU", "0: the layer's own outputs are wanted, 1: the target [1]", AT(options.asymmetry), 0,
      1, NULL},
@@ -297,6 +299,9 @@ static int check_settings(const struct settings *settings)
     if (options->input_bits == 0 &&
         (options->input_type != BSQ_INPUT_AUTO || options->input_clip != BSQ_CLIP_SQUARED_ERROR)) {
         return complain(EXIT_USAGE, "--act-type and --act-clip need --act-bits");
+    }
+    if (options->select_on_held_out && settings->held_out == NULL) {
+        return complain(EXIT_USAGE, "--select-on-held-out needs --held-out");
     }
     if (settings->format != 0 && settings->out == NULL) {
         return complain(EXIT_USAGE, "--format needs --out");

@@ -188,7 +188,8 @@ typedef struct bsq_options_t {
     int32_t input_bits; /* 0: inputs stay float; 2..8: inputs are quantized before they enter the statistics [0] */
     int32_t input_type; /* auto: unsigned when no negative value was observed, else with a zero point [auto] */
     int32_t input_clip; /* how the range comes from what was observed [squared error] */
-    int32_t reserved;
+    int32_t select_on_held_out; /* 1: of efforts 0..effort the one of least held-out error is kept; without held-out
+                                   statistics, or with another solver than auto, it does nothing [0] */
 } bsq_options_t;
 
 BSQ_API void bsq_options_init(bsq_options_t *options, size_t struct_size);
@@ -447,7 +448,7 @@ typedef struct bsq_report_t {
     int32_t warnings; /* BSQ_WARN_... bits */
     int32_t kernel;   /* BSQ_KERNEL_... that ran */
     int32_t solver;   /* as it was asked for */
-    int32_t effort;
+    int32_t effort;   /* as it was asked for, or as the held-out statistics chose it */
     int32_t weight_bits;
     int32_t weight_range;
 } bsq_report_t;
@@ -487,7 +488,8 @@ BSQ_API void bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
  * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND, or BSQ_SOLVER_AUTO with effort 0; bias correction
  * needs statistics with input means (STATE). May be called again, with other options or more batches. On failure
  * (MEMORY, CANCELLED, STATE) earlier results stay.
- * The sum of J is never above that of rounding, and never rises with the effort. */
+ * The sum of J is never above that of rounding, and never rises with the effort - unless options.select_on_held_out
+ * lets the held-out error choose among the efforts, the lowest of equals; that takes about twice as long. */
 BSQ_API bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
 
 /* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to

@@ -40,6 +40,71 @@ static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, stru
     return bsq_solve(&input, result);
 }
 
+/* ---- series of solves ---- */
+
+/* Progress of one solve as a part of a series. */
+struct series {
+    bsq_progress_fn progress;
+    void *opaque;
+    int32_t index;
+    int32_t count;
+};
+
+static int32_t series_progress(const bsq_progress_t *progress, void *opaque)
+{
+    const struct series *series = opaque;
+    bsq_progress_t whole = *progress;
+
+    whole.fraction = (series->index + progress->fraction) / series->count;
+    whole.done = series->index * progress->total + progress->done;
+    whole.total = series->count * progress->total;
+    return series->progress(&whole, series->opaque);
+}
+
+/* Reports the solves by 'options' as parts of a series from now on. */
+static void begin_series(struct series *series, bsq_options_t *options, int32_t count)
+{
+    *series = (struct series){options->progress, options->progress_opaque, 0, count};
+    if (options->progress) {
+        options->progress = series_progress;
+        options->progress_opaque = series;
+    }
+}
+
+/* The effort of least held-out error, the lowest of equals. Each effort includes those below it and costs about as much
+ * as all of them together, so solving by all of them takes about twice as long as solving by the last. */
+static bsq_status_t solve_selected(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+{
+    bsq_options_t now = *options;
+    struct bsq_result *other;
+    struct series series;
+    double seconds = 0.0;
+    bsq_status_t status;
+
+    if (!options->select_on_held_out || options->solver != BSQ_SOLVER_AUTO || !known(layer->held_out))
+        return solve(layer, options, result);
+    *result = NULL;
+    begin_series(&series, &now, options->effort + 1);
+    for (; series.index < series.count; series.index++) {
+        now.effort = series.index;
+        if ((status = solve(layer, &now, &other)) != BSQ_OK) {
+            bsq_result_free(*result);
+            *result = NULL;
+            return status;
+        }
+        seconds += other->report.seconds;
+        if (!*result || other->report.held_out_error < (*result)->report.held_out_error) {
+            struct bsq_result *worse = *result;
+
+            *result = other;
+            other = worse;
+        }
+        bsq_result_free(other);
+    }
+    (*result)->report.seconds = seconds;
+    return BSQ_OK;
+}
+
 /* ---- log ---- */
 
 static void log_warnings(const bsq_layer_t *layer, int32_t warnings)
@@ -107,32 +172,13 @@ bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
     bsq_status_t status = bsq_layer_enter(layer);
 
     if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
-        (status = solve(layer, &layer->options, &result)) != BSQ_OK)
+        (status = solve_selected(layer, &layer->options, &result)) != BSQ_OK)
         return status;
     result->input_scale = input_scale(layer);
     bsq_result_free(layer->result);
     layer->result = result;
     log_report(layer, &result->report);
     return report ? write_report(layer, report, result) : BSQ_OK;
-}
-
-/* Progress of one solve as a part of a series. */
-struct series {
-    bsq_progress_fn progress;
-    void *opaque;
-    int32_t index;
-    int32_t count;
-};
-
-static int32_t series_progress(const bsq_progress_t *progress, void *opaque)
-{
-    const struct series *series = opaque;
-    bsq_progress_t whole = *progress;
-
-    whole.fraction = (series->index + progress->fraction) / series->count;
-    whole.done = series->index * progress->total + progress->done;
-    whole.total = series->count * progress->total;
-    return series->progress(&whole, series->opaque);
 }
 
 bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors)
@@ -147,17 +193,14 @@ bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t 
                         (int)bits_lo, (int)bits_hi);
 
     bsq_options_t options = layer->options;
-    struct series series = {options.progress, options.progress_opaque, 0, bits_hi - bits_lo + 1};
+    struct series series;
 
-    if (options.progress) {
-        options.progress = series_progress;
-        options.progress_opaque = &series;
-    }
+    begin_series(&series, &options, bits_hi - bits_lo + 1);
     for (; series.index < series.count; series.index++) {
         struct bsq_result *result;
 
         options.weight_bits = bits_lo + series.index;
-        if ((status = solve(layer, &options, &result)) != BSQ_OK)
+        if ((status = solve_selected(layer, &options, &result)) != BSQ_OK)
             return status;
         table[series.index] = result->report.error;
         bsq_result_free(result);

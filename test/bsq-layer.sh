@@ -245,6 +245,13 @@ close "error with mu 0" "$(linear_error two)" "$(value error)" 1e-4
 
 run "held out" --weights w.npy --input x1.npy --held-out h.npy --bits 3 --out two
 close "held-out error" "$(linear_error two)" "$(value held_out_error)" 1e-4
+for effort in 0 1 2 3; do
+    run "effort $effort judged by held-out rows" --weights w.npy --input x1.npy --held-out h.npy --bits 3 --effort $effort
+    printf '%d %s\n' $effort "$(value held_out_error)"
+done >byeffort
+run "effort by held-out rows" --weights w.npy --input x1.npy --held-out h.npy --bits 3 --effort 3 --select-on-held-out
+is effort "$(sort -s -g -k 2 byeffort | head -n 1 | cut -d ' ' -f 1)"
+is held_out_error "$(sort -s -g -k 2 byeffort | head -n 1 | cut -d ' ' -f 2)"
 run "bias correction" --weights w.npy --bias b.npy --input x.npy --bits 2 --bias-correction --out two
 expect "bias changes" test "$(numbers two/bias.npy | tr -s ' \n' '  ')" != "$(printf ' %s' $(cat b)) "
 run "weights alone" --weights w.npy --solver round --out two
@@ -399,6 +406,7 @@ refuse 2 "act-bits needs --input" --weights w.npy --stats h.npy --act-bits 8
 refuse 2 "act-bits is a whole number" --weights w.npy --input x.npy --act-bits 1
 refuse 2 "act-bits is a whole number" --weights w.npy --input x.npy --act-bits 9
 refuse 2 "need --act-bits" --weights w.npy --input x.npy --act-type signed
+refuse 2 "select-on-held-out needs --held-out" --weights w.npy --stats h.npy --select-on-held-out
 refuse 2 "format needs --out" --weights w.npy --stats h.npy --format int8
 refuse 2 "format holds 2 bits, --bits is 4" --weights w.npy --stats h.npy --format onnx-int2 --out none
 refuse 2 "there are 2 --input but 1 --target" --weights w.npy --input x1.npy --input x2.npy --target y1.npy
@@ -450,7 +458,8 @@ expect "a failure leaves older results alone" diff -r before lin
 
 run "help" --help
 for name in weights bias stats input target held-out conv stride pad dilation groups channels-last ohwi bits range scale \
-    scale-format solver effort threads mu damping bias-correction act-bits act-type act-clip out format json version; do
+    scale-format solver effort select-on-held-out threads mu damping bias-correction act-bits act-type act-clip out format \
+    json version; do
     expect "help names --$name" grep -q -- "--$name" json
 done
 run "version" --version

@@ -227,7 +227,8 @@ START_TEST(integer_options_have_bounds)
     REFUSE(input_clip, -1, BSQ_E_ARGUMENT);
     REFUSE(input_clip, 2, BSQ_OK);
     REFUSE(input_clip, 3, BSQ_E_ARGUMENT);
-    REFUSE(reserved, 1, BSQ_E_ARGUMENT);
+    REFUSE(select_on_held_out, 1, BSQ_OK);
+    REFUSE(select_on_held_out, 2, BSQ_E_RANGE);
 }
 END_TEST
 

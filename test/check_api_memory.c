@@ -107,6 +107,21 @@ static bsq_status_t step_optimize(struct flow *flow)
     return bsq_optimize(flow->layer, NULL);
 }
 
+/* Keeps one of several results. */
+static bsq_status_t step_optimize_selected(struct flow *flow)
+{
+    bsq_options_t options = flow->options;
+    bsq_status_t status;
+
+    options.select_on_held_out = 1;
+    status = bsq_layer_set_options(flow->layer, &options);
+    if (status == BSQ_OK)
+        status = bsq_optimize(flow->layer, NULL);
+    if (status == BSQ_OK)
+        status = bsq_layer_set_options(flow->layer, &flow->options);
+    return status;
+}
+
 static bsq_status_t step_table(struct flow *flow)
 {
     return bsq_layer_error_table(flow->layer, 2, 4, flow->table);
@@ -222,6 +237,7 @@ static const struct step {
     {"calibrate more", step_calibrate_rest},
     {"calibrate held out", step_calibrate_held_out},
     {"optimize", step_optimize},
+    {"optimize selected", step_optimize_selected},
     {"error table", step_table},
     {"clone", step_clone},
     {"calibrate shared", step_calibrate_shared},

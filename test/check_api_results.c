@@ -504,6 +504,68 @@ START_TEST(held_out_targets_are_their_own)
 }
 END_TEST
 
+/* With select_on_held_out the effort of least held-out error is kept, the lowest of equals, with all of its result. */
+START_TEST(held_out_error_selects_the_effort)
+{
+    bool below = false;
+
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct test_data data = test_data_linear(2, 20, 60, seed);
+        bsq_options_t options = defaults();
+        bsq_layer_t *layer = test_data_layer(&data, &options);
+        bsq_report_t report, best = {.held_out_error = INFINITY};
+        uint64_t hash = 0, other;
+
+        bsq_report_init(&report, sizeof report);
+        calibrate_both(layer, &data, true);
+        options.damping = 0; /* so that more effort may fit noise */
+        options.weight_bits = 3;
+        for (options.effort = 0; options.effort <= 4; options.effort++) {
+            test_ok(layer, bsq_layer_set_options(layer, &options));
+            test_ok(layer, bsq_optimize(layer, &report));
+            if (report.held_out_error < best.held_out_error) {
+                best = report;
+                hash = test_hash_result(TEST_HASH_START, layer);
+            }
+        }
+        options.effort = 4;
+        options.select_on_held_out = 1;
+        test_ok(layer, bsq_layer_set_options(layer, &options));
+        test_ok(layer, bsq_optimize(layer, &report));
+        other = test_hash_result(TEST_HASH_START, layer);
+        ck_assert_int_eq(report.effort, best.effort);
+        ck_assert_double_eq(report.held_out_error, best.held_out_error);
+        ck_assert(other == hash);
+        below |= best.effort > 0 && best.effort < options.effort;
+
+        double table[2];
+
+        test_ok(layer, bsq_layer_error_table(layer, 3, 4, table));
+        ck_assert_double_eq(table[0], best.error);
+        bsq_layer_free(layer);
+        test_data_free(&data);
+    }
+    ck_assert_msg(below, "no case in which a lower effort is better");
+}
+END_TEST
+
+START_TEST(nothing_selects_without_held_out_rows)
+{
+    struct test_data data = test_data_linear(2, 20, 60, 3);
+    bsq_options_t options = defaults();
+    bsq_layer_t *layer;
+    bsq_report_t report;
+
+    options.select_on_held_out = 1;
+    bsq_report_init(&report, sizeof report);
+    layer = test_data_calibrated(&data, &options, true);
+    test_ok(layer, bsq_optimize(layer, &report));
+    ck_assert_int_eq(report.effort, options.effort);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 static TCase *all(void)
 {
     TCase *tests = tcase_create("results");
@@ -513,6 +575,8 @@ static TCase *all(void)
     tcase_add_test(tests, results_agree_with_each_other);
     tcase_add_loop_test(tests, report_is_what_the_definition_gives, 0, 2);
     tcase_add_test(tests, held_out_targets_are_their_own);
+    tcase_add_test(tests, held_out_error_selects_the_effort);
+    tcase_add_test(tests, nothing_selects_without_held_out_rows);
     tcase_add_test(tests, damping_of_the_report);
     tcase_add_test(tests, bias_correction_does_what_the_report_says);
     tcase_add_test(tests, bias_correction_is_kept_only_where_it_helps);
