@@ -9,6 +9,9 @@
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),clang++,g++)
+endif
 AR ?= ar
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
@@ -45,6 +48,10 @@ FUZZ_SOURCES := $(wildcard test/fuzz/fuzz_*.c)
 BENCH_SOURCES := $(wildcard test/bench/bench_*.c)
 BENCH_COMMON := $(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c))
 SCRIPTS := $(wildcard test/*.sh)
+ONNX_SOURCES := $(wildcard examples/onnx/*.cpp examples/onnx/tasks/*.cpp)
+ONNX_CHECK_SOURCES := $(wildcard test/onnx/check_*.cpp)
+ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_CHECK_SOURCES),$(wildcard test/onnx/*.cpp))
+ONNX_SCRIPTS := $(wildcard test/onnx/*.sh)
 EXAMPLES_RUN ?= quickstart conv shards
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -70,7 +77,9 @@ LINK := $(LIB)/libbsq.so
 # ---- flags ----------------------------------------------------------------------------------------------------
 
 # No contraction: the portable C gives the same bits with every compiler and on every machine.
-NEEDED := -std=c11 -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -ffp-contract=off -pthread -MMD -MP
+SHARED_FLAGS := -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -ffp-contract=off -pthread -MMD -MP
+NEEDED := -std=c11 $(SHARED_FLAGS)
+NEEDED_CXX := -std=c++17 $(SHARED_FLAGS)
 OPTIMIZE := -O2
 COMPILE = $(CC) $(NEEDED) $(OPTIMIZE) $(CPPFLAGS)
 NO_UNDEFINED ?= -Wl,--no-undefined
@@ -86,7 +95,7 @@ CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(call ask,--cflags,check))$(CHECK_CFLAGS
 CHECK_LIBS = $(eval CHECK_LIBS := $$(call ask,--libs,check))$(CHECK_LIBS)
 
 # When `deps` is asked for together with something else, it comes first.
-FIRST := $(filter deps deps-long,$(MAKECMDGOALS))
+FIRST := $(filter deps deps-onnx deps-long,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
@@ -95,10 +104,10 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(or $(2),$@))
 
 .PHONY: all
-all: $(STATIC) $(LINK) $(EXAMPLES) $(DEMO) $(TOOL)
+all: $(STATIC) $(LINK) $(EXAMPLES) $(DEMO) $(TOOL) onnx
 
 # Changes when the compiler or the flags do: everything is then built again.
-FLAGS_NOW := $(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(WARNINGS) $(NEEDED) $(OPTIMIZE) $(NO_UNDEFINED)
+FLAGS_NOW := $(CC) $(CXX) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(WARNINGS) $(NEEDED) $(OPTIMIZE) $(NO_UNDEFINED)
 .PHONY: always
 $(BUILD)/flags: always | $(FIRST)
 	@mkdir -p $(@D)
@@ -152,6 +161,44 @@ $(BUILD)/bin/bsq-layer: $(BUILD)/obj/examples/bsq-layer.o $(BUILD)/examples/libc
 	$(call say,LINK)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
 
+# ---- bsq-onnx -------------------------------------------------------------------------------------------------
+
+# C++, and built where OpenCV, protobuf and ONNX are. That is looked at when a recipe runs, by a second make, so that
+# `make deps-onnx all` works.
+ONNX_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SOURCES))
+ONNX_PARTS := $(filter-out %/onnx/main.o,$(ONNX_OBJECTS))
+ONNX_TOOL := $(if $(wildcard examples/onnx/main.cpp),$(BUILD)/examples/bsq-onnx)
+ONNX_CHECKS := $(patsubst test/onnx/%.cpp,$(BUILD)/test/onnx/%,$(ONNX_CHECK_SOURCES))
+ONNX_DEFINES := -DONNX_ML=1 -DONNX_NAMESPACE=onnx
+ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf))
+ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
+    -lopencv_imgproc -lopencv_core -lprotobuf
+# What is missing, or nothing.
+onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
+    elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then echo ONNX; fi
+BUILD_ONNX = missing=$$($(onnx_missing)); \
+    if [ -z "$$missing" ]; then $(MAKE) --no-print-directory $(1); else echo "$(2): left out, $$missing is not here (make deps-onnx)"; fi
+
+.PHONY: onnx onnx-parts onnx-checks check-onnx
+onnx: $(LINK) $(BUILD)/examples/libcommon.a
+	$(if $(ONNX_SOURCES),+@$(call BUILD_ONNX,onnx-parts,bsq-onnx))
+
+onnx-parts: $(BUILD)/examples/libbsq-onnx.a $(ONNX_TOOL)
+
+$(BUILD)/obj/examples/onnx/%.o: examples/onnx/%.cpp $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/onnx/main.o $(BUILD)/examples/libbsq-onnx.a $(BUILD)/examples/libcommon.a $(LINK)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
+
 .PHONY: demo
 # The library's threads do the work; more of OpenBLAS's own would only be in their way (docs/embedding.md).
 demo: $(DEMO)
@@ -183,6 +230,22 @@ $(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATI
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 
+$(BUILD)/obj/test/onnx/%.o: test/onnx/%.cpp $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Itest $(ONNX_CFLAGS) $(CHECK_CFLAGS) $(CFLAGS) \
+	    -c -o $@ $<
+
+$(BUILD)/test/onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SUPPORT_SOURCES))
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(ONNX_CHECKS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a $(BUILD)/examples/libbsq-onnx.a \
+        $(TEST_LIBRARIES) $(LINK)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
+
 # Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
 FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
 
@@ -213,6 +276,14 @@ TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(C
 .PHONY: check
 check: all $(CHECKS) $(FUZZERS)
 	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(CHECKS)
+	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
+
+# The tests of bsq-onnx alone.
+check-onnx: onnx $(TEST_LIBRARIES)
+	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
+
+onnx-checks: $(ONNX_CHECKS)
+	@$(TOLD) $(RUNNER)/onnx $(ONNX_SCRIPTS) $(ONNX_CHECKS)
 
 # What makes sense in every kind of build.
 .PHONY: check-programs
@@ -373,9 +444,14 @@ LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static \
     libclang-rt-$(shell clang --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')-dev
 
-.PHONY: deps deps-long
+ONNX_PACKAGES := libopencv-dev libprotobuf-dev libonnx-dev python3-onnx python3-numpy
+
+.PHONY: deps deps-onnx deps-long
 deps:
 	@.ci/deps $(NEEDED_PACKAGES)
+
+deps-onnx: deps
+	@.ci/deps $(ONNX_PACKAGES)
 
 deps-long: deps
 	@.ci/deps $(LONG_PACKAGES)
@@ -390,8 +466,10 @@ clean:
 help:
 	@echo 'make                the libraries in lib/, the examples in build/examples/'
 	@echo 'make deps           install the Debian packages that building and checking need'
+	@echo 'make deps-onnx      install what bsq-onnx needs besides'
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
+	@echo 'make check-onnx     the tests of bsq-onnx'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
 	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'

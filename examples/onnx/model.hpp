@@ -32,7 +32,7 @@ enum class Kind { conv, gemm, matmul };
 struct Layer {
     std::string name; // of the node; of its output tensor when the node has none
     Kind kind;
-    int node;           // index into the model's nodes, which are in execution order
+    int node, last_node; // indices into the model's nodes, which are in execution order: they differ when an Add has a MatMul's bias
     std::string input;  // tensor
     std::string output; // tensor, before the activation function
     bsq_layer_desc_t desc;
@@ -49,6 +49,16 @@ struct Segment {
     int first_node, last_node; // inclusive
     std::vector<std::string> inputs;  // tensors that other segments computed, or the network's input
     std::vector<std::string> outputs; // tensors that later segments or the network's user need
+    // Input of segment_model that stands for the layer's input tensor and takes its quantized values: the tensor's own name, or
+    // another one when other nodes of the segment read the tensor, unquantized, too. "" without a layer.
+    std::string layer_input;
+};
+
+// A node that could have been a layer but is not.
+struct Remark {
+    std::string node;
+    std::string op;
+    std::string reason;
 };
 
 class Model {
@@ -65,12 +75,14 @@ public:
     const std::vector<Value> &outputs() const;
     const std::vector<Layer> &layers() const;
     const std::vector<Segment> &segments() const;
+    const std::vector<Remark> &left_float() const; // Conv, ConvTranspose, Gemm and MatMul nodes that are no layers
     const Shape &shape(const std::string &tensor) const;
-    const onnx::ModelProto &proto() const; // as read, BatchNorm folded
+    const onnx::ModelProto &proto() const; // raised to opset 13, BatchNorm folded, Constant nodes made initializers
     uint64_t digest() const; // of the file's bytes: what --resume compares
 
-    // A network of its own with the nodes of 'segment', its inputs and outputs, and the layer's weights and bias replaced by those
-    // given where they are not empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads.
+    // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where they are not
+    // empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads. It takes in layer_input and the other inputs of
+    // the segment, and gives its outputs and the layer's output.
     std::string segment_model(const Segment &segment, const std::vector<float> &weights = {},
                               const std::vector<float> &bias = {}) const;
 
