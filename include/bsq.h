@@ -148,6 +148,7 @@ enum { BSQ_SCALE_PER_TENSOR = 1, BSQ_SCALE_PER_CHANNEL = 2, BSQ_SCALE_PER_GROUP 
 enum { BSQ_SCALE_FLOAT32 = 0, BSQ_SCALE_FLOAT16 = 1, BSQ_SCALE_POWER_OF_TWO = 2 };
 enum { BSQ_SOLVER_AUTO = 0, BSQ_SOLVER_ROUND = 1, BSQ_SOLVER_PAPER = 2 };
 enum { BSQ_INPUT_AUTO = 0, BSQ_INPUT_UNSIGNED = 1, BSQ_INPUT_SIGNED = 2, BSQ_INPUT_ZERO_POINT = 3 };
+enum { BSQ_INPUT_PER_TENSOR = 0, BSQ_INPUT_PER_CHANNEL = 1 };
 enum { BSQ_CLIP_SQUARED_ERROR = 0, BSQ_CLIP_MINIMUM_MAXIMUM = 1, BSQ_CLIP_PERCENTILE = 2 };
 
 /* How to quantize. Copied by every call that takes it. Defaults are in brackets. */
@@ -190,6 +191,9 @@ typedef struct bsq_options_t {
     int32_t input_clip; /* how the range comes from what was observed [squared error] */
     int32_t select_on_held_out; /* 1: of efforts 0..effort the one of least held-out error is kept; without held-out
                                    statistics, or with another solver than auto, it does nothing [0] */
+    int32_t input_scale_kind; /* one scale for all inputs, or one for each input channel, folded into the weights; see
+                                 "input quantizer" for when that is legal [BSQ_INPUT_PER_TENSOR] */
+    int32_t reserved;
 } bsq_options_t;
 
 BSQ_API void bsq_options_init(bsq_options_t *options, size_t struct_size);
@@ -284,7 +288,7 @@ typedef struct bsq_batch_t {
 
 BSQ_API void bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
 
-/* Adds the values of 'batch' to the histogram from which the input quantizer is chosen. Target, row weights and
+/* Adds the values of 'batch' to the histograms from which the input quantizer is chosen. Target, row weights and
  * held_out are ignored. Needed once at least before the first bsq_layer_calibrate when options.input_bits > 0 and
  * the host gives no quantizer; STATE when the quantizer is already fixed or input_bits is 0.
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity. */
@@ -302,25 +306,51 @@ BSQ_API bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *
  *   BSQ_INPUT_UNSIGNED   0..2^bits-1, zero_point 0
  *   BSQ_INPUT_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
  *   BSQ_INPUT_ZERO_POINT 0..2^bits-1, zero_point in that range
- * Zero, and so padding, is always exact. */
+ * Zero, and so padding, is always exact.
+ *
+ * With a scale for each input channel, x_c ~ scale_c * (code - zero_point_c), the factor beta_c = scale_c / scale is
+ * folded: the layer gets inputs divided by beta_c, that is scale * (code - zero_point_c), and its weights are
+ * multiplied by beta_c before they are quantized. Statistics, codes and scales of the weights are those of the folded
+ * layer, so that its integer arithmetic still needs one multiplier for each output channel:
+ *
+ *     output_o = bias_o + weight_scale_o * scale * sum over c and taps of code_oc * (input_code_c - zero_point_c)
+ *
+ * This is legal when whatever produces the tensor can requantize by channel after its activation function, and all that
+ * read it are layers that take the same quantizer. Where the tensor also goes into an Add, Concat, pooling or an output
+ * of the network, use one scale for the tensor. Tensors that meet in an Add or Concat share one quantizer: observe all
+ * of them with one layer, or read the quantizer of one layer and give it to the others. */
 typedef struct bsq_input_quantizer_t {
     size_t struct_size;
     double scale; /* > 0, a normal float32 value */
-    int32_t zero_point;
+    int32_t zero_point; /* 0 when channels have their own */
     int32_t bits; /* 2..8 */
     int32_t type; /* one of the three above, not BSQ_INPUT_AUTO */
-    int32_t reserved;
+    int32_t scale_kind; /* written by bsq_layer_get_input_quantizer: BSQ_INPUT_PER_CHANNEL when channels have scales */
 } bsq_input_quantizer_t;
 
 BSQ_API void bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
-/* Gives the layer an input quantizer, copied; options.input_... then no longer matter. STATE after the first
- * bsq_layer_calibrate, RANGE for values outside the bounds above. */
+/* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
+ * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above. */
 BSQ_API bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
 
+/* The same with a scale (each > 0, a normal float32 value) and a zero point for each of 'count' = in_channels channels;
+ * 'zero_points' NULL: all 0. Type and bits are those of 'quantizer', whose zero_point must be 0 and whose scale may be
+ * any: it is the scale of the folded inputs, and decides nothing but the magnitude of the folded weights. SIZE when
+ * 'count' is not in_channels. bsq_optimize fails with NUMERIC when a weight times its beta is not finite. */
+BSQ_API bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
+                                                  const double *scales, const int32_t *zero_points, size_t count);
+
 /* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits is 0 when inputs stay float.
- * STATE when nothing was observed yet. */
+ * STATE when nothing was observed yet. From observations with BSQ_INPUT_PER_CHANNEL, 'scale' is the largest of the
+ * channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
+
+/* Reads the scale and zero point of each of 'count' = in_channels channels (either buffer may be NULL); with one scale
+ * for all inputs every channel has that. A channel that was always zero has the scale of the quantizer: its beta is 1.
+ * STATE when nothing was observed yet, or inputs stay float. */
+BSQ_API bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points,
+                                                  size_t count);
 
 /* ---- statistics ------------------------------------------------------------------------------------------ */
 
@@ -330,7 +360,7 @@ typedef struct bsq_stats_t bsq_stats_t;
 /* Second moments as means over rows, in double, borrowed until the call returns. */
 typedef struct bsq_moments_t {
     size_t struct_size;
-    double *h;           /* (G, n, n): mean of x x'; symmetric */
+    double *h;           /* (G, n, n): mean of x x'; symmetric; x quantized, and folded when channels have scales */
     double *input_mean;  /* (G, n): mean of x; needed for bias correction only; or NULL */
     double *p;           /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
     double *target_mean; /* (M): mean of y; or NULL */
@@ -515,11 +545,13 @@ enum {
     BSQ_RESULT_BIAS = 3,
     BSQ_RESULT_DEQUANTIZED = 4,
     BSQ_RESULT_PLANES = 5,
-    BSQ_RESULT_INPUT_SCALES = 6
+    BSQ_RESULT_INPUT_SCALES = 6,
+    BSQ_RESULT_CODE_BIAS = 7
 };
 
 /* How many elements a result has: codes and dequantized M * n; scales 1 per tensor, M per channel,
- * M * ceil(n / group_size) per group; bias M; planes (b - 1) * M * n; input scales 1, or 0 when inputs stay float.
+ * M * ceil(n / group_size) per group; bias M; planes (b - 1) * M * n; input scales 1, in_channels when channels have
+ * their own, or 0 when inputs stay float; code bias M.
  * STATE before the first bsq_optimize. */
 BSQ_API bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count);
 
@@ -527,16 +559,20 @@ BSQ_API bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, 
  *   codes        (M, n) int8, in the weight layout
  *   scales       float32, > 0: (), (M) or (M, groups of inputs)
  *   bias         (M) float32: the layer's bias (zeros if it has none) with the correction if there is one
- *   dequantized  (M, n) float32: scale * code, in the weight layout
+ *   dequantized  (M, n) float32, in the weight layout: the weights that multiply real inputs, scale * code, divided by
+ *                beta_c when input channels have scales (the folded weights are scale * code)
  *   planes       (b - 1, M, n) int8 in -1..1, least significant plane first: code = sum 2^m plane_m, each plane with
  *                the sign of its code; FORMAT when a code is -2^(b-1), which planes cannot express
- *   input scales float32 step of the quantized inputs that the weights were solved for */
+ *   input scales float32 step of the quantized inputs that the weights were solved for, or of each input channel
+ *   code bias    (M) float32: bias - sum of weight scale * input scale * code * zero_point, for engines that multiply
+ *                input codes without taking their zero points off (and pad with them); else the same as bias */
 BSQ_API bsq_status_t bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_t count);
+BSQ_API bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count);
 
 /* ---- packing --------------------------------------------------------------------------------------------- */
 

@@ -141,6 +141,14 @@ bsq_status_t bsq_geometry_output(const struct bsq_geometry *geometry, const int6
     return BSQ_OK;
 }
 
+int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group, int64_t position)
+{
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+
+    return group * geometry->group_inputs +
+           (channel_major ? position / geometry->kernel_volume : position % geometry->group_inputs);
+}
+
 bool bsq_geometry_same_input(const struct bsq_geometry *a, const struct bsq_geometry *b)
 {
     for (int32_t d = 0; d < 3; d++)

@@ -31,6 +31,9 @@ bsq_status_t bsq_geometry_init(struct bsq_geometry *geometry, const bsq_layer_de
 bsq_status_t bsq_geometry_output(const struct bsq_geometry *geometry, const int64_t spatial[3], int64_t output[3],
                                  int64_t *positions, struct bsq_message *message);
 
+/* The input channel, counted in the layer, that input 'position' (0..n-1) of a group's rows comes from. */
+int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group, int64_t position);
+
 /* Whether two layers gather the same rows from the same input. */
 bool bsq_geometry_same_input(const struct bsq_geometry *a, const struct bsq_geometry *b);
 

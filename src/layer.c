@@ -60,6 +60,7 @@ void bsq_layer_free(bsq_layer_t *layer)
     bsq_stats_release(layer->held_out);
     bsq_stats_release(layer->stats);
     bsq_histogram_free(layer->histogram);
+    bsq_quantizer_release(&layer->quantizer);
     bsq_memory_put(&memory, layer->bias);
     bsq_memory_put(&memory, layer->weights);
     bsq_memory_put(&memory, layer);
@@ -181,8 +182,9 @@ bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
         bsq_layer_free(copy);
         return bsq_fail_memory(&layer->message);
     }
-    copy->quantizer = layer->quantizer;
+    copy->quantizer = bsq_quantizer_retain(&layer->quantizer);
     copy->quantizer_state = layer->quantizer_state;
+    copy->quantizer_chosen = layer->quantizer_chosen;
     copy->stats = layer->stats ? bsq_stats_retain(layer->stats) : NULL;
     copy->held_out = layer->held_out ? bsq_stats_retain(layer->held_out) : NULL;
     *clone = copy;
@@ -202,6 +204,8 @@ static const char *changed_input_option(const bsq_options_t *a, const bsq_option
         return "input_clip";
     if (a->input_percentile < b->input_percentile || a->input_percentile > b->input_percentile)
         return "input_percentile";
+    if (a->input_scale_kind != b->input_scale_kind)
+        return "input_scale_kind";
     return NULL;
 }
 
@@ -222,7 +226,12 @@ bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *opti
     if (layer->quantizer_state == BSQ_QUANTIZER_FIXED && changed)
         return bsq_fail(&layer->message, BSQ_E_STATE, "options: %s cannot change after the input quantizer is fixed",
                         changed);
+    if (layer->histogram && own.input_scale_kind != layer->options.input_scale_kind)
+        return bsq_fail(&layer->message, BSQ_E_STATE,
+                        "options: input_scale_kind cannot change once inputs were observed");
     layer->options = own;
+    if (changed)
+        bsq_layer_forget_choice(layer);
     return BSQ_OK;
 }
 
@@ -244,7 +253,20 @@ static bool add_block(size_t *sum, int64_t count, size_t size)
     return add_bytes(sum, bsq_memory_cost((size_t)count * size));
 }
 
-/* The handle with its weights and histogram, and its last result, which stays until the next one is complete. */
+/* Histograms, and with scales of channels: these, of the layer and as they are chosen, and the folded weights. */
+static bool add_input_bytes(const struct plan *plan, size_t *bytes)
+{
+    int64_t channels = plan->geometry.in_channels;
+
+    if (!plan->options.input_bits)
+        return true;
+    if (plan->options.input_scale_kind == BSQ_INPUT_PER_TENSOR)
+        return add_block(bytes, 1, bsq_histogram_bytes(0));
+    return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_bytes(bytes, bsq_input_channels_cost(channels)) &&
+           add_block(bytes, plan->weight_count, sizeof(float));
+}
+
+/* The handle with its weights and histograms, and its last result, which stays until the next one is complete. */
 static bool own_bytes(const struct plan *plan, size_t *bytes)
 {
     int64_t channels = plan->geometry.out_channels, group_size = plan->geometry.fan_in;
@@ -259,7 +281,7 @@ static bool own_bytes(const struct plan *plan, size_t *bytes)
            add_block(bytes, channels, sizeof(float)) && add_block(bytes, 1, sizeof(struct bsq_result)) &&
            add_block(bytes, plan->weight_count, sizeof(int8_t)) && add_block(bytes, scales, sizeof(double)) &&
            add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t)) &&
-           (!plan->options.input_bits || add_block(bytes, 1, bsq_histogram_bytes()));
+           add_input_bytes(plan, bytes);
 }
 
 static bool life_bytes(const struct plan *plan, size_t *bytes)

@@ -20,8 +20,9 @@ struct bsq_layer_t {
     float *weights;                   /* M x n */
     float *bias;                      /* M, or NULL */
     struct bsq_histogram *histogram;  /* NULL before the first bsq_layer_observe, and once the quantizer is fixed */
-    struct bsq_quantizer quantizer;   /* unless open */
+    struct bsq_quantizer quantizer;   /* given, fixed or, while open, chosen from what was observed */
     int32_t quantizer_state;
+    int32_t quantizer_chosen;         /* while open: 1 when 'quantizer' is up to date */
     struct bsq_stats_t *stats;        /* or NULL */
     struct bsq_stats_t *held_out;     /* or NULL */
     struct bsq_result *result;        /* or NULL */
@@ -36,8 +37,11 @@ bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const ch
 /* STATE before the first bsq_optimize. */
 bsq_status_t bsq_layer_require_result(bsq_layer_t *layer);
 
-/* The quantizer that the next batch would meet; STATE when it is still unknown. */
+/* The quantizer that the next batch would meet, its channels those of the layer; STATE when it is still unknown. */
 bsq_status_t bsq_layer_resolve_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer);
+
+/* What was chosen from observations no longer holds. */
+void bsq_layer_forget_choice(bsq_layer_t *layer);
 
 /* One line for the host's log, if it has one. */
 #if defined(__GNUC__)

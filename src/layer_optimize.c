@@ -4,6 +4,7 @@
 #include "options.h"
 #include "solve.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,12 +21,36 @@ static const struct bsq_stats_t *known(const struct bsq_stats_t *stats)
     return bsq_stats_empty(stats) ? NULL : stats;
 }
 
+/* The weights that meet folded inputs, in a block of their own. */
+static bsq_status_t fold_weights(bsq_layer_t *layer, const struct bsq_quantizer *quantizer, float **folded)
+{
+    const struct bsq_geometry *geometry = &layer->geometry;
+    int64_t n = geometry->fan_in, count = geometry->out_channels * n;
+    float *weights = bsq_memory_get(&layer->memory, count, sizeof *weights);
+
+    if (!weights)
+        return bsq_fail_memory(&layer->message);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t channel = bsq_geometry_channel(geometry, i / n / geometry->group_outputs, i % n);
+
+        weights[i] = (float)(layer->weights[i] * bsq_quantizer_beta(quantizer, channel));
+        if (isfinite(weights[i]))
+            continue;
+        bsq_memory_put(&layer->memory, weights);
+        return bsq_fail(&layer->message, BSQ_E_NUMERIC, "weights[%lld] times the beta of its input is infinite",
+                        (long long)i);
+    }
+    *folded = weights;
+    return BSQ_OK;
+}
+
 /* Solves by 'options' into a new result. */
-static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+static bsq_status_t solve_weights(bsq_layer_t *layer, const bsq_options_t *options, const float *weights,
+                                  struct bsq_result **result)
 {
     struct bsq_solve_input input = {
         .geometry = &layer->geometry,
-        .weights = layer->weights,
+        .weights = weights,
         .stats = known(layer->stats),
         .held_out = known(layer->held_out),
         .options = options,
@@ -38,6 +63,33 @@ static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, stru
     if (input.held_out && (status = bsq_stats_check_rows(input.held_out, &layer->message)) != BSQ_OK)
         return status;
     return bsq_solve(&input, result);
+}
+
+/* What a solve needs to know of the inputs. Without statistics one scale for all of them may still be unknown. */
+static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer)
+{
+    bsq_status_t status = bsq_layer_resolve_quantizer(layer, quantizer);
+
+    if (status != BSQ_E_STATE || layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL)
+        return status;
+    layer->message.text[0] = '\0';
+    return BSQ_OK;
+}
+
+static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+{
+    struct bsq_quantizer quantizer;
+    float *folded = NULL;
+    bsq_status_t status = find_quantizer(layer, &quantizer);
+
+    *result = NULL;
+    if (status != BSQ_OK || (quantizer.channels && (status = fold_weights(layer, &quantizer, &folded)) != BSQ_OK))
+        return status;
+    status = solve_weights(layer, options, folded ? folded : layer->weights, result);
+    bsq_memory_put(&layer->memory, folded);
+    if (status == BSQ_OK)
+        (*result)->inputs = bsq_quantizer_retain(&quantizer);
+    return status;
 }
 
 /* ---- series of solves ---- */
@@ -154,18 +206,6 @@ static bsq_status_t check_report(bsq_layer_t *layer, bsq_report_t *to)
     return to ? bsq_struct_write(to, &nothing, sizeof nothing, REPORT_LEAST, "bsq_report_t", &layer->message) : BSQ_OK;
 }
 
-/* The step of the inputs that a solve is for; 0 when they stay float, or nothing is known of them. */
-static double input_scale(bsq_layer_t *layer)
-{
-    struct bsq_quantizer quantizer;
-    double scale = 0;
-
-    if (bsq_layer_resolve_quantizer(layer, &quantizer) == BSQ_OK && quantizer.bits)
-        scale = quantizer.scale;
-    layer->message.text[0] = '\0';
-    return scale;
-}
-
 bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
 {
     struct bsq_result *result;
@@ -174,7 +214,6 @@ bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
     if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
         (status = solve_selected(layer, &layer->options, &result)) != BSQ_OK)
         return status;
-    result->input_scale = input_scale(layer);
     bsq_result_free(layer->result);
     layer->result = result;
     log_report(layer, &result->report);

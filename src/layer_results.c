@@ -17,6 +17,11 @@ static int64_t scale_count(const struct bsq_result *result)
     return result->scale_kind == BSQ_SCALE_PER_TENSOR ? 1 : result->channels * result->scales_per_channel;
 }
 
+static int64_t input_scale_count(const struct bsq_quantizer *inputs)
+{
+    return inputs->channels ? inputs->channels->count : inputs->bits > 0;
+}
+
 /* How many elements result 'kind' has; -1 when there is no such result. */
 static int64_t count_of(const struct bsq_result *result, int32_t kind)
 {
@@ -26,7 +31,8 @@ static int64_t count_of(const struct bsq_result *result, int32_t kind)
     case BSQ_RESULT_BIAS: return result->channels;
     case BSQ_RESULT_DEQUANTIZED: return code_count(result);
     case BSQ_RESULT_PLANES: return (result->bits - 1) * code_count(result);
-    case BSQ_RESULT_INPUT_SCALES: return result->input_scale > 0;
+    case BSQ_RESULT_INPUT_SCALES: return input_scale_count(&result->inputs);
+    case BSQ_RESULT_CODE_BIAS: return result->channels;
     default: return -1;
     }
 }
@@ -91,6 +97,11 @@ bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t coun
     return BSQ_OK;
 }
 
+static double bias_of(const bsq_layer_t *layer, int64_t channel)
+{
+    return (layer->bias ? layer->bias[channel] : 0.0) + layer->result->bias_change[channel];
+}
+
 bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
 {
     const struct bsq_result *result;
@@ -99,17 +110,21 @@ bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
     if (status != BSQ_OK)
         return status;
     for (size_t i = 0; i < count; i++)
-        bias[i] = (float)((layer->bias ? layer->bias[i] : 0.0) + result->bias_change[i]);
+        bias[i] = (float)bias_of(layer, (int64_t)i);
     return BSQ_OK;
 }
 
-static void dequantize_channel(const struct bsq_result *result, int64_t channel, float *weights)
+/* What multiplies folded inputs: input 'i' of output channel 'm'. */
+static double folded_weight(const struct bsq_result *result, int64_t m, int64_t i)
 {
-    const int8_t *codes = result->codes + channel * result->fan_in;
-    const double *scales = result->scales + channel * result->scales_per_channel;
+    return result->scales[m * result->scales_per_channel + i / result->group_size] *
+           result->codes[m * result->fan_in + i];
+}
 
-    for (int64_t i = 0; i < result->fan_in; i++)
-        weights[i] = (float)(scales[i / result->group_size] * codes[i]);
+/* The input channel of input 'i' of output channel 'm'. */
+static int64_t input_channel(const bsq_layer_t *layer, int64_t m, int64_t i)
+{
+    return bsq_geometry_channel(&layer->geometry, m / layer->geometry.group_outputs, i);
 }
 
 bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count)
@@ -120,7 +135,9 @@ bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_
     if (status != BSQ_OK)
         return status;
     for (int64_t m = 0; m < result->channels; m++)
-        dequantize_channel(result, m, weights + m * result->fan_in);
+        for (int64_t i = 0; i < result->fan_in; i++)
+            *weights++ = (float)(folded_weight(result, m, i) /
+                                 bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
     return BSQ_OK;
 }
 
@@ -140,8 +157,23 @@ bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_
     const struct bsq_result *result;
     bsq_status_t status = enter_get(layer, BSQ_RESULT_INPUT_SCALES, scales, "scales", count, &result);
 
-    if (status == BSQ_OK && count)
-        *scales = (float)result->input_scale;
+    for (size_t i = 0; status == BSQ_OK && i < count; i++)
+        scales[i] = (float)bsq_quantizer_scale(&result->inputs, (int64_t)i);
+    return status;
+}
+
+bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count)
+{
+    const struct bsq_result *result;
+    bsq_status_t status = enter_get(layer, BSQ_RESULT_CODE_BIAS, bias, "bias", count, &result);
+
+    for (int64_t m = 0; status == BSQ_OK && m < result->channels; m++) {
+        double sum = 0;
+
+        for (int64_t i = 0; i < result->fan_in; i++)
+            sum += folded_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
+        bias[m] = (float)(bias_of(layer, m) - result->inputs.scale * sum);
+    }
     return status;
 }
 

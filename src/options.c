@@ -227,6 +227,7 @@ static const struct int_bound int_bounds[] = {
     {FIELD(input_type), BSQ_INPUT_AUTO, BSQ_INPUT_ZERO_POINT, true},
     {FIELD(input_clip), BSQ_CLIP_SQUARED_ERROR, BSQ_CLIP_PERCENTILE, true},
     {FIELD(select_on_held_out), 0, 1, false},
+    {FIELD(input_scale_kind), BSQ_INPUT_PER_TENSOR, BSQ_INPUT_PER_CHANNEL, true},
 };
 
 static bsq_status_t check_ints(const bsq_options_t *options, struct bsq_message *message)
@@ -244,7 +245,7 @@ static bsq_status_t check_ints(const bsq_options_t *options, struct bsq_message 
     }
     if (options->input_bits == 1)
         return bsq_fail(message, BSQ_E_RANGE, "input_bits is 1, must be 0 or 2..8");
-    return BSQ_OK;
+    return check_reserved("bsq_options_t", options->reserved, message);
 }
 
 static bsq_status_t check_doubles(const bsq_options_t *options, struct bsq_message *message)
@@ -365,7 +366,7 @@ bsq_status_t bsq_input_quantizer_read(bsq_input_quantizer_t *own, const bsq_inpu
         (status = check_int("zero_point", own->zero_point, 0,
                             own->type == BSQ_INPUT_ZERO_POINT ? (1 << own->bits) - 1 : 0, message)))
         return status;
-    return check_reserved("bsq_input_quantizer_t", own->reserved, message);
+    return check_enum("scale_kind", own->scale_kind, BSQ_INPUT_PER_TENSOR, BSQ_INPUT_PER_CHANNEL, message);
 }
 
 void bsq_code_range(int32_t bits, int32_t range, int32_t *lowest, int32_t *highest)

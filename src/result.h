@@ -2,7 +2,7 @@
 #ifndef BSQ_SRC_RESULT_H
 #define BSQ_SRC_RESULT_H
 
-#include "memory.h"
+#include "activation.h"
 
 struct bsq_result {
     struct bsq_memory memory;
@@ -20,7 +20,7 @@ struct bsq_result {
     bsq_report_t report;
     bsq_stage_t *stages;     /* stage_count */
     bsq_channel_t *channel;  /* M */
-    double input_scale;      /* of the input quantizer at the time; 0 when inputs stay float */
+    struct bsq_quantizer inputs; /* the input quantizer at the time; bits 0 when inputs stay float or it is unknown */
 };
 
 #endif

@@ -316,6 +316,7 @@ void bsq_result_free(struct bsq_result *result)
     bsq_memory_put(&memory, result->bias_change);
     bsq_memory_put(&memory, result->stages);
     bsq_memory_put(&memory, result->channel);
+    bsq_quantizer_release(&result->inputs);
     bsq_memory_put(&memory, result);
 }
 

@@ -159,7 +159,7 @@ static struct bsq_stats_t *create_around(struct bsq_inputs *inputs, const struct
     atomic_init(&stats->references, 1);
     stats->memory = *memory;
     stats->geometry = *geometry;
-    stats->quantizer = *quantizer;
+    stats->quantizer = bsq_quantizer_retain(quantizer);
     stats->inputs = inputs;
     return stats;
 }
@@ -192,6 +192,7 @@ void bsq_stats_release(bsq_stats_t *stats)
     release_inputs(stats->inputs);
     drop_targets(stats);
     drop_tile(&stats->tile, &memory);
+    bsq_quantizer_release(&stats->quantizer);
     bsq_memory_put(&memory, stats);
 }
 
@@ -305,6 +306,11 @@ bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_me
                         "the shared inputs have %.0f rows of weight %g, the targets %.0f of weight %g", inputs->rows,
                         inputs->weight, own->rows, own->weight);
     return BSQ_OK;
+}
+
+const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats)
+{
+    return &stats->quantizer;
 }
 
 bsq_status_t bsq_stats_fit(const struct bsq_stats_t *stats, const struct bsq_geometry *geometry,
@@ -720,6 +726,15 @@ static void pick_rows(struct adding *adding, const bsq_batch_t *batch, int64_t p
     }
 }
 
+static void quantize_rows(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
+                          float *x, int64_t rows)
+{
+    if (quantizer->channels)
+        bsq_quantizer_fold(quantizer, geometry, group, x, rows);
+    else
+        bsq_quantizer_apply(quantizer, x, rows * geometry->fan_in);
+}
+
 static void gather_block(void *context, int64_t block, int32_t slot)
 {
     const struct adding *adding = context;
@@ -732,8 +747,8 @@ static void gather_block(void *context, int64_t block, int32_t slot)
 
     (void)slot;
     bsq_gather_inputs(adding->gather, adding->index + first, count, x, stride);
-    for (int64_t g = 0; stats->quantizer.bits && g < geometry->groups; g++)
-        bsq_quantizer_apply(&stats->quantizer, x + g * stride, count * n);
+    for (int64_t g = 0; g < geometry->groups; g++)
+        quantize_rows(&stats->quantizer, geometry, g, x + g * stride, count);
     if (adding->targets)
         bsq_gather_targets(adding->gather, adding->index + first, count,
                            tile->y + (tile->fill + first) * geometry->out_channels);

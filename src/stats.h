@@ -54,6 +54,9 @@ bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry
                            const struct bsq_quantizer *quantizer, const bsq_moments_t *moments,
                            const struct bsq_memory *memory, struct bsq_message *message);
 
+/* The quantizer that the inputs went through; its channels are those of 'stats'. */
+const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats);
+
 /* Whether 'stats' were gathered for this geometry and quantizer (output channels count only if there is a target);
  * MISMATCH with a text otherwise. */
 bsq_status_t bsq_stats_fit(const struct bsq_stats_t *stats, const struct bsq_geometry *geometry,

@@ -5,17 +5,19 @@
  *       0  8 bytes  "BSQSTATS"
  *       8  u32      version, 1
  *      12  u32      flags: 1 there is a target, 2 the inputs are shared (targets count their own rows),
- *                   4 means of the inputs are known, 8 means of the targets are known
+ *                   4 means of the inputs are known, 8 means of the targets are known,
+ *                   16 input channels have scales of their own, folded into the weights
  *      16  u64      size of the whole in bytes
  *      24  3 i64    groups G, in_channels, out_channels M
  *      48  15 i64   kernel, stride, dilation, pad_begin, pad_end, three of each
  *     168  4 i32    spatial dimensions (0: linear), weight layout, activation layout, 0
- *     184  f64      scale of the input quantizer, 0 when inputs stay float
- *     192  4 i32    its zero point, bits, type, 0
+ *     184  f64      scale of the input quantizer (of the folded inputs, with flag 16), 0 when inputs stay float
+ *     192  4 i32    its zero point (0 with flag 16), bits, type, 0
  *     208  3 f64    of the inputs: rows (0: unknown), sum of their weights, sum of the squares of their weights
  *     232  3 f64    the same of the targets, with flag 2; else 0
  *     256  2 i64    unfinished rows of the inputs F; of the targets F', with flag 2, else 0
- *     272           sums of x x': for each group the upper triangle of n x n, row after row, f64
+ *     272           with flag 16: scales of the input channels, in_channels f64; their zero points, in_channels i32
+ *                   sums of x x': for each group the upper triangle of n x n, row after row, f64
  *                   sums of x: G x n f64
  *                   with flag 1: sums of y x: M x n f64; sums of y: M f64; sums of y^2: M f64
  *                   unfinished rows: F weights f32; G x F x n inputs f32; with flag 1 and without 2, F x M targets f32
@@ -33,7 +35,8 @@
 #include <string.h>
 
 enum { FORMAT_VERSION = 1, HEADER_SIZE = 272, CHECKSUM_SIZE = 8 };
-enum { FLAG_TARGET = 1, FLAG_SHARED = 2, FLAG_INPUT_MEAN = 4, FLAG_TARGET_MEAN = 8, FLAGS_KNOWN = 15 };
+enum { FLAG_TARGET = 1, FLAG_SHARED = 2, FLAG_INPUT_MEAN = 4, FLAG_TARGET_MEAN = 8, FLAG_CHANNELS = 16 };
+enum { FLAGS_KNOWN = 31 };
 
 static const char magic[8] = {'B', 'S', 'Q', 'S', 'T', 'A', 'T', 'S'};
 
@@ -88,7 +91,9 @@ static bool whole_size(const struct layout *layout, int64_t *size)
     bool target = layout->flags & FLAG_TARGET, shared = layout->flags & FLAG_SHARED;
 
     *size = HEADER_SIZE + CHECKSUM_SIZE;
-    return add_elements(size, geometry->groups, n * (n + 1) / 2, element) &&
+    return (!(layout->flags & FLAG_CHANNELS) ||
+            add_elements(size, geometry->in_channels, 1, element + (int64_t)sizeof(int32_t))) &&
+           add_elements(size, geometry->groups, n * (n + 1) / 2, element) &&
            add_elements(size, geometry->groups, n, element) &&
            (!target || (add_elements(size, outputs, n, element) && add_elements(size, outputs, 2, element))) &&
            add_tile(size, geometry, layout->fill, target && !shared) &&
@@ -107,6 +112,8 @@ static struct layout layout_of(const struct bsq_stats_t *stats)
         layout.flags |= FLAG_INPUT_MEAN;
     if (bsq_stats_has_target(stats) && stats->has_target_mean)
         layout.flags |= FLAG_TARGET_MEAN;
+    if (stats->quantizer.channels)
+        layout.flags |= FLAG_CHANNELS;
     return layout;
 }
 
@@ -175,6 +182,13 @@ static void put_quantizer(unsigned char **at, const struct bsq_quantizer *quanti
     put_i32(at, used->bits);
     put_i32(at, used->type);
     put_i32(at, 0);
+}
+
+static void put_channels(unsigned char **at, const struct bsq_input_channels *channels)
+{
+    put_f64(at, channels->scale, channels->count);
+    for (int64_t c = 0; c < channels->count; c++)
+        put_i32(at, channels->zero_point[c]);
 }
 
 static void put_count(unsigned char **at, const struct bsq_count *count)
@@ -257,6 +271,8 @@ bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t siz
     unsigned char *at = buffer;
 
     put_header(&at, stats, &layout, (int64_t)needed);
+    if (layout.flags & FLAG_CHANNELS)
+        put_channels(&at, stats->quantizer.channels);
     for (int64_t g = 0; g < geometry->groups; g++)
         put_triangle(&at, stats->inputs->h + g * bsq_inputs_group_size(geometry), geometry->fan_in);
     put_f64(&at, stats->inputs->sum, geometry->groups * geometry->fan_in);
@@ -374,12 +390,27 @@ static void get_quantizer(struct reader *reader, struct bsq_quantizer *quantizer
     quantizer->zero_point = get_i32(reader);
     quantizer->bits = get_i32(reader);
     quantizer->type = get_i32(reader);
-    quantizer->reserved = get_i32(reader);
-    require(reader, quantizer->reserved == 0);
+    require(reader, get_i32(reader) == 0);
     if (quantizer->bits)
         require(reader, bsq_quantizer_check(quantizer, &unused) == BSQ_OK);
     else
         require(reader, quantizer->scale == 0 && quantizer->zero_point == 0 && quantizer->type == 0);
+}
+
+/* Into the quantizer of the header, which then holds a reference; false when out of memory. */
+static bool get_channels(struct reader *reader, struct bsq_quantizer *quantizer, int64_t count,
+                         const struct bsq_memory *memory)
+{
+    struct bsq_message unused;
+
+    quantizer->channels = bsq_input_channels_create(memory, count);
+    if (!quantizer->channels)
+        return false;
+    get_f64(reader, quantizer->channels->scale, count);
+    for (int64_t c = 0; c < count; c++)
+        quantizer->channels->zero_point[c] = get_i32(reader);
+    require(reader, bsq_quantizer_check_channels(quantizer, &unused) == BSQ_OK);
+    return true;
 }
 
 static void get_count(struct reader *reader, struct bsq_count *count)
@@ -419,6 +450,7 @@ static void get_header(struct reader *reader, struct header *header)
     bool target = layout->flags & FLAG_TARGET, shared = layout->flags & FLAG_SHARED;
 
     require(reader, layout->flags <= FLAGS_KNOWN && (target || !(layout->flags & FLAG_TARGET_MEAN)));
+    require(reader, !(layout->flags & FLAG_CHANNELS) || (header->quantizer.bits && !header->quantizer.zero_point));
     require(reader, layout->fill >= 0 && (double)layout->fill <= header->count.rows);
     require(reader, layout->own_fill >= 0 && (double)layout->own_fill <= header->own_count.rows);
     require(reader, shared ? target == (header->own_count.rows > 0) : header->own_count.weight == 0);
@@ -540,8 +572,13 @@ static bsq_status_t import(const void *data, size_t size, const struct bsq_memor
     if (!reader.sound || !whole_size(&header.layout, &expected) || (uint64_t)expected != size)
         return bsq_fail(message, BSQ_E_CORRUPT, "exported statistics are damaged: the header contradicts itself");
 
+    if (header.layout.flags & FLAG_CHANNELS &&
+        !get_channels(&reader, &header.quantizer, header.geometry.in_channels, memory))
+        return bsq_fail_memory(message);
+
     struct bsq_stats_t *read = create_from(&header, memory);
 
+    bsq_quantizer_release(&header.quantizer);
     if (!read)
         return bsq_fail_memory(message);
     get_body(&reader, &header, read);

@@ -70,7 +70,7 @@ static bsq_options_t options_of(int type, int bits, int clip, double percentile)
 static struct bsq_histogram *histogram_of(const float *x, int64_t count)
 {
     struct bsq_memory memory = bsq_memory_hooks(NULL);
-    struct bsq_histogram *histogram = bsq_histogram_create(&memory);
+    struct bsq_histogram *histogram = bsq_histogram_create(&memory, 0);
 
     ck_assert_ptr_nonnull(histogram);
     bsq_histogram_add(histogram, x, count);
@@ -626,7 +626,7 @@ START_TEST(order_and_cut_do_not_matter)
     float *x = sample(_i, COUNT);
     struct test_random random = test_random_seed(99);
     struct bsq_memory memory = bsq_memory_hooks(NULL);
-    struct bsq_histogram *whole = histogram_of(x, COUNT), *parts = bsq_histogram_create(&memory);
+    struct bsq_histogram *whole = histogram_of(x, COUNT), *parts = bsq_histogram_create(&memory, 0);
 
     ck_assert_ptr_nonnull(parts);
     shuffle(&random, x, COUNT);
@@ -675,17 +675,17 @@ START_TEST(one_block_of_a_known_size)
     test_heap_use(&heap, &options);
 
     struct bsq_memory memory = bsq_memory_hooks(&options);
-    struct bsq_histogram *histogram = bsq_histogram_create(&memory);
+    struct bsq_histogram *histogram = bsq_histogram_create(&memory, 0);
 
     ck_assert_ptr_nonnull(histogram);
     bsq_histogram_add(histogram, x, 1000);
     (void)bsq_histogram_quantizer(histogram, &options);
     ck_assert_int_eq(heap.calls, 1);
-    ck_assert_int_eq(heap.bytes, (int64_t)bsq_memory_cost(bsq_histogram_bytes()));
+    ck_assert_int_eq(heap.bytes, (int64_t)bsq_memory_cost(bsq_histogram_bytes(0)));
     heap.fail_at = 2;
     ck_assert_ptr_null(bsq_histogram_clone(histogram));
     heap.fail_at = 3;
-    ck_assert_ptr_null(bsq_histogram_create(&memory));
+    ck_assert_ptr_null(bsq_histogram_create(&memory, 0));
     bsq_histogram_free(histogram);
     ck_assert_int_eq(heap.blocks, 0);
     free(x);

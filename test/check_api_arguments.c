@@ -151,7 +151,7 @@ START_TEST(selectors_are_checked)
     test_ok(layer, bsq_optimize(layer, &report));
     ck_assert_int_gt(report.stages, 0);
     test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 0, &count));
-    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 7, &count));
+    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 8, &count));
     test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, -1, &stage));
     test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, report.stages, &stage));
     test_ok(layer, bsq_report_stage(layer, report.stages - 1, &stage));
@@ -229,6 +229,9 @@ START_TEST(integer_options_have_bounds)
     REFUSE(input_clip, 3, BSQ_E_ARGUMENT);
     REFUSE(select_on_held_out, 1, BSQ_OK);
     REFUSE(select_on_held_out, 2, BSQ_E_RANGE);
+    REFUSE(input_scale_kind, 1, BSQ_OK);
+    REFUSE(input_scale_kind, 2, BSQ_E_ARGUMENT);
+    REFUSE(reserved, 1, BSQ_E_ARGUMENT);
 }
 END_TEST
 

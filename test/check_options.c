@@ -108,6 +108,8 @@ START_TEST(options_defaults)
     ck_assert_int_eq(o.input_type, BSQ_INPUT_AUTO);
     ck_assert_int_eq(o.input_clip, BSQ_CLIP_SQUARED_ERROR);
     ck_assert_int_eq(o.select_on_held_out, 0);
+    ck_assert_int_eq(o.input_scale_kind, BSQ_INPUT_PER_TENSOR);
+    ck_assert_int_eq(o.reserved, 0);
 }
 END_TEST
 
@@ -324,6 +326,7 @@ static const struct bound bounds[] = {
     BOUND(threads, 1, 1024, BSQ_E_RANGE),      BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
     BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, 0, 3, BSQ_E_ARGUMENT),
     BOUND(input_clip, 0, 2, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
+    BOUND(input_scale_kind, 0, 1, BSQ_E_ARGUMENT), BOUND(reserved, 0, 0, BSQ_E_ARGUMENT),
 };
 
 enum { BOUNDS = sizeof bounds / sizeof *bounds };
@@ -557,7 +560,7 @@ START_TEST(quantizer_zero_point)
 }
 END_TEST
 
-START_TEST(quantizer_reserved)
+START_TEST(quantizer_scale_kind)
 {
     bsq_input_quantizer_t own, quantizer;
 
@@ -565,8 +568,8 @@ START_TEST(quantizer_reserved)
     quantizer.scale = 1;
     quantizer.bits = 8;
     quantizer.type = BSQ_INPUT_SIGNED;
-    quantizer.reserved = 1;
-    FAILS(bsq_input_quantizer_read(&own, &quantizer, &message), BSQ_E_ARGUMENT, "reserved", "bsq_input_quantizer_t");
+    quantizer.scale_kind = 2;
+    FAILS(bsq_input_quantizer_read(&own, &quantizer, &message), BSQ_E_ARGUMENT, "scale_kind", "2");
 }
 END_TEST
 
@@ -611,7 +614,7 @@ int main(void)
     tcase_add_test(all, moments_bounds);
     tcase_add_test(all, quantizer_bounds);
     tcase_add_test(all, quantizer_zero_point);
-    tcase_add_test(all, quantizer_reserved);
+    tcase_add_test(all, quantizer_scale_kind);
     tcase_add_test(all, code_ranges);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

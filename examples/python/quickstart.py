@@ -27,8 +27,10 @@ RANGE_SYMMETRIC, RANGE_FULL = 0, 1
 SCALE_PER_TENSOR, SCALE_PER_CHANNEL, SCALE_PER_GROUP = 1, 2, 3
 SOLVER_AUTO, SOLVER_ROUND, SOLVER_PAPER = 0, 1, 2
 INPUT_AUTO, INPUT_UNSIGNED, INPUT_SIGNED, INPUT_ZERO_POINT = 0, 1, 2, 3
+INPUT_PER_TENSOR, INPUT_PER_CHANNEL = 0, 1
 LINEAR, CONV = 1, 2
 RESULT_CODES, RESULT_SCALES, RESULT_BIAS, RESULT_DEQUANTIZED, RESULT_PLANES, RESULT_INPUT_SCALES = 1, 2, 3, 4, 5, 6
+RESULT_CODE_BIAS = 7
 FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_ONNX_INT2, FORMAT_TERNARY_PLANES = 100, 200, 210, 300
 
 # ---- structs: names, order and types as in bsq.h -----------------------------------------------------------------
@@ -60,7 +62,8 @@ class Options(ctypes.Structure):
                 ("group_size", c_int64), ("weight_bits", c_int32), ("weight_range", c_int32),
                 ("scale_kind", c_int32), ("scale_format", c_int32), ("solver", c_int32), ("effort", c_int32),
                 ("threads", c_int32), ("bias_correction", c_int32), ("input_bits", c_int32), ("input_type", c_int32),
-                ("input_clip", c_int32), ("select_on_held_out", c_int32)]
+                ("input_clip", c_int32), ("select_on_held_out", c_int32),
+                ("input_scale_kind", c_int32), ("reserved", c_int32)]
 
 
 class LayerDesc(ctypes.Structure):
@@ -77,7 +80,7 @@ class Batch(ctypes.Structure):
 
 class InputQuantizer(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("scale", c_double), ("zero_point", c_int32), ("bits", c_int32),
-                ("type", c_int32), ("reserved", c_int32)]
+                ("type", c_int32), ("scale_kind", c_int32)]
 
 
 class Moments(ctypes.Structure):
@@ -135,6 +138,8 @@ PROTOTYPES = [
     ("bsq_layer_calibrate", c_int32, [HANDLE, POINTER(Batch)]),
     ("bsq_layer_set_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
     ("bsq_layer_get_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
+    ("bsq_layer_set_input_channels", c_int32, [HANDLE, POINTER(InputQuantizer), c_void_p, c_void_p, c_size_t]),
+    ("bsq_layer_get_input_channels", c_int32, [HANDLE, c_void_p, c_void_p, c_size_t]),
     ("bsq_layer_set_stats", c_int32, [HANDLE, POINTER(Moments)]),
     ("bsq_layer_get_stats", c_int32, [HANDLE, POINTER(Moments)]),
     ("bsq_layer_share_input", c_int32, [HANDLE, HANDLE]),
@@ -156,6 +161,7 @@ PROTOTYPES = [
     ("bsq_layer_get_dequantized", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_planes", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_input_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_layer_get_code_bias", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_packed_size", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
     ("bsq_pack", c_int32, [HANDLE, c_int32, c_void_p, c_size_t]),
     ("bsq_unpack", c_int32, [c_int32, c_int32, c_int64, c_int64, c_void_p, c_size_t, c_void_p, POINTER(Error)]),
@@ -359,10 +365,26 @@ class Layer:
     def input_scales(self):
         return self._result(RESULT_INPUT_SCALES, bsq.bsq_layer_get_input_scales, np.float32)
 
+    def code_bias(self):
+        return self._result(RESULT_CODE_BIAS, bsq.bsq_layer_get_code_bias, np.float32)
+
     def input_quantizer(self):
         quantizer = new(InputQuantizer)
         self._check(bsq.bsq_layer_get_input_quantizer(self.handle, byref(quantizer)))
         return as_dict(quantizer)
+
+    def input_channels(self):
+        """Scale and zero point of each input channel."""
+        scales, zero_points = np.empty(self.desc.in_channels), np.empty(self.desc.in_channels, np.int32)
+        self._check(bsq.bsq_layer_get_input_channels(self.handle, address(scales), address(zero_points), scales.size))
+        return scales, zero_points
+
+    def set_input_channels(self, quantizer, scales, zero_points=None):
+        """Type, bits and scale of the folded inputs from the dictionary 'quantizer', the rest by channel."""
+        scales = np.ascontiguousarray(scales, np.float64)
+        zero_points = None if zero_points is None else np.ascontiguousarray(zero_points, np.int32)
+        self._check(bsq.bsq_layer_set_input_channels(self.handle, byref(new(InputQuantizer, **quantizer)),
+                                                     address(scales), address(zero_points), scales.size))
 
     def moments(self):
         """H and the number of rows of a layer with one group."""
@@ -453,7 +475,8 @@ def check_declarations():
     options, desc = new(Options), new(LayerDesc)
     expect((options.damping, options.asymmetry, options.input_percentile) == (-1, 1, 0.9999), "options: numbers")
     expect((options.weight_bits, options.scale_kind, options.effort, options.threads) == (4, 2, 5, 1), "options")
-    expect(options.group_size == 0 and not options.progress and options.select_on_held_out == 0, "options: zeros")
+    expect(options.group_size == 0 and not options.progress and options.reserved == 0, "options: zeros")
+    expect((options.select_on_held_out, options.input_scale_kind) == (0, INPUT_PER_TENSOR), "options: switches")
     expect((desc.groups, desc.kind, list(desc.kernel), list(desc.stride)) == (1, LINEAR, [1] * 3, [1] * 3), "desc")
     header = os.path.join(ROOT, "include", "bsq.h")
     if os.path.exists(header):
@@ -541,6 +564,37 @@ def demonstrate_conv(random):
           (report["error"], report["error_start"], report["error_floor"]))
 
 
+def demonstrate_folding(random):
+    """Input channels of very different size, 4 bits: with a scale for each, folded into the weights, the arithmetic of
+    an engine on integers is that of the layer, and the error is a fraction."""
+    spread = 2.0 ** random.integers(-6, 3, 32)
+    weights = (random.standard_normal((16, 32)) / spread).astype(np.float32)
+    bias = random.standard_normal(16).astype(np.float32)
+    inputs = (random.standard_normal((2000, 32)) * spread + 0.5 * spread).astype(np.float32)
+    reports = []
+    for kind in (INPUT_PER_TENSOR, INPUT_PER_CHANNEL):
+        with Layer(weights, bias, options={"input_bits": 4, "input_scale_kind": kind}) as layer:
+            layer.observe(inputs)
+            layer.calibrate(inputs, inputs @ weights.T + bias)
+            reports.append(layer.optimize())
+            if kind == INPUT_PER_TENSOR:
+                continue
+            quantizer, (scales, zero_points) = layer.input_quantizer(), layer.input_channels()
+            expect(quantizer["scale_kind"] == kind and quantizer["scale"] == scales.max(), "scale of the quantizer")
+            expect(np.array_equal(layer.input_scales(), scales.astype(np.float32)), "input scales")
+            codes = np.clip(np.rint(inputs / scales) + zero_points, 0, 15).astype(np.int32)
+            products = codes @ layer.codes().astype(np.int32).T  # what an engine computes, in 32 bits
+            engine = products * (quantizer["scale"] * layer.scales()) + layer.code_bias()
+            real = ((codes - zero_points) * scales) @ layer.dequantized().astype(np.float64).T + layer.bias()
+            expect(np.allclose(engine, real, rtol=0, atol=1e-5 * np.abs(real).max()), "arithmetic on integers")
+            with Layer(weights, bias) as other:
+                other.set_input_channels(quantizer, scales, zero_points)
+                expect(np.array_equal(other.input_channels()[1], zero_points), "the quantizer that was handed over")
+    expect(reports[1]["error"] < 0.5 * reports[0]["error"], "scales of channels are of no use")
+    print("folding       4 bits, inputs 4 bits: error %.5f with one scale for the inputs, %.5f with one a channel" %
+          tuple(report["error"] for report in reports))
+
+
 def demonstrate_cancel(random):
     """A callback stops the solve, by its value and by an exception; the layer stays as it was."""
     weights, inputs = random.standard_normal((32, 48)).astype(np.float32), activations(random, 600, 48)
@@ -601,6 +655,7 @@ def main():
     check_declarations()
     demonstrate_linear(random)
     demonstrate_conv(random)
+    demonstrate_folding(random)
     demonstrate_cancel(random)
     demonstrate_errors(random)
 

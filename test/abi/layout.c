@@ -36,7 +36,7 @@ AT(bsq_progress_t, reserved, 44);
 FULL(OF(struct_size) + OF(fraction) + OF(objective) + OF(done) + OF(total) + OF(stage) + OF(reserved));
 #undef struct_type
 
-SIZE(bsq_options_t, 160);
+SIZE(bsq_options_t, 168);
 AT(bsq_options_t, struct_size, 0);
 AT(bsq_options_t, memory_alloc, 8);
 AT(bsq_options_t, memory_free, 16);
@@ -63,12 +63,14 @@ AT(bsq_options_t, input_bits, 144);
 AT(bsq_options_t, input_type, 148);
 AT(bsq_options_t, input_clip, 152);
 AT(bsq_options_t, select_on_held_out, 156);
+AT(bsq_options_t, input_scale_kind, 160);
+AT(bsq_options_t, reserved, 164);
 #define struct_type bsq_options_t
 FULL(OF(struct_size) + OF(memory_alloc) + OF(memory_free) + OF(memory_opaque) + OF(progress) + OF(progress_opaque) +
      OF(log) + OF(log_opaque) + OF(parallel_for) + OF(parallel_opaque) + OF(damping) + OF(asymmetry) +
      OF(input_percentile) + OF(group_size) + OF(weight_bits) + OF(weight_range) + OF(scale_kind) + OF(scale_format) +
      OF(solver) + OF(effort) + OF(threads) + OF(bias_correction) + OF(input_bits) + OF(input_type) + OF(input_clip) +
-     OF(select_on_held_out));
+     OF(select_on_held_out) + OF(input_scale_kind) + OF(reserved));
 #undef struct_type
 
 SIZE(bsq_layer_desc_t, 168);
@@ -110,9 +112,9 @@ AT(bsq_input_quantizer_t, scale, 8);
 AT(bsq_input_quantizer_t, zero_point, 16);
 AT(bsq_input_quantizer_t, bits, 20);
 AT(bsq_input_quantizer_t, type, 24);
-AT(bsq_input_quantizer_t, reserved, 28);
+AT(bsq_input_quantizer_t, scale_kind, 28);
 #define struct_type bsq_input_quantizer_t
-FULL(OF(struct_size) + OF(scale) + OF(zero_point) + OF(bits) + OF(type) + OF(reserved));
+FULL(OF(struct_size) + OF(scale) + OF(zero_point) + OF(bits) + OF(type) + OF(scale_kind));
 #undef struct_type
 
 SIZE(bsq_moments_t, 64);
@@ -237,6 +239,9 @@ VALUE(BSQ_INPUT_UNSIGNED, 1);
 VALUE(BSQ_INPUT_SIGNED, 2);
 VALUE(BSQ_INPUT_ZERO_POINT, 3);
 
+VALUE(BSQ_INPUT_PER_TENSOR, 0);
+VALUE(BSQ_INPUT_PER_CHANNEL, 1);
+
 VALUE(BSQ_CLIP_SQUARED_ERROR, 0);
 VALUE(BSQ_CLIP_MINIMUM_MAXIMUM, 1);
 VALUE(BSQ_CLIP_PERCENTILE, 2);
@@ -286,6 +291,7 @@ VALUE(BSQ_RESULT_BIAS, 3);
 VALUE(BSQ_RESULT_DEQUANTIZED, 4);
 VALUE(BSQ_RESULT_PLANES, 5);
 VALUE(BSQ_RESULT_INPUT_SCALES, 6);
+VALUE(BSQ_RESULT_CODE_BIAS, 7);
 
 VALUE(BSQ_FORMAT_INT8, 100);
 VALUE(BSQ_FORMAT_ONNX_INT4, 200);
