@@ -43,7 +43,7 @@ int64_t bsq_bitsplit_sweep(struct bsq_point *point, int32_t bits, int8_t *planes
         double place = (double)(1 << m);
 
         for (int64_t j = 0; j < n; j++) {
-            double step = place * point->scales[j / point->group_size], unit = step * point->h[j * n + j];
+            double step = place * point->scales[j / point->group_size], unit = step * point->diagonal[j];
             double without = point->g[j] + unit * digits[j]; /* g with this digit taken out */
             int32_t digit = fabs(without) < 0.5 * unit ? 0 : (without > 0.0) - (without < 0.0);
             int32_t change = digit - digits[j];

@@ -18,6 +18,7 @@ size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *pl
     *group = (struct bsq_group){.n = n, .channels = channels};
     if (plan->stats)
         group->h = bsq_carve(&carver, n * n, sizeof *group->h);
+    group->diagonal = bsq_carve(&carver, n, sizeof *group->diagonal);
     group->mean = bsq_carve(&carver, n, sizeof *group->mean);
     group->order = bsq_carve(&carver, n, sizeof *group->order);
     if (target) {
@@ -149,6 +150,8 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
     group->mu = plan->mu;
     group->centred = plan->centred;
     memset(group->mean, 0, (size_t)n * sizeof *group->mean);
+    for (int64_t j = 0; j < n; j++)
+        group->diagonal[j] = 1.0;
     if (!plan->stats)
         return;
     read_moments(group, plan, index);
@@ -164,8 +167,10 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
     order_inputs(group->order, group->h, n);
     if (group->floor_solver && group->searchable)
         group->floor_ridge = factor_ordered(group->floor_solver, group->h, group->order, n, 0.0, unit);
-    for (int64_t j = 0; j < n; j++)
+    for (int64_t j = 0; j < n; j++) {
         group->h[j * n + j] += group->ridge;
+        group->diagonal[j] = group->h[j * n + j];
+    }
     if (plan->factor && group->searchable) {
         group->raised = factor_ordered(group->solver, group->h, group->order, n, 0.0, unit) > 0.0;
         narrow_factor(group->r, group->solver, n, unit);
@@ -311,7 +316,7 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 
     return (struct bsq_point){
         .n = n, .group_size = candidate->group_size, .scales_per_channel = candidate->scales_per_channel,
-        .h = block->group->h, .p = block->p + channel * n, .codes = candidate->codes + channel * n,
+        .h = block->group->h, .diagonal = block->group->diagonal, .p = block->p + channel * n, .codes = candidate->codes + channel * n,
         .scales = candidate->scales + channel * candidate->scales_per_channel, .g = candidate->g + channel * n,
         .j = candidate->j[channel], .lowest = lowest, .highest = highest};
 }

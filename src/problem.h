@@ -21,6 +21,7 @@ struct bsq_group {
     int64_t n;
     int64_t channels;      /* of the group */
     double *h;             /* n x n, damped, centred with bias correction; NULL: the identity */
+    double *diagonal;      /* n: of h */
     double *mean;          /* n: mean of x; zeros when unknown */
     double *p;             /* channels x n, target_mean and target_square: channels; with a target only */
     double *target_mean;
@@ -89,7 +90,8 @@ struct bsq_point {
     int64_t n;
     int64_t group_size;
     int64_t scales_per_channel;
-    const double *h; /* n x n */
+    const double *h;        /* n x n */
+    const double *diagonal; /* n: of h */
     const double *p; /* n */
     int8_t *codes;   /* n */
     double *scales;  /* scales_per_channel */

@@ -2,6 +2,7 @@
 #include "round.h"
 
 #include "bsq.h"
+#include "kernels/kernels.h"
 #include "scale.h"
 
 #include <math.h>
@@ -9,43 +10,31 @@
 /* Alternation ends at a fixed point; this only stops the rare case of two scales that differ by rounding for ever. */
 enum { MOST_ALTERNATIONS = 200 };
 
-/* Adding and subtracting 1.5 * 2^52 rounds a double of small magnitude to the nearest integer, ties to even. */
-static const double rounder = 6755399441055744.0;
-
-/* Written out, because this is where rounding spends its time and library calls would keep it from being vectorised. */
-static double nearest_code(const struct bsq_rounding *rounding, double w, double scale)
-{
-    double x = w / scale, lowest = rounding->lowest, highest = rounding->highest;
-
-    x = x < lowest ? lowest : x;
-    x = x > highest ? highest : x;
-    return (x + rounder) - rounder;
-}
-
 double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
 {
-    double scale = 0.0;
+    float least, most;
+    double below, above, scale;
 
-    for (int64_t j = 0; j < count; j++) {
-        double w = (double)weights[j], need = w / (w > 0.0 ? rounding->highest : rounding->lowest);
-
-        scale = need > scale ? need : scale;
-    }
+    bsq_kernels_best()->extremes(weights, count, &least, &most);
+    below = (double)least / rounding->lowest;
+    above = (double)most / rounding->highest;
+    scale = below > above ? below : above;
     return scale > 0.0 ? scale : 1.0;
+}
+
+static void round_sums(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
+                       double *along, double *square)
+{
+    bsq_kernels_best()->round_sums(weights, count, 1.0 / scale, rounding->lowest, rounding->highest, along, square);
 }
 
 double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count,
                                    double scale)
 {
     for (int i = 0; i < MOST_ALTERNATIONS; i++) {
-        double along = 0.0, square = 0.0, next;
+        double along, square, next;
 
-        for (int64_t j = 0; j < count; j++) {
-            double code = nearest_code(rounding, (double)weights[j], scale);
-
-            along += code * (double)weights[j];
-            square += code * code;
-        }
+        round_sums(rounding, weights, count, scale, &along, &square);
         next = along / square;
         if (!(square > 0.0) || !(next > 0.0) || next == scale)
             return scale;
@@ -54,16 +43,13 @@ double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const fl
     return scale;
 }
 
+/* |w - scale code|^2 without its constant |w|^2. */
 static double weight_error(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale)
 {
-    double sum = 0.0;
+    double along, square;
 
-    for (int64_t j = 0; j < count; j++) {
-        double error = ((double)weights[j] - scale * nearest_code(rounding, (double)weights[j], scale)) / scale;
-
-        sum += error * error;
-    }
-    return sum * scale * scale;
+    round_sums(rounding, weights, count, scale, &along, &square);
+    return scale * (scale * square - 2.0 * along);
 }
 
 double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
@@ -98,6 +84,5 @@ double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float 
 void bsq_round_codes(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
                      int8_t *codes)
 {
-    for (int64_t j = 0; j < count; j++)
-        codes[j] = (int8_t)nearest_code(rounding, (double)weights[j], scale);
+    bsq_kernels_best()->round_codes(weights, count, scale, rounding->lowest, rounding->highest, codes);
 }

@@ -19,8 +19,8 @@ static const double settled = 1e-9;
 
 /* Each level costs about twice the one before: wider beams and finer grids in turn. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {0, 0, 1.0, 1.0},   {1, 1, 1.0, 1.0},  {1, 5, 0.7, 1.3},  {4, 5, 0.75, 1.25}, {8, 5, 0.8, 1.2},
-    {8, 9, 0.7, 1.35}, {16, 9, 0.8, 1.2}, {32, 9, 0.75, 1.3}, {64, 11, 0.8, 1.2}, {64, 25, 0.6, 1.5},
+    {0, 0, 1.0, 1.0, 0},   {1, 1, 1.0, 1.0, 0},  {1, 5, 0.7, 1.3, 0},   {4, 5, 0.75, 1.25, 0}, {8, 5, 0.8, 1.2, 0},
+    {8, 9, 0.7, 1.35, 0}, {16, 9, 0.8, 1.2, 1}, {32, 9, 0.75, 1.3, 1}, {64, 11, 0.8, 1.2, 1}, {64, 25, 0.6, 1.5, 1},
 };
 
 const struct bsq_level *bsq_search_level(int32_t effort)
@@ -320,7 +320,7 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
     int64_t channels = search->block.channels;
 
     open_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
-    for (int64_t c = 0; search->plan->planes && c < channels; c++)
+    for (int64_t c = 0; search->level->digits && search->plan->planes && c < channels; c++)
         bitsplit_channel(search, c, refit);
     close_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
     open_record(&records[BSQ_LEVEL_DESCENT], search, records[BSQ_LEVEL_BITSPLIT].after);
@@ -426,6 +426,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     int64_t channels = search->block.channels;
     double multipliers[BSQ_GRID_MOST];
 
+    search->level = level;
     /* levels cost about twice the one before, so all of them up to this one about 2^effort */
     search->share = ldexp(1.0, effort - 1 - plan->effort) - ldexp(1.0, -1 - plan->effort);
     search->share_end = ldexp(1.0, effort - plan->effort) - ldexp(1.0, -1 - plan->effort);

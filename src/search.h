@@ -13,6 +13,7 @@ struct bsq_level {
     int32_t width;  /* survivors of the beam */
     int32_t count;  /* scales tried, as multiples of the best so far */
     double low, high;
+    int32_t digits; /* 1: bit-split before descent */
 };
 
 /* effort 1 .. BSQ_EFFORT_MOST */
@@ -47,6 +48,7 @@ typedef bool (*bsq_poll_fn)(void *opaque, int32_t slot, double share);
 /* A workspace for one block at a time. */
 struct bsq_search {
     const struct bsq_search_plan *plan;
+    const struct bsq_level *level; /* that runs */
     struct bsq_block block;
     struct bsq_candidate best;  /* what is kept: scales are values of the format */
     struct bsq_candidate open;  /* the best with any float32 scales; the same as best when that is the format */

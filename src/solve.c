@@ -532,7 +532,8 @@ static void report_stages(struct solve *solve)
         prepared->seconds += solve->pass.prepare_seconds[b];
     for (int32_t effort = 1; effort <= solve->levels; effort++) {
         for (int32_t k = 0; k < BSQ_LEVEL_STAGES; k++) {
-            bool idle = (k == BSQ_LEVEL_BITSPLIT && options->weight_range == BSQ_RANGE_FULL) ||
+            bool digits = bsq_search_level(effort)->digits && options->weight_range == BSQ_RANGE_SYMMETRIC;
+            bool idle = (k == BSQ_LEVEL_BITSPLIT && !digits) ||
                         (k == BSQ_LEVEL_SCALE && options->scale_format == BSQ_SCALE_FLOAT32 && !is_tensor(options));
 
             if (!idle)

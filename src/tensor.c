@@ -36,8 +36,8 @@ int64_t bsq_tensor_passes(int32_t effort)
 /* What a pass does to the codes of the trial. */
 struct tensor_work {
     struct bsq_tensor *tensor;
+    const struct bsq_level *level; /* NULL: only judge them */
     int32_t width;  /* beam from the weights; 0: start from the codes that are there */
-    int32_t polish; /* 0: only judge them */
 };
 
 static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
@@ -55,7 +55,8 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         search->sweeps[c] = 0;
         search->limited[c] = 0;
     }
-    if (work->polish && search->block.group->searchable)
+    search->level = work->level;
+    if (work->level && search->block.group->searchable)
         bsq_search_fixed(search, work->width, records);
     else
         bsq_candidate_judge(trial, &search->block, search->u);
@@ -80,9 +81,10 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
 }
 
 /* Solves or judges the trial at its scale; sums are taken channel by channel, whichever thread solved them. */
-static bsq_status_t run_trial(struct bsq_tensor *tensor, struct bsq_pass *pass, int32_t polish, int32_t width)
+static bsq_status_t run_trial(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+                              int32_t width)
 {
-    struct tensor_work work = {tensor, width, polish};
+    struct tensor_work work = {tensor, level, width};
     bsq_status_t status = bsq_pass_run(pass, solve_block, &work);
 
     tensor->trial.j = tensor->trial.along = tensor->trial.square = 0.0;
@@ -137,7 +139,7 @@ bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, 
 
         tensor->trial.scale = bsq_round_allowed_scale(rounding, weights, count, wanted[i]);
         bsq_round_codes(rounding, weights, count, tensor->trial.scale, tensor->trial.codes);
-        status = run_trial(tensor, pass, 0, 0);
+        status = run_trial(tensor, pass, NULL, 0);
         if (status != BSQ_OK)
             return status;
         if (i == 0)
@@ -162,7 +164,7 @@ static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, c
         bsq_status_t status;
 
         tensor->trial.scale = centre * multipliers[i];
-        status = run_trial(tensor, pass, 1, level->width);
+        status = run_trial(tensor, pass, level, level->width);
         if (status != BSQ_OK)
             return status;
         if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->open, &unused))
@@ -172,14 +174,14 @@ static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, c
 }
 
 /* Scale and codes of open in turn, for as long as it helps. */
-static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass)
+static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level)
 {
     for (int turn = 0; turn < MOST_TURNS; turn++) {
         bsq_status_t status;
 
         copy_point(tensor, &tensor->trial, &tensor->open);
         (void)refit_j(&tensor->open, &tensor->trial.scale);
-        status = run_trial(tensor, pass, 1, 0);
+        status = run_trial(tensor, pass, level, 0);
         if (status != BSQ_OK)
             return status;
         if (!(tensor->trial.j < tensor->open.j * (1.0 - 1e-9)))
@@ -190,7 +192,7 @@ static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass)
 }
 
 /* Values of the format next to the scale of open, codes solved for each; best takes the better. */
-static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, int32_t width)
+static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level)
 {
     int32_t format = pass->plan.rounding.scale_format;
     double neighbours[2], wanted;
@@ -202,7 +204,7 @@ static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, int
 
         copy_point(tensor, &tensor->trial, &tensor->open);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, 1, format == BSQ_SCALE_FLOAT32 ? 0 : width);
+        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : level->width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)
@@ -239,13 +241,13 @@ bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, 
         records[BSQ_LEVEL_BEAM].after = tensor->open.j;
         records[BSQ_LEVEL_BITSPLIT].before = records[BSQ_LEVEL_BITSPLIT].after = tensor->open.j;
         records[BSQ_LEVEL_DESCENT].before = tensor->open.j;
-        status = take_turns(tensor, pass);
+        status = take_turns(tensor, pass, level);
         records[BSQ_LEVEL_DESCENT].after = tensor->open.j;
     }
     if (status == BSQ_OK) {
         records[BSQ_LEVEL_SCALE].before = tensor->best.j;
         found = bsq_seconds();
-        status = settle(tensor, pass, level->width);
+        status = settle(tensor, pass, level);
         records[BSQ_LEVEL_SCALE].seconds = bsq_seconds() - found;
         records[BSQ_LEVEL_SCALE].after = tensor->best.j;
     }

@@ -609,6 +609,84 @@ START_TEST(quantized_inputs_are_the_same)
 }
 END_TEST
 
+/* ---- rounding and descent ---------------------------------------------------------------------------------- */
+
+START_TEST(rounded_weights_are_the_same)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 7;
+    for (int count = 0; kernels && count <= 200; count++) {
+        double scale = 0.01 * (1 + random_below(50)), along = 0, square = 0, found[2], portable[2];
+        float *x = get((size_t)count, sizeof *x), least = 0, most = 0, ends[2];
+        int8_t *codes = get((size_t)count, 1);
+
+        for (int i = 0; i < count; i++) {
+            double code;
+
+            x[i] = 2.0F * random_float() - 1.0F;
+            code = rint(fmin(fmax((double)x[i] * (1.0 / scale), -8), 7));
+            along += code * (double)x[i];
+            square += code * code;
+            least = fminf(least, x[i]);
+            most = fmaxf(most, x[i]);
+        }
+        kernels->extremes(x, count, &ends[0], &ends[1]);
+        expect(ends[0] == least && ends[1] == most, "extremes %g %g", (double)ends[0], (double)ends[1]);
+        kernels->round_sums(x, count, 1.0 / scale, -8, 7, &found[0], &found[1]);
+        expect(fabs(found[0] - along) <= 1e-12 * (1 + fabs(along)) && found[1] == square, "sums %g %g, not %g %g",
+               found[0], found[1], along, square);
+        bsq_kernels_portable.round_sums(x, count, 1.0 / scale, -8, 7, &portable[0], &portable[1]);
+        expect(same_bits(found, portable, sizeof found), "portable ones differ in bits");
+        kernels->round_codes(x, count, scale, -8, 7, codes);
+        for (int i = 0; i < count; i++)
+            expect(codes[i] == (int)rint(fmin(fmax((double)x[i] / scale, -8), 7)), "%g in steps of %g is %d",
+                   (double)x[i], scale, codes[i]);
+        free(x);
+        free(codes);
+    }
+}
+END_TEST
+
+START_TEST(steps_and_sums_of_descent_are_the_same)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 8;
+    for (int count = 1; kernels && count <= 150; count++) {
+        double *g = get((size_t)count, sizeof *g), *p = get((size_t)count, sizeof *p);
+        double *diagonal = get((size_t)count, sizeof *diagonal), along = 0, square = 0, found[2], portable[2];
+        int8_t *codes = get((size_t)count, 1);
+        double half = random_below(4) ? 1.0 : 0.1;
+
+        for (int i = 0; i < count; i++) {
+            g[i] = 2.0 * (double)random_float() - 1.0;
+            p[i] = (double)random_float();
+            diagonal[i] = random_below(20) ? 1.0 : 0.5; /* the few that are above */
+            codes[i] = (int8_t)(random_below(256) - 128);
+            along += codes[i] * g[i];
+            square += codes[i] * (p[i] - g[i]);
+        }
+        for (int from = 0; from <= count; from++) {
+            int expected = from;
+
+            while (expected < count && !(fabs(g[expected]) > half * diagonal[expected]))
+                expected++;
+            expect(kernels->next_step(g, diagonal, half, from, count) == expected, "from %d of %d", from, count);
+        }
+        kernels->code_sums(codes, p, g, count, &found[0], &found[1]);
+        expect(fabs(found[0] - along) <= 1e-9 && fabs(found[1] - square) <= 1e-9, "sums %g %g, not %g %g", found[0],
+               found[1], along, square);
+        bsq_kernels_portable.code_sums(codes, p, g, count, &portable[0], &portable[1]);
+        expect(same_bits(found, portable, sizeof found), "portable ones differ in bits");
+        free(g);
+        free(p);
+        free(diagonal);
+        free(codes);
+    }
+}
+END_TEST
+
 /* ---- packing ---------------------------------------------------------------------------------------------- */
 
 static void check_packing(const struct bsq_kernels *kernels, int width, int count)
@@ -661,6 +739,8 @@ static Suite *suite(void)
     tcase_add_loop_test(each, products_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, quantized_inputs_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, rounded_weights_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, steps_and_sums_of_descent_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, packing_is_right, FIRST_KERNEL, LAST_KERNEL + 1);
     suite_add_tcase(s, dispatch);
     suite_add_tcase(s, each);

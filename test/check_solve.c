@@ -389,7 +389,7 @@ END_TEST
 struct stage_case {
     struct sample *sample;
     struct ref_channel channel; /* without a ridge of its own */
-    double h[TINY * TINY], p[TINY], g[TINY], scales[TINY], energy;
+    double h[TINY * TINY], diagonal[TINY], p[TINY], g[TINY], scales[TINY], energy;
     int8_t codes[TINY];
     struct bsq_point point;
 };
@@ -418,6 +418,7 @@ static void stage_create(struct stage_case *stage, struct ref_random *random, in
     stage->point = (struct bsq_point){.n = n,
                                       .group_size = group_size ? group_size : n,
                                       .h = stage->h,
+                                      .diagonal = stage->diagonal,
                                       .p = stage->p,
                                       .codes = stage->codes,
                                       .scales = stage->scales,
@@ -431,6 +432,7 @@ static void stage_create(struct stage_case *stage, struct ref_random *random, in
     for (int64_t i = 0; i < n; i++) {
         for (int64_t j = 0; j < n; j++)
             stage->h[i * n + j] = damped.h[i * n + j] + (i == j ? damped.ridge : 0);
+        stage->diagonal[i] = stage->h[i * n + i];
         stage->p[i] = own[i] + damped.ridge * damped.w[i];
         stage->energy += damped.ridge * damped.w[i] * damped.w[i];
         stage->codes[i] = (int8_t)ref_random_between(random, stage->point.lowest, stage->point.highest);

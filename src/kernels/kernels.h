@@ -55,6 +55,18 @@ struct bsq_kernels {
                  double *square);
     /* x = scale * (x / scale clamped and rounded half to even), kept within the range of float. */
     void (*requantize)(float *x, int64_t count, double scale, double low, double high);
+    /* The least of x and 0, the largest of x and 0. */
+    void (*extremes)(const float *x, int64_t count, float *least, float *most);
+    /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even. */
+    void (*round_sums)(const float *x, int64_t count, double inverse, double low, double high, double *along,
+                       double *square);
+    /* codes = x / scale clamped and rounded half to even. */
+    void (*round_codes)(const float *x, int64_t count, double scale, double low, double high, int8_t *codes);
+    /* The first i from 'from' on with |g_i| > half * diagonal_i; 'count' when there is none. */
+    int64_t (*next_step)(const double *g, const double *diagonal, double half, int64_t from, int64_t count);
+    /* Sums of code * g and of code * (p - g). */
+    void (*code_sums)(const int8_t *codes, const double *p, const double *g, int64_t count, double *along,
+                      double *square);
     /* Packs count codes of 4 or 2 bits, low bits first; count is a multiple of 8 / bits. And back. */
     void (*pack4)(const int8_t *codes, int64_t count, unsigned char *packed);
     void (*pack2)(const int8_t *codes, int64_t count, unsigned char *packed);

@@ -47,6 +47,107 @@ static void requantize(float *x, int64_t count, double scale, double low, double
         x[i] = requantize_one(x[i], scale, low, high);
 }
 
+/* ---- rounding weights ------------------------------------------------------------------------------------- */
+
+/* Sums run in this many lanes, so that they have the same bits with vectors of any width. */
+enum { ROUND_LANES = 16 };
+
+static void extremes(const float *x, int64_t count, float *least, float *most)
+{
+    float low[ROUND_LANES] = {0}, high[ROUND_LANES] = {0};
+    int64_t i = 0;
+
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            low[l] = x[i + l] < low[l] ? x[i + l] : low[l];
+            high[l] = x[i + l] > high[l] ? x[i + l] : high[l];
+        }
+    for (; i < count; i++) {
+        low[0] = x[i] < low[0] ? x[i] : low[0];
+        high[0] = x[i] > high[0] ? x[i] : high[0];
+    }
+    *least = *most = 0.0F;
+    for (int l = 0; l < ROUND_LANES; l++) {
+        *least = low[l] < *least ? low[l] : *least;
+        *most = high[l] > *most ? high[l] : *most;
+    }
+}
+
+static void round_sums(const float *restrict x, int64_t count, double inverse, double low, double high,
+                       double *restrict along, double *restrict square)
+{
+    double a[ROUND_LANES] = {0}, s[ROUND_LANES] = {0};
+    int64_t i = 0;
+
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            double code = round_even(clamp((double)x[i + l] * inverse, low, high));
+
+            a[l] += code * (double)x[i + l];
+            s[l] += code * code;
+        }
+    for (; i < count; i++) {
+        double code = round_even(clamp((double)x[i] * inverse, low, high));
+
+        a[0] += code * (double)x[i];
+        s[0] += code * code;
+    }
+    *along = *square = 0.0;
+    for (int l = 0; l < ROUND_LANES; l++) {
+        *along += a[l];
+        *square += s[l];
+    }
+}
+
+static void round_codes(const float *restrict x, int64_t count, double scale, double low, double high,
+                        int8_t *restrict codes)
+{
+    for (int64_t i = 0; i < count; i++)
+        codes[i] = (int8_t)(int32_t)round_even(clamp((double)x[i] / scale, low, high));
+}
+
+/* ---- descent ---------------------------------------------------------------------------------------------- */
+
+static int64_t next_step(const double *restrict g, const double *restrict diagonal, double half, int64_t from,
+                         int64_t count)
+{
+    enum { STRIDE = 16 };
+
+    for (; from + STRIDE <= count; from += STRIDE) {
+        int any = 0;
+
+        for (int l = 0; l < STRIDE; l++)
+            any |= fabs(g[from + l]) > half * diagonal[from + l];
+        if (any)
+            break;
+    }
+    while (from < count && !(fabs(g[from]) > half * diagonal[from]))
+        from++;
+    return from;
+}
+
+static void code_sums(const int8_t *restrict codes, const double *restrict p, const double *restrict g, int64_t count,
+                      double *restrict along, double *restrict square)
+{
+    double a[ROUND_LANES] = {0}, s[ROUND_LANES] = {0};
+    int64_t i = 0;
+
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            a[l] += codes[i + l] * g[i + l];
+            s[l] += codes[i + l] * (p[i + l] - g[i + l]);
+        }
+    for (; i < count; i++) {
+        a[0] += codes[i] * g[i];
+        s[0] += codes[i] * (p[i] - g[i]);
+    }
+    *along = *square = 0.0;
+    for (int l = 0; l < ROUND_LANES; l++) {
+        *along += a[l];
+        *square += s[l];
+    }
+}
+
 /* ---- packing ---------------------------------------------------------------------------------------------- */
 
 static void pack4(const int8_t *restrict codes, int64_t count, unsigned char *restrict packed)
@@ -84,6 +185,7 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
 
 #define KERNELS(number, search, multiply)                                                                              \
     {                                                                                                                  \
-        .id = number, .beam = search, .product = multiply, .sums = sums, .requantize = requantize, .pack4 = pack4,     \
-        .pack2 = pack2, .unpack4 = unpack4, .unpack2 = unpack2                                                         \
+        .id = number, .beam = search, .product = multiply, .sums = sums, .requantize = requantize,                     \
+        .extremes = extremes, .round_sums = round_sums, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
+        .next_step = next_step, .code_sums = code_sums, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }
