@@ -58,10 +58,16 @@ struct Evaluation {
     double output_error = 0;   // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
 };
 
+// Which pixels of the original picture belong to an object: a rectangle of 0 and 1, rows first; nothing outside of it.
+struct Mask {
+    int left = 0, top = 0, width = 0, height = 0;
+    std::vector<uint8_t> pixels; // height x width, or empty when the network gives no masks
+};
+
 struct Box {
     int label = 0;
     float score = 0, left = 0, top = 0, right = 0, bottom = 0; // pixels of the original picture
-    std::vector<uint8_t> mask; // (picture height x width) 0 or 1, or empty
+    Mask mask; // cut to the box
 };
 
 // One picture for the report, with what float and quantized networks found in it.
@@ -75,12 +81,15 @@ struct Exhibit {
 
 // Boxes of the quantized network against those of the float network.
 struct Detection {
+    float confident_score = 0; // as of Task
+    float match_score = 0;
     int64_t pictures = 0;
-    int64_t confident = 0; // float boxes above the confident score
+    int64_t confident = 0; // float boxes from the confident score on
     int64_t found = 0;     // of them: same class, IoU >= 0.5 among the quantized network's boxes
     int64_t extra = 0;     // confident quantized boxes that no float box matches
     double box_iou = 0;    // mean over the found
-    double mask_iou = -1;  // mean over the found, cropped to the box; -1 without masks
+    double mask_iou = -1;  // mean over the found, masks cut to their boxes; -1 without masks
+    double mean_iou = -1;  // mean over classes of the IoU of all pixels that confident objects cover; -1 without masks
 };
 
 struct RunResult {
@@ -91,6 +100,7 @@ struct RunResult {
     Evaluation evaluation;
     bool has_detection = false;
     Detection detection;
+    std::vector<std::string> classes; // names of Box::label, or empty
     std::vector<Exhibit> exhibits;
     int64_t calibration_samples = 0;
     int64_t float_bytes = 0, quantized_bytes = 0; // of all weights and biases
