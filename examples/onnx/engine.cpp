@@ -1,0 +1,179 @@
+// Runs parts of a network with OpenCV, and quantizes activations between them.
+#include "engine.hpp"
+
+#include <algorithm>
+#include <cfloat>
+#include <cstring>
+
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/dnn.hpp>
+
+#include "error.hpp"
+
+// The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
+extern "C" void openblas_set_num_threads(int count) __attribute__((weak));
+
+namespace bsq_onnx {
+
+Quantizer::Quantizer()
+{
+    bsq_input_quantizer_init(&values, sizeof values);
+    values.bits = 0;
+}
+
+double Quantizer::scale(int64_t channel) const
+{
+    return channel_scales.empty() ? values.scale : static_cast<double>(channel_scales[static_cast<size_t>(channel)]);
+}
+
+void Quantizer::codes(int64_t &lowest, int64_t &highest) const
+{
+    const int64_t count = int64_t{1} << values.bits;
+    lowest = (values.type == BSQ_INPUT_SIGNED ? -count / 2 : 0) - values.zero_point;
+    highest = lowest + count - 1;
+}
+
+// Half to even, for |x| far below 2^52.
+static inline double round_even(double x)
+{
+    const double far = 1.5 / DBL_EPSILON;
+    return (x + far) - far;
+}
+
+void Quantizer::apply(const float *in, int64_t channels, int64_t each, float *out) const
+{
+    int64_t lowest, highest;
+    codes(lowest, highest);
+    const double low = static_cast<double>(lowest), high = static_cast<double>(highest);
+    if (channel_scales.empty()) {
+        each *= channels;
+        channels = 1;
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        const double step = scale(c);
+        for (int64_t i = 0; i < each; i++) {
+            const double code = round_even(std::min(std::max(in[i] / step, low), high));
+            out[i] = static_cast<float>(std::min(std::max(step * code, -static_cast<double>(FLT_MAX)),
+                                                 static_cast<double>(FLT_MAX)));
+        }
+        in += each;
+        out += each;
+    }
+}
+
+struct Runner::Impl {
+    cv::dnn::Net net;
+    std::vector<std::string> outputs;
+    std::vector<int64_t> counts; // of outputs
+
+    // What the engine is fed: an input of the segment each, as it is or quantized.
+    struct Feed {
+        std::string name;
+        std::vector<int> shape;
+        size_t input; // index into the segment's inputs
+        bool layer;   // the layer reads it, so it is quantized where a quantizer is given
+    };
+    std::vector<Feed> feeds;
+    Quantizer quantizer;
+    std::vector<float> scratch; // the layer's input, quantized
+
+    void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name, bool layer);
+    const float *values(const Feed &feed, const float *input);
+};
+
+void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name,
+                            bool layer)
+{
+    const Shape &shape = model.shape(tensor);
+    const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
+    feeds.push_back({name, std::vector<int>(shape.begin(), shape.end()), static_cast<size_t>(at - segment.inputs.begin()),
+                     layer});
+}
+
+const float *Runner::Impl::values(const Feed &feed, const float *input)
+{
+    if (!feed.layer || !quantizer.quantizes())
+        return input;
+    const int64_t channels = feed.shape.size() > 1 ? feed.shape[1] : 1;
+    scratch.resize(static_cast<size_t>(count(Shape(feed.shape.begin(), feed.shape.end()))));
+    quantizer.apply(input, channels, static_cast<int64_t>(scratch.size()) / channels, scratch.data());
+    return scratch.data();
+}
+
+static Error refused(const cv::Exception &error)
+{
+    std::string text = error.err.empty() ? error.what() : error.err;
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return Error("OpenCV cannot run this network: " + text);
+}
+
+Runner::Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
+               const std::vector<float> &weights, const std::vector<float> &bias, const Quantizer &quantizer)
+    : impl_(new Impl)
+{
+    impl_->outputs = outputs;
+    impl_->quantizer = quantizer;
+    const std::string layer_tensor =
+        segment.layer < 0 ? std::string() : model.layers()[static_cast<size_t>(segment.layer)].input;
+    for (const std::string &name : segment.inputs)
+        if (name != layer_tensor || name != segment.layer_input)
+            impl_->add_feed(model, segment, name, name, false);
+    if (segment.layer >= 0)
+        impl_->add_feed(model, segment, layer_tensor, segment.layer_input, true);
+    for (const std::string &name : outputs)
+        impl_->counts.push_back(count(model.shape(name)));
+    const std::string bytes = model.segment_model(segment, weights, bias);
+    try {
+        impl_->net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
+    } catch (const cv::Exception &error) {
+        throw refused(error);
+    }
+}
+
+Runner::Runner(Runner &&) noexcept = default;
+Runner &Runner::operator=(Runner &&) noexcept = default;
+Runner::~Runner() = default;
+
+void Runner::run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs)
+{
+    Impl &impl = *impl_;
+    std::vector<cv::Mat> results;
+    try {
+        for (const Impl::Feed &feed : impl.feeds) {
+            float *values = const_cast<float *>(impl.values(feed, inputs[feed.input]));
+            impl.net.setInput(cv::Mat(feed.shape, CV_32F, values), feed.name);
+        }
+        impl.net.forward(results, impl.outputs);
+    } catch (const cv::Exception &error) {
+        throw refused(error);
+    }
+    for (size_t i = 0; i < outputs.size(); i++) {
+        const cv::Mat result = results[i].isContinuous() ? results[i] : results[i].clone();
+        if (static_cast<int64_t>(result.total()) != impl.counts[i])
+            throw Error("OpenCV gives tensor '" + impl.outputs[i] + "' another size than the network says");
+        std::memcpy(outputs[i], result.data, result.total() * sizeof(float));
+    }
+}
+
+Segment whole(const Model &model, const std::vector<std::string> &extra)
+{
+    Segment segment;
+    segment.layer = -1;
+    segment.first_node = 0;
+    segment.last_node = model.segments().back().last_node;
+    segment.inputs = {model.input().name};
+    for (const Value &output : model.outputs())
+        segment.outputs.push_back(output.name);
+    segment.outputs.insert(segment.outputs.end(), extra.begin(), extra.end());
+    return segment;
+}
+
+void set_engine_threads(int threads)
+{
+    cv::setNumThreads(threads);
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    if (openblas_set_num_threads != nullptr)
+        openblas_set_num_threads(1);
+}
+
+} // namespace bsq_onnx

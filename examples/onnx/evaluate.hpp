@@ -1,0 +1,56 @@
+// The quantized network against the float one, on samples that nothing was fitted to.
+#ifndef BSQ_ONNX_EVALUATE_HPP
+#define BSQ_ONNX_EVALUATE_HPP
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+#include "model.hpp"
+#include "quantize.hpp"
+#include "tasks/tasks.hpp"
+
+namespace bsq_onnx {
+
+// The quantized network, segment by segment with quantized inputs of layers between.
+class Chain {
+public:
+    // Of the layers, those with bits; 'extra' tensors are kept besides the network's outputs.
+    Chain(const Model &model, const std::vector<LayerResult> &layers, const std::map<std::string, Quantizer> &quantizers,
+          const std::vector<std::string> &extra);
+
+    void run(const std::vector<float> &input);
+    const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }
+
+private:
+    const Model &model_;
+    std::vector<Runner> runners_;
+    std::vector<std::vector<std::string>> outputs_; // of each segment
+    std::map<std::string, std::vector<float>> tensors_;
+};
+
+// For each output of the network the tensor that tells most: what a final Softmax reads, else the output itself.
+std::vector<std::string> telling_tensors(const Model &model);
+
+// |y - y_float|^2 and |y_float|^2, summed.
+struct Difference {
+    double error = 0, energy = 0;
+    void add(const std::vector<float> &y, const std::vector<float> &reference);
+    double relative() const { return energy > 0 ? error / energy : 0; }
+};
+
+struct Judgement {
+    Evaluation evaluation;
+    bool has_detection = false;
+    Detection detection;
+    std::vector<Exhibit> exhibits;
+};
+
+// 'labels': the class of each sample, or empty. 'task' may be NULL.
+Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+                   const std::vector<int64_t> &labels, const Task *task, Progress &progress);
+
+} // namespace bsq_onnx
+
+#endif

@@ -1,0 +1,421 @@
+// The command line of bsq-onnx.
+#include "settings.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "error.hpp"
+
+extern "C" {
+#include "arguments.h"
+}
+
+namespace bsq_onnx {
+
+namespace {
+
+// What the table of options fills; Settings is made of it.
+struct Fields {
+    struct argument_list images, test, skip, bits_for;
+    const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
+    int32_t crop, letterbox, bgr, shorter;
+    double pad;
+    int32_t calib, held_out, eval, memory;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_clip, edge_bits, range, effort, threads, bias_correction;
+    double act_percentile, average_bits, mu, damping;
+    int32_t format, task, json, quiet, help, version;
+};
+
+const struct argument_choice ranges[] = {{"symmetric", BSQ_RANGE_SYMMETRIC}, {"full", BSQ_RANGE_FULL}, {nullptr, 0}};
+const struct argument_choice types[] = {{"auto", BSQ_INPUT_AUTO},
+                                        {"unsigned", BSQ_INPUT_UNSIGNED},
+                                        {"signed", BSQ_INPUT_SIGNED},
+                                        {"zero-point", BSQ_INPUT_ZERO_POINT},
+                                        {nullptr, 0}};
+const struct argument_choice kinds[] = {{"per-tensor", 0}, {"per-channel", 1}, {nullptr, 0}};
+const struct argument_choice clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
+                                        {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
+                                        {"percentile", BSQ_CLIP_PERCENTILE},
+                                        {nullptr, 0}};
+const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::qdq)},
+                                          {"float", static_cast<int32_t>(Format::qdq_float)},
+                                          {"int4", static_cast<int32_t>(Format::int4)},
+                                          {nullptr, 0}};
+const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-seg", 2}, {"none", 3}, {nullptr, 0}};
+
+#define AT(field) offsetof(Fields, field)
+
+const struct argument samples_table[] = {
+    {"images", ARGUMENT_LIST, "DIR|FILE", "pictures, or .npy samples; may be given several times", AT(images), 0, 0, nullptr},
+    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0, nullptr},
+    {"labels", ARGUMENT_TEXT, "FILE", "lines \"class file\", or a .npy of int64: of the evaluated samples", AT(labels), 0, 0,
+     nullptr},
+    {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N samples [128, or half]", AT(calib), 1, INT_MAX, nullptr},
+    {"held-out", ARGUMENT_INTEGER, "N", "judge layers on N of the samples after those [16]", AT(held_out), 0, INT_MAX, nullptr},
+    {"eval", ARGUMENT_INTEGER, "N", "evaluate at most N samples, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
+};
+
+const struct argument picture_table[] = {
+    {"size", ARGUMENT_TEXT, "N|HxW", "of the network's input [as the network says]", AT(size), 0, 0, nullptr},
+    {"crop", ARGUMENT_FLAG, nullptr, "cut out the centre; else the picture is stretched", AT(crop), 0, 0, nullptr},
+    {"shorter", ARGUMENT_INTEGER, "N", "scale the shorter side to N before --crop [256]", AT(shorter), 1, 1000000, nullptr},
+    {"letterbox", ARGUMENT_FLAG, nullptr, "keep the ratio, fill up with a border", AT(letterbox), 0, 0, nullptr},
+    {"pad", ARGUMENT_NUMBER, "V", "value of the border, 0..255 [0]", AT(pad), 0, 255, nullptr},
+    {"bgr", ARGUMENT_FLAG, nullptr, "channels are blue, green, red [red, green, blue]", AT(bgr), 0, 0, nullptr},
+    {"mean", ARGUMENT_TEXT, "A,B,C", "x becomes (x - mean) / std, in the order of channels [0]", AT(mean), 0, 0, nullptr},
+    {"std", ARGUMENT_TEXT, "A,B,C", "[1]", AT(deviation), 0, 0, nullptr},
+};
+
+const struct argument preset_table[] = {
+    {"preset", ARGUMENT_TEXT, "FILE", "lines \"size 224\", \"bgr\", ...: the seven options above", AT(preset), 0, 0, nullptr},
+};
+
+const struct argument method_table[] = {
+    {"weight-bits", ARGUMENT_INTEGER, "B", "2..8 [4]", AT(weight_bits), 2, 8, nullptr},
+    {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8, nullptr},
+    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point", AT(act_type), 0, 0, types},
+    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each input channel (ECAQ) [per-tensor]", AT(act_scale), 0, 0,
+     kinds},
+    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges are found [squared-error]", AT(act_clip), 0, 0, clips},
+    {"act-percentile", ARGUMENT_NUMBER, "P", "share of values inside with --act-clip percentile [0.9999]", AT(act_percentile),
+     0.500001, 1, nullptr},
+    {"edge-bits", ARGUMENT_INTEGER, "B", "bits of first and last layers, at least; 0: as others [8]", AT(edge_bits), 0, 8,
+     nullptr},
+    {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
+    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer; may be given several times", AT(bits_for), 0, 0, nullptr},
+    {"avg-bits", ARGUMENT_NUMBER, "B", "choose bits of each layer so that weights have B on average", AT(average_bits), 2, 8,
+     nullptr},
+    {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(range), 0, 0, ranges},
+    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(effort), 0, 9, nullptr},
+    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [1]", AT(mu), 0, 1, nullptr},
+    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [by rows]", AT(damping), 0, 1, nullptr},
+    {"bias-correction", ARGUMENT_FLAG, nullptr, "correct biases for the mean of the error", AT(bias_correction), 0, 0, nullptr},
+    {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
+    {"memory", ARGUMENT_INTEGER, "MB", "activations beyond this go to a file [half of the machine's]", AT(memory), 1, INT_MAX,
+     nullptr},
+};
+
+const struct argument output_table[] = {
+    {"output", ARGUMENT_TEXT, "FILE", "-o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0, nullptr},
+    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, plain float, packed 4 bits [qdq]", AT(format), 0, 0,
+     formats},
+    {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
+    {"task", ARGUMENT_CHOICE, nullptr, "what the outputs mean, for boxes and masks [auto]", AT(task), 0, 0, tasks},
+    {"resume", ARGUMENT_TEXT, "DIR", "keep finished work there, go on with what is there", AT(resume), 0, 0, nullptr},
+    {"json", ARGUMENT_FLAG, nullptr, "print the results as one JSON object", AT(json), 0, 0, nullptr},
+    {"quiet", ARGUMENT_FLAG, nullptr, "no progress", AT(quiet), 0, 0, nullptr},
+    {"help", ARGUMENT_FLAG, nullptr, "print this and stop", AT(help), 0, 0, nullptr},
+    {"version", ARGUMENT_FLAG, nullptr, "print the version and stop", AT(version), 0, 0, nullptr},
+};
+
+const struct argument end_of_table = {nullptr, ARGUMENT_FLAG, nullptr, nullptr, 0, 0, 0, nullptr};
+
+using Table = std::vector<struct argument>;
+
+template <size_t... sizes> Table join(const struct argument (&...parts)[sizes])
+{
+    Table table;
+    (table.insert(table.end(), std::begin(parts), std::end(parts)), ...);
+    table.push_back(end_of_table);
+    return table;
+}
+
+std::string shell_word(const std::string &word)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:%@";
+    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
+        return word;
+    std::string quoted = "'";
+    for (const char c : word)
+        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+}
+
+// The options of a preset, as words of a command line.
+std::vector<std::string> read_preset(const std::string &path)
+{
+    std::ifstream file(path);
+    if (!file)
+        throw Error(path + ": " + std::strerror(errno));
+    std::vector<std::string> words;
+    std::string line;
+    for (int number = 1; std::getline(file, line); number++) {
+        std::istringstream stream(line.substr(0, line.find('#')));
+        std::string name, value, more;
+        if (!(stream >> name))
+            continue;
+        stream >> value;
+        const bool known = std::any_of(std::begin(picture_table), std::end(picture_table),
+                                       [&](const struct argument &a) { return name == a.name; });
+        if (!known || stream >> more)
+            throw Error(path + ": line " + std::to_string(number) + " is no \"option value\" of preprocessing");
+        words.push_back("--" + name + (value.empty() ? "" : "=" + value));
+    }
+    if (file.bad())
+        throw Error(path + ": " + std::strerror(errno));
+    return words;
+}
+
+// The command line with -o in its long form and what a preset holds in front, so that the options after it count.
+std::vector<std::string> expand(int count, char **words)
+{
+    std::vector<std::string> given(words, words + count), expanded = {given[0]};
+    for (size_t i = 1; i < given.size(); i++) {
+        if (given[i] == "-o")
+            given[i] = "--output";
+        const std::string prefix = "--preset=";
+        std::string path = given[i].compare(0, prefix.size(), prefix) == 0 ? given[i].substr(prefix.size()) : "";
+        if (given[i] == "--preset" && i + 1 < given.size())
+            path = given[i + 1];
+        if (path.empty())
+            continue;
+        const std::vector<std::string> preset = read_preset(path);
+        expanded.insert(expanded.end(), preset.begin(), preset.end());
+    }
+    expanded.insert(expanded.end(), given.begin() + 1, given.end());
+    return expanded;
+}
+
+Fields defaults(std::vector<const char *> &room)
+{
+    Fields fields{};
+    const size_t each = room.size() / 4;
+    fields.images.text = &room[0];
+    fields.test.text = &room[each];
+    fields.skip.text = &room[2 * each];
+    fields.bits_for.text = &room[3 * each];
+    fields.shorter = 256;
+    fields.calib = fields.eval = -1;
+    fields.held_out = 16;
+    fields.weight_bits = 4;
+    fields.act_bits = fields.edge_bits = 8;
+    fields.act_percentile = 0.9999;
+    fields.effort = 5;
+    fields.mu = 1;
+    fields.damping = -1;
+    fields.threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+    return fields;
+}
+
+std::vector<std::string> texts(const struct argument_list &list)
+{
+    return std::vector<std::string>(list.text, list.text + list.count);
+}
+
+std::string text_of(const char *text)
+{
+    return text == nullptr ? "" : text;
+}
+
+std::vector<double> numbers(const char *option, const char *text)
+{
+    std::vector<double> list;
+    std::istringstream stream(text_of(text));
+    for (std::string part; std::getline(stream, part, ',');) {
+        char *end;
+        list.push_back(std::strtod(part.c_str(), &end));
+        if (part.empty() || *end != '\0' || !(list.back() > -1e30 && list.back() < 1e30))
+            throw UsageError(std::string("--") + option + " is numbers with commas between them, not '" + text + "'");
+    }
+    return list;
+}
+
+void read_size(const char *text, Preprocessing &preprocessing)
+{
+    if (text == nullptr)
+        return;
+    const std::string size = text;
+    const size_t cross = size.find('x');
+    int64_t height = 0, width = 0;
+    const std::string first = size.substr(0, cross), second = cross == std::string::npos ? first : size.substr(cross + 1);
+    if (!argument_whole(first.c_str(), 1, 65536, &height) || !argument_whole(second.c_str(), 1, 65536, &width))
+        throw UsageError("--size is N or HxW, not '" + size + "'");
+    preprocessing.height = static_cast<int>(height);
+    preprocessing.width = static_cast<int>(width);
+}
+
+void set_preprocessing(const Fields &fields, Preprocessing &preprocessing)
+{
+    if (fields.crop && fields.letterbox)
+        throw UsageError("--crop and --letterbox exclude each other");
+    read_size(fields.size, preprocessing);
+    preprocessing.fit = fields.crop ? Fit::crop : fields.letterbox ? Fit::letterbox : Fit::stretch;
+    preprocessing.shorter = fields.shorter;
+    preprocessing.pad = fields.pad;
+    preprocessing.bgr = fields.bgr != 0;
+    preprocessing.mean = numbers("mean", fields.mean);
+    preprocessing.deviation = numbers("std", fields.deviation);
+    for (const double deviation : preprocessing.deviation)
+        if (!(deviation > 0))
+            throw UsageError("--std is numbers above 0, not '" + text_of(fields.deviation) + "'");
+}
+
+void set_options(const Fields &fields, bsq_options_t &options)
+{
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = fields.weight_bits;
+    options.weight_range = fields.range;
+    options.effort = fields.effort;
+    options.threads = fields.threads;
+    options.asymmetry = fields.mu;
+    options.damping = fields.damping;
+    options.bias_correction = fields.bias_correction;
+    options.input_bits = fields.act_bits;
+    options.input_type = fields.act_type;
+    options.input_clip = fields.act_clip;
+    options.input_percentile = fields.act_percentile;
+}
+
+void set_bits_for(const std::vector<std::string> &list, std::map<std::string, int> &bits_for)
+{
+    for (const std::string &text : list) {
+        const size_t equal = text.rfind('=');
+        int64_t bits = 0;
+        if (equal == std::string::npos || equal == 0 || !argument_whole(text.c_str() + equal + 1, 2, 8, &bits))
+            throw UsageError("--bits-for is LAYER=B with B from 2 to 8, not '" + text + "'");
+        bits_for[text.substr(0, equal)] = static_cast<int>(bits);
+    }
+}
+
+void check(const Fields &fields, const Settings &settings)
+{
+    if (settings.model.empty())
+        throw UsageError("the network is missing: bsq-onnx NETWORK.onnx --images DIR (--help lists the options)");
+    if (settings.images.empty())
+        throw UsageError("--images is missing (--help lists the options)");
+    if (fields.act_bits == 1 || fields.edge_bits == 1)
+        throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") + "-bits is 2 to 8, or 0, not '1'");
+    if (fields.act_bits == 0 && (settings.per_channel || fields.act_type != BSQ_INPUT_AUTO))
+        throw UsageError("--act-scale and --act-type need --act-bits above 0");
+    if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
+        throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
+}
+
+} // namespace
+
+Settings read_settings(int count, char **words)
+{
+    std::vector<std::string> expanded = expand(count, words);
+    Settings settings;
+    for (int i = 0; i < count; i++)
+        settings.command += (i > 0 ? " " : "") + shell_word(i > 0 ? words[i] : "bsq-onnx");
+    const auto at = expanded.end() - (count - 1); // the first word that was typed
+    if (at != expanded.end() && at->compare(0, 1, "-") != 0) {
+        settings.model = *at;
+        expanded.erase(at);
+    }
+
+    std::vector<char *> pointers;
+    for (std::string &word : expanded)
+        pointers.push_back(word.data());
+    std::vector<const char *> room(4 * (expanded.size() + 1));
+    Fields fields = defaults(room);
+    const Table table = join(samples_table, picture_table, preset_table, method_table, output_table);
+    char message[ARGUMENTS_MESSAGE_SIZE];
+    if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
+        throw UsageError(message);
+
+    settings.images = texts(fields.images);
+    settings.test = texts(fields.test);
+    settings.labels = text_of(fields.labels);
+    settings.output = text_of(fields.output);
+    settings.report = text_of(fields.report);
+    settings.resume = text_of(fields.resume);
+    set_preprocessing(fields, settings.preprocessing);
+    settings.calibration_samples = fields.calib;
+    settings.held_out_samples = fields.held_out;
+    settings.evaluation_samples = fields.eval;
+    settings.memory = static_cast<int64_t>(fields.memory) << 20;
+    set_options(fields, settings.options);
+    settings.edge_bits = fields.edge_bits;
+    settings.average_bits = fields.average_bits;
+    settings.per_channel = fields.act_scale == 1;
+    for (const std::string &name : texts(fields.skip))
+        settings.skip.insert(name);
+    set_bits_for(texts(fields.bits_for), settings.bits_for);
+    settings.format = static_cast<Format>(fields.format);
+    settings.task = argument_choice_name(tasks, fields.task);
+    settings.json = fields.json != 0;
+    settings.quiet = fields.quiet != 0;
+    settings.help = fields.help != 0;
+    settings.version = fields.version != 0;
+    if (!settings.help && !settings.version)
+        check(fields, settings);
+    return settings;
+}
+
+void print_help()
+{
+    std::cout << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n\n"
+                 "Quantizes a trained network and says how good it is. Needs some of the pictures that it is made for.\n"
+              << std::flush;
+    const auto part = [](const char *title, const Table &table) {
+        std::cout << "\n" << title << "\n" << std::flush;
+        arguments_print(table.data());
+        std::fflush(stdout);
+    };
+    part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as they are",
+         join(samples_table));
+    part("Pictures and uint8 arrays on their way into the network", join(picture_table, preset_table));
+    part("Method", join(method_table));
+    part("Results", join(output_table));
+    std::cout << "\nExit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.\n" << std::flush;
+}
+
+static std::string number(double value)
+{
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+static std::string list(const std::vector<double> &values)
+{
+    std::string text;
+    for (const double value : values)
+        text += (text.empty() ? "" : ",") + number(value);
+    return text.empty() ? "none" : text;
+}
+
+std::vector<std::string> describe(const Settings &settings)
+{
+    const bsq_options_t &options = settings.options;
+    const Preprocessing &pictures = settings.preprocessing;
+    static const char *const fits[] = {"stretched", "cropped", "letterboxed"};
+    std::vector<std::string> lines = {
+        "weight bits " + std::to_string(options.weight_bits),
+        "edge bits " + std::to_string(settings.edge_bits),
+        "activation bits " + (options.input_bits ? std::to_string(options.input_bits) : "32 (float)"),
+        std::string("code range ") + argument_choice_name(ranges, options.weight_range),
+        "effort " + std::to_string(options.effort),
+        "mu " + number(options.asymmetry),
+        "damping " + (options.damping < 0 ? "by rows" : number(options.damping)),
+        std::string("bias correction ") + (options.bias_correction ? "on" : "off"),
+    };
+    if (options.input_bits > 0) {
+        lines.push_back(std::string("activation scale ") + argument_choice_name(kinds, settings.per_channel));
+        lines.push_back(std::string("activation type ") + argument_choice_name(types, options.input_type));
+        std::string clip = std::string("activation clip ") + argument_choice_name(clips, options.input_clip);
+        if (options.input_clip == BSQ_CLIP_PERCENTILE)
+            clip += " " + number(options.input_percentile);
+        lines.push_back(clip);
+    }
+    if (settings.average_bits > 0)
+        lines.push_back("average bits " + number(settings.average_bits));
+    for (const auto &entry : settings.bits_for)
+        lines.push_back("bits for " + entry.first + " " + std::to_string(entry.second));
+    for (const std::string &name : settings.skip)
+        lines.push_back("skip " + name);
+    lines.push_back(std::string("pictures ") + fits[static_cast<int>(pictures.fit)] + ", " + (pictures.bgr ? "BGR" : "RGB") +
+                    ", mean " + list(pictures.mean) + ", std " + list(pictures.deviation));
+    return lines;
+}
+
+} // namespace bsq_onnx
