@@ -424,7 +424,8 @@ enum {
     BSQ_STAGE_DESCENT = 50,   /* integer coordinate descent and closed-form scales */
     BSQ_STAGE_EXACT = 55,     /* search for the joint optimum of scale and codes, for small fan-in */
     BSQ_STAGE_SCALE = 60,     /* scales moved to the values that they may take */
-    BSQ_STAGE_BIAS = 70       /* bias correction */
+    BSQ_STAGE_BIAS = 70,      /* bias correction */
+    BSQ_STAGE_NORM = 80       /* bsq_operator_norm */
 };
 
 enum {
@@ -573,6 +574,64 @@ BSQ_API bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weight
 BSQ_API bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_t count);
 BSQ_API bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count);
+
+/* ---- networks -------------------------------------------------------------------------------------------- */
+
+/* How far a layer's linear map A (without bias) stretches its input: the largest |A x| / |x|, Euclidean norms over
+ * whole tensors; of a convolution, on inputs of any extents. */
+typedef struct bsq_norm_t {
+    size_t struct_size;
+    double upper; /* the norm is not above this: certified, with an allowance for rounding */
+    double lower; /* the norm for large extents is not below this, but for rounding */
+} bsq_norm_t;
+
+BSQ_API void bsq_norm_init(bsq_norm_t *norm, size_t struct_size);
+
+/* Bounds the operator norm of 'weights' (M * n float32 in the layout of 'desc', borrowed until the call returns).
+ * upper <= (1 + tolerance) * lower as a rule; tolerance 0.01..10, and smaller costs more. A convolution is bounded
+ * through its frequency response (docs/method.md): about (4 / tolerance) matrices of the size of one tap for each two
+ * dimensions of a 3x3 kernel, and one for linear layers and 1x1 kernels. 'options' (NULL: defaults) gives allocator and
+ * progress. Fails as bsq_layer_create does, RANGE for the tolerance, CANCELLED; 'error' may be NULL. */
+BSQ_API bsq_status_t bsq_operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
+                                       double tolerance, bsq_error_t *error, bsq_norm_t *norm);
+
+/* Bounds the error at the end of a chain of 'count' layers with 1-Lipschitz activation functions (ReLU, clip, ...)
+ * between them: layer k makes an error of norm errors[k] of its own and passes on what it gets times norms[k], so
+ *
+ *     |error at the end| <= bound = sum of contributions,   contributions[k] = errors[k] * product of norms[k+1..]
+ *
+ * errors[k] is the norm of the difference between both layers' outputs on the same input: of one sample, or the root of
+ * its mean square over samples, which makes the bound one of that kind. From a report with asymmetry 0 it is
+ * sqrt(output positions * error * energy). 'contributions' (count of them) may be NULL. RANGE for values that are
+ * negative or not finite, and when the bound is not finite; then nothing is written. */
+BSQ_API bsq_status_t bsq_network_bound(const double *errors, const double *norms, size_t count, double *contributions,
+                                       double *bound, bsq_error_t *error);
+
+/* What bsq_allocate_bits found. */
+typedef struct bsq_allocation_t {
+    size_t struct_size;
+    double error;       /* sum of weight * error over the layers */
+    double lower_bound; /* no assignment within the budget is below this, but for rounding */
+    int64_t cost;       /* sum of costs, at most the budget */
+    int32_t outcome;    /* BSQ_OUTCOME_PROVEN: the least error there is; BSQ_OUTCOME_LIMIT: the best found until a limit
+                           of work, which real tables do not reach */
+    int32_t reserved;
+} bsq_allocation_t;
+
+BSQ_API void bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_size);
+
+/* Chooses for each of 'count' layers one of 'choices' numbers of bits (or of whatever the tables list), so that the sum
+ * of weight * error is the least whose costs sum to no more than 'budget'. Tables are borrowed until the call returns:
+ *   errors   (count, choices): finite, >= 0: those of bsq_layer_error_table, say, times what the layer matters
+ *   costs    (count, choices): >= 0: bytes, operations, or anything else that adds up
+ *   weights  (count): finite, >= 0; or NULL: all 1
+ *   chosen   (count): written: the index of each layer's choice
+ * The same tables give the same choices. 'options' (NULL: malloc) gives the allocator; 'allocation' and 'error' may be
+ * NULL. RANGE for values outside the bounds above and for a budget below the cost of the cheapest choices, which the
+ * text names; SHAPE without layers or choices. */
+BSQ_API bsq_status_t bsq_allocate_bits(const double *errors, const int64_t *costs, const double *weights, size_t count,
+                                       size_t choices, int64_t budget, const bsq_options_t *options, int32_t *chosen,
+                                       bsq_allocation_t *allocation, bsq_error_t *error);
 
 /* ---- packing --------------------------------------------------------------------------------------------- */
 

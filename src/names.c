@@ -23,6 +23,7 @@ const char *bsq_stage_string(int32_t stage)
     case BSQ_STAGE_EXACT: return "exact";
     case BSQ_STAGE_SCALE: return "scale";
     case BSQ_STAGE_BIAS: return "bias";
+    case BSQ_STAGE_NORM: return "norm";
     default: return "unknown";
     }
 }

@@ -114,6 +114,16 @@ void bsq_channel_init(bsq_channel_t *channel, size_t struct_size)
     init_zero(channel, struct_size);
 }
 
+void bsq_norm_init(bsq_norm_t *norm, size_t struct_size)
+{
+    init_zero(norm, struct_size);
+}
+
+void bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_size)
+{
+    init_zero(allocation, struct_size);
+}
+
 /* ---- struct_size ---- */
 
 /* Reads the struct_size of a host's struct and checks it. */

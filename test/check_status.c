@@ -34,7 +34,7 @@ START_TEST(names)
 {
     const int32_t stages[] = {BSQ_STAGE_STATISTICS, BSQ_STAGE_ROUND,   BSQ_STAGE_PREPARE, BSQ_STAGE_BEAM,
                               BSQ_STAGE_BITSPLIT,   BSQ_STAGE_DESCENT, BSQ_STAGE_EXACT,   BSQ_STAGE_SCALE,
-                              BSQ_STAGE_BIAS};
+                              BSQ_STAGE_BIAS,       BSQ_STAGE_NORM};
     const int32_t outcomes[] = {BSQ_OUTCOME_NONE, BSQ_OUTCOME_CONVERGED, BSQ_OUTCOME_LIMIT, BSQ_OUTCOME_PROVEN};
     const int32_t kernels[] = {BSQ_KERNEL_PORTABLE, BSQ_KERNEL_AVX2, BSQ_KERNEL_AVX512, BSQ_KERNEL_NEON};
 

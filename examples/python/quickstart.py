@@ -31,6 +31,7 @@ INPUT_PER_TENSOR, INPUT_PER_CHANNEL = 0, 1
 LINEAR, CONV = 1, 2
 RESULT_CODES, RESULT_SCALES, RESULT_BIAS, RESULT_DEQUANTIZED, RESULT_PLANES, RESULT_INPUT_SCALES = 1, 2, 3, 4, 5, 6
 RESULT_CODE_BIAS = 7
+OUTCOME_PROVEN = 3
 FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_ONNX_INT2, FORMAT_TERNARY_PLANES = 100, 200, 210, 300
 
 # ---- structs: names, order and types as in bsq.h -----------------------------------------------------------------
@@ -112,9 +113,19 @@ class Channel(ctypes.Structure):
                 ("bias_corrected", c_int32)]
 
 
+class Norm(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("upper", c_double), ("lower", c_double)]
+
+
+class Allocation(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("error", c_double), ("lower_bound", c_double), ("cost", c_int64),
+                ("outcome", c_int32), ("reserved", c_int32)]
+
+
 INIT = {Error: "bsq_error_init", Options: "bsq_options_init", LayerDesc: "bsq_layer_desc_init",
         Batch: "bsq_batch_init", InputQuantizer: "bsq_input_quantizer_init", Moments: "bsq_moments_init",
-        Report: "bsq_report_init", Stage: "bsq_stage_init", Channel: "bsq_channel_init"}
+        Report: "bsq_report_init", Stage: "bsq_stage_init", Channel: "bsq_channel_init", Norm: "bsq_norm_init",
+        Allocation: "bsq_allocation_init"}
 
 # ---- functions: name, result, arguments --------------------------------------------------------------------------
 
@@ -162,6 +173,11 @@ PROTOTYPES = [
     ("bsq_layer_get_planes", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_input_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_code_bias", c_int32, [HANDLE, c_void_p, c_size_t]),
+    ("bsq_operator_norm", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_double, POINTER(Error),
+                                    POINTER(Norm)]),
+    ("bsq_network_bound", c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(c_double), POINTER(Error)]),
+    ("bsq_allocate_bits", c_int32, [c_void_p, c_void_p, c_void_p, c_size_t, c_size_t, c_int64, POINTER(Options),
+                                    c_void_p, POINTER(Allocation), POINTER(Error)]),
     ("bsq_packed_size", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
     ("bsq_pack", c_int32, [HANDLE, c_int32, c_void_p, c_size_t]),
     ("bsq_unpack", c_int32, [c_int32, c_int32, c_int64, c_int64, c_void_p, c_size_t, c_void_p, POINTER(Error)]),
@@ -435,6 +451,41 @@ def unpack(layout, bits, channels, fan_in, packed):
     return codes
 
 
+def operator_norm(weights, tolerance=0.1, **desc):
+    """Bounds of how far a layer stretches its input: (lower, upper)."""
+    weights, norm, error = floats(weights), new(Norm), new_error()
+    fields = {"out_channels": weights.shape[0], "in_channels": weights.shape[1]}
+    fields.update(desc)
+    status = bsq.bsq_operator_norm(byref(new(LayerDesc, **fields)), None, address(weights), tolerance, byref(error),
+                                   byref(norm))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
+    return norm.lower, norm.upper
+
+
+def network_bound(errors, norms):
+    """The bound of a chain's error, and what each layer contributes."""
+    errors, norms = np.ascontiguousarray(errors, np.float64), np.ascontiguousarray(norms, np.float64)
+    contributions, bound, error = np.empty_like(errors), c_double(), new_error()
+    status = bsq.bsq_network_bound(address(errors), address(norms), errors.size, address(contributions), byref(bound),
+                                   byref(error))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
+    return bound.value, contributions
+
+
+def allocate_bits(errors, costs, budget, weights=None):
+    """The choice of each layer (rows of the tables) with the least error whose costs fit the budget."""
+    errors, costs = np.ascontiguousarray(errors, np.float64), np.ascontiguousarray(costs, np.int64)
+    weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
+    chosen, allocation, error = np.empty(len(errors), np.int32), new(Allocation), new_error()
+    status = bsq.bsq_allocate_bits(address(errors), address(costs), address(weights), *errors.shape, budget, None,
+                                   address(chosen), byref(allocation), byref(error))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
+    return chosen, as_dict(allocation)
+
+
 # ---- demonstrations ----------------------------------------------------------------------------------------------
 
 
@@ -595,6 +646,39 @@ def demonstrate_folding(random):
           tuple(report["error"] for report in reports))
 
 
+def demonstrate_network(random):
+    """Three layers and ReLU: bits for an average of 4, and the bound of what that does to the output."""
+    weights = [(random.standard_normal((24, 24)) / 6).astype(np.float32) for _ in range(3)]
+    exact = inputs = activations(random, 800, 24)
+    tables, energies, chain = [], [], []
+    for w in weights:
+        layer = Layer(w, options={"effort": 3, "asymmetry": 0})
+        layer.calibrate(exact)
+        tables.append(layer.error_table(2, 8))
+        energies.append(np.mean(np.sum((exact @ w.T) ** 2, axis=1)))
+        chain.append(layer)
+        exact = np.maximum(exact @ w.T, 0)
+    costs = np.array([[w.size * bits for bits in range(2, 9)] for w in weights])
+    chosen, allocation = allocate_bits(np.array(tables) * np.array(energies)[:, None], costs, 4 * 3 * 24 * 24)
+    expect(allocation["cost"] <= 4 * 3 * 24 * 24 and allocation["outcome"] == OUTCOME_PROVEN, "allocation")
+    expect_error(E_RANGE, allocate_bits, tables, costs, 100)
+    errors, norms, seen = [], [], inputs
+    for w, layer, choice in zip(weights, chain, chosen):
+        layer.set_options(weight_bits=2 + int(choice))
+        layer.optimize()
+        used = layer.dequantized()
+        errors.append(np.sqrt(np.mean(np.sum((seen @ (used - w).T) ** 2, axis=1))))
+        norms.append(operator_norm(w, 0.05)[1])
+        expect(norms[-1] >= np.linalg.norm(w, 2), "the norm is not an upper bound")
+        seen = np.maximum(seen @ used.T, 0)
+        layer.close()
+    bound, contributions = network_bound(errors, norms)
+    error = np.sqrt(np.mean(np.sum((seen - exact) ** 2, axis=1)))
+    expect(error <= bound and abs(contributions.sum() - bound) <= 1e-9 * bound, "the bound does not hold")
+    print("network       bits %s; error at the end %.4f, bound %.4f, by layer %s" %
+          (", ".join(str(2 + c) for c in chosen), error, bound, ", ".join("%.4f" % c for c in contributions)))
+
+
 def demonstrate_cancel(random):
     """A callback stops the solve, by its value and by an exception; the layer stays as it was."""
     weights, inputs = random.standard_normal((32, 48)).astype(np.float32), activations(random, 600, 48)
@@ -656,6 +740,7 @@ def main():
     demonstrate_linear(random)
     demonstrate_conv(random)
     demonstrate_folding(random)
+    demonstrate_network(random)
     demonstrate_cancel(random)
     demonstrate_errors(random)
 

@@ -202,6 +202,25 @@ FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(err
      OF(held_out_error) + OF(weight_error) + OF(lower_bound) + OF(sweeps) + OF(outcome) + OF(bias_corrected));
 #undef struct_type
 
+SIZE(bsq_norm_t, 24);
+AT(bsq_norm_t, struct_size, 0);
+AT(bsq_norm_t, upper, 8);
+AT(bsq_norm_t, lower, 16);
+#define struct_type bsq_norm_t
+FULL(OF(struct_size) + OF(upper) + OF(lower));
+#undef struct_type
+
+SIZE(bsq_allocation_t, 40);
+AT(bsq_allocation_t, struct_size, 0);
+AT(bsq_allocation_t, error, 8);
+AT(bsq_allocation_t, lower_bound, 16);
+AT(bsq_allocation_t, cost, 24);
+AT(bsq_allocation_t, outcome, 32);
+AT(bsq_allocation_t, reserved, 36);
+#define struct_type bsq_allocation_t
+FULL(OF(struct_size) + OF(error) + OF(lower_bound) + OF(cost) + OF(outcome) + OF(reserved));
+#undef struct_type
+
 VALUE(BSQ_OK, 0);
 VALUE(BSQ_E_ARGUMENT, -100);
 VALUE(BSQ_E_RANGE, -110);
@@ -267,6 +286,7 @@ VALUE(BSQ_STAGE_DESCENT, 50);
 VALUE(BSQ_STAGE_EXACT, 55);
 VALUE(BSQ_STAGE_SCALE, 60);
 VALUE(BSQ_STAGE_BIAS, 70);
+VALUE(BSQ_STAGE_NORM, 80);
 
 VALUE(BSQ_OUTCOME_NONE, 0);
 VALUE(BSQ_OUTCOME_CONVERGED, 1);
