@@ -138,18 +138,10 @@ private:
     Chain chain_;
     std::map<std::string, std::vector<float>> reference_; // the float network's tensors
     std::vector<Difference> differences_;                 // of each output
-    Comparison comparison_;
+    std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;
     int64_t agreeing_ = 0, float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
-
-struct NoTask : Task {
-    const char *name() const override { return "none"; }
-    float confident_score() const override { return 1; }
-    float match_score() const override { return 1; }
-    std::vector<Box> decode(const Outputs &, const Placement &) const override { return {}; }
-};
-const NoTask no_task;
 
 std::vector<std::string> beyond_outputs(const Model &model, const std::vector<std::string> &tensors)
 {
@@ -167,7 +159,7 @@ Judge::Judge(const Model &model, const Quantized &quantized, const std::vector<i
     : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)), classifies_(classifies(model, task)),
       whole_(whole(model, beyond_outputs(model, telling_))), float_(model, whole_, whole_.outputs),
       chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
-      comparison_(task != nullptr ? *task : no_task)
+      comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
     for (const std::string &tensor : whole_.outputs)
         reference_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
@@ -204,7 +196,7 @@ void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
     }
     exhibit.float_boxes = task_->decode(reference, sample.placement);
     exhibit.boxes = task_->decode(quantized, sample.placement);
-    comparison_.add(exhibit.float_boxes, exhibit.boxes);
+    comparison_->add(exhibit.float_boxes, exhibit.boxes);
 }
 
 // Keeps the first pictures, or those with most confident boxes.
@@ -271,7 +263,7 @@ Judgement Judge::result()
     e.output_error = sum.relative();
     judgement_.has_detection = task_ != nullptr;
     if (task_ != nullptr)
-        judgement_.detection = comparison_.result();
+        judgement_.detection = comparison_->result();
     return std::move(judgement_);
 }
 
