@@ -380,5 +380,7 @@ bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
         search_pass(task, &w, first, lanes);
         keep_best(task, &w, first, lanes);
     }
+    for (int64_t c = 0; c < task->channels; c++)
+        task->error[c] = (double)w.best[c] * w.unit[c] * w.unit[c] * task->factor->unit;
     return true;
 }

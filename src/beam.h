@@ -12,6 +12,7 @@ struct bsq_factor {
     int64_t n;
     const float *r;        /* n x n, row-major, upper triangle */
     const int64_t *order;  /* order[k]: which input position k of the factor is */
+    double unit;
 };
 
 /* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
@@ -32,6 +33,7 @@ struct bsq_beam_task {
     void *stop_opaque;
     int8_t *codes;          /* out: channels x n */
     double *multiplier;     /* out: channels: the best, refit when asked for */
+    double *error;          /* out: channels: (v - u)'H(v - u) of the result */
 };
 
 /* Bytes of workspace for a problem: depends on nothing else, so that results do not depend on threads. */

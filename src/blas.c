@@ -64,6 +64,15 @@ void bsq_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t
     leave(sequential);
 }
 
+void bsq_strmm(int64_t m, int64_t n, const float *r, int64_t ldr, float *b, int64_t ldb)
+{
+    bool sequential = enter();
+
+    cblas_strmm(CblasRowMajor, CblasLeft, CblasUpper, CblasNoTrans, CblasNonUnit, (blas_index)m, (blas_index)n, 1.0F, r,
+                (blas_index)ldr, b, (blas_index)ldb);
+    leave(sequential);
+}
+
 double bsq_ddot(int64_t n, const double *x, const double *y)
 {
     return cblas_ddot((blas_index)n, x, 1, y, 1);
@@ -75,6 +84,15 @@ void bsq_daxpy(int64_t n, double alpha, const double *x, double *y)
 }
 
 /* LAPACK sees the row-major upper triangle as a column-major lower one: L = R', and LL' = R'R. */
+bool bsq_spotrf(int64_t n, float *a, int64_t lda)
+{
+    bool sequential = enter();
+    lapack_int info = LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, a, (lapack_int)lda);
+
+    leave(sequential);
+    return info == 0;
+}
+
 bool bsq_dpotrf(int64_t n, double *a, int64_t lda)
 {
     bool sequential = enter();

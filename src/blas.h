@@ -15,11 +15,15 @@ void bsq_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t
 void bsq_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
                int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
+/* B = R B, R m x m upper triangular, B m x n. */
+void bsq_strmm(int64_t m, int64_t n, const float *r, int64_t ldr, float *b, int64_t ldb);
+
 double bsq_ddot(int64_t n, const double *x, const double *y);
 void bsq_daxpy(int64_t n, double alpha, const double *x, double *y);
 
 /* Upper triangular R with R'R = A, in place of A's upper triangle; the lower one is not touched. False when A is not
  * positive definite to working precision. */
+bool bsq_spotrf(int64_t n, float *a, int64_t lda);
 bool bsq_dpotrf(int64_t n, double *a, int64_t lda);
 
 /* Solves R'R X = B for 'count' right sides, each a row of B (count x n), in place; R as bsq_dpotrf leaves it. */

@@ -9,6 +9,9 @@
 /* H may be singular without damping: the floor and a search that fails are tried with ever more of it, from here on. */
 static const double least_ridge = 1e-12;
 
+/* Up to this fan-in the factor is made in double for its own sake. */
+enum { MOST_WIDE_INPUTS = 256 };
+
 size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
@@ -101,18 +104,44 @@ static double factor_ordered(double *r, const double *h, const int64_t *order, i
     }
 }
 
-/* The factor in single precision, in units of sqrt(unit), with zeros below its diagonal. */
+/* The factor of the ordered H / unit in single precision; false when that does not do. */
+static bool factor_narrow(float *r, const double *h, const int64_t *order, int64_t n, double unit)
+{
+    double scale = 1.0 / unit;
+
+    for (int64_t i = 0; i < n; i++) {
+        memset(r + i * n, 0, (size_t)i * sizeof *r);
+        for (int64_t j = i; j < n; j++)
+            r[i * n + j] = (float)(scale * h[order[i] * n + order[j]]);
+    }
+    return bsq_spotrf(n, r, n);
+}
+
+/* The factor in single precision, in units of sqrt(unit). */
 static void narrow_factor(float *r, const double *wide, int64_t n, double unit)
 {
     double scale = 1.0 / sqrt(unit);
 
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < i; j++)
-            r[i * n + j] = 0.0f;
+        memset(r + i * n, 0, (size_t)i * sizeof *r);
         for (int64_t j = i; j < n; j++)
             r[i * n + j] = (float)(scale * wide[i * n + j]);
         r[i * n + i] = fmaxf(r[i * n + i], 1e-12f);
     }
+}
+
+/* In single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
+ * searches and minimisers follow. */
+static void factor(struct bsq_group *group, double unit)
+{
+    int64_t n = group->n;
+
+    group->wide = n <= MOST_WIDE_INPUTS || group->mu > 0.0 ||
+                  !factor_narrow(group->r, group->h, group->order, n, unit);
+    if (!group->wide)
+        return;
+    group->raised = factor_ordered(group->solver, group->h, group->order, n, 0.0, unit) > 0.0;
+    narrow_factor(group->r, group->solver, n, unit);
 }
 
 static void centre(struct bsq_group *group)
@@ -147,6 +176,7 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
     int64_t n = group->n;
     double unit;
 
+    group->narrow = group->wide = 0;
     group->mu = plan->mu;
     group->centred = plan->centred;
     memset(group->mean, 0, (size_t)n * sizeof *group->mean);
@@ -162,7 +192,8 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
         centre(group);
     unit = mean_diagonal(group->h, n);
     group->searchable = unit > 0.0;
-    group->raised = 0;
+    group->raised = group->wide = 0;
+    group->unit = unit;
     group->ridge = plan->damping * unit;
     order_inputs(group->order, group->h, n);
     if (group->floor_solver && group->searchable)
@@ -172,8 +203,8 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
         group->diagonal[j] = group->h[j * n + j];
     }
     if (plan->factor && group->searchable) {
-        group->raised = factor_ordered(group->solver, group->h, group->order, n, 0.0, unit) > 0.0;
-        narrow_factor(group->r, group->solver, n, unit);
+        factor(group, unit);
+        group->narrow = plan->narrow && !group->raised;
     }
 }
 
@@ -251,7 +282,7 @@ static void mix_target(struct bsq_block *block, int64_t c, double *scratch)
         block->floor[c] = least_error(group, p, centred_energy, scratch);
     bsq_daxpy(n, group->ridge, v, p);
     block->base[c] = centred_energy + group->ridge * ww;
-    if (group->solver && group->searchable)
+    if (group->wide)
         solve_ordered(group, group->solver, p, v, scratch);
 }
 
@@ -272,6 +303,24 @@ static void mix_targets(struct bsq_block *block)
     }
 }
 
+void bsq_block_widen(struct bsq_block *block)
+{
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
+
+    block->narrow = 0;
+    multiply_by_h(group, block->channels, block->v, block->p);
+    for (int64_t c = 0; c < block->channels; c++) {
+        const double *w = block->v + c * n;
+        double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
+
+        energy += (group->centred ? xw * xw : 0.0) - group->ridge * bsq_ddot(n, w, w);
+        block->energy[c] = fmax(energy, 0.0); /* plain, not centred: what errors are relative to */
+    }
+    if (group->p && group->mu > 0.0)
+        mix_targets(block);
+}
+
 void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
                     int64_t channels)
 {
@@ -281,23 +330,18 @@ void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, cons
     block->weights = weights;
     block->first = first;
     block->channels = channels;
+    block->narrow = group->narrow;
     for (int64_t i = 0; i < channels * n; i++) {
         block->v[i] = (double)weights[i];
         block->s[i] = 0.0;
     }
-    multiply_by_h(group, channels, block->v, block->p);
     for (int64_t c = 0; c < channels; c++) {
-        const double *w = block->v + c * n;
-        double xw = bsq_ddot(n, group->mean, w), energy = bsq_ddot(n, w, block->p + c * n);
-
-        energy += (group->centred ? xw * xw : 0.0) - group->ridge * bsq_ddot(n, w, w);
-        block->energy[c] = fmax(energy, 0.0); /* plain, not centred: what errors are relative to */
-        block->target_mean[c] = xw;
+        block->target_mean[c] = bsq_ddot(n, group->mean, block->v + c * n);
         block->base[c] = 0.0;
         block->floor[c] = 0.0;
     }
-    if (group->p && group->mu > 0.0)
-        mix_targets(block);
+    if (!block->narrow)
+        bsq_block_widen(block);
 }
 
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u)
@@ -305,8 +349,12 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
     const int8_t *codes = candidate->codes + channel * n;
     const double *scales = candidate->scales + channel * candidate->scales_per_channel;
 
-    for (int64_t j = 0; j < n; j++)
-        u[j] = scales[j / candidate->group_size] * codes[j];
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        int64_t end = (a + 1) * candidate->group_size < n ? (a + 1) * candidate->group_size : n;
+
+        for (int64_t j = a * candidate->group_size; j < end; j++)
+            u[j] = scales[a] * codes[j];
+    }
 }
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,

@@ -26,18 +26,21 @@ struct bsq_group {
     double *p;             /* channels x n, target_mean and target_square: channels; with a target only */
     double *target_mean;
     double *target_square;
-    double *solver;        /* n x n: R in double, for the minimiser; with a target only */
+    double *solver;        /* n x n: R in double, where 'wide' */
     double *floor_solver;  /* n x n: the same of the undamped H; with a target only */
     float *r;              /* n x n: R for the search */
     int64_t *order;
     void *scratch;         /* for bsq_stats_read */
-    double ridge;          /* lambda * mean(diag H): what damping adds to the diagonal */
+    double unit;           /* mean(diag H) without damping: r is that of H / unit */
+    double ridge;          /* lambda * unit: what damping adds to the diagonal */
     double floor_ridge;    /* what floor_solver had to add */
     double mu;
     int64_t dead_inputs;
     int32_t centred;
     int32_t searchable;    /* 0 when every input is always zero: nothing to search */
     int32_t raised;        /* 1 when the search needed more damping than J has */
+    int32_t wide;          /* 1: solver is there: always for small fan-in and with a target */
+    int32_t narrow;        /* 1: blocks are loaded for quick.h, without products in double */
 };
 
 /* How a group is to be prepared. */
@@ -48,6 +51,7 @@ struct bsq_group_plan {
     double mu;                       /* 0 without target */
     int32_t centred;
     int32_t factor;                  /* 0: no search will follow */
+    int32_t narrow;                  /* 1: quick.h will search, if r is that of J */
 };
 
 /* Lays a group out in 'memory' (NULL: only counts) and returns the bytes that it needs. */
@@ -62,6 +66,7 @@ struct bsq_block {
     const float *weights; /* channels x n */
     int64_t first;        /* first channel, counted in the group */
     int64_t channels;
+    int32_t narrow;       /* 1: only v and target_mean are loaded, energy is the searcher's to find */
     double *v;            /* channels x n */
     double *p;            /* channels x n */
     double *s;            /* channels x n: p - H v, zero but for rounding when v is the minimiser */
@@ -74,6 +79,9 @@ struct bsq_block {
 size_t bsq_block_layout(struct bsq_block *block, int64_t n, void *memory);
 void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
                     int64_t channels);
+
+/* Loads the rest of a narrow block. */
+void bsq_block_widen(struct bsq_block *block);
 
 /* Codes and scales of a block of channels: u_j = scales[j / group_size] * codes[j]. */
 struct bsq_candidate {

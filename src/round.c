@@ -28,10 +28,9 @@ static void round_sums(const struct bsq_rounding *rounding, const float *weights
     bsq_kernels_best()->round_sums(weights, count, 1.0 / scale, rounding->lowest, rounding->highest, along, square);
 }
 
-double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count,
-                                   double scale)
+static double alternate(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale, int turns)
 {
-    for (int i = 0; i < MOST_ALTERNATIONS; i++) {
+    for (int i = 0; i < turns; i++) {
         double along, square, next;
 
         round_sums(rounding, weights, count, scale, &along, &square);
@@ -41,6 +40,12 @@ double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const fl
         scale = next;
     }
     return scale;
+}
+
+double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count,
+                                   double scale)
+{
+    return alternate(rounding, weights, count, scale, MOST_ALTERNATIONS);
 }
 
 /* |w - scale code|^2 without its constant |w|^2. */
@@ -54,20 +59,19 @@ static double weight_error(const struct bsq_rounding *rounding, const float *wei
 
 double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
 {
-    enum { STEPS = 40 };
-    double most = bsq_round_maximum_scale(rounding, weights, count), best = most, least = INFINITY;
-    double multipliers[STEPS];
+    enum { STEPS = 13, TURNS = 4 };
+    const double step = 1.0 / 1.2; /* down to 0.11 of the maximum */
+    double scale = bsq_round_maximum_scale(rounding, weights, count), best = scale, least = INFINITY;
 
-    bsq_scale_grid(0.12, 1.0, STEPS, multipliers);
-    for (int i = STEPS; i-- > 0;) {
-        double error = weight_error(rounding, weights, count, most * multipliers[i]);
+    for (int i = 0; i < STEPS; i++, scale *= step) {
+        double error = weight_error(rounding, weights, count, scale);
 
         if (error < least) {
             least = error;
-            best = most * multipliers[i];
+            best = scale;
         }
     }
-    return bsq_round_alternating_scale(rounding, weights, count, best);
+    return alternate(rounding, weights, count, best, TURNS);
 }
 
 double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale)

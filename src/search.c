@@ -69,6 +69,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
     search->multiplier = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
+    search->error = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->error);
     search->sweeps = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->sweeps);
     search->limited = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->limited);
     search->proven = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->proven);
@@ -103,23 +104,20 @@ static int64_t scale_span(const struct bsq_search_plan *plan, int64_t scale)
     return left < plan->group_size ? left : plan->group_size;
 }
 
-/* Which scale a rounding uses. */
-enum scale_rule { RULE_MAXIMUM, RULE_ALTERNATING, RULE_LEAST };
-
 static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count,
-                            enum scale_rule rule)
+                            enum bsq_scale_rule rule)
 {
     double most = bsq_round_maximum_scale(rounding, weights, count);
 
     switch (rule) {
-    case RULE_MAXIMUM: return most;
-    case RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, most);
+    case BSQ_RULE_MAXIMUM: return most;
+    case BSQ_RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, most);
     default: return bsq_round_least_scale(rounding, weights, count);
     }
 }
 
-/* Rounds every channel of the block into 'candidate'. */
-static void round_block(const struct bsq_search *search, struct bsq_candidate *candidate, enum scale_rule rule)
+void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
+                            enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
 
@@ -136,12 +134,9 @@ static void round_block(const struct bsq_search *search, struct bsq_candidate *c
     }
 }
 
-void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record)
+void bsq_search_reset(struct bsq_search *search)
 {
-    int64_t channels = search->block.channels, n = search->plan->fan_in;
-    double start = bsq_seconds();
-
-    for (int64_t c = 0; c < channels; c++) {
+    for (int64_t c = 0; c < search->block.channels; c++) {
         search->best.j[c] = INFINITY;
         search->open.j[c] = INFINITY;
         search->sweeps[c] = 0;
@@ -149,10 +144,18 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
         search->proven[c] = 0;
         search->bound[c] = -INFINITY;
     }
-    for (enum scale_rule rule = RULE_MAXIMUM; rule <= RULE_ALTERNATING; rule++) {
-        round_block(search, &search->trial, rule);
+}
+
+void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record)
+{
+    int64_t channels = search->block.channels, n = search->plan->fan_in;
+    double start = bsq_seconds();
+
+    bsq_search_reset(search);
+    for (enum bsq_scale_rule rule = BSQ_RULE_MAXIMUM; rule <= BSQ_RULE_ALTERNATING; rule++) {
+        bsq_search_round_block(search, &search->trial, rule);
         bsq_candidate_judge(&search->trial, &search->block, search->u);
-        if (rule == RULE_MAXIMUM)
+        if (rule == BSQ_RULE_MAXIMUM)
             record->before = sum_of(search->trial.j, channels);
         (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
         if (search->open.j != search->best.j)
@@ -175,13 +178,14 @@ static bool beam_search(struct bsq_search *search, const double *multipliers, in
 {
     const struct bsq_search_plan *plan = search->plan;
     const struct bsq_group *group = search->block.group;
-    struct bsq_factor factor = {group->n, group->r, group->order};
+    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
     struct bsq_beam_task task = {
         .kernels = plan->kernels, .factor = &factor, .channels = search->block.channels, .v = search->block.v,
         .scales = search->trial.scales, .group_size = plan->group_size,
         .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .multiplier_count = count,
         .width = width, .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
-        .codes = search->trial.codes, .multiplier = search->multiplier, .stop = stop_beam, .stop_opaque = search};
+        .codes = search->trial.codes, .multiplier = search->multiplier, .error = search->error,
+        .stop = stop_beam, .stop_opaque = search};
 
     if (!bsq_beam_search(&task, search->beam))
         return false;
@@ -189,6 +193,14 @@ static bool beam_search(struct bsq_search *search, const double *multipliers, in
         for (int64_t a = 0; a < plan->scales_per_channel; a++)
             search->trial.scales[c * plan->scales_per_channel + a] *= search->multiplier[c];
     return true;
+}
+
+bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit)
+{
+    double multipliers[BSQ_GRID_MOST];
+
+    bsq_scale_grid(level->low, level->high, level->count, multipliers);
+    return beam_search(search, multipliers, level->count, level->width, refit);
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -265,9 +277,7 @@ static void close_record(struct bsq_stage_record *record, const struct bsq_searc
     record->sweeps += total_sweeps(search);
 }
 
-/* Codes with a common divisor say the same with a larger scale: the smallest codes are kept, so that equally good
- * results are the same result. */
-static void reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel)
+void bsq_search_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel)
 {
     for (int64_t a = 0; a < plan->scales_per_channel; a++) {
         int8_t *codes = candidate->codes + channel * plan->fan_in + a * plan->group_size;
@@ -296,7 +306,7 @@ static void store_scales(struct bsq_search *search)
     int64_t channels = search->block.channels, scales = trial->scales_per_channel;
 
     for (int64_t c = 0; c < channels; c++) {
-        reduce_codes(search->plan, trial, c);
+        bsq_search_reduce_codes(search->plan, trial, c);
         for (int64_t a = 0; a < scales; a++) {
             struct bsq_point point = trial_point(search, c);
             double stored, unused;
@@ -424,7 +434,6 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     const struct bsq_search_plan *plan = search->plan;
     const struct bsq_level *level = &levels[effort];
     int64_t channels = search->block.channels;
-    double multipliers[BSQ_GRID_MOST];
 
     search->level = level;
     /* levels cost about twice the one before, so all of them up to this one about 2^effort */
@@ -432,11 +441,10 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     search->share_end = ldexp(1.0, effort - plan->effort) - ldexp(1.0, -1 - plan->effort);
     open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
-        round_block(search, &search->trial, RULE_LEAST);
+        bsq_search_round_block(search, &search->trial, BSQ_RULE_LEAST);
     else
         copy_scales(&search->trial, &search->open, channels);
-    bsq_scale_grid(level->low, level->high, level->count, multipliers);
-    if (!beam_search(search, multipliers, level->count, level->width, 1))
+    if (!bsq_search_beam(search, level, 1))
         return;
     bsq_candidate_judge(&search->trial, &search->block, search->u);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
@@ -505,7 +513,7 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
             found += !search->proven[c] && exact_channel(search, c, limit);
         if (found) {
             for (int64_t c = 0; c < channels; c++)
-                reduce_codes(plan, &search->trial, c);
+                bsq_search_reduce_codes(plan, &search->trial, c);
             bsq_candidate_judge(&search->trial, &search->block, search->u);
             (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
         }

@@ -56,6 +56,7 @@ struct bsq_search {
     double *u;          /* channels x n */
     double *scratch;    /* of bsq_scale_refit */
     double *multiplier; /* channels */
+    double *error;      /* channels: of the beam's result */
     int8_t *planes;     /* (bits - 1) x n */
     void *beam;
     int64_t *sweeps;    /* channels */
@@ -69,6 +70,24 @@ struct bsq_search {
 };
 
 size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory);
+
+/* Which scale a rounding uses. */
+enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
+
+/* Rounds every channel of the block into 'candidate'. */
+void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
+                            enum bsq_scale_rule rule);
+
+/* A beam of the level that runs from the scales that stand in the trial, into it; sets error. False when it was
+ * stopped. */
+bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit);
+
+/* Sets sweeps, limited, proven and bound of every channel to nothing. */
+void bsq_search_reset(struct bsq_search *search);
+
+/* Codes with a common divisor say the same with a larger scale: the smallest codes are kept, so that equally good
+ * results are the same result. */
+void bsq_search_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel);
 
 /* Rounding, judged by J: the better of maximum and alternating scale for each channel, into best and open.
  * The block must be loaded. */

@@ -4,6 +4,7 @@
 #include "blas.h"
 #include "paper.h"
 #include "pass.h"
+#include "quick.h"
 #include "scale.h"
 #include "tensor.h"
 
@@ -125,12 +126,27 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
         records[k].before = records[k].after = sum;
 }
 
+static bool quick_block(struct solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
+                        int64_t channel)
+{
+    if (!bsq_quick_search(search, &records[RECORD_ROUND], &records[RECORD_LEVELS + BSQ_LEVEL_BEAM]))
+        return false;
+    note_start(solve, search, channel);
+    note_result(solve, search, &search->trial, channel);
+    return true;
+}
+
 static void search_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     struct solve *solve = pass->context;
     struct bsq_stage_record *records = records_of(solve, block);
     int32_t effort = 1;
 
+    if (search->block.narrow) {
+        if (quick_block(solve, search, records, channel))
+            return;
+        bsq_block_widen(&search->block);
+    }
     bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
     for (; effort <= solve->levels && search->block.group->searchable && !bsq_search_proven(search); effort++) {
@@ -394,12 +410,16 @@ static void weight_squares(const struct solve *solve, int64_t c, double *distanc
     const float *weights = solve->input->weights + c * n;
 
     *distance = *square = 0.0;
-    for (int64_t j = 0; j < n; j++) {
-        double w = (double)weights[j];
-        double u = result->scales[c * result->scales_per_channel + j / result->group_size] * result->codes[c * n + j];
+    for (int64_t a = 0; a < result->scales_per_channel; a++) {
+        int64_t end = (a + 1) * result->group_size < n ? (a + 1) * result->group_size : n;
+        double scale = result->scales[c * result->scales_per_channel + a];
 
-        *distance += (w - u) * (w - u);
-        *square += w * w;
+        for (int64_t j = a * result->group_size; j < end; j++) {
+            double w = (double)weights[j], u = scale * result->codes[c * n + j];
+
+            *distance += (w - u) * (w - u);
+            *square += w * w;
+        }
     }
 }
 
@@ -634,11 +654,14 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
                                   .mu = target ? options->asymmetry : 0.0, .centred = options->bias_correction};
     struct bsq_group_plan held = {.geometry = input->geometry, .stats = input->held_out,
                                   .mu = held_target ? plan.mu : 0.0};
+    struct bsq_search_plan search_plan;
 
     *result = NULL;
     solve.levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
     solve.record_count = RECORD_LEVELS + (is_paper(options) ? 1 : solve.levels) * BSQ_LEVEL_STAGES;
     plan.factor = solve.levels > 0;
+    search_plan = bsq_pass_plan(input->geometry, options);
+    plan.narrow = !is_tensor(options) && bsq_quick_applies(&search_plan, &plan);
     if (status == BSQ_OK)
         status = run(&solve, &plan, &held);
     if (status == BSQ_OK) {

@@ -570,7 +570,7 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
     int32_t bits = 2 + _i % 2;
     int64_t order[TINY];
     float r[TINY * TINY];
-    double v[TINY], one = 1, multiplier, values[TINY];
+    double v[TINY], one = 1, multiplier, error, values[TINY];
     int8_t codes[TINY], best[TINY];
 
     do /* every path must fit: codes^(n-1) survivors */
@@ -585,7 +585,7 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
     factor(&stage, order, r);
     minimiser(&stage, v);
 
-    struct bsq_factor triangle = {n, r, order};
+    struct bsq_factor triangle = {n, r, order, 1.0};
     struct bsq_beam_task task = {.kernels = &bsq_kernels_portable,
                                  .factor = &triangle,
                                  .channels = 1,
@@ -600,7 +600,8 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
                                  .highest = stage.point.highest,
                                  .stop = never,
                                  .codes = codes,
-                                 .multiplier = &multiplier};
+                                 .multiplier = &multiplier,
+                                 .error = &error};
     size_t bytes = bsq_beam_workspace(n, 1, 1, BSQ_BEAM_WIDTH);
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
 

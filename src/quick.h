@@ -1,0 +1,17 @@
+/* Effort 1 in single precision: error feedback, its own sums of squares for J, and rounding ruled out by the inputs that
+ * matter most. No product with H in double, which would take longer than all the rest. */
+#ifndef BSQ_SRC_QUICK_H
+#define BSQ_SRC_QUICK_H
+
+#include "search.h"
+
+/* Whether the options allow it; the group has its say too (bsq_group.narrow). */
+bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_group_plan *group);
+
+/* Solves a block that was loaded narrow: rounding stands in search->best afterwards, the result in search->trial, the
+ * energies in the block. J is from single-precision products and kept on the high side, at most 2e-5 of it too high; that
+ * of rounding is a lower bound, from the inputs that suffice. False when rounding could not be ruled out, or the search
+ * was stopped: the block then has to be solved in double. */
+bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam);
+
+#endif
