@@ -55,7 +55,8 @@ struct Evaluation {
     bool labelled = false;
     double float_top1 = 0, float_top5 = 0, top1 = 0, top5 = 0; // shares, when labelled
     double agreement = 0;      // share of samples with the float network's class; -1 when the network does not classify
-    double output_error = 0;   // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
+    // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
+    double output_error = 0;
 };
 
 // Which pixels of the original picture belong to an object: a rectangle of 0 and 1, rows first; nothing outside of it.
@@ -77,6 +78,7 @@ struct Exhibit {
     std::vector<uint8_t> bgr; // height x width x 3
     std::vector<Box> float_boxes, boxes;
     std::string float_text, text; // for classification: class and probability
+    bool same_class = true;       // for classification
 };
 
 // Boxes of the quantized network against those of the float network.
