@@ -395,7 +395,8 @@ BSQ_API bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_ou
 
 /* Adds 'stats' to the layer's statistics ('held_out' says to which). Into a layer without any it is exact: the next
  * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within
- * rounding. MISMATCH when geometry, input quantizer or the presence of a target differ. */
+ * rounding. MISMATCH when geometry, input quantizer or the presence of a target differ; a layer that has observed
+ * nothing yet, with the same input_bits and input_scale_kind, takes the quantizer of 'stats'. */
 BSQ_API bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
 /* Bytes that bsq_stats_export writes. */

@@ -352,7 +352,7 @@ bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments)
 /* ---- snapshots ---- */
 
 /* The quantizer under which a layer can take over inputs that were quantized by 'theirs': its own, or theirs when it
- * only knows the number of bits so far. */
+ * only knows the number of bits and the kind of scale so far. */
 static bsq_status_t adopt_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *theirs,
                                     struct bsq_quantizer *quantizer)
 {
@@ -429,7 +429,7 @@ bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const b
 
     if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = check_held_out(layer, held_out)) != BSQ_OK ||
-        (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK ||
+        (status = adopt_quantizer(layer, bsq_stats_quantizer(stats), &quantizer)) != BSQ_OK ||
         (status = bsq_stats_fit(stats, &layer->geometry, &quantizer, &layer->message)) != BSQ_OK)
         return status;
 

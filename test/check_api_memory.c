@@ -393,17 +393,23 @@ struct variant {
     const char *name;
     int32_t solver, scale_kind, scale_format, range, bits, effort, threads, input_bits, bias_correction;
     bool with_target, conv;
+    int32_t input_scale_kind;
 };
 
 static const struct variant variants[] = {
-    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false},
-    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 1, 2, 9, 1, 0, 0, false, false},
-    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT16, 0, 4, 3, 1, 0, 0, false, false},
-    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_FLOAT32, 1, 2, 5, 2, 0, 0, true, false},
-    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true},
-    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 8, 1, true, true},
-    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false},
-    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT32, 1, 8, 5, 1, 0, 0, true, true},
+    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
+    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
+     0},
+    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, 0},
+    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, 0},
+    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
+     0},
+    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
+     0},
+    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
+     BSQ_INPUT_PER_CHANNEL},
+    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
+    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, 0},
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -423,6 +429,7 @@ static struct flow flow_of(const struct variant *variant, const struct test_data
     flow.options.threads = variant->threads;
     flow.options.input_bits = variant->input_bits;
     flow.options.bias_correction = variant->bias_correction;
+    flow.options.input_scale_kind = variant->input_scale_kind;
     flow.options.group_size = variant->scale_kind == BSQ_SCALE_PER_GROUP ? 4 : 0;
     flow.with_target = variant->with_target;
     flow.data = data;
