@@ -44,6 +44,7 @@ struct Judgement {
     Evaluation evaluation;
     bool has_detection = false;
     Detection detection;
+    std::vector<std::string> classes; // names of Box::label
     std::vector<Exhibit> exhibits;
 };
 

@@ -26,23 +26,24 @@ static void add_sizes(const Model &model, RunResult &result)
     result.average_bits = weights > 0 ? static_cast<double>(bits) / static_cast<double>(weights) : 0;
 }
 
-static void add_warnings(const Model &model, RunResult &result)
+// Those of the run and those that layers and inputs carry.
+static std::vector<std::string> all_warnings(const RunResult &result)
 {
-    for (const Remark &remark : model.left_float())
-        result.warnings.push_back(remark.op + " '" + remark.node + "' stays float: " + remark.reason);
+    std::vector<std::string> warnings = result.warnings;
     int few = 0;
     for (const LayerResult &l : result.layers)
         few += (l.warnings & BSQ_WARN_FEW_ROWS) != 0;
     if (few > 0)
-        result.warnings.push_back(std::to_string(few) + " layers saw fewer than two rows for each weight of a channel: more "
+        warnings.push_back(std::to_string(few) + " layers saw fewer than two rows for each weight of a channel: more "
                                                         "calibration samples may help");
     for (const InputResult &input : result.inputs)
         if (input.clipped > 0.01) {
             char text[200];
             std::snprintf(text, sizeof text, "%.1f %% of the values of '%.120s' are clipped", 100 * input.clipped,
                           input.tensor.c_str());
-            result.warnings.push_back(text);
+            warnings.push_back(text);
         }
+    return warnings;
 }
 
 RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement)
@@ -59,8 +60,10 @@ RunResult summarize(const Model &model, const Settings &settings, const Quantize
     result.has_detection = judgement.has_detection;
     result.detection = judgement.detection;
     result.exhibits = judgement.exhibits;
+    result.classes = judgement.classes;
     add_sizes(model, result);
-    add_warnings(model, result);
+    for (const Remark &remark : model.left_float())
+        result.warnings.push_back(remark.op + " '" + remark.node + "' stays float: " + remark.reason);
     return result;
 }
 
@@ -98,7 +101,7 @@ void print_text(const RunResult &result)
         std::printf("\n");
     }
     std::printf("%.1f s, %.1f s of them solving\n", result.seconds_total, result.seconds_solving);
-    for (const std::string &warning : result.warnings)
+    for (const std::string &warning : all_warnings(result))
         std::printf("warning: %s\n", warning.c_str());
 }
 
@@ -142,7 +145,7 @@ void print_json(const RunResult &result)
         json_close(&json, '}');
     }
     json_open(&json, "warnings", '[');
-    for (const std::string &warning : result.warnings)
+    for (const std::string &warning : all_warnings(result))
         json_string(&json, nullptr, warning.c_str());
     json_close(&json, ']');
     json_close(&json, '}');
