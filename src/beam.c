@@ -5,6 +5,11 @@
  * can be carried along (K-best sphere decoding; with K = 1 nearest-plane or error feedback). Rows go in blocks, and only
  * the block itself is searched by the kernels.
  *
+ * A lane is one channel with one multiplier of its scales; lanes are multipliers x channels, and what belongs to
+ * channels lies in a row as often as there are multipliers. Which multipliers are good is mostly a matter of the layer:
+ * a few channels try all of them with one survivor, and all channels the few that were best on average. The costs of
+ * part of the rows tell less.
+ *
  * Survivors of a lane differ in few rows: most of their codes come from a common ancestor. So what earlier blocks add to
  * a block is one matrix product for the best survivor of each lane, whatever K is, and the others differ from it by a
  * short list of rows. */
@@ -16,8 +21,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes for the errors of the lanes of one pass: fixed, so that passes are cut the same way for any thread count. */
-static const int64_t pass_bytes = 8 << 20;
+/* Bytes that a pass should fit in: fixed, so that channels are cut the same way for any thread count. */
+static const size_t pass_bytes = 12 << 20;
 
 /* v is kept within this many steps: far outside of any code, and exact enough in single precision to tell codes. */
 static const double far_steps = 32768.0;
@@ -26,160 +31,252 @@ static const double far_steps = 32768.0;
  * ones are given up. */
 enum { MOST_OPEN_ROWS = 128 };
 
-/* Arrays of one pass, all float unless named otherwise; 'lanes' of them, lanes * width states. */
-struct workspace {
-    int64_t lanes;
-    float *v;       /* n x channels, in units of the channel's largest scale, in factor order */
-    float *z;       /* n x channels: R v */
-    float *e;       /* n x lanes: of the best survivor */
-    float *window;  /* BSQ_BEAM_ROWS x states: e of the block that is being decided */
-    float *base;    /* BSQ_BEAM_ROWS x lanes: what e of the rows before it adds */
-    float *t;       /* BSQ_BEAM_ROWS x states: the same for every survivor */
-    float *step;    /* BSQ_BEAM_ROWS x lanes */
-    float *zrow;    /* BSQ_BEAM_ROWS x lanes */
-    float *open;    /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
-    float *cost;    /* states */
-    float *align;   /* states */
-    float *best;    /* channels: least error found */
-    double *unit;   /* channels: its largest scale */
-    double *square; /* channels: |R v|^2 */
-    int32_t *parent;    /* states */
-    int32_t *open_row;  /* lanes x MOST_OPEN_ROWS, oldest first */
+/* Channels that choose multipliers for all, in problems of more inputs than that. */
+enum { SAMPLE = 16, SMALL_ROWS = 256 };
+
+/* Rows of one product with all that is decided. */
+enum { STRIP_ROWS = 128 };
+
+/* One pass: all lanes of some of the channels. A state is a survivor of a lane. */
+struct pass {
+    const struct bsq_beam_task *task;
+    int64_t width;
+    int64_t first, stride; /* channels of the task: first, first + stride, ... */
+    int64_t channels;
+    int64_t count;     /* multipliers */
+    int64_t lanes;     /* count x channels */
+    const double *multipliers;
+    float *v;          /* n x channels, in units of the channel's largest scale, in factor order */
+    float *p;          /* n x channels: R'R v; for a refit */
+    float *e;          /* n x lanes, of the best survivor */
+    float *base;       /* STRIP_ROWS x lanes: what e of the rows before a strip adds */
+    float *t;          /* BSQ_BEAM_ROWS x states: what e of the rows before a block adds, for every survivor */
+    float *window;     /* BSQ_BEAM_ROWS x states: e of the block that is being decided */
+    float *lane_v;     /* BSQ_BEAM_ROWS x lanes */
+    float *step;       /* BSQ_BEAM_ROWS x lanes, or one row for all */
+    float *inverse;    /* 1 / step */
+    float *open;       /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
+    float *cost;       /* states: above the best of the lane */
+    double *total;     /* lanes: cost of the best */
+    double *align;     /* lanes: e'p of the best */
+    double *unit;      /* channels: its largest scale */
+    double *square;    /* channels: |R v|^2 */
+    int32_t *cut_off;  /* channels: v was kept within far_steps */
+    int32_t *parent;   /* states */
+    int32_t *open_row; /* lanes x MOST_OPEN_ROWS, oldest first */
     int32_t *open_rows; /* lanes: how many */
 };
 
-static int64_t lanes_per_pass(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width)
-{
-    int64_t all = channels * multiplier_count, fit = pass_bytes / (4 * (n + (int64_t)width * MOST_OPEN_ROWS));
+/* ---- what there is room for --------------------------------------------------------------------------------- */
 
-    return fit < 1 ? 1 : fit < all ? fit : all;
-}
-
-static size_t lay_out(struct workspace *w, char *memory, int64_t n, int64_t channels, int32_t multiplier_count,
-                      int32_t width)
+static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channels, int64_t count, int64_t width)
 {
     struct bsq_carver carver = {memory, 0};
-    int64_t lanes = lanes_per_pass(n, channels, multiplier_count, width), states = lanes * width;
-    int64_t open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
+    int64_t lanes = channels * count, states = lanes * width, strip = n < STRIP_ROWS ? n : STRIP_ROWS;
+    int64_t block = width > 1 ? BSQ_BEAM_ROWS * states : 0, open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
 
-    w->lanes = lanes;
-    w->v = bsq_carve(&carver, n * channels, sizeof *w->v);
-    w->z = bsq_carve(&carver, n * channels, sizeof *w->z);
-    w->e = bsq_carve(&carver, n * lanes, sizeof *w->e);
-    w->window = bsq_carve(&carver, BSQ_BEAM_ROWS * states, sizeof *w->window);
-    w->base = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->base);
-    w->t = bsq_carve(&carver, BSQ_BEAM_ROWS * states, sizeof *w->t);
-    w->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->step);
-    w->zrow = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *w->zrow);
-    w->open = bsq_carve(&carver, open_rows * width, sizeof *w->open);
-    w->cost = bsq_carve(&carver, states, sizeof *w->cost);
-    w->align = bsq_carve(&carver, states, sizeof *w->align);
-    w->best = bsq_carve(&carver, channels, sizeof *w->best);
-    w->unit = bsq_carve(&carver, channels, sizeof *w->unit);
-    w->square = bsq_carve(&carver, channels, sizeof *w->square);
-    w->parent = bsq_carve(&carver, states, sizeof *w->parent);
-    w->open_row = bsq_carve(&carver, open_rows, sizeof *w->open_row);
-    w->open_rows = bsq_carve(&carver, lanes, sizeof *w->open_rows);
+    pass->channels = channels;
+    pass->count = count;
+    pass->lanes = lanes;
+    pass->width = width;
+    pass->v = bsq_carve(&carver, n * channels, sizeof *pass->v);
+    pass->p = bsq_carve(&carver, n * channels, sizeof *pass->p);
+    pass->e = bsq_carve(&carver, n * lanes, sizeof *pass->e);
+    pass->base = bsq_carve(&carver, strip * lanes, sizeof *pass->base);
+    pass->t = bsq_carve(&carver, block, sizeof *pass->t);
+    pass->window = bsq_carve(&carver, block, sizeof *pass->window);
+    pass->lane_v = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->lane_v);
+    pass->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->step);
+    pass->inverse = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->inverse);
+    pass->open = bsq_carve(&carver, open_rows * width, sizeof *pass->open);
+    pass->cost = bsq_carve(&carver, states, sizeof *pass->cost);
+    pass->total = bsq_carve(&carver, lanes, sizeof *pass->total);
+    pass->align = bsq_carve(&carver, lanes, sizeof *pass->align);
+    pass->unit = bsq_carve(&carver, channels, sizeof *pass->unit);
+    pass->square = bsq_carve(&carver, channels, sizeof *pass->square);
+    pass->cut_off = bsq_carve(&carver, channels, sizeof *pass->cut_off);
+    pass->parent = bsq_carve(&carver, states, sizeof *pass->parent);
+    pass->open_row = bsq_carve(&carver, open_rows, sizeof *pass->open_row);
+    pass->open_rows = bsq_carve(&carver, lanes, sizeof *pass->open_rows);
     return carver.used;
 }
 
-size_t bsq_beam_workspace(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width)
+/* Channels that try all multipliers first; 0 when all channels do. */
+static int64_t sample_channels(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
-    struct workspace w;
-
-    return lay_out(&w, NULL, n, channels, multiplier_count, width);
+    return plan->tried >= plan->count || n <= SMALL_ROWS || channels <= SAMPLE ? 0 : SAMPLE;
 }
 
-static const double *channel_scales(const struct bsq_beam_task *task, int64_t channel)
+static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int64_t width)
 {
-    return task->scales + channel * task->scales_per_channel;
+    struct pass pass;
+
+    while (channels > 1 && lay_out(&pass, NULL, n, channels, count, width) > pass_bytes)
+        channels = (channels + 1) / 2;
+    return channels;
 }
 
-static void load_targets(const struct bsq_beam_task *task, struct workspace *w)
+size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
+    int64_t sample = sample_channels(n, channels, plan), count = sample > 0 ? plan->tried : plan->count;
+    struct pass pass;
+    size_t first = sample > 0 ? lay_out(&pass, NULL, n, sample, plan->count, 1) : 0;
+    size_t all = lay_out(&pass, NULL, n, channels_per_pass(n, channels, count, plan->width), count, plan->width);
+
+    return first > all ? first : all;
+}
+
+/* ---- what goes in ------------------------------------------------------------------------------------------- */
+
+/* Channel c of the pass in the task. */
+static int64_t channel_of(const struct pass *pass, int64_t c)
+{
+    return pass->first + c * pass->stride;
+}
+
+static const double *channel_scales(const struct pass *pass, int64_t c)
+{
+    return pass->task->scales + channel_of(pass, c) * pass->task->scales_per_channel;
+}
+
+/* The scale that an input of the factor's order has. */
+static int64_t scale_of(const struct bsq_beam_task *task, int64_t k)
+{
+    return task->scales_per_channel == 1 ? 0 : task->factor->order[k] / task->group_size;
+}
+
+static double largest(const double *values, int64_t count)
+{
+    double most = values[0];
+
+    for (int64_t i = 1; i < count; i++)
+        most = values[i] > most ? values[i] : most;
+    return most;
+}
+
+static void load_channel(struct pass *pass, int64_t c)
+{
+    const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
-    int64_t n = factor->n, channels = task->channels;
+    const double *v = task->v + channel_of(pass, c) * factor->n, *scales = channel_scales(pass, c);
+    double unit = largest(scales, task->scales_per_channel), inverse = 1.0 / unit, limit = far_steps * scales[0] * inverse;
 
-    for (int64_t c = 0; c < channels; c++) {
-        const double *scales = channel_scales(task, c);
+    pass->unit[c] = unit;
+    pass->cut_off[c] = 0;
+    for (int64_t k = 0; k < factor->n; k++) {
+        double x = v[factor->order[k]] * inverse;
 
-        w->best[c] = INFINITY;
-        w->square[c] = 0.0;
-        w->unit[c] = scales[0];
-        for (int64_t i = 1; i < task->scales_per_channel; i++)
-            w->unit[c] = scales[i] > w->unit[c] ? scales[i] : w->unit[c];
-        for (int64_t k = 0; k < n; k++) {
-            int64_t j = factor->order[k];
-            double limit = far_steps * scales[j / task->group_size] / w->unit[c];
-            double v = task->v[c * n + j] / w->unit[c];
-
-            w->v[k * channels + c] = (float)fmin(fmax(v, -limit), limit);
+        if (task->scales_per_channel > 1)
+            limit = far_steps * scales[scale_of(task, k)] * inverse;
+        if (!(fabs(x) <= limit)) {
+            x = x > 0.0 ? limit : -limit;
+            pass->cut_off[c] = 1;
         }
+        pass->v[k * pass->channels + c] = (float)x;
     }
-    bsq_sgemm(false, false, n, channels, n, 1.0f, factor->r, n, w->v, channels, 0.0f, w->z, channels);
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t c = 0; c < channels; c++)
-            w->square[c] += (double)w->z[k * channels + c] * (double)w->z[k * channels + c];
 }
 
-/* The channel of a lane, and the factor that makes its scales steps in the channel's unit. */
-static int64_t channel_of(const struct bsq_beam_task *task, const struct workspace *w, int64_t lane, double *factor)
+static void load_product(struct pass *pass, int64_t c)
 {
-    int64_t c = lane / task->multiplier_count;
+    const struct bsq_factor *factor = pass->task->factor;
+    const double *v = pass->task->v + channel_of(pass, c) * factor->n, *p = pass->task->p + channel_of(pass, c) * factor->n;
+    double inverse = 1.0 / (pass->unit[c] * factor->unit), sum = 0.0;
 
-    *factor = task->multipliers[lane % task->multiplier_count] / w->unit[c];
-    return c;
+    for (int64_t k = 0; k < factor->n; k++) {
+        int64_t j = factor->order[k];
+
+        sum += v[j] * p[j];
+        pass->p[k * pass->channels + c] = (float)(p[j] * inverse);
+    }
+    pass->square[c] = sum * inverse / pass->unit[c];
 }
 
-/* Rows first..first+rows-1 of one lane: its steps, R v, and v for every survivor. */
-static void load_lane(const struct bsq_beam_task *task, struct workspace *w, int64_t first_lane, int64_t lane,
-                      int64_t lanes, int64_t first, int64_t rows)
+static double multiplier_of(const struct pass *pass, int64_t lane)
 {
-    double factor;
-    int64_t channels = task->channels, width = task->width, c = channel_of(task, w, first_lane + lane, &factor);
-    const double *scales = channel_scales(task, c);
+    return pass->multipliers[lane / pass->channels];
+}
 
-    for (int64_t k = 0; k < rows; k++) {
-        int64_t a = task->scales_per_channel == 1 ? 0 : task->factor->order[first + k] / task->group_size;
-        float *e = w->window + (k * lanes + lane) * width, v = w->v[(first + k) * channels + c];
+/* Steps of the lanes in rows first..first+rows-1, in the channel's unit. */
+static void load_steps(struct pass *pass, int64_t first, int64_t rows)
+{
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t s = 0; s < pass->count; s++)
+            for (int64_t c = 0; c < pass->channels; c++) {
+                int64_t lane = s * pass->channels + c, at = k * pass->lanes + lane;
+                double scale = channel_scales(pass, c)[scale_of(pass->task, first + k)] / pass->unit[c];
 
-        w->step[k * lanes + lane] = (float)(factor * scales[a]);
-        w->zrow[k * lanes + lane] = w->z[(first + k) * channels + c];
+                pass->step[at] = (float)(multiplier_of(pass, lane) * scale);
+                pass->inverse[at] = 1.0f / pass->step[at];
+            }
+}
+
+/* A row of channels for every multiplier. */
+static void load_lanes(struct pass *pass, int64_t first, int64_t rows)
+{
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t s = 0; s < pass->count; s++)
+            memcpy(pass->lane_v + k * pass->lanes + s * pass->channels, pass->v + (first + k) * pass->channels,
+                   (size_t)pass->channels * sizeof *pass->v);
+}
+
+static void start(struct pass *pass)
+{
+    int64_t width = pass->width;
+
+    for (int64_t c = 0; c < pass->channels; c++) {
+        load_channel(pass, c);
+        if (pass->task->refit)
+            load_product(pass, c);
+    }
+    for (int64_t l = 0; l < pass->lanes; l++) {
+        pass->total[l] = 0.0;
+        pass->open_rows[l] = 0;
         for (int64_t s = 0; s < width; s++)
-            e[s] = v;
+            pass->cost[l * width + s] = s ? INFINITY : 0.0f;
     }
+    if (pass->task->scales_per_channel == 1)
+        load_steps(pass, 0, 1);
+}
+
+/* ---- survivors ---------------------------------------------------------------------------------------------- */
+
+static float *decided_row(const struct pass *pass, int64_t k)
+{
+    return pass->e + k * pass->lanes;
 }
 
 /* t of every survivor of a lane: that of the best one and what the rows in which it differs change. 'width' is a
  * constant where this is called. */
-static inline void spread_lane(const float *r, int64_t n, struct workspace *w, int64_t lane, int64_t lanes,
-                               int64_t rows, int64_t width)
+static inline void spread_lane(struct pass *pass, const float *base, const float *r, int64_t lane, int64_t rows,
+                               int64_t width)
 {
-    const int32_t *row = w->open_row + lane * MOST_OPEN_ROWS;
-    const float *open = w->open + lane * MOST_OPEN_ROWS * width;
-    int32_t count = w->open_rows[lane];
+    const int32_t *row = pass->open_row + lane * MOST_OPEN_ROWS;
+    const float *open = pass->open + lane * MOST_OPEN_ROWS * width;
+    int32_t count = pass->open_rows[lane];
 
-    for (int64_t k = 0; k < rows; k++, r += n) {
-        float t[BSQ_BEAM_WIDTH], base = w->base[k * lanes + lane];
+    for (int64_t k = 0; k < rows; k++, r += pass->task->factor->n) {
+        float t[BSQ_BEAM_WIDTH];
 
         for (int64_t s = 0; s < width; s++)
-            t[s] = base;
+            t[s] = base[k * pass->lanes + lane];
         for (int32_t i = 0; i < count; i++)
             for (int64_t s = 0; s < width; s++)
                 t[s] += r[row[i]] * (open[i * width + s] - open[i * width]);
-        memcpy(w->t + (k * lanes + lane) * width, t, (size_t)width * sizeof *t);
+        memcpy(pass->t + (k * pass->lanes + lane) * width, t, (size_t)width * sizeof *t);
     }
 }
 
-static void spread(const float *r, int64_t n, struct workspace *w, int64_t lanes, int64_t rows, int64_t width)
+static void spread(struct pass *pass, const float *base, const float *r, int64_t rows)
 {
-    for (int64_t l = 0; l < lanes; l++) {
+    int64_t width = pass->width;
+
+    for (int64_t l = 0; l < pass->lanes; l++) {
         switch (width) {
-        case 2: spread_lane(r, n, w, l, lanes, rows, 2); break;
-        case 4: spread_lane(r, n, w, l, lanes, rows, 4); break;
-        case 8: spread_lane(r, n, w, l, lanes, rows, 8); break;
-        case 16: spread_lane(r, n, w, l, lanes, rows, 16); break;
-        default: spread_lane(r, n, w, l, lanes, rows, width); break;
+        case 2: spread_lane(pass, base, r, l, rows, 2); break;
+        case 4: spread_lane(pass, base, r, l, rows, 4); break;
+        case 8: spread_lane(pass, base, r, l, rows, 8); break;
+        case 16: spread_lane(pass, base, r, l, rows, 16); break;
+        default: spread_lane(pass, base, r, l, rows, width); break;
         }
     }
 }
@@ -199,188 +296,316 @@ static bool reorder(float *e, const int32_t *parent, int64_t width)
 }
 
 /* Gives up the survivors that differ from the best in the oldest open row; the others close ranks. */
-static void give_up(struct workspace *w, int64_t lane, int64_t lanes, int64_t width, int64_t rows)
+static void give_up(struct pass *pass, int64_t lane, int64_t width, int64_t rows)
 {
-    float *open = w->open + lane * MOST_OPEN_ROWS * width;
-    float *cost = w->cost + lane * width, *align = w->align + lane * width;
+    float *open = pass->open + lane * MOST_OPEN_ROWS * width;
+    float *cost = pass->cost + lane * width;
     int32_t kept[BSQ_BEAM_WIDTH];
     int64_t count = 0;
 
     for (int32_t s = 0; s < width; s++)
         if (open[s] == open[0])
             kept[count++] = s;
-    for (int64_t s = 0; s < count; s++) {
+    for (int64_t s = 0; s < count; s++)
         cost[s] = cost[kept[s]];
-        align[s] = align[kept[s]];
-    }
     for (int64_t s = count; s < width; s++) {
         cost[s] = INFINITY;
-        align[s] = 0.0f;
         kept[s] = 0;
     }
-    for (int64_t i = 0; i < w->open_rows[lane]; i++)
+    for (int64_t i = 0; i < pass->open_rows[lane]; i++)
         (void)reorder(open + i * width, kept, width);
     for (int64_t k = 0; k < rows; k++)
-        (void)reorder(w->window + (k * lanes + lane) * width, kept, width);
+        (void)reorder(pass->window + (k * pass->lanes + lane) * width, kept, width);
 }
 
 /* After a block: open rows follow the survivors, those in which all agree are closed, rows of the block in which they
  * differ are opened. */
-static void update_lane(struct workspace *w, int64_t lane, int64_t lanes, int64_t width, int64_t first, int64_t rows)
+static void update_lane(struct pass *pass, int64_t lane, int64_t first, int64_t rows)
 {
-    float *open = w->open + lane * MOST_OPEN_ROWS * width;
-    int32_t *row = w->open_row + lane * MOST_OPEN_ROWS, count = 0;
+    int64_t width = pass->width;
+    float *open = pass->open + lane * MOST_OPEN_ROWS * width;
+    int32_t *row = pass->open_row + lane * MOST_OPEN_ROWS, count = 0;
 
-    for (int32_t i = 0; i < w->open_rows[lane]; i++) {
-        bool differ = reorder(open + i * width, w->parent + lane * width, width);
+    for (int32_t i = 0; i < pass->open_rows[lane]; i++) {
+        bool differ = reorder(open + i * width, pass->parent + lane * width, width);
 
-        w->e[row[i] * lanes + lane] = open[i * width];
+        decided_row(pass, row[i])[lane] = open[i * width];
         if (!differ)
             continue;
         row[count] = row[i];
         memmove(open + count * width, open + i * width, (size_t)width * sizeof *open);
         count++;
     }
-    w->open_rows[lane] = count;
-    while (w->open_rows[lane] > MOST_OPEN_ROWS - rows) { /* room for all rows of the block */
-        give_up(w, lane, lanes, width, rows);
-        w->open_rows[lane]--;
-        memmove(row, row + 1, (size_t)w->open_rows[lane] * sizeof *row);
-        memmove(open, open + width, (size_t)(w->open_rows[lane] * width) * sizeof *open);
+    pass->open_rows[lane] = count;
+    while (pass->open_rows[lane] > MOST_OPEN_ROWS - rows) { /* room for all rows of the block */
+        give_up(pass, lane, width, rows);
+        pass->open_rows[lane]--;
+        memmove(row, row + 1, (size_t)pass->open_rows[lane] * sizeof *row);
+        memmove(open, open + width, (size_t)(pass->open_rows[lane] * width) * sizeof *open);
     }
     for (int64_t k = rows; k-- > 0;) {
-        const float *e = w->window + (k * lanes + lane) * width;
+        const float *e = pass->window + (k * pass->lanes + lane) * width;
         bool differ = false;
 
-        w->e[(first + k) * lanes + lane] = e[0];
+        decided_row(pass, first + k)[lane] = e[0];
         for (int64_t s = 1; s < width; s++)
             differ |= e[s] != e[0];
         if (differ) {
-            row[w->open_rows[lane]] = (int32_t)(first + k);
-            memcpy(open + w->open_rows[lane] * width, e, (size_t)width * sizeof *e);
-            w->open_rows[lane]++;
+            row[pass->open_rows[lane]] = (int32_t)(first + k);
+            memcpy(open + pass->open_rows[lane] * width, e, (size_t)width * sizeof *e);
+            pass->open_rows[lane]++;
         }
     }
 }
 
-static void search_pass(const struct bsq_beam_task *task, struct workspace *w, int64_t first_lane, int64_t lanes)
+/* Costs are kept relative to the best of the lane: single precision then tells survivors apart however much they have in
+ * common. */
+static void rebase_costs(struct pass *pass)
 {
-    int64_t n = task->factor->n, width = task->width, states = lanes * width;
+    int64_t width = pass->width;
 
-    for (int64_t i = 0; i < states; i++) {
-        w->cost[i] = i % width ? INFINITY : 0.0f;
-        w->align[i] = 0.0f;
+    for (int64_t l = 0; l < pass->lanes; l++) {
+        float *cost = pass->cost + l * width, best = cost[0];
+
+        pass->total[l] += (double)best;
+        for (int64_t s = 0; s < width && isfinite(best); s++)
+            cost[s] -= best;
     }
-    memset(w->open_rows, 0, (size_t)lanes * sizeof *w->open_rows);
-    for (int64_t end = n; end > 0;) {
-        int64_t first = end > BSQ_BEAM_ROWS ? end - BSQ_BEAM_ROWS : 0, rows = end - first;
-        const float *r = task->factor->r + first * n;
-        float *base = width > 1 ? w->base : w->t, *window = width > 1 ? w->window : w->e + first * lanes;
-        struct bsq_beam_block block = {
-            .rows = rows, .lanes = lanes, .width = width, .r = r + first, .ldr = n, .t = w->t,
-            .e = window, .step = w->step, .z = w->zrow, .cost = w->cost, .align = w->align,
-            .parent = w->parent, .lowest = (float)task->lowest, .highest = (float)task->highest};
+}
 
-        for (int64_t l = 0; l < lanes; l++)
-            load_lane(task, w, first_lane, l, lanes, first, rows);
-        if (width == 1)
-            memcpy(window, w->window, (size_t)(rows * lanes) * sizeof *window);
-        if (end < n)
-            bsq_sgemm(false, false, rows, lanes, n - end, 1.0f, r + end, n, w->e + end * lanes, lanes, 0.0f, base,
-                      lanes);
-        else
-            memset(base, 0, (size_t)(rows * lanes) * sizeof *base);
-        if (width > 1)
-            spread(r, n, w, lanes, rows, width);
-        task->kernels->beam(&block);
-        for (int64_t l = 0; width > 1 && l < lanes; l++)
-            update_lane(w, l, lanes, width, first, rows);
+/* ---- rows ---------------------------------------------------------------------------------------------------- */
+
+/* Adds to base (rows x lanes) what e of rows from..to-1 adds to the rows from 'first' on; 'more' is 0 for the first. */
+static void add_products(struct pass *pass, float *base, int64_t first, int64_t rows, int64_t from, int64_t to,
+                         float more)
+{
+    const struct bsq_factor *factor = pass->task->factor;
+
+    if (from < to)
+        bsq_sgemm(false, false, rows, pass->lanes, to - from, 1.0f, factor->r + first * factor->n + from, factor->n,
+                  decided_row(pass, from), pass->lanes, more, base, pass->lanes);
+    else if (more <= 0.0f)
+        memset(base, 0, (size_t)(rows * pass->lanes) * sizeof *base);
+}
+
+/* Decides rows first..first+rows-1; 'base' is what all rows decided add to them. */
+static void decide_block(struct pass *pass, const float *base, int64_t first, int64_t rows)
+{
+    const struct bsq_beam_task *task = pass->task;
+    const struct bsq_factor *factor = task->factor;
+    const float *r = factor->r + first * factor->n;
+    int64_t width = pass->width;
+    bool one_scale = task->scales_per_channel == 1;
+    struct bsq_beam_block block = {
+        .rows = rows, .lanes = pass->lanes, .width = width, .r = r + first, .ldr = factor->n,
+        .t = width > 1 ? pass->t : base, .v = pass->lane_v, .step = pass->step, .inverse = pass->inverse,
+        .lds = one_scale ? 0 : pass->lanes, .e = width > 1 ? pass->window : decided_row(pass, first),
+        .cost = pass->cost, .parent = pass->parent, .lowest = (float)task->lowest, .highest = (float)task->highest};
+
+    load_lanes(pass, first, rows);
+    if (!one_scale)
+        load_steps(pass, first, rows);
+    if (width > 1)
+        spread(pass, base, r, rows);
+    task->kernels->beam(&block);
+    for (int64_t l = 0; width > 1 && l < pass->lanes; l++)
+        update_lane(pass, l, first, rows);
+    rebase_costs(pass);
+}
+
+/* Strips of rows get what lies before them in one product, the blocks of a strip what the others of it add. */
+static void decide_rows(struct pass *pass)
+{
+    int64_t n = pass->task->factor->n, strip_rows = pass->width > 1 ? BSQ_BEAM_ROWS : STRIP_ROWS;
+
+    for (int64_t end = n; end > 0;) {
+        int64_t first = end > strip_rows ? end - strip_rows : 0;
+
+        add_products(pass, pass->base, first, end - first, end, n, 0.0f);
+        for (int64_t done = end; done > first;) {
+            int64_t block = done - first > BSQ_BEAM_ROWS ? done - BSQ_BEAM_ROWS : first;
+            float *base = pass->base + (block - first) * pass->lanes;
+
+            add_products(pass, base, block, done - block, done, end, 1.0f);
+            decide_block(pass, base, block, done - block);
+            done = block;
+        }
         end = first;
     }
 }
 
+/* ---- what comes out ------------------------------------------------------------------------------------------ */
+
 /* The best multiple of the step along a path, and the error that is left with it: with z = R v and residual r, the
  * rest R(v - (1 + x) step q) = r - x (z - r) is least at x = r'(z - r) / |z - r|^2. */
-static float refit(double cost, double align, double zz, double *factor)
+static double refit(double cost, double align, double zz, double *factor)
 {
     double along = align - cost, length = zz - 2.0 * align + cost, x = length > 0.0 ? along / length : 0.0;
 
     if (!(x > -0.5 && x < 1.0))
         x = 0.0;
     *factor = 1.0 + x;
-    return (float)(cost - 2.0 * x * along + x * x * length);
+    return fmax(cost - 2.0 * x * along + x * x * length, 0.0);
 }
 
-static void take_codes(const struct bsq_beam_task *task, const struct workspace *w, int64_t lane, int64_t lanes,
-                       int64_t channel, double factor)
+/* e'p of the best survivor of every lane. */
+static void align_lanes(struct pass *pass)
 {
-    int64_t n = task->factor->n;
+    memset(pass->align, 0, (size_t)pass->lanes * sizeof *pass->align);
+    for (int64_t k = 0; k < pass->task->factor->n; k++) {
+        const float *e = decided_row(pass, k), *p = pass->p + k * pass->channels;
 
-    for (int64_t k = 0; k < n; k++) {
-        int64_t j = task->factor->order[k];
-        double step = factor * channel_scales(task, channel)[j / task->group_size];
-        double code = rint(((double)w->v[k * task->channels + channel] - (double)w->e[k * lanes + lane]) / step);
-
-        task->codes[channel * n + j] = (int8_t)fmin(fmax(code, task->lowest), task->highest);
+        for (int64_t s = 0, l = 0; s < pass->count; s++)
+            for (int64_t c = 0; c < pass->channels; c++, l++)
+                pass->align[l] += (double)(e[l] * p[c]);
     }
 }
 
-/* The survivor that is best after a refit becomes the lane's e. */
-static void choose_survivor(struct workspace *w, int64_t lane, int64_t lanes, int64_t width, int64_t survivor)
+/* e'p of a survivor. */
+static double align_of(const struct pass *pass, int64_t lane, int64_t survivor)
 {
-    for (int32_t i = 0; width > 1 && i < w->open_rows[lane]; i++)
-        w->e[w->open_row[lane * MOST_OPEN_ROWS + i] * lanes + lane] =
-            w->open[(lane * MOST_OPEN_ROWS + i) * width + survivor];
+    int64_t width = pass->width, c = lane % pass->channels;
+    double align = pass->align[lane];
+
+    for (int32_t i = 0; width > 1 && i < pass->open_rows[lane]; i++) {
+        const float *open = pass->open + (lane * MOST_OPEN_ROWS + i) * width;
+        int32_t k = pass->open_row[lane * MOST_OPEN_ROWS + i];
+
+        align += (double)(open[survivor] - open[0]) * (double)pass->p[k * pass->channels + c];
+    }
+    return align;
 }
 
-static void keep_best(const struct bsq_beam_task *task, struct workspace *w, int64_t first_lane, int64_t lanes)
+/* The survivor becomes the lane's e. */
+static void choose_survivor(struct pass *pass, int64_t lane, int64_t survivor)
 {
-    int64_t width = task->width;
+    int64_t width = pass->width;
 
-    for (int64_t l = 0; l < lanes; l++) {
-        double factor, taken = 1.0;
-        int64_t c = channel_of(task, w, first_lane + l, &factor), winner = -1;
+    for (int32_t i = 0; width > 1 && i < pass->open_rows[lane]; i++)
+        decided_row(pass, pass->open_row[lane * MOST_OPEN_ROWS + i])[lane] =
+            pass->open[(lane * MOST_OPEN_ROWS + i) * width + survivor];
+}
 
-        for (int64_t s = 0; s < width && isfinite(w->cost[l * width + s]); s++) {
-            double multiple = 1.0;
-            float error = w->cost[l * width + s];
+/* The best survivor of the best lane of a channel; returns the lane, -1 when none is finite. */
+static int64_t choose(struct pass *pass, int64_t c)
+{
+    const struct bsq_beam_task *task = pass->task;
+    int64_t width = pass->width, best_lane = -1, best_survivor = 0;
+    double least = INFINITY;
+
+    for (int64_t l = c; l < pass->lanes; l += pass->channels)
+        for (int64_t s = 0; s < width && isfinite(pass->cost[l * width + s]); s++) {
+            double multiple = 1.0, error = pass->total[l] + (double)pass->cost[l * width + s];
 
             if (task->refit)
-                error = refit(error, w->align[l * width + s], w->square[c], &multiple);
-            if (error < w->best[c]) {
-                w->best[c] = error;
-                winner = s;
-                taken = multiple;
+                error = refit(error, align_of(pass, l, s), pass->square[c], &multiple);
+            if (error < least) {
+                least = error;
+                best_lane = l;
+                best_survivor = s;
+                task->multiplier[channel_of(pass, c)] = multiplier_of(pass, l) * multiple;
             }
         }
-        if (winner >= 0) {
-            choose_survivor(w, l, lanes, width, winner);
-            take_codes(task, w, l, lanes, c, factor);
-            task->multiplier[c] = task->multipliers[(first_lane + l) % task->multiplier_count] * taken;
+    if (best_lane >= 0)
+        choose_survivor(pass, best_lane, best_survivor);
+    if (best_lane >= 0 && !pass->cut_off[c])
+        task->error[channel_of(pass, c)] = least * pass->unit[c] * pass->unit[c] * task->factor->unit;
+    return best_lane;
+}
+
+static void take_codes(struct pass *pass, int64_t c, int64_t lane)
+{
+    const struct bsq_beam_task *task = pass->task;
+    const struct bsq_factor *factor = task->factor;
+    const double *scales = channel_scales(pass, c);
+    int8_t *codes = task->codes + channel_of(pass, c) * factor->n;
+    double multiple = multiplier_of(pass, lane) / pass->unit[c];
+
+    for (int64_t k = 0; k < factor->n; k++) {
+        double change = (double)pass->v[k * pass->channels + c] - (double)decided_row(pass, k)[lane];
+        double code = rint(change / (multiple * scales[scale_of(task, k)]));
+
+        codes[factor->order[k]] = (int8_t)fmin(fmax(code, task->lowest), task->highest);
+    }
+}
+
+/* Decides all rows of the lanes. */
+static void run(struct pass *pass)
+{
+    start(pass);
+    decide_rows(pass);
+    if (pass->task->refit)
+        align_lanes(pass);
+}
+
+/* Puts the multipliers that are best for a sample of the channels into 'best', in their order. */
+static void choose_multipliers(const struct bsq_beam_task *task, void *workspace, int64_t sample, double *best)
+{
+    const struct bsq_beam_plan *plan = &task->plan;
+    struct pass pass = {.task = task, .stride = task->channels / sample, .multipliers = task->multipliers};
+    double sum[BSQ_BEAM_COUNT] = {0.0}, unused;
+    int32_t found = 0;
+
+    (void)lay_out(&pass, workspace, task->factor->n, sample, plan->count, 1);
+    run(&pass);
+    for (int64_t c = 0; c < sample; c++) { /* relative to what is the most that a channel has to lose */
+        double errors[BSQ_BEAM_COUNT], total = 0.0;
+
+        for (int32_t m = 0; m < plan->count; m++) {
+            int64_t lane = m * sample + c;
+
+            errors[m] = pass.total[lane];
+            if (task->refit)
+                errors[m] = refit(errors[m], pass.align[lane], pass.square[c], &unused);
+            total += errors[m];
         }
+        for (int32_t m = 0; m < plan->count && total > 0.0; m++)
+            sum[m] += errors[m] / total;
+    }
+    for (int32_t m = 0; m < plan->count; m++) {
+        int32_t better = 0;
+
+        for (int32_t i = 0; i < plan->count; i++)
+            better += sum[i] < sum[m] || (i < m && !(sum[m] < sum[i]));
+        if (better < plan->tried)
+            best[found++] = task->multipliers[m];
+    }
+}
+
+static void take_best(struct pass *pass)
+{
+    for (int64_t c = 0; c < pass->channels; c++) {
+        int64_t lane = choose(pass, c);
+
+        if (lane >= 0)
+            take_codes(pass, c, lane);
     }
 }
 
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
 {
-    struct workspace w;
-    int64_t all = task->channels * task->multiplier_count;
+    const struct bsq_beam_plan *plan = &task->plan;
+    int64_t n = task->factor->n, sample = sample_channels(n, task->channels, plan);
+    int64_t count = sample > 0 ? plan->tried : plan->count;
+    int64_t most = channels_per_pass(n, task->channels, count, plan->width);
+    double best[BSQ_BEAM_COUNT];
+    struct pass pass = {.task = task, .stride = 1, .multipliers = sample > 0 ? best : task->multipliers};
 
-    (void)lay_out(&w, workspace, task->factor->n, task->channels, task->multiplier_count, task->width);
-    load_targets(task, &w);
     for (int64_t c = 0; c < task->channels; c++) { /* stands if nothing is finite */
-        memset(task->codes + c * task->factor->n, 0, (size_t)task->factor->n);
+        memset(task->codes + c * n, 0, (size_t)n);
         task->multiplier[c] = 1.0;
+        task->error[c] = INFINITY;
     }
-    for (int64_t first = 0; first < all; first += w.lanes) {
-        int64_t lanes = all - first < w.lanes ? all - first : w.lanes;
+    if (sample > 0)
+        choose_multipliers(task, workspace, sample, best);
+    for (; pass.first < task->channels; pass.first += most) {
+        int64_t left = task->channels - pass.first;
 
-        if (task->stop(task->stop_opaque, (double)first / (double)all))
+        if (task->stop(task->stop_opaque, (double)pass.first / (double)task->channels))
             return false;
-        search_pass(task, &w, first, lanes);
-        keep_best(task, &w, first, lanes);
+        (void)lay_out(&pass, workspace, n, left < most ? left : most, count, plan->width);
+        run(&pass);
+        take_best(&pass);
     }
-    for (int64_t c = 0; c < task->channels; c++)
-        task->error[c] = (double)w.best[c] * w.unit[c] * w.unit[c] * task->factor->unit;
     return true;
 }

@@ -7,39 +7,51 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* R'R = H with the inputs in 'order', the one that is decided first last; normalised so that mean(diag H) = 1. */
+/* R'R = H / unit with the inputs in 'order', the one that is decided first last; unit > 0 such that the mean of the
+ * diagonal of R'R is about 1. */
 struct bsq_factor {
     int64_t n;
-    const float *r;        /* n x n, row-major, upper triangle */
+    const float *r;        /* n x n, row-major, upper triangle; what is below is not read */
     const int64_t *order;  /* order[k]: which input position k of the factor is */
     double unit;
 };
+
+/* What a search tries. */
+struct bsq_beam_plan {
+    int32_t width; /* survivors, 1 .. BSQ_BEAM_WIDTH */
+    int32_t count; /* multipliers, 1 .. BSQ_BEAM_COUNT */
+    int32_t tried; /* of them, with every channel: the best for a sample of the channels; small problems try all */
+};
+
+enum { BSQ_BEAM_COUNT = 32 };
 
 /* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
 struct bsq_beam_task {
     const struct bsq_kernels *kernels;
     const struct bsq_factor *factor;
+    struct bsq_beam_plan plan;
     int64_t channels;
     const double *v;        /* channels x n */
+    const double *p;        /* channels x n: H v; read for a refit only */
     const double *scales;   /* channels x scales_per_channel, > 0 */
     int64_t group_size;     /* inputs that share a scale */
     int64_t scales_per_channel;
-    const double *multipliers;
-    int32_t multiplier_count;
-    int32_t width;          /* survivors, 1 .. BSQ_BEAM_WIDTH */
+    const double *multipliers; /* plan.count */
     int32_t lowest, highest;
-    int32_t refit;          /* judge each multiplier by the error that is left after a refit of it */
+    int32_t refit;          /* judge what is left at the end by the error after a refit of the multiplier */
     bool (*stop)(void *opaque, double share); /* asked between passes with the share that is done: true ends the search */
     void *stop_opaque;
     int8_t *codes;          /* out: channels x n */
     double *multiplier;     /* out: channels: the best, refit when asked for */
-    double *error;          /* out: channels: (v - u)'H(v - u) of the result */
+    double *error;          /* out: channels: (v - u)'H(v - u) of the result u = multiplier scale q. R e is in single
+                               precision: good to 1e-5 of the error before a refit where H is well conditioned, less
+                               elsewhere. Infinite where v is too far from any code. */
 };
 
 /* Bytes of workspace for a problem: depends on nothing else, so that results do not depend on threads. */
-size_t bsq_beam_workspace(int64_t n, int64_t channels, int32_t multiplier_count, int32_t width);
+size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
-/* False when it was stopped: codes and multiplier then have no meaning. */
+/* False when it was stopped: codes, multiplier and error then have no meaning. */
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
 
 #endif

@@ -19,8 +19,10 @@ static const double settled = 1e-9;
 
 /* Each level costs about twice the one before: wider beams and finer grids in turn. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {0, 0, 1.0, 1.0, 0},   {1, 1, 1.0, 1.0, 0},  {1, 5, 0.7, 1.3, 0},   {4, 5, 0.75, 1.25, 0}, {8, 5, 0.8, 1.2, 0},
-    {8, 9, 0.7, 1.35, 0}, {16, 9, 0.8, 1.2, 1}, {32, 9, 0.75, 1.3, 1}, {64, 11, 0.8, 1.2, 1}, {64, 25, 0.6, 1.5, 1},
+    {{0, 0, 0}, 1.0, 1.0, 0},   {{1, 9, 1}, 0.7, 1.4, 0},   {{1, 9, 3}, 0.8, 1.25, 0},
+    {{4, 9, 3}, 0.75, 1.3, 0},  {{8, 9, 3}, 0.8, 1.25, 0},  {{8, 15, 5}, 0.7, 1.4, 0},
+    {{16, 15, 4}, 0.8, 1.2, 1}, {{32, 15, 4}, 0.75, 1.3, 1}, {{64, 15, 4}, 0.8, 1.2, 1},
+    {{64, 25, 8}, 0.7, 1.4, 1},
 };
 
 const struct bsq_level *bsq_search_level(int32_t effort)
@@ -53,7 +55,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     struct bsq_carver carver = {memory, bsq_block_layout(&search->block, n, memory)};
 
     for (int32_t effort = 1; effort <= plan->effort; effort++) {
-        size_t bytes = bsq_beam_workspace(n, BSQ_BLOCK_CHANNELS, levels[effort].count, levels[effort].width);
+        size_t bytes = bsq_beam_workspace(n, BSQ_BLOCK_CHANNELS, &levels[effort].beam);
 
         beam = bytes > beam ? bytes : beam;
     }
@@ -173,17 +175,18 @@ static bool stop_beam(void *opaque, double share)
                         search->share + share * (search->share_end - search->share));
 }
 
-static bool beam_search(struct bsq_search *search, const double *multipliers, int32_t count, int32_t width,
+static bool beam_search(struct bsq_search *search, const double *multipliers, const struct bsq_beam_plan *beam,
                         int32_t refit)
 {
     const struct bsq_search_plan *plan = search->plan;
     const struct bsq_group *group = search->block.group;
     struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
     struct bsq_beam_task task = {
-        .kernels = plan->kernels, .factor = &factor, .channels = search->block.channels, .v = search->block.v,
+        .kernels = plan->kernels, .factor = &factor, .plan = *beam, .channels = search->block.channels,
+        .v = search->block.v, .p = search->block.p,
         .scales = search->trial.scales, .group_size = plan->group_size,
-        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .multiplier_count = count,
-        .width = width, .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
+        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers,
+        .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
         .codes = search->trial.codes, .multiplier = search->multiplier, .error = search->error,
         .stop = stop_beam, .stop_opaque = search};
 
@@ -199,8 +202,8 @@ bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, i
 {
     double multipliers[BSQ_GRID_MOST];
 
-    bsq_scale_grid(level->low, level->high, level->count, multipliers);
-    return beam_search(search, multipliers, level->count, level->width, refit);
+    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
+    return beam_search(search, multipliers, &level->beam, refit);
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -347,9 +350,10 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
 void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records)
 {
     const double one = 1.0;
+    const struct bsq_beam_plan beam = {width, 1, 1};
     double start = bsq_seconds();
 
-    if (width > 0 && !beam_search(search, &one, 1, width, 0))
+    if (width > 0 && !beam_search(search, &one, &beam, 0))
         return;
     bsq_candidate_judge(&search->trial, &search->block, search->u);
     records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
@@ -455,7 +459,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     }
     open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
     if (plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
-        restrict_scales(search, level->width);
+        restrict_scales(search, level->beam.width);
         improve_each_scale(search);
         if (effort == 1)
             polish_kept(search, &search->best, false);

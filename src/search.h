@@ -10,10 +10,9 @@ enum { BSQ_EFFORT_MOST = 9, BSQ_GRID_MOST = 32 };
 
 /* What one level of effort tries. */
 struct bsq_level {
-    int32_t width;  /* survivors of the beam */
-    int32_t count;  /* scales tried, as multiples of the best so far */
-    double low, high;
-    int32_t digits; /* 1: bit-split before descent */
+    struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
+    double low, high;          /* the multipliers' range */
+    int32_t digits;            /* 1: bit-split before descent */
 };
 
 /* effort 1 .. BSQ_EFFORT_MOST */

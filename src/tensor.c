@@ -29,7 +29,7 @@ int64_t bsq_tensor_passes(int32_t effort)
     int64_t passes = 2;
 
     for (int32_t e = 1; e <= effort; e++)
-        passes += bsq_search_level(e)->count + MOST_TURNS + 2;
+        passes += bsq_search_level(e)->beam.count + MOST_TURNS + 2;
     return passes;
 }
 
@@ -159,12 +159,12 @@ static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, c
 {
     double multipliers[BSQ_GRID_MOST], unused;
 
-    bsq_scale_grid(level->low, level->high, level->count, multipliers);
-    for (int32_t i = 0; i < level->count; i++) {
+    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
+    for (int32_t i = 0; i < level->beam.count; i++) {
         bsq_status_t status;
 
         tensor->trial.scale = centre * multipliers[i];
-        status = run_trial(tensor, pass, level, level->width);
+        status = run_trial(tensor, pass, level, level->beam.width);
         if (status != BSQ_OK)
             return status;
         if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->open, &unused))
@@ -204,7 +204,7 @@ static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, con
 
         copy_point(tensor, &tensor->trial, &tensor->open);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : level->width);
+        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : level->beam.width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)

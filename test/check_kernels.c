@@ -124,11 +124,11 @@ enum { USUAL, TIES, FAR_OUTSIDE, SMALL, LARGE, NEARLY_SINGULAR, KINDS };
 
 struct problem {
     struct bsq_beam_block block;
-    float *r, *t, *v, *step, *z, *cost, *align;
+    float *r, *t, *v, *step, *inverse, *cost;
 };
 
 struct answer {
-    float *e, *cost, *align;
+    float *e, *cost;
     int32_t *parent;
 };
 
@@ -166,14 +166,15 @@ static void draw_states(struct problem *problem, int kind, float unit)
             float reach = kind == FAR_OUTSIDE ? 3000.0F : 1.2F * (block->highest + 0.5F);
             float v = unit * (kind == TIES ? 0.5F * (float)(random_below(9) - 4) : reach * random_float());
 
-            problem->step[k * block->lanes + l] = unit * (kind == TIES ? 1.0F : 0.7F + 0.3F * random_float());
-            problem->z[k * block->lanes + l] = unit * draw(kind);
-            for (int64_t s = 0; s < block->width; s++) {
-                size_t at = (size_t)k * states + (size_t)(l * block->width + s);
+            if (k == 0 || block->lds > 0) {
+                float step = unit * (kind == TIES ? 1.0F : 0.7F + 0.3F * random_float());
 
-                problem->v[at] = v;
-                problem->t[at] = unit * draw(kind);
+                problem->step[k * block->lds + l] = step;
+                problem->inverse[k * block->lds + l] = 1.0F / step;
             }
+            problem->v[k * block->lanes + l] = v;
+            for (int64_t s = 0; s < block->width; s++)
+                problem->t[(size_t)k * states + (size_t)(l * block->width + s)] = unit * draw(kind);
         }
     for (int64_t l = 0; l < block->lanes; l++) {
         int64_t there = random_below(3) ? block->width : 1 + random_below((int)block->width);
@@ -181,7 +182,6 @@ static void draw_states(struct problem *problem, int kind, float unit)
 
         for (int64_t s = 0; s < block->width; s++) {
             problem->cost[l * block->width + s] = s < there ? cost : INFINITY;
-            problem->align[l * block->width + s] = unit * unit * draw(kind);
             cost += kind == TIES ? 0.0F : 0.1F * unit * unit * fabsf(random_float());
         }
     }
@@ -193,16 +193,17 @@ static struct problem draw_problem(int64_t rows, int64_t lanes, int64_t width, i
     size_t states = (size_t)(lanes * width), count = (size_t)rows * states;
     float highest = (float)((1 << (bits - 1)) - 1);
     float unit = kind == SMALL ? 1e-12F : kind == LARGE ? 1e12F : 1.0F;
+    int64_t lds = random_below(2) ? lanes : 0;
 
     draw_factor(&problem, kind);
     problem.t = get(count, sizeof(float));
-    problem.v = get(count, sizeof(float));
-    problem.step = get((size_t)(rows * lanes), sizeof(float));
-    problem.z = get((size_t)(rows * lanes), sizeof(float));
+    problem.v = get((size_t)(rows * lanes), sizeof(float));
+    problem.step = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
+    problem.inverse = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
     problem.cost = get(states, sizeof(float));
-    problem.align = get(states, sizeof(float));
     problem.block = (struct bsq_beam_block){.rows = rows, .lanes = lanes, .width = width, .r = problem.r, .ldr = LDR,
-                                            .t = problem.t, .step = problem.step, .z = problem.z,
+                                            .t = problem.t, .v = problem.v, .step = problem.step,
+                                            .inverse = problem.inverse, .lds = lds,
                                             .lowest = random_below(2) ? -highest : -highest - 1.0F,
                                             .highest = highest};
     draw_states(&problem, kind, unit);
@@ -215,22 +216,19 @@ static void free_problem(struct problem *problem)
     free(problem->t);
     free(problem->v);
     free(problem->step);
-    free(problem->z);
+    free(problem->inverse);
     free(problem->cost);
-    free(problem->align);
 }
 
 static struct answer solve(const struct bsq_kernels *kernels, const struct problem *problem)
 {
     struct bsq_beam_block block = problem->block;
     size_t states = states_of(&block);
-    struct answer answer = {copy_of(problem->v, (size_t)block.rows * states, sizeof(float)),
-                            copy_of(problem->cost, states, sizeof(float)),
-                            copy_of(problem->align, states, sizeof(float)), get(states, sizeof(int32_t))};
+    struct answer answer = {get((size_t)block.rows * states, sizeof(float)),
+                            copy_of(problem->cost, states, sizeof(float)), get(states, sizeof(int32_t))};
 
     block.e = answer.e;
     block.cost = answer.cost;
-    block.align = answer.align;
     block.parent = answer.parent;
     kernels->beam(&block);
     return answer;
@@ -240,13 +238,12 @@ static void free_answer(struct answer *answer)
 {
     free(answer->e);
     free(answer->cost);
-    free(answer->align);
     free(answer->parent);
 }
 
 /* ---- beam: checks ----------------------------------------------------------------------------------------- */
 
-/* A state is a path: its codes are integers in range, its cost and align are what the path adds up to. Single precision
+/* A state is a path: its codes are integers in range, its cost is what the path adds up to. Single precision
  * is good to 'rounding' of the magnitudes that were added, at most 34 terms a row. */
 static void check_path(const struct problem *problem, const struct answer *answer, int64_t lane, int64_t survivor)
 {
@@ -254,15 +251,13 @@ static void check_path(const struct problem *problem, const struct answer *answe
     const struct bsq_beam_block *block = &problem->block;
     int64_t states = block->lanes * block->width, state = lane * block->width + survivor;
     int64_t from = lane * block->width + answer->parent[state];
-    double cost = (double)problem->cost[from], align = (double)problem->align[from], cost_error, align_error;
+    double cost = (double)problem->cost[from], cost_error = rounding * cost;
 
     expect(answer->parent[state] >= 0 && answer->parent[state] < block->width, "parent %d",
                   (int)answer->parent[state]);
-    cost_error = rounding * cost;
-    align_error = rounding * fabs(align);
     for (int64_t k = 0; k < block->rows; k++) {
-        double step = (double)block->step[k * block->lanes + lane], z = (double)block->z[k * block->lanes + lane];
-        double v = (double)problem->v[k * states + state], e = (double)answer->e[k * states + state];
+        double step = (double)block->step[k * block->lds + lane];
+        double v = (double)block->v[k * block->lanes + lane], e = (double)answer->e[k * states + state];
         double code = rint((v - e) / step), residual = (double)block->t[k * states + from], size = fabs(residual);
 
         expect(code >= (double)block->lowest && code <= (double)block->highest, "code %g", code);
@@ -275,14 +270,10 @@ static void check_path(const struct problem *problem, const struct answer *answe
             size += fabs(term);
         }
         cost += residual * residual;
-        align += residual * z;
         cost_error += rounding * size * (2.0 * fabs(residual) + rounding * size) + rounding * residual * residual;
-        align_error += rounding * size * fabs(z);
     }
     expect(fabs(cost - (double)answer->cost[state]) <= cost_error, "cost %g, its path costs %g +- %g",
                   (double)answer->cost[state], cost, cost_error);
-    expect(fabs(align - (double)answer->align[state]) <= align_error, "align %g, its path has %g +- %g",
-                  (double)answer->align[state], align, align_error);
 }
 
 /* Best first, those that are not there last. */
@@ -327,7 +318,6 @@ static void check_same(const struct problem *problem, const struct answer *expec
         }
         expect(answer->parent[i] >= 0 && answer->parent[i] < block->width, "parent %d", (int)answer->parent[i]);
         expect(!there || expected->parent[i] == answer->parent[i], "parents differ");
-        expect(!there || same_bits(&expected->align[i], &answer->align[i], sizeof(float)), "aligns differ");
     }
 }
 
@@ -396,7 +386,7 @@ static void best_extensions(const struct problem *problem, int64_t lane, double 
     for (int64_t s = 0; s < block->width; s++)
         for (double code = (double)block->lowest; code <= (double)block->highest; code += 1.0) {
             int64_t state = lane * block->width + s;
-            double e = (double)problem->v[state] - (double)problem->step[lane] * code;
+            double e = (double)problem->v[lane] - (double)problem->step[lane] * code;
             double residual = (double)problem->t[state] + (double)problem->r[0] * e;
 
             all[count++] = (double)problem->cost[state] + residual * residual;

@@ -586,23 +586,23 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
     minimiser(&stage, v);
 
     struct bsq_factor triangle = {n, r, order, 1.0};
+    struct bsq_beam_plan plan = {BSQ_BEAM_WIDTH, 1, 1};
     struct bsq_beam_task task = {.kernels = &bsq_kernels_portable,
                                  .factor = &triangle,
+                                 .plan = plan,
                                  .channels = 1,
                                  .v = v,
                                  .scales = stage.scales,
                                  .group_size = n,
                                  .scales_per_channel = 1,
                                  .multipliers = &one,
-                                 .multiplier_count = 1,
-                                 .width = BSQ_BEAM_WIDTH,
                                  .lowest = stage.point.lowest,
                                  .highest = stage.point.highest,
                                  .stop = never,
                                  .codes = codes,
                                  .multiplier = &multiplier,
                                  .error = &error};
-    size_t bytes = bsq_beam_workspace(n, 1, 1, BSQ_BEAM_WIDTH);
+    size_t bytes = bsq_beam_workspace(n, 1, &plan);
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
 
     ck_assert(bsq_beam_search(&task, workspace));

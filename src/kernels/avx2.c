@@ -54,11 +54,6 @@ static INLINE floats f_mul(floats a, floats b)
     return _mm256_mul_ps(a, b);
 }
 
-static INLINE floats f_div(floats a, floats b)
-{
-    return _mm256_div_ps(a, b);
-}
-
 static INLINE floats f_min(floats a, floats b)
 {
     return _mm256_min_ps(a, b);

@@ -54,11 +54,6 @@ static INLINE floats f_mul(floats a, floats b)
     return _mm512_mul_ps(a, b);
 }
 
-static INLINE floats f_div(floats a, floats b)
-{
-    return _mm512_div_ps(a, b);
-}
-
 static INLINE floats f_min(floats a, floats b)
 {
     return _mm512_min_ps(a, b);

@@ -17,11 +17,12 @@ enum { CODE_BIAS = 128, CODE_MASK = 0xff, TURN_SHIFT = 8, SURVIVOR_SHIFT = 16 };
 
 struct group {
     _Alignas(64) float t[BSQ_BEAM_ROWS][MOST_STATES];
-    _Alignas(64) float e[BSQ_BEAM_ROWS][MOST_STATES];        /* v, then v - step q */
+    _Alignas(64) float e[BSQ_BEAM_ROWS][MOST_STATES];        /* v - step q */
     _Alignas(64) int32_t parent[BSQ_BEAM_ROWS][MOST_STATES]; /* as lookup() takes it */
-    _Alignas(64) float cost[MOST_STATES], align[MOST_STATES];
+    _Alignas(64) float cost[MOST_STATES];
     _Alignas(64) float step[BSQ_BEAM_ROWS][MOST_STATES / 2 + FLOATS];
-    _Alignas(64) float z[BSQ_BEAM_ROWS][MOST_STATES / 2 + FLOATS];
+    _Alignas(64) float inverse[BSQ_BEAM_ROWS][MOST_STATES / 2 + FLOATS];
+    _Alignas(64) float v[BSQ_BEAM_ROWS][MOST_STATES / 2 + FLOATS];
 };
 
 /* Constants of a width, by state. */
@@ -168,7 +169,7 @@ struct row {
 
 /* Where each survivor of a vector is on its way outwards: the next codes on both sides, and what they would cost. */
 struct way {
-    floats cost, t, v, step, up, down, up_total, down_total;
+    floats cost, t, v, step, inverse, up, down, up_total, down_total;
 };
 
 static INLINE void make_keys(keys key[2], floats total, floats code, ints id)
@@ -193,8 +194,8 @@ static INLINE floats total_of(const struct way *way, const struct row *row, floa
 /* Before the first code. */
 static INLINE void start_way(struct way *way, const struct row *row)
 {
-    floats rounder = f_all(ROUNDER), one = f_all(1.0F), step_inverse = f_div(one, way->step);
-    floats wanted = f_mul(f_add(way->v, f_mul(way->t, row->inverse)), step_inverse);
+    floats rounder = f_all(ROUNDER), one = f_all(1.0F);
+    floats wanted = f_mul(f_add(way->v, f_mul(way->t, row->inverse)), way->inverse);
     floats below = f_min(f_max(f_sub(wanted, f_all(0.5F)), f_sub(row->lowest, one)), row->highest);
 
     way->down = f_sub(f_add(below, rounder), rounder);
@@ -228,11 +229,12 @@ static INLINE floats worst_of(keys best[][2], const struct places *places, int w
     return f_min(f_lookup_one(f_from_bits(bits), i_load(places->last)), f_all(FLT_MAX));
 }
 
-static INLINE floats step_of(const float *step, const struct places *places, int width, int vector)
+/* What is one number for a lane, for each of its states. */
+static INLINE floats of_lanes(const float *lanes, const struct places *places, int width, int vector)
 {
     if (width >= FLOATS)
-        return f_all(step[vector / lane_vectors(width)]);
-    return f_lookup_one(f_load(step + vector * (FLOATS / width)), i_load(places->lane));
+        return f_all(lanes[vector / lane_vectors(width)]);
+    return f_lookup_one(f_load(lanes + vector * (FLOATS / width)), i_load(places->lane));
 }
 
 /* Finds the best extensions of every lane. */
@@ -246,8 +248,9 @@ static INLINE void extend(const struct group *group, int64_t k, const struct row
     UNROLL for (int i = 0; i < count; i++) {
         way[i].cost = f_load(group->cost + i * FLOATS);
         way[i].t = f_load(group->t[k] + i * FLOATS);
-        way[i].v = f_load(group->e[k] + i * FLOATS);
-        way[i].step = step_of(group->step[k], places, width, i);
+        way[i].v = of_lanes(group->v[k], places, width, i);
+        way[i].step = of_lanes(group->step[k], places, width, i);
+        way[i].inverse = of_lanes(group->inverse[k], places, width, i);
         start_way(&way[i], row);
         code[i] = next_code(&way[i], row, &total[i]);
         make_keys(best[i], total[i], code[i], i_load(places->id + i * FLOATS));
@@ -271,31 +274,23 @@ static INLINE void extend(const struct group *group, int64_t k, const struct row
 }
 
 /* The survivors become the best extensions. */
-static INLINE void choose(struct group *group, int64_t k, const struct row *row, const struct places *places, int width,
-                          keys best[][2])
+static INLINE void choose(struct group *group, int64_t k, const struct places *places, int width, keys best[][2])
 {
-    int count = vectors_of(width), of_lane = lane_vectors(width);
-    floats align[MOST_VECTORS];
+    int count = vectors_of(width);
 
     UNROLL for (int i = 0; i < count; i++) {
-        int lane = i / of_lane * of_lane * FLOATS;
         ints low = k_low(best[i][0], best[i][1]);
         ints parent = i_and(i_shift_right(low, SURVIVOR_SHIFT), i_all(width - 1));
         floats code = f_from_codes(i_and(low, i_all(CODE_MASK)));
-        floats step = step_of(group->step[k], places, width, i), z = step_of(group->z[k], places, width, i);
-        floats e = f_sub(f_load(group->e[k] + i * FLOATS), f_mul(step, code)), residual;
+        floats v = of_lanes(group->v[k], places, width, i), step = of_lanes(group->step[k], places, width, i);
 
         if (width < FLOATS)
             parent = i_add(parent, i_load(places->base));
-        residual = f_add(f_lookup(group->t[k] + lane, parent, of_lane), f_mul(row->diagonal, e));
-        align[i] = f_add(f_lookup(group->align + lane, parent, of_lane), f_mul(residual, z));
         f_store(group->cost + i * FLOATS,
                 f_from_bits(i_sub(k_high(best[i][0], best[i][1]), i_all(COST_BIAS))));
-        f_store(group->e[k] + i * FLOATS, e);
+        f_store(group->e[k] + i * FLOATS, f_sub(v, f_mul(step, code)));
         i_store(group->parent[k] + i * FLOATS, parent);
     }
-    UNROLL for (int i = 0; i < count; i++)
-        f_store(group->align + i * FLOATS, align[i]);
 }
 
 /* The rows before row k follow the survivors that were chosen for it, and learn what their codes add. */
@@ -329,12 +324,11 @@ static INLINE void load_group(struct group *group, const struct bsq_beam_block *
 
     for (int64_t k = 0; k < block->rows; k++) {
         memcpy(group->t[k], block->t + k * states + from, row);
-        memcpy(group->e[k], block->e + k * states + from, row);
-        memcpy(group->step[k], block->step + k * block->lanes + first, line);
-        memcpy(group->z[k], block->z + k * block->lanes + first, line);
+        memcpy(group->v[k], block->v + k * block->lanes + first, line);
+        memcpy(group->step[k], block->step + k * block->lds + first, line);
+        memcpy(group->inverse[k], block->inverse + k * block->lds + first, line);
     }
     memcpy(group->cost, block->cost + from, row);
-    memcpy(group->align, block->align + from, row);
 }
 
 static INLINE void clear_group(struct group *group)
@@ -344,7 +338,7 @@ static INLINE void clear_group(struct group *group)
         group->cost[i] = INFINITY;
     for (int k = 0; k < BSQ_BEAM_ROWS; k++)
         for (int i = 0; i < MOST_STATES / 2 + FLOATS; i++)
-            group->step[k][i] = 1.0F;
+            group->step[k][i] = group->inverse[k][i] = 1.0F;
 }
 
 /* Back along each path, from the row decided last. */
@@ -378,7 +372,6 @@ static INLINE void store_group(struct group *group, const struct bsq_beam_block 
     for (int64_t k = 0; k < block->rows; k++)
         memcpy(block->e + k * states + from, group->t[k], row);
     memcpy(block->cost + from, group->cost, row);
-    memcpy(block->align + from, group->align, row);
     memcpy(block->parent + from, parent, (size_t)(lanes * width) * sizeof *parent);
 }
 
@@ -391,7 +384,7 @@ static INLINE void search_group(struct group *group, const struct bsq_beam_block
         keys best[MOST_VECTORS][2];
 
         extend(group, k, &row, places, width, best);
-        choose(group, k, &row, places, width, best);
+        choose(group, k, places, width, best);
         follow_row(group, k, block->r, block->ldr, width);
     }
 }
@@ -454,55 +447,49 @@ enum { FEEDBACK_VECTORS = 4, FEEDBACK_LANES = FEEDBACK_VECTORS * FLOATS };
 
 /* The errors of the rows decided before row k, added up in the order in which portable.c does. */
 static INLINE void feed(floats t[FEEDBACK_VECTORS], const float (*e)[FEEDBACK_LANES], const float *r, int64_t k,
-                        int64_t rows)
+                        int64_t rows, int vectors)
 {
     for (int64_t j = k + 1; j < rows; j++) {
         floats rkj = f_all(r[j]);
 
-        UNROLL for (int i = 0; i < FEEDBACK_VECTORS; i++)
+        UNROLL for (int i = 0; i < vectors; i++)
             t[i] = f_add(t[i], f_mul(rkj, f_load(e[j] + i * FLOATS)));
     }
 }
 
-/* FEEDBACK_LANES lanes from 'first' on, all of which there are. */
-static INLINE void feedback(const struct bsq_beam_block *block, int64_t first)
+/* As many lanes as fill 'vectors', from 'first' on, all of which there are. */
+static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, int vectors)
 {
     int64_t lanes = block->lanes;
     _Alignas(64) float e[BSQ_BEAM_ROWS][FEEDBACK_LANES];
-    floats cost[FEEDBACK_VECTORS], align[FEEDBACK_VECTORS], t[FEEDBACK_VECTORS], rounder = f_all(ROUNDER);
+    floats cost[FEEDBACK_VECTORS], t[FEEDBACK_VECTORS], rounder = f_all(ROUNDER);
     floats lowest = f_all(block->lowest), highest = f_all(block->highest);
 
-    UNROLL for (int i = 0; i < FEEDBACK_VECTORS; i++) {
+    UNROLL for (int i = 0; i < vectors; i++)
         cost[i] = f_load(block->cost + first + i * FLOATS);
-        align[i] = f_load(block->align + first + i * FLOATS);
-        i_store(block->parent + first + i * FLOATS, i_all(0));
-    }
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         const float *r = block->r + k * block->ldr;
         floats diagonal = f_all(r[k]), inverse = f_all(1.0F / r[k]);
 
-        UNROLL for (int i = 0; i < FEEDBACK_VECTORS; i++)
+        UNROLL for (int i = 0; i < vectors; i++)
             t[i] = f_load(block->t + k * lanes + first + i * FLOATS);
-        feed(t, (const float (*)[FEEDBACK_LANES])e, r, k, block->rows);
-        UNROLL for (int i = 0; i < FEEDBACK_VECTORS; i++) {
-            int64_t at = k * lanes + first + i * FLOATS;
-            floats v = f_load(block->e + at), step = f_load(block->step + at), z = f_load(block->z + at);
-            floats code = f_div(f_add(v, f_mul(t[i], inverse)), step), residual;
+        feed(t, (const float (*)[FEEDBACK_LANES])e, r, k, block->rows, vectors);
+        UNROLL for (int i = 0; i < vectors; i++) {
+            int64_t lane = first + i * FLOATS, at = k * block->lds + lane;
+            floats v = f_load(block->v + k * lanes + lane);
+            floats code = f_mul(f_add(v, f_mul(t[i], inverse)), f_load(block->inverse + at)), residual;
 
             code = f_min(f_max(code, lowest), highest);
             code = f_sub(f_add(code, rounder), rounder);
-            v = f_sub(v, f_mul(step, code));
+            v = f_sub(v, f_mul(f_load(block->step + at), code));
             residual = f_add(t[i], f_mul(diagonal, v));
             cost[i] = f_add(cost[i], f_mul(residual, residual));
-            align[i] = f_add(align[i], f_mul(residual, z));
             f_store(e[k] + i * FLOATS, v);
-            f_store(block->e + at, v);
+            f_store(block->e + k * lanes + lane, v);
         }
     }
-    UNROLL for (int i = 0; i < FEEDBACK_VECTORS; i++) {
+    UNROLL for (int i = 0; i < vectors; i++)
         f_store(block->cost + first + i * FLOATS, cost[i]);
-        f_store(block->align + first + i * FLOATS, align[i]);
-    }
 }
 
 static NOINLINE void search_1(const struct bsq_beam_block *block)
@@ -510,7 +497,9 @@ static NOINLINE void search_1(const struct bsq_beam_block *block)
     int64_t first = 0;
 
     for (; first + FEEDBACK_LANES <= block->lanes; first += FEEDBACK_LANES)
-        feedback(block, first);
+        feedback(block, first, FEEDBACK_VECTORS);
+    for (; first + FLOATS <= block->lanes; first += FLOATS)
+        feedback(block, first, 1);
     bsq_beam_feedback(block, first);
 }
 

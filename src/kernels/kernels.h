@@ -23,12 +23,13 @@ struct bsq_beam_block {
     const float *r;  /* rows x rows upper triangle, leading dimension ldr */
     int64_t ldr;
     const float *t;  /* rows x states: what the codes decided before this block add to each row of R (v - step q) */
-    float *e;        /* rows x states; in: v, out: v - step q along each survivor's path; leading dimension states */
-    const float *step; /* rows x lanes */
-    const float *z;    /* rows x lanes: R v, to tell how well the residual aligns with it */
-    float *cost;       /* states, in and out: squared residual so far; infinity where there is no survivor */
-    float *align;      /* states, in and out: residual' z so far */
-    int32_t *parent;   /* states, out: which survivor of the lane each one descends from */
+    const float *v;  /* rows x lanes */
+    const float *step;    /* rows x lanes, leading dimension lds: lanes, or 0 when all rows have the same */
+    const float *inverse; /* 1 / step, as step */
+    int64_t lds;
+    float *e;        /* rows x states, out: v - step q along each survivor's path; may be v when width is 1 */
+    float *cost;     /* states, in and out: squared residual so far; infinity where there is no survivor */
+    int32_t *parent; /* states, out: which survivor of the lane each one descends from; untouched when width is 1 */
     float lowest, highest; /* codes, integers from -128 to 127 */
 };
 

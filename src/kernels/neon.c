@@ -47,11 +47,6 @@ static INLINE floats f_mul(floats a, floats b)
     return vmulq_f32(a, b);
 }
 
-static INLINE floats f_div(floats a, floats b)
-{
-    return vdivq_f32(a, b);
-}
-
 static INLINE floats f_select(mask m, floats yes, floats no)
 {
     return vbslq_f32(m, yes, no);

@@ -26,7 +26,8 @@ static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t 
 
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         const float *r = block->r + k * block->ldr;
-        const float *step = block->step + k * lanes + first, *z = block->z + k * lanes + first;
+        const float *step = block->step + k * block->lds + first, *by_step = block->inverse + k * block->lds + first;
+        const float *v = block->v + k * lanes + first;
         float *e = block->e + k * lanes + first;
         float diagonal = r[k], inverse = 1.0f / diagonal;
 
@@ -38,22 +39,19 @@ static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t 
                 t[l] += r[j] * decided[l];
         }
         for (int64_t l = 0; l < count; l++) {
-            float code = nearest_code((e[l] + t[l] * inverse) / step[l], block->lowest, block->highest);
+            float code = nearest_code((v[l] + t[l] * inverse) * by_step[l], block->lowest, block->highest);
             float residual;
 
-            e[l] -= step[l] * code;
+            e[l] = v[l] - step[l] * code;
             residual = t[l] + diagonal * e[l];
             block->cost[first + l] += residual * residual;
-            block->align[first + l] += residual * z[l];
         }
     }
-    for (int64_t l = 0; l < count; l++)
-        block->parent[first + l] = 0;
 }
 
 /* The survivors of one lane while a block is decided. */
 struct lane {
-    float cost[BSQ_BEAM_WIDTH], align[BSQ_BEAM_WIDTH];
+    float cost[BSQ_BEAM_WIDTH];
     float t[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH];
     float e[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH];        /* v - step q that each survivor of a row chose */
     int32_t parent[BSQ_BEAM_ROWS][BSQ_BEAM_WIDTH]; /* and which survivor of the row before it came from */
@@ -61,22 +59,20 @@ struct lane {
 
 /* The best extensions of a row so far, best first. */
 struct extensions {
-    float cost[BSQ_BEAM_WIDTH], residual[BSQ_BEAM_WIDTH], e[BSQ_BEAM_WIDTH];
+    float cost[BSQ_BEAM_WIDTH], e[BSQ_BEAM_WIDTH];
     int32_t parent[BSQ_BEAM_WIDTH];
 };
 
-static INLINE void insert(struct extensions *list, int64_t width, float cost, float residual, float e, int32_t parent)
+static INLINE void insert(struct extensions *list, int64_t width, float cost, float e, int32_t parent)
 {
     int64_t i = width - 1;
 
     for (; i > 0 && list->cost[i - 1] > cost; i--) {
         list->cost[i] = list->cost[i - 1];
-        list->residual[i] = list->residual[i - 1];
         list->e[i] = list->e[i - 1];
         list->parent[i] = list->parent[i - 1];
     }
     list->cost[i] = cost;
-    list->residual[i] = residual;
     list->e[i] = e;
     list->parent[i] = parent;
 }
@@ -109,7 +105,7 @@ static INLINE void extend(struct extensions *list, int64_t width, const struct r
 
         if (!(total < list->cost[width - 1]))
             return;
-        insert(list, width, total, t + row->diagonal * e, e, survivor);
+        insert(list, width, total, e, survivor);
 
         /* Without a branch: sides are as good as random. */
         float next = code + (upwards ? 1.0f : -1.0f), next_total = total_of(row, cost, t, next);
@@ -122,22 +118,18 @@ static INLINE void extend(struct extensions *list, int64_t width, const struct r
 }
 
 /* Chooses the survivors of row k. Where there are fewer than room for them, the rest stay at infinite cost. */
-static INLINE void choose(struct lane *lane, int64_t width, int64_t k, const struct row *row, float z)
+static INLINE void choose(struct lane *lane, int64_t width, int64_t k, const struct row *row)
 {
     struct extensions list;
-    float align[BSQ_BEAM_WIDTH];
 
     for (int64_t s = 0; s < width; s++) {
         list.cost[s] = INFINITY;
-        list.residual[s] = list.e[s] = 0.0f;
+        list.e[s] = 0.0f;
         list.parent[s] = 0;
     }
     for (int32_t s = 0; s < width && lane->cost[s] < list.cost[width - 1]; s++)
         extend(&list, width, row, lane->cost[s], lane->t[k][s], s);
-    for (int64_t s = 0; s < width; s++)
-        align[s] = lane->align[list.parent[s]] + list.residual[s] * z;
     for (int64_t s = 0; s < width; s++) {
-        lane->align[s] = align[s];
         lane->cost[s] = list.cost[s];
         lane->e[k][s] = list.e[s];
         lane->parent[k][s] = list.parent[s];
@@ -166,20 +158,18 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
     int64_t states = block->lanes * width, first = index * width;
     struct lane lane;
 
-    for (int64_t s = 0; s < width; s++) {
-        lane.cost[s] = block->cost[first + s];
-        lane.align[s] = block->align[first + s];
-    }
+    memcpy(lane.cost, block->cost + first, (size_t)width * sizeof *lane.cost);
     for (int64_t k = 0; k < block->rows; k++)
         for (int64_t s = 0; s < width; s++)
             lane.t[k][s] = block->t[k * states + first + s];
     for (int64_t k = block->rows - 1; k >= 0; k--) {
-        float diagonal = block->r[k * block->ldr + k], step = block->step[k * block->lanes + index];
-        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->e[k * states + first],
-                          .step = step, .step_inverse = 1.0f / step, .lowest = block->lowest,
+        int64_t at = k * block->lds + index;
+        float diagonal = block->r[k * block->ldr + k];
+        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->v[k * block->lanes + index],
+                          .step = block->step[at], .step_inverse = block->inverse[at], .lowest = block->lowest,
                           .highest = block->highest};
 
-        choose(&lane, width, k, &row, block->z[k * block->lanes + index]);
+        choose(&lane, width, k, &row);
         follow_row(&lane, width, k, block->r, block->ldr);
     }
     for (int32_t s = 0; s < width; s++) { /* back along each path, from the row decided last */
@@ -191,7 +181,6 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
         }
         block->parent[first + s] = at;
         block->cost[first + s] = lane.cost[s];
-        block->align[first + s] = lane.align[s];
     }
 }
 
