@@ -176,7 +176,8 @@ void Judge::run_float(const std::vector<float> &input)
 void Judge::add_class(size_t index, Exhibit &exhibit)
 {
     const std::vector<float> &reference = reference_.at(telling_[0]), &quantized = chain_.tensor(telling_[0]);
-    agreeing_ += best_of(reference) == best_of(quantized);
+    exhibit.same_class = best_of(reference) == best_of(quantized);
+    agreeing_ += exhibit.same_class;
     if (!labels_.empty()) {
         float_top1_ += among(reference, labels_[index], 1);
         float_top5_ += among(reference, labels_[index], 5);
@@ -262,8 +263,10 @@ Judgement Judge::result()
     }
     e.output_error = sum.relative();
     judgement_.has_detection = task_ != nullptr;
-    if (task_ != nullptr)
+    if (task_ != nullptr) {
         judgement_.detection = comparison_->result();
+        judgement_.classes = task_->classes();
+    }
     return std::move(judgement_);
 }
 

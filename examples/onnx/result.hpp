@@ -109,7 +109,7 @@ struct RunResult {
     double average_bits = 0;   // over weights
     double network_bound = -1; // relative, of the output error; -1: unknown
     double seconds_solving = 0, seconds_total = 0;
-    std::vector<std::string> warnings;
+    std::vector<std::string> warnings; // of the run as a whole; layers and inputs have their own
 };
 
 } // namespace bsq_onnx
