@@ -174,10 +174,12 @@ ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --
 ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
     -lopencv_imgproc -lopencv_core -lprotobuf
 # What is missing, or nothing.
-onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
+onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; \
+    elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
     elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then echo ONNX; fi
 BUILD_ONNX = missing=$$($(onnx_missing)); \
-    if [ -z "$$missing" ]; then $(MAKE) --no-print-directory $(1); else echo "$(2): left out, $$missing is not here (make deps-onnx)"; fi
+    if [ -z "$$missing" ]; then $(MAKE) --no-print-directory $(1); \
+    else echo "$(2): left out, $$missing is not here (make deps-onnx)"; fi
 
 .PHONY: onnx onnx-parts onnx-checks check-onnx
 onnx: $(LINK) $(BUILD)/examples/libcommon.a
@@ -188,14 +190,16 @@ onnx-parts: $(BUILD)/examples/libbsq-onnx.a $(ONNX_TOOL)
 $(BUILD)/obj/examples/onnx/%.o: examples/onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) \
+	    -c -o $@ $<
 
 $(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
 	@mkdir -p $(@D)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/onnx/main.o $(BUILD)/examples/libbsq-onnx.a $(BUILD)/examples/libcommon.a $(LINK)
+$(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
+        $(BUILD)/examples/libcommon.a $(LINK)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
 
@@ -233,16 +237,16 @@ $(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATI
 $(BUILD)/obj/test/onnx/%.o: test/onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Itest $(ONNX_CFLAGS) $(CHECK_CFLAGS) $(CFLAGS) \
-	    -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Iexamples/common -Itest $(ONNX_CFLAGS) \
+	    $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/test/onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SUPPORT_SOURCES))
 	@mkdir -p $(@D)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(ONNX_CHECKS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a $(BUILD)/examples/libbsq-onnx.a \
-        $(TEST_LIBRARIES) $(LINK)
+$(ONNX_CHECKS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a \
+        $(BUILD)/examples/libbsq-onnx.a $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
 

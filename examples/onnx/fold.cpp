@@ -69,7 +69,8 @@ void resolve_auto_pad(Graph &graph, onnx::NodeProto &node)
         kernel = get_integers(node, "kernel_shape");
     }
     const std::vector<int64_t> ones(dims, 1);
-    const std::vector<int64_t> stride = get_integers(node, "strides", ones), dilation = get_integers(node, "dilations", ones);
+    const std::vector<int64_t> stride = get_integers(node, "strides", ones),
+                               dilation = get_integers(node, "dilations", ones);
     std::vector<int64_t> pads(2 * dims);
     for (size_t i = 0; i < dims; i++) {
         const int64_t reach = (kernel.at(i) - 1) * dilation.at(i) + 1;
@@ -114,7 +115,8 @@ void normalize_gemm(Graph &graph, size_t index)
         set_integers(before.back(), "perm", {1, 0});
         input = turned;
     }
-    std::vector<std::string> inputs = {input, graph.add_constant(name + "/weight", make_tensor({columns, fan_in}, weights))};
+    std::vector<std::string> inputs = {input,
+                                       graph.add_constant(name + "/weight", make_tensor({columns, fan_in}, weights))};
     if (!bias.empty())
         inputs.push_back(graph.add_constant(name + "/bias", make_tensor({columns}, bias)));
     graph.nodes[index] = make_node("Gemm", node.name(), inputs, name);
@@ -183,7 +185,8 @@ void apply_affine(Graph &graph, onnx::NodeProto &node, const Affine &affine)
     const onnx::TensorProto &tensor = graph.constants.at(node.input(1));
     const Shape shape = shape_of(tensor);
     std::vector<float> weights = floats_of(tensor);
-    // A transposed convolution has its weights as (inputs, M / groups, kernel); output channel o is o % (M / groups) of its group.
+    // A transposed convolution has its weights as (inputs, M / groups, kernel); output channel o is o % (M / groups) of
+    // its group.
     const bool by_input = node.op_type() == "ConvTranspose";
     const size_t groups = by_input ? static_cast<size_t>(get_integer(node, "group", 1)) : 1;
     const size_t volume = static_cast<size_t>(count(Shape(shape.begin() + 2, shape.end())));

@@ -17,7 +17,8 @@ void normalize_layers(Graph &graph);
 // BatchNormalization, Mul and Add with one value per channel go into the weights and bias of the layer before them.
 void fold_affine(Graph &graph);
 
-// The bias of a MatMul with constant weights: index of the Add that follows it, or -1. The Add is moved behind its MatMul by fold_affine.
+// The bias of a MatMul with constant weights: index of the Add that follows it, or -1. The Add is moved behind its
+// MatMul by fold_affine.
 int matmul_bias(const Graph &graph, int node);
 
 } // namespace bsq_onnx

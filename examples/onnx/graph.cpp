@@ -59,6 +59,14 @@ onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape)
     return info;
 }
 
+// The oldest version of the file format that goes with an opset.
+int64_t needed_ir_version(int64_t opset)
+{
+    if (opset >= 21)
+        return 10;
+    return opset >= 15 ? 8 : opset >= 13 ? 7 : opset >= 9 ? opset - 5 : 4;
+}
+
 // The first line of a text from elsewhere.
 std::string first_line(const std::string &text)
 {
@@ -235,17 +243,24 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
     }
     if (inputs != 1)
         throw Error("the network has " + std::to_string(inputs) + " inputs; one is needed");
+    for (const auto &value : model.graph().value_info())
+        shapes[value.name()] = shape_of(value.type());
+    for (const auto &value : model.graph().output())
+        shapes[value.name()] = shape_of(value.type());
     onnx::GraphProto &graph = *frame_.mutable_graph();
     graph.clear_node();
     graph.clear_initializer();
     graph.clear_input();
     graph.clear_output();
     graph.clear_value_info();
+    graph.clear_quantization_annotation();
+    frame_.clear_training_info();
 }
 
 onnx::ModelProto Graph::proto() const
 {
     onnx::ModelProto model = frame_;
+    model.set_ir_version(std::max(model.ir_version(), needed_ir_version(opset)));
     model.clear_opset_import();
     model.add_opset_import()->set_version(opset);
     onnx::GraphProto &graph = *model.mutable_graph();
@@ -340,7 +355,8 @@ void Graph::sweep()
     std::vector<onnx::NodeProto> kept;
     for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
         const auto &results = node->output();
-        if (std::none_of(results.begin(), results.end(), [&](const std::string &name) { return needed.count(name) != 0; }))
+        if (std::none_of(results.begin(), results.end(),
+                         [&](const std::string &name) { return needed.count(name) != 0; }))
             continue;
         needed.insert(node->input().begin(), node->input().end());
         kept.push_back(*node);

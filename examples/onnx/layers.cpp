@@ -85,7 +85,8 @@ std::string gemm_layer(const Graph &graph, int index, Layer &layer)
 }
 
 // The bias that 'add' adds to 'tensor', M values.
-std::vector<float> added_values(const Graph &graph, const onnx::NodeProto &add, const std::string &tensor, int64_t channels)
+std::vector<float> added_values(const Graph &graph, const onnx::NodeProto &add, const std::string &tensor,
+                                int64_t channels)
 {
     std::vector<float> values = floats_of(graph.constants.at(add.input(add.input(0) == tensor ? 1 : 0)));
     if (values.size() == 1)
@@ -149,13 +150,18 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
 
 Shape weight_shape(const Layer &layer, const Graph &graph)
 {
-    return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(layer.node)].input(1)));
+    return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(1)));
 }
 
-std::vector<onnx::NodeProto> layer_nodes(const Graph &graph, const Layer &layer, const std::string &input,
+int first_node(const Layer &layer, const Graph &graph)
+{
+    return graph.producer(layer.output) - (layer.last_node - layer.node);
+}
+
+std::vector<onnx::NodeProto> layer_nodes(const Layer &layer, const Graph &graph, const std::string &input,
                                          const std::string &weights, const std::string &bias)
 {
-    onnx::NodeProto node = graph.nodes[static_cast<size_t>(layer.node)];
+    onnx::NodeProto node = graph.nodes[static_cast<size_t>(first_node(layer, graph))];
     node.clear_input();
     node.add_input(input);
     node.add_input(weights);

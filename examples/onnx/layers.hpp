@@ -19,8 +19,11 @@ template <typename T> std::vector<T> node_order(const Layer &layer, const std::v
     return transpose(values, layer.desc.out_channels, layer.desc.in_channels);
 }
 
+// Index of the layer's first node, in this graph or in the same one of another opset.
+int first_node(const Layer &layer, const Graph &graph);
+
 // The nodes of a layer, reading other tensors; 'bias' is "" when there is none.
-std::vector<onnx::NodeProto> layer_nodes(const Graph &graph, const Layer &layer, const std::string &input,
+std::vector<onnx::NodeProto> layer_nodes(const Layer &layer, const Graph &graph, const std::string &input,
                                          const std::string &weights, const std::string &bias);
 
 } // namespace bsq_onnx

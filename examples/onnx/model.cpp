@@ -11,15 +11,19 @@ namespace bsq_onnx {
 
 struct Model::Impl {
     Graph graph;
-    onnx::ModelProto proto;
+    onnx::ModelProto proto, original;
     Value input;
     std::vector<Value> outputs;
     std::vector<Layer> layers;
     std::vector<Segment> segments;
     std::vector<Remark> left_float;
-    uint64_t digest = 0;
+    uint64_t digest;
 
-    explicit Impl(const Graph &read) : graph(read), proto(read.proto()) {}
+    explicit Impl(const Network &network)
+        : graph(network.raised), proto(network.raised.proto()), original(network.original.proto()),
+          digest(network.digest)
+    {
+    }
 
     const onnx::NodeProto &node(int index) const { return graph.nodes[static_cast<size_t>(index)]; }
 };
@@ -91,7 +95,10 @@ public:
         model_.mutable_graph()->set_name("segment");
     }
 
-    void add_input(const std::string &name, const Shape &shape) { describe(*model_.mutable_graph()->add_input(), name, shape); }
+    void add_input(const std::string &name, const Shape &shape)
+    {
+        describe(*model_.mutable_graph()->add_input(), name, shape);
+    }
 
     void add_output(const std::string &name)
     {
@@ -142,9 +149,7 @@ Model::~Model() = default;
 
 Model Model::load(const std::string &path)
 {
-    uint64_t digest = 0;
-    auto impl = std::make_unique<Impl>(read_network(path, digest));
-    impl->digest = digest;
+    auto impl = std::make_unique<Impl>(read_network(path));
     const Graph &graph = impl->graph;
     impl->input = {graph.input, graph.shape(graph.input)};
     for (const std::string &name : graph.outputs)
@@ -191,6 +196,11 @@ const onnx::ModelProto &Model::proto() const
     return impl_->proto;
 }
 
+const onnx::ModelProto &Model::original() const
+{
+    return impl_->original;
+}
+
 uint64_t Model::digest() const
 {
     return impl_->digest;
@@ -212,7 +222,7 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
         part.add_constant(weight_name, make_tensor(weight_shape(*layer, graph), node_order(*layer, own_weights)));
         if (!own_bias.empty())
             part.add_constant(bias_name, make_tensor({layer->desc.out_channels}, own_bias));
-        for (const auto &node : layer_nodes(graph, *layer, segment.layer_input, weight_name, bias_name))
+        for (const auto &node : layer_nodes(*layer, graph, segment.layer_input, weight_name, bias_name))
             part.add_node(node);
         add_once(outputs, layer->output);
     }
@@ -255,9 +265,9 @@ bool Model::may_fold(const std::string &tensor, std::string &reason) const
 std::vector<std::string> Model::joined(const std::string &tensor) const
 {
     // Operators whose output values are values of their inputs, or zero.
-    static const std::set<std::string> keep = {"DepthToSpace", "Expand",  "Flatten", "Identity", "MaxPool", "Pad",
-                                               "Reshape",      "Slice",   "SpaceToDepth", "Split", "Squeeze", "Tile",
-                                               "Transpose",    "Unsqueeze"};
+    static const std::set<std::string> keep = {"DepthToSpace", "Expand",  "Flatten",   "Identity",     "MaxPool",
+                                               "Pad",          "Reshape", "Slice",     "SpaceToDepth", "Split",
+                                               "Squeeze",      "Tile",    "Transpose", "Unsqueeze"};
     const Graph &graph = impl_->graph;
     std::vector<std::string> found = {tensor};
     bool joins = false;

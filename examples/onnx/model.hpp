@@ -32,25 +32,26 @@ enum class Kind { conv, gemm, matmul };
 struct Layer {
     std::string name; // of the node; of its output tensor when the node has none
     Kind kind;
-    int node, last_node; // indices into the model's nodes, which are in execution order: they differ when an Add has a MatMul's bias
-    std::string input;  // tensor
+    // Indices into the model's nodes, which are in execution order: they differ when an Add brings a MatMul's bias.
+    int node, last_node;
+    std::string input; // tensor
     std::string output; // tensor, before the activation function
     bsq_layer_desc_t desc;
     Shape input_shape;
     Shape output_shape;
     std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
-    std::vector<float> bias;    // M, or empty
-    int64_t multiplications;    // of one sample
+    std::vector<float> bias; // M, or empty
+    int64_t multiplications; // of one sample
 };
 
 // A run of nodes in execution order: at most one layer, its first node, and everything up to the next layer.
 struct Segment {
     int layer; // index into layers(), or -1
     int first_node, last_node; // inclusive
-    std::vector<std::string> inputs;  // tensors that other segments computed, or the network's input
+    std::vector<std::string> inputs; // tensors that other segments computed, or the network's input
     std::vector<std::string> outputs; // tensors that later segments or the network's user need
-    // Input of segment_model that stands for the layer's input tensor and takes its quantized values: the tensor's own name, or
-    // another one when other nodes of the segment read the tensor, unquantized, too. "" without a layer.
+    // Input of segment_model that stands for the layer's input tensor and takes its quantized values: the tensor's own
+    // name, or another one when other nodes of the segment read the tensor, unquantized, too. "" without a layer.
     std::string layer_input;
 };
 
@@ -63,8 +64,9 @@ struct Remark {
 
 class Model {
 public:
-    // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX, has dynamic
-    // shapes, several inputs, an unsupported operator, or no layer with constant weights. BatchNormalization is folded.
+    // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX,
+    // has dynamic shapes, several inputs, an unsupported operator, or no layer with constant weights.
+    // BatchNormalization is folded.
     static Model load(const std::string &path);
 
     Model(Model &&) noexcept;
@@ -78,19 +80,21 @@ public:
     const std::vector<Remark> &left_float() const; // Conv, ConvTranspose, Gemm and MatMul nodes that are no layers
     const Shape &shape(const std::string &tensor) const;
     const onnx::ModelProto &proto() const; // raised to opset 13, BatchNorm folded, Constant nodes made initializers
+    const onnx::ModelProto &original() const; // the same, but for the opset, which is the file's
     uint64_t digest() const; // of the file's bytes: what --resume compares
 
-    // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where they are not
-    // empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads. It takes in layer_input and the other inputs of
-    // the segment, and gives its outputs and the layer's output.
+    // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where
+    // they are not empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads. It takes in layer_input
+    // and the other inputs of the segment, and gives its outputs and the layer's output.
     std::string segment_model(const Segment &segment, const std::vector<float> &weights = {},
                               const std::vector<float> &bias = {}) const;
 
-    // Whether the values of 'tensor' may be divided by a scale per channel that its consumers' weights take over: every consumer is a
-    // layer that reads it as its data input, and it is no output of the network. 'reason' says why not.
+    // Whether the values of 'tensor' may be divided by a scale per channel that its consumers' weights take over: every
+    // consumer is a layer that reads it as its data input, and it is no output of the network. 'reason' says why not.
     bool may_fold(const std::string &tensor, std::string &reason) const;
 
-    // Tensors that Add or Concat join with 'tensor', directly or through operators that keep values, so that they share its quantizer.
+    // Tensors that Add or Concat join with 'tensor', directly or through operators that keep values, so that they share
+    // its quantizer.
     std::vector<std::string> joined(const std::string &tensor) const;
 
 private:

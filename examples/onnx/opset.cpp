@@ -1,22 +1,30 @@
 #include "opset.hpp"
 
 #include <functional>
+#include <iterator>
+#include <sstream>
 
 namespace bsq_onnx {
 
 namespace {
 
+std::set<std::string> words(const std::string &text)
+{
+    std::istringstream stream(text);
+    return {std::istream_iterator<std::string>(stream), {}};
+}
+
 // Operators whose values are float32 and whose versions from oldest_opset to int4_opset are known here.
-const std::set<std::string> known_operators = {
-    "Abs", "Add", "AveragePool", "BatchNormalization", "Ceil", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Div",
-    "Dropout", "Elu", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid",
-    "HardSwish", "Identity", "InstanceNormalization", "LRN", "LeakyRelu", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Mean",
-    "Min", "Mul", "Neg", "PRelu", "Pad", "Pow", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
-    "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "SpaceToDepth",
-    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose", "Unsqueeze", "Upsample"};
+const std::set<std::string> known_operators =
+    words("Abs Add AveragePool BatchNormalization Ceil Clip Concat Conv ConvTranspose DepthToSpace Div Dropout "
+          "Elu Erf Exp Expand Flatten Floor Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity "
+          "InstanceNormalization LRN LeakyRelu Log LogSoftmax MatMul Max MaxPool Mean Min Mul Neg PRelu Pad Pow "
+          "Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Resize Selu "
+          "Sigmoid Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose "
+          "Unsqueeze Upsample");
 
 // Operators on shapes, which are computed when the network is read and leave it.
-const std::set<std::string> shape_operators = {"Cast", "Constant", "Gather", "Shape"};
+const std::set<std::string> shape_operators = words("Cast Constant Gather Shape");
 
 std::string label(const onnx::NodeProto &node)
 {
@@ -104,7 +112,8 @@ void split(Raise &raise)
     raise.integers_to_input("split", 1);
 }
 
-// Before opset 13 the axes from 'axis' on counted as one. Where more than one of them is longer than 1 they are made one.
+// Before opset 13 the axes from 'axis' on counted as one. Where more than one of them is longer than 1 they are made
+// one.
 void softmax(Raise &raise)
 {
     const Shape shape = raise.graph.shape(raise.node.input(0));
@@ -166,24 +175,23 @@ struct Change {
     Rule rule;
 };
 
-const std::map<std::string, Change> changes = {
-    {"BatchNormalization", {9, batch_normalization}},
-    {"Clip", {11, clip}},
-    {"LogSoftmax", {13, softmax}},
-    {"Pad", {11, pad}},
-    {"ReduceL1", {18, axes_input}},
-    {"ReduceL2", {18, axes_input}},
-    {"ReduceMax", {18, axes_input}},
-    {"ReduceMean", {18, axes_input}},
-    {"ReduceMin", {18, axes_input}},
-    {"ReduceSum", {13, axes_input}},
-    {"Resize", {11, resize}},
-    {"Slice", {10, slice}},
-    {"Softmax", {13, softmax}},
-    {"Split", {13, split}},
-    {"Squeeze", {13, axes_input}},
-    {"Unsqueeze", {13, axes_input}},
-    {"Upsample", {10, resize}}};
+const std::map<std::string, Change> changes = {{"BatchNormalization", {9, batch_normalization}},
+                                               {"Clip", {11, clip}},
+                                               {"LogSoftmax", {13, softmax}},
+                                               {"Pad", {11, pad}},
+                                               {"ReduceL1", {18, axes_input}},
+                                               {"ReduceL2", {18, axes_input}},
+                                               {"ReduceMax", {18, axes_input}},
+                                               {"ReduceMean", {18, axes_input}},
+                                               {"ReduceMin", {18, axes_input}},
+                                               {"ReduceSum", {13, axes_input}},
+                                               {"Resize", {11, resize}},
+                                               {"Slice", {10, slice}},
+                                               {"Softmax", {13, softmax}},
+                                               {"Split", {13, split}},
+                                               {"Squeeze", {13, axes_input}},
+                                               {"Unsqueeze", {13, axes_input}},
+                                               {"Upsample", {10, resize}}};
 
 } // namespace
 

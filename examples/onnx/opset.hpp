@@ -1,5 +1,5 @@
-// What operators look like in the versions of ONNX (opsets): all networks are brought into the form of opset 13 or above when they
-// are read, so that nothing else needs to know older ones. The table is in docs/formats.md.
+// What operators look like in the versions of ONNX (opsets): all networks are brought into the form of opset 13 or
+// above when they are read, so that nothing else needs to know older ones. The table is in docs/formats.md.
 #ifndef BSQ_ONNX_OPSET_HPP
 #define BSQ_ONNX_OPSET_HPP
 
@@ -7,7 +7,8 @@
 
 namespace bsq_onnx {
 
-// Networks may be of these; QuantizeLinear and DequantizeLinear have an axis from 13 on, tensors may be INT4 from 21 on.
+// Networks may be of these; QuantizeLinear and DequantizeLinear have an axis from 13 on, tensors may be INT4 from 21
+// on.
 constexpr int64_t oldest_opset = 7, newest_opset = 17, qdq_opset = 13, int4_opset = 21;
 
 // Throws Error, naming the node, for an operator that is not known here.

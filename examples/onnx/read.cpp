@@ -61,12 +61,14 @@ void check_attributes(const onnx::NodeProto &node)
 {
     constexpr int64_t limit = 1 << 20;
     for (const auto &attribute : node.attribute()) {
-        const bool positive = attribute.name() == "strides" || attribute.name() == "dilations" || attribute.name() == "kernel_shape";
+        const bool positive =
+            attribute.name() == "strides" || attribute.name() == "dilations" || attribute.name() == "kernel_shape";
         const bool bounded = positive || attribute.name() == "pads" || attribute.name() == "output_padding";
         for (const int64_t value : attribute.ints())
             if ((positive && value < 1) || (bounded && (value < -limit || value > limit)))
                 throw Error(node.op_type() + " " + node.name() + " has impossible " + attribute.name());
-        if ((attribute.name() == "group" || attribute.name() == "blocksize") && (attribute.i() < 1 || attribute.i() > limit))
+        if ((attribute.name() == "group" || attribute.name() == "blocksize") &&
+            (attribute.i() < 1 || attribute.i() > limit))
             throw Error(node.op_type() + " " + node.name() + " has an impossible " + attribute.name());
         if (attribute.has_t())
             check_tensor(attribute.t());
@@ -130,7 +132,8 @@ void fix_batch(Graph &graph)
     if (shape[0] == -1)
         shape[0] = 1;
     if (shape[0] != 1)
-        throw Error("input " + graph.input + " has a batch of " + std::to_string(shape[0]) + "; a batch of 1 is needed");
+        throw Error("input " + graph.input + " has a batch of " + std::to_string(shape[0]) +
+                    "; a batch of 1 is needed");
     for (int64_t extent : shape)
         if (extent < 1)
             throw Error("input " + graph.input + " has a dynamic shape; only the batch may be");
@@ -166,7 +169,6 @@ Graph simple_graph(const onnx::ModelProto &model)
     graph.infer_shapes();
     fold_constants(graph);
     graph.infer_shapes();
-    raise_opset(graph, qdq_opset);
     normalize_layers(graph);
     graph.infer_shapes();
     fold_affine(graph);
@@ -183,14 +185,17 @@ Graph simple_graph(const onnx::ModelProto &model)
 
 } // namespace
 
-Graph read_network(const std::string &path, uint64_t &digest)
+Network read_network(const std::string &path)
 {
     const std::string bytes = read_file(path);
-    digest = fnv1a(bytes);
     try {
         const onnx::ModelProto model = parse(bytes);
         check_model(model);
-        return simple_graph(model);
+        const Graph original = simple_graph(model);
+        Graph raised = original;
+        raise_opset(raised, qdq_opset);
+        raised.infer_shapes();
+        return {original, raised, fnv1a(bytes)};
     } catch (const Error &error) {
         throw Error(path + ": " + error.what());
     }

@@ -6,8 +6,15 @@
 
 namespace bsq_onnx {
 
-// Of opset 13 or above, shapes known, BatchNormalization folded; 'digest' is of the file's bytes. Throws Error.
-Graph read_network(const std::string &path, uint64_t &digest);
+// Both with known shapes and BatchNormalization folded.
+struct Network {
+    Graph original; // of the opset of the file
+    Graph raised; // of opset 13 or above
+    uint64_t digest; // of the file's bytes
+};
+
+// Throws Error.
+Network read_network(const std::string &path);
 
 } // namespace bsq_onnx
 

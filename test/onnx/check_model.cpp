@@ -31,7 +31,10 @@ START_TEST(real_networks)
     const struct {
         const char *name;
         size_t layers;
-    } networks[] = {{"resnet20_cifar10", 20}, {"squeezenet_v1.1", 26}, {"mobilenet_v1_0.75_224", 28}, {"nanodet_m_320", 73},
+    } networks[] = {{"resnet20_cifar10", 20},
+                    {"squeezenet_v1.1", 26},
+                    {"mobilenet_v1_0.75_224", 28},
+                    {"nanodet_m_320", 73},
                     {"yolov5n_seg_640", 63}};
     for (const auto &network : networks) {
         const std::string path = folder + network.name + ".onnx";

@@ -33,7 +33,8 @@ float normal(uint64_t &state)
 cv::Mat blob(const bsq_onnx::Shape &shape, const std::vector<float> &values)
 {
     const std::vector<int> extents(shape.begin(), shape.end());
-    return cv::Mat(static_cast<int>(extents.size()), extents.data(), CV_32F, const_cast<float *>(values.data())).clone();
+    return cv::Mat(static_cast<int>(extents.size()), extents.data(), CV_32F, const_cast<float *>(values.data()))
+        .clone();
 }
 
 std::vector<float> values_of(const cv::Mat &mat)
