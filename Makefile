@@ -50,7 +50,8 @@ BENCH_COMMON := $(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c))
 SCRIPTS := $(wildcard test/*.sh)
 ONNX_SOURCES := $(wildcard examples/onnx/*.cpp examples/onnx/tasks/*.cpp)
 ONNX_CHECK_SOURCES := $(wildcard test/onnx/check_*.cpp)
-ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_CHECK_SOURCES),$(wildcard test/onnx/*.cpp))
+ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard test/onnx/roundtrip.cpp)
+ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_PROGRAM_SOURCES),$(wildcard test/onnx/*.cpp))
 ONNX_SCRIPTS := $(wildcard test/onnx/*.sh)
 EXAMPLES_RUN ?= quickstart conv shards
 
@@ -169,6 +170,7 @@ ONNX_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SOURCES))
 ONNX_PARTS := $(filter-out %/onnx/main.o,$(ONNX_OBJECTS))
 ONNX_TOOL := $(if $(wildcard examples/onnx/main.cpp),$(BUILD)/examples/bsq-onnx)
 ONNX_CHECKS := $(patsubst test/onnx/%.cpp,$(BUILD)/test/onnx/%,$(ONNX_CHECK_SOURCES))
+ONNX_PROGRAMS := $(patsubst test/onnx/%.cpp,$(BUILD)/test/onnx/%,$(ONNX_PROGRAM_SOURCES))
 ONNX_DEFINES := -DONNX_ML=1 -DONNX_NAMESPACE=onnx
 ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf))
 ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
@@ -176,7 +178,8 @@ ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_
 # What is missing, or nothing.
 onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; \
     elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
-    elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then echo ONNX; fi
+    elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then \
+        echo ONNX; fi
 BUILD_ONNX = missing=$$($(onnx_missing)); \
     if [ -z "$$missing" ]; then $(MAKE) --no-print-directory $(1); \
     else echo "$(2): left out, $$missing is not here (make deps-onnx)"; fi
@@ -237,15 +240,15 @@ $(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATI
 $(BUILD)/obj/test/onnx/%.o: test/onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Iexamples/common -Itest $(ONNX_CFLAGS) \
-	    $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Iexamples/common -Itest \
+	    $(ONNX_CFLAGS) $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/test/onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SUPPORT_SOURCES))
 	@mkdir -p $(@D)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(ONNX_CHECKS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a \
+$(ONNX_PROGRAMS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a \
         $(BUILD)/examples/libbsq-onnx.a $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
@@ -286,7 +289,7 @@ check: all $(CHECKS) $(FUZZERS)
 check-onnx: onnx $(TEST_LIBRARIES)
 	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
 
-onnx-checks: $(ONNX_CHECKS)
+onnx-checks: $(ONNX_PROGRAMS)
 	@$(TOLD) $(RUNNER)/onnx $(ONNX_SCRIPTS) $(ONNX_CHECKS)
 
 # What makes sense in every kind of build.

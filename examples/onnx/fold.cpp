@@ -7,7 +7,7 @@ namespace bsq_onnx {
 
 namespace {
 
-// ---- constants ----
+// ---- identities ----
 
 // Takes a node away that hands on its first input. The network's output keeps its name.
 void bypass(Graph &graph, onnx::NodeProto &node)
@@ -61,13 +61,7 @@ void resolve_auto_pad(Graph &graph, onnx::NodeProto &node)
     const bool transposed = node.op_type() == "ConvTranspose";
     const Shape &in = graph.shape(node.input(0)), &out = graph.shape(node.output(0));
     const size_t dims = in.size() - 2;
-    std::vector<int64_t> kernel(dims);
-    if (transposed || node.op_type() == "Conv") {
-        const Shape weights = shape_of(graph.constants.at(node.input(1)));
-        kernel.assign(weights.begin() + 2, weights.end());
-    } else {
-        kernel = get_integers(node, "kernel_shape");
-    }
+    const std::vector<int64_t> kernel = get_integers(node, "kernel_shape");
     const std::vector<int64_t> ones(dims, 1);
     const std::vector<int64_t> stride = get_integers(node, "strides", ones),
                                dilation = get_integers(node, "dilations", ones);
@@ -214,17 +208,12 @@ void apply_affine(Graph &graph, onnx::NodeProto &node, const Affine &affine)
 
 } // namespace
 
-void fold_constants(Graph &graph)
+void bypass_identities(Graph &graph)
 {
     for (auto &node : graph.nodes) {
         check_single_output(graph, node);
         if (node.op_type() == "Identity" || node.op_type() == "Dropout")
             bypass(graph, node);
-        if (node.op_type() == "Reshape" && !graph.constant(node.input(1))) {
-            const Shape &shape = graph.shape(node.output(0));
-            const int64_t rank = static_cast<int64_t>(shape.size());
-            node.set_input(1, graph.add_constant(node.output(0) + "/shape", make_tensor({rank}, shape)));
-        }
     }
     graph.nodes.erase(std::remove_if(graph.nodes.begin(), graph.nodes.end(),
                                      [](const onnx::NodeProto &node) { return node.input_size() == 0; }),
@@ -235,6 +224,11 @@ void fold_constants(Graph &graph)
 void normalize_layers(Graph &graph)
 {
     for (size_t i = 0; i < graph.nodes.size(); i++) {
+        const std::string &op = graph.nodes[i].op_type();
+        if ((op == "Conv" || op == "ConvTranspose") && graph.constant(graph.nodes[i].input(1))) {
+            const Shape weights = shape_of(graph.constants.at(graph.nodes[i].input(1)));
+            set_integers(graph.nodes[i], "kernel_shape", {weights.begin() + 2, weights.end()});
+        }
         if (find_attribute(graph.nodes[i], "auto_pad"))
             resolve_auto_pad(graph, graph.nodes[i]);
         if (graph.nodes[i].op_type() == "Gemm") {

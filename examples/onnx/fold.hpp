@@ -8,8 +8,8 @@ namespace bsq_onnx {
 
 // The steps, in this order; shapes must be known before each of them.
 
-// Identity, Dropout and shapes that the network computes go away.
-void fold_constants(Graph &graph);
+// Identity and Dropout go away.
+void bypass_identities(Graph &graph);
 
 // auto_pad becomes pads; Gemm becomes x B' + c with B (M, n) and c (M), its factors in the constants.
 void normalize_layers(Graph &graph);

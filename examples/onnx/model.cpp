@@ -115,10 +115,15 @@ public:
 
     void add_node(const onnx::NodeProto &node)
     {
-        *model_.mutable_graph()->add_node() = opencv_node(node, graph_.constants);
-        for (const std::string &name : model_.graph().node(model_.graph().node_size() - 1).input())
-            if (graph_.constant(name))
-                add_constant(name, graph_.constants.at(name));
+        const OpencvForm form = opencv_form(graph_, node);
+        for (const auto &[name, tensor] : form.constants)
+            add_constant(name, tensor);
+        for (const onnx::NodeProto &part : form.nodes) {
+            *model_.mutable_graph()->add_node() = part;
+            for (const std::string &name : part.input())
+                if (graph_.constant(name))
+                    add_constant(name, graph_.constants.at(name));
+        }
     }
 
     std::string bytes() const { return model_.SerializeAsString(); }

@@ -17,8 +17,13 @@ void check_operator(const onnx::NodeProto &node);
 // To qdq_opset, or, with int4_opset, from there to it. Shapes must be known. Throws Error when a node cannot be raised.
 void raise_opset(Graph &graph, int64_t to);
 
-// The node as OpenCV 4.6 reads it: older attributes where newer opsets have inputs. 'constants' are the graph's.
-onnx::NodeProto opencv_node(const onnx::NodeProto &node, const std::map<std::string, onnx::TensorProto> &constants);
+// A node in the forms that OpenCV 4.6 reads and computes right, with constants of its own.
+struct OpencvForm {
+    std::vector<onnx::NodeProto> nodes;
+    std::map<std::string, onnx::TensorProto> constants;
+};
+
+OpencvForm opencv_form(const Graph &graph, const onnx::NodeProto &node);
 
 } // namespace bsq_onnx
 

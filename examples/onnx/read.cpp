@@ -12,6 +12,7 @@
 
 #include "fold.hpp"
 #include "opset.hpp"
+#include "shapes.hpp"
 
 namespace bsq_onnx {
 
@@ -166,8 +167,8 @@ Graph simple_graph(const onnx::ModelProto &model)
     Graph graph(model);
     check_input_type(model, graph.input);
     fix_batch(graph);
-    graph.infer_shapes();
-    fold_constants(graph);
+    compute_shapes(graph);
+    bypass_identities(graph);
     graph.infer_shapes();
     normalize_layers(graph);
     graph.infer_shapes();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <stdexcept>
 
 #include <check.h>
 #include <opencv2/dnn.hpp>
@@ -39,8 +40,10 @@ cv::Mat blob(const bsq_onnx::Shape &shape, const std::vector<float> &values)
 
 std::vector<float> values_of(const cv::Mat &mat)
 {
-    ck_assert(mat.isContinuous() && mat.type() == CV_32F);
-    return {mat.ptr<float>(), mat.ptr<float>() + mat.total()};
+    if (mat.type() != CV_32F)
+        throw std::runtime_error("an output is not float32");
+    const cv::Mat whole = mat.isContinuous() ? mat : mat.clone();
+    return {whole.ptr<float>(), whole.ptr<float>() + whole.total()};
 }
 
 Tensors forward(cv::dnn::Net &net, const std::map<std::string, cv::Mat> &inputs, const std::vector<std::string> &names)
@@ -201,28 +204,32 @@ Tensors run_file(const std::string &path, const bsq_onnx::Model &model, const st
     return forward(net, {{model.input().name, blob(model.input().shape, input)}}, names);
 }
 
-Tensors run_segments(const bsq_onnx::Model &model, const std::vector<float> &input)
+Tensors run_segments(const bsq_onnx::Model &model, const std::vector<float> &input, const Changes &changes)
 {
-    std::map<std::string, cv::Mat> known = {{model.input().name, blob(model.input().shape, input)}};
+    Tensors known = {{model.input().name, input}};
     for (const bsq_onnx::Segment &segment : model.segments()) {
-        const std::string bytes = model.segment_model(segment);
-        cv::dnn::Net net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
+        std::vector<std::string> outputs = segment.outputs;
         std::map<std::string, cv::Mat> inputs;
         for (const std::string &name : segment.inputs)
-            inputs[name] = known.at(name);
-        std::vector<std::string> outputs = segment.outputs;
+            inputs[name] = blob(model.shape(name), known.at(name));
+        std::vector<float> weights, bias;
         if (segment.layer >= 0) {
             const bsq_onnx::Layer &layer = model.layers()[static_cast<size_t>(segment.layer)];
-            inputs[segment.layer_input] = known.at(layer.input);
+            const std::vector<float> &x = known.at(layer.input);
+            inputs[segment.layer_input] =
+                blob(layer.input_shape, changes.layer_input ? changes.layer_input(layer, x) : x);
             outputs.push_back(layer.output);
+            if (changes.result) {
+                weights = changes.result->layers[static_cast<size_t>(segment.layer)].dequantized;
+                bias = changes.result->layers[static_cast<size_t>(segment.layer)].bias;
+            }
         }
+        const std::string bytes = model.segment_model(segment, weights, bias);
+        cv::dnn::Net net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
         for (const auto &[name, values] : forward(net, inputs, outputs))
-            known[name] = blob(model.shape(name), values);
+            known[name] = values;
     }
-    Tensors outputs;
-    for (const auto &output : model.outputs())
-        outputs[output.name] = values_of(known.at(output.name));
-    return outputs;
+    return known;
 }
 
 double difference(const std::vector<float> &values, const std::vector<float> &expected)

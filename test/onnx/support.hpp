@@ -2,6 +2,7 @@
 #ifndef BSQ_TEST_ONNX_SUPPORT_HPP
 #define BSQ_TEST_ONNX_SUPPORT_HPP
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <opencv2/core.hpp>
 
 #include "onnx/model.hpp"
+#include "onnx/result.hpp"
 
 namespace test {
 
@@ -53,8 +55,14 @@ std::vector<float> random_values(int64_t count, uint64_t seed);
 // The outputs of the network in the file, by OpenCV.
 Tensors run_file(const std::string &path, const bsq_onnx::Model &model, const std::vector<float> &input);
 
-// The same, segment by segment.
-Tensors run_segments(const bsq_onnx::Model &model, const std::vector<float> &input);
+// What is other than in the float network: weights and biases, where 'result' is not NULL, and what layers read.
+struct Changes {
+    const bsq_onnx::RunResult *result;
+    std::function<std::vector<float>(const bsq_onnx::Layer &, const std::vector<float> &)> layer_input;
+};
+
+// All tensors between segments, and the outputs, run segment by segment.
+Tensors run_segments(const bsq_onnx::Model &model, const std::vector<float> &input, const Changes &changes = {});
 
 // Largest difference relative to the largest value; fails the test when sizes differ.
 double difference(const std::vector<float> &values, const std::vector<float> &expected);
