@@ -41,6 +41,15 @@ void add_once(std::vector<std::string> &names, const std::string &name)
         names.push_back(name);
 }
 
+// Names in a damaged file may be anything.
+std::string one_line(std::string text)
+{
+    for (char &letter : text)
+        if (static_cast<unsigned char>(letter) < ' ' || letter == 127)
+            letter = '?';
+    return text;
+}
+
 // ---- segments ----
 
 // Tensors that cross the segment's borders.
@@ -154,16 +163,22 @@ Model::~Model() = default;
 
 Model Model::load(const std::string &path)
 {
-    auto impl = std::make_unique<Impl>(read_network(path));
-    const Graph &graph = impl->graph;
-    impl->input = {graph.input, graph.shape(graph.input)};
-    for (const std::string &name : graph.outputs)
-        impl->outputs.push_back({name, graph.shape(name)});
-    impl->layers = find_layers(graph, impl->left_float);
-    if (impl->layers.empty())
-        throw Error(path + ": has no layer with constant weights");
-    impl->segments = cut(graph, impl->layers);
-    return Model(std::move(impl));
+    try {
+        auto impl = std::make_unique<Impl>(read_network(path));
+        const Graph &graph = impl->graph;
+        impl->input = {graph.input, graph.shape(graph.input)};
+        for (const std::string &name : graph.outputs)
+            impl->outputs.push_back({name, graph.shape(name)});
+        impl->layers = find_layers(graph, impl->left_float);
+        if (impl->layers.empty())
+            throw Error("has no layer with constant weights");
+        impl->segments = cut(graph, impl->layers);
+        return Model(std::move(impl));
+    } catch (const Error &error) {
+        throw Error(path + ": " + one_line(error.what()));
+    } catch (const std::exception &error) { // what a damaged file can still cause
+        throw Error(path + ": is not a usable network: " + one_line(error.what()));
+    }
 }
 
 const Value &Model::input() const

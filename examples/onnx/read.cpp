@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
@@ -20,11 +19,18 @@ namespace {
 
 std::string read_file(const std::string &path)
 {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream bytes;
-    if (!file || !(bytes << file.rdbuf()) || file.bad())
-        throw Error(path + ": cannot be read" + (errno ? std::string(": ") + std::strerror(errno) : std::string()));
-    return bytes.str();
+    std::string bytes;
+    FILE *file = std::fopen(path.c_str(), "rb");
+    std::vector<char> buffer(1 << 16);
+    size_t got;
+    while (file && (got = std::fread(buffer.data(), 1, buffer.size(), file)) > 0)
+        bytes.append(buffer.data(), got);
+    const int cause = !file || std::ferror(file) ? errno : 0;
+    if (file)
+        std::fclose(file);
+    if (cause != 0)
+        throw Error("cannot be read: " + std::string(std::strerror(cause)));
+    return bytes;
 }
 
 uint64_t fnv1a(const std::string &bytes)
@@ -87,6 +93,17 @@ void check_opset(const onnx::ModelProto &model)
                     std::to_string(newest_opset) + " are supported");
 }
 
+// Outputs need not say what they are: the checker wants them to, and it is computed anyway.
+void describe_outputs(onnx::ModelProto &model)
+{
+    for (auto &value : *model.mutable_graph()->mutable_output()) {
+        auto &type = *value.mutable_type()->mutable_tensor_type();
+        if (type.elem_type() == onnx::TensorProto::UNDEFINED)
+            type.set_elem_type(onnx::TensorProto::FLOAT);
+        type.mutable_shape();
+    }
+}
+
 // Throws Error unless 'model' is what the rest of this file expects.
 void check_model(const onnx::ModelProto &model)
 {
@@ -100,7 +117,7 @@ void check_model(const onnx::ModelProto &model)
     for (const auto &node : model.graph().node()) {
         if (node.output_size() == 0)
             throw Error("has a node without outputs");
-        if (node.op_type().find("QuantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
+        if (node.op_type().find("uantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
             node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" || node.op_type() == "MatMulInteger")
             throw Error("is quantized already (" + node.op_type() + ")");
         check_operator(node);
@@ -162,12 +179,44 @@ void name_nodes(Graph &graph)
     }
 }
 
+// Weights and attributes of convolutions and pools have the dimensions of their inputs: nobody else looks.
+void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
+{
+    static const std::set<std::string> windowed = {"AveragePool", "Conv", "ConvTranspose", "MaxPool"};
+    const std::string label = node.op_type() + " " + node.name();
+    if (node.op_type() == "Gemm")
+        for (int i = 0; i < 2; i++)
+            if (graph.constant(node.input(i)) && graph.constants.at(node.input(i)).dims_size() != 2)
+                throw Error(label + " multiplies something that is not a matrix");
+    if (!windowed.count(node.op_type()))
+        return;
+    const size_t rank = graph.shape(node.input(0)).size();
+    if (rank < 3)
+        throw Error(label + " has no spatial dimensions");
+    if (graph.constant(input_of(node, 1))) {
+        const Shape weights = shape_of(graph.constants.at(node.input(1)));
+        if (weights.size() != rank || count(weights) == 0)
+            throw Error(label + " has weights that do not fit its input");
+        const std::vector<int64_t> kernel(weights.begin() + 2, weights.end());
+        if (get_integers(node, "kernel_shape", kernel) != kernel)
+            throw Error(label + " has weights of another size than kernel_shape");
+    }
+    for (const char *name : {"kernel_shape", "strides", "dilations", "pads"}) {
+        const auto *attribute = find_attribute(node, name);
+        const size_t wanted = (rank - 2) * (std::strcmp(name, "pads") == 0 ? 2 : 1);
+        if (attribute && static_cast<size_t>(attribute->ints_size()) != wanted)
+            throw Error(label + " has " + name + " of a wrong size");
+    }
+}
+
 Graph simple_graph(const onnx::ModelProto &model)
 {
     Graph graph(model);
     check_input_type(model, graph.input);
     fix_batch(graph);
     compute_shapes(graph);
+    for (const auto &node : graph.nodes)
+        check_dimensions(graph, node);
     bypass_identities(graph);
     graph.infer_shapes();
     normalize_layers(graph);
@@ -189,17 +238,14 @@ Graph simple_graph(const onnx::ModelProto &model)
 Network read_network(const std::string &path)
 {
     const std::string bytes = read_file(path);
-    try {
-        const onnx::ModelProto model = parse(bytes);
-        check_model(model);
-        const Graph original = simple_graph(model);
-        Graph raised = original;
-        raise_opset(raised, qdq_opset);
-        raised.infer_shapes();
-        return {original, raised, fnv1a(bytes)};
-    } catch (const Error &error) {
-        throw Error(path + ": " + error.what());
-    }
+    onnx::ModelProto model = parse(bytes);
+    describe_outputs(model);
+    check_model(model);
+    const Graph original = simple_graph(model);
+    Graph raised = original;
+    raise_opset(raised, qdq_opset);
+    raised.infer_shapes();
+    return {original, raised, fnv1a(bytes)};
 }
 
 } // namespace bsq_onnx

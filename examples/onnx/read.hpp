@@ -13,7 +13,7 @@ struct Network {
     uint64_t digest; // of the file's bytes
 };
 
-// Throws Error.
+// Throws Error, without the path.
 Network read_network(const std::string &path);
 
 } // namespace bsq_onnx

@@ -60,10 +60,9 @@ END_TEST
 START_TEST(suppression_keeps_the_best_of_each_class)
 {
     const std::vector<Box> boxes = {
-        box(1, 0.6F, 1, 0, 11, 10),  // overlaps the next, worse
-        box(1, 0.9F, 0, 0, 10, 10),
-        box(2, 0.5F, 0, 0, 10, 10),  // another class
-        box(1, 0.7F, 6, 0, 16, 10),  // overlaps by 4 / 16 only
+        box(1, 0.6F, 1, 0, 11, 10), // overlaps the next, worse
+        box(1, 0.9F, 0, 0, 10, 10),  box(2, 0.5F, 0, 0, 10, 10), // another class
+        box(1, 0.7F, 6, 0, 16, 10), // overlaps by 4 / 16 only
         box(1, 0.9F, 50, 0, 60, 10), // as good as the first: given order decides
     };
     const std::vector<size_t> kept = suppress(boxes, 0.5);

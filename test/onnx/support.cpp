@@ -161,11 +161,14 @@ Network &Network::with(const std::string &attribute, const std::vector<int64_t> 
     return *this;
 }
 
-void Network::output(const std::string &tensor)
+void Network::output(const std::string &tensor, const bsq_onnx::Shape &shape)
 {
     onnx::ValueInfoProto &value = *model.mutable_graph()->add_output();
     value.set_name(tensor);
-    value.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+    auto &type = *value.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(onnx::TensorProto::FLOAT);
+    for (int64_t extent : shape)
+        type.mutable_shape()->add_dim()->set_dim_value(extent);
 }
 
 std::string Network::save(const std::string &name) const

@@ -34,7 +34,7 @@ public:
     Network &with(const std::string &attribute, const std::string &value);
     Network &with(const std::string &attribute, const std::vector<int64_t> &values);
 
-    void output(const std::string &tensor);
+    void output(const std::string &tensor, const bsq_onnx::Shape &shape);
     std::string bytes() const { return model.SerializeAsString(); }
     // Writes the network into the folder of the tests and returns the path.
     std::string save(const std::string &name) const;
