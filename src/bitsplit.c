@@ -1,7 +1,6 @@
 /* Bit-split: codes as ternary digit planes. */
 #include "bitsplit.h"
 
-#include "blas.h"
 
 #include <math.h>
 
@@ -53,7 +52,7 @@ int64_t bsq_bitsplit_sweep(struct bsq_point *point, int32_t bits, int8_t *planes
             point->j += step * change * (unit * change - 2.0 * point->g[j]);
             digits[j] = (int8_t)digit;
             point->codes[j] = (int8_t)(point->codes[j] + change * (1 << m));
-            bsq_daxpy(n, -step * change, point->h + j * n, point->g);
+            bsq_point_add_row(point, j, -step * change, point->g);
             changes++;
         }
     }

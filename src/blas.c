@@ -102,6 +102,15 @@ bool bsq_dpotrf(int64_t n, double *a, int64_t lda)
     return info == 0;
 }
 
+void bsq_spotrs(int64_t n, const float *r, int64_t ldr, int64_t count, float *b, int64_t ldb)
+{
+    bool sequential = enter();
+
+    (void)LAPACKE_spotrs_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, (lapack_int)count, r, (lapack_int)ldr, b,
+                              (lapack_int)ldb);
+    leave(sequential);
+}
+
 void bsq_dpotrs(int64_t n, const double *r, int64_t ldr, int64_t count, double *b, int64_t ldb)
 {
     bool sequential = enter();

@@ -27,6 +27,7 @@ bool bsq_spotrf(int64_t n, float *a, int64_t lda);
 bool bsq_dpotrf(int64_t n, double *a, int64_t lda);
 
 /* Solves R'R X = B for 'count' right sides, each a row of B (count x n), in place; R as bsq_dpotrf leaves it. */
+void bsq_spotrs(int64_t n, const float *r, int64_t ldr, int64_t count, float *b, int64_t ldb);
 void bsq_dpotrs(int64_t n, const double *r, int64_t ldr, int64_t count, double *b, int64_t ldb);
 
 #endif

@@ -1,7 +1,6 @@
 /* Integer coordinate descent on one channel, with the gradient kept up to date. */
 #include "descent.h"
 
-#include "blas.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -23,7 +22,7 @@ static bool step(struct bsq_point *point, int64_t j, double scale)
         return false;
     point->codes[j] = (int8_t)(point->codes[j] + (int32_t)best);
     point->j -= gain * unit * scale;
-    bsq_daxpy(point->n, -best * scale, point->h + j * point->n, point->g);
+    bsq_point_add_row(point, j, -best * scale, point->g);
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "pass.h"
 
 #include "options.h"
+#include "tile.h"
 
 #include <string.h>
 
@@ -57,6 +58,11 @@ static bool poll_block(void *opaque, int32_t slot, double share)
     return calling ? report_progress(pass, (double)pass->done + share) : atomic_load(&pass->cancelled);
 }
 
+static size_t most_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan *other)
 {
     const struct bsq_memory *memory = pass->input->memory;
@@ -65,11 +71,8 @@ static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan 
     size_t search_bytes = bsq_search_layout(&search, &pass->plan, NULL);
     size_t group_bytes = bsq_group_layout(&group, &pass->group_plan, NULL);
 
-    if (other) {
-        size_t bytes = bsq_group_layout(&group, other, NULL);
-
-        group_bytes = bytes > group_bytes ? bytes : group_bytes;
-    }
+    if (other)
+        group_bytes = most_of(group_bytes, bsq_group_layout(&group, other, NULL));
     pass->search = bsq_memory_get(memory, pass->slots, sizeof *pass->search);
     pass->group = bsq_memory_get(memory, group_count(pass), sizeof *pass->group);
     pass->memory = bsq_memory_get_zeroed(memory, pass->slots + group_count(pass), sizeof *pass->memory);
@@ -112,6 +115,7 @@ bsq_status_t bsq_pass_open(struct bsq_pass *pass, const struct bsq_solve_input *
     *pass = (struct bsq_pass){.input = input, .group_plan = *plan, .prepared = -1};
     cut_into_blocks(pass, input->geometry, input->options);
     pass->total = pass->blocks;
+    pass->plan.block_scratch = most_of(bsq_block_scratch(plan), other ? bsq_block_scratch(other) : 0);
     status = allocate(pass, other);
     if (status != BSQ_OK)
         bsq_pass_close(pass);
@@ -222,15 +226,15 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
 {
     struct bsq_pass pass = {.slots = 0};
     struct bsq_search search;
-    int64_t n = geometry->fan_in, squares;
-    size_t group_bytes, held, scratch;
+    int64_t n = geometry->fan_in, tile = bsq_tile_rows(geometry), squares;
+    size_t group_bytes;
 
     cut_into_blocks(&pass, geometry, options);
-    if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64 ||
-        !bsq_stats_bytes(geometry, options->threads, &held, &scratch))
+    if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
         return false;
-    /* h, two factors in double, one in single; p of the group; vectors */
-    group_bytes = (size_t)squares * 28 + (size_t)(geometry->group_outputs * (n + 2) + 2 * n) * 8 + scratch + 1024;
+    group_bytes = bsq_group_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1,
+                                  pass.plan.effort > 0);
+    pass.plan.block_scratch = bsq_block_scratch_most(n, tile);
     *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
              (size_t)group_count(&pass) * bsq_memory_cost(group_bytes) +
              (size_t)pass.blocks * (sizeof *pass.prepare_seconds + sizeof *pass.raised + sizeof *pass.dead_inputs) +

@@ -2,6 +2,7 @@
 #include "problem.h"
 
 #include "blas.h"
+#include "tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,62 +13,102 @@ static const double least_ridge = 1e-12;
 /* Up to this fan-in the factor is made in double for its own sake. */
 enum { MOST_WIDE_INPUTS = 256 };
 
-size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory)
+/* Up to this fan-in H stands in double, 8 n^2 bytes. */
+enum { MOST_DENSE_INPUTS = 1024 };
+
+/* Without a double factor the minimiser is refined this many times. */
+enum { REFINEMENTS = 3 };
+
+static bool is_dense(const struct bsq_group_plan *plan)
+{
+    return plan->dense || plan->geometry->fan_in <= MOST_DENSE_INPUTS;
+}
+
+/* What a group consists of. */
+struct parts {
+    bool h, targets, r, solver, floor_solver;
+    size_t scratch;
+};
+
+static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geometry, const struct parts *parts,
+                      void *memory)
 {
     struct bsq_carver carver = {memory, 0};
-    int64_t n = plan->geometry->fan_in, channels = plan->geometry->group_outputs;
-    int target = plan->stats && bsq_stats_has_target(plan->stats);
+    int64_t n = geometry->fan_in, channels = geometry->group_outputs;
 
     *group = (struct bsq_group){.n = n, .channels = channels};
-    if (plan->stats)
+    if (parts->h)
         group->h = bsq_carve(&carver, n * n, sizeof *group->h);
     group->diagonal = bsq_carve(&carver, n, sizeof *group->diagonal);
     group->mean = bsq_carve(&carver, n, sizeof *group->mean);
     group->order = bsq_carve(&carver, n, sizeof *group->order);
-    if (target) {
-        group->p = bsq_carve(&carver, channels * n, sizeof *group->p);
+    group->rank = bsq_carve(&carver, n, sizeof *group->rank);
+    if (parts->targets) {
         group->target_mean = bsq_carve(&carver, channels, sizeof *group->target_mean);
         group->target_square = bsq_carve(&carver, channels, sizeof *group->target_square);
     }
-    if (plan->factor) {
+    if (parts->r)
         group->r = bsq_carve(&carver, n * n, sizeof *group->r);
+    if (parts->solver)
         group->solver = bsq_carve(&carver, n * n, sizeof *group->solver);
-    }
-    if (target && plan->mu > 0.0)
+    if (parts->floor_solver)
         group->floor_solver = bsq_carve(&carver, n * n, sizeof *group->floor_solver);
-    if (plan->stats)
-        group->scratch = bsq_carve(&carver, (int64_t)bsq_stats_scratch(plan->stats), 1);
+    group->scratch = bsq_carve(&carver, (int64_t)parts->scratch, 1);
     return carver.used;
 }
 
-static double mean_diagonal(const double *h, int64_t n)
+size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory)
+{
+    struct parts parts = {.h = plan->stats && is_dense(plan), .targets = plan->stats && bsq_stats_has_target(plan->stats),
+                          .r = plan->factor};
+    size_t bytes;
+
+    parts.solver = parts.h && parts.r;
+    parts.floor_solver = parts.h && parts.targets && plan->mu > 0.0;
+    parts.scratch = plan->stats ? bsq_stats_scratch(plan->stats) : 0;
+    bytes = lay_out(group, plan->geometry, &parts, memory);
+    group->stats = plan->stats;
+    return bytes;
+}
+
+size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool factor)
+{
+    struct bsq_group_plan plan = {.geometry = geometry, .dense = dense};
+    int64_t tile = bsq_tile_rows(geometry);
+    struct parts parts = {.h = is_dense(&plan), .targets = true, .r = factor};
+    struct bsq_group group;
+
+    parts.solver = parts.floor_solver = parts.h && factor;
+    parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
+    return lay_out(&group, geometry, &parts, NULL);
+}
+
+static double mean_of(const double *values, int64_t count)
 {
     double sum = 0.0;
 
-    for (int64_t j = 0; j < n; j++)
-        sum += h[j * n + j];
-    return sum / (double)n;
+    for (int64_t j = 0; j < count; j++)
+        sum += values[j];
+    return sum / (double)count;
 }
 
 /* Inputs by rising diagonal, ties by index: the factor decides the last first. A plain heap sort, for it needs no memory
  * and its result does not depend on the C library. */
-static int before(const double *h, int64_t n, int64_t a, int64_t b)
+static int before(const double *diagonal, int64_t a, int64_t b)
 {
-    double x = h[a * n + a], y = h[b * n + b];
-
-    return x < y || (x == y && a > b);
+    return diagonal[a] < diagonal[b] || (diagonal[a] == diagonal[b] && a > b);
 }
 
-static void sift_down(int64_t *heap, int64_t at, int64_t count, const double *h, int64_t n)
+static void sift_down(int64_t *heap, int64_t at, int64_t count, const double *diagonal)
 {
     for (;;) {
         int64_t child = 2 * at + 1, moved = heap[at];
 
         if (child >= count)
             return;
-        if (child + 1 < count && before(h, n, heap[child], heap[child + 1]))
+        if (child + 1 < count && before(diagonal, heap[child], heap[child + 1]))
             child++;
-        if (!before(h, n, moved, heap[child]))
+        if (!before(diagonal, moved, heap[child]))
             return;
         heap[at] = heap[child];
         heap[child] = moved;
@@ -75,18 +116,18 @@ static void sift_down(int64_t *heap, int64_t at, int64_t count, const double *h,
     }
 }
 
-static void order_inputs(int64_t *order, const double *h, int64_t n)
+static void order_inputs(int64_t *order, const double *diagonal, int64_t n)
 {
     for (int64_t j = 0; j < n; j++)
         order[j] = j;
     for (int64_t j = n / 2; j-- > 0;)
-        sift_down(order, j, n, h, n);
+        sift_down(order, j, n, diagonal);
     for (int64_t count = n; count-- > 1;) {
         int64_t largest = order[0];
 
         order[0] = order[count];
         order[count] = largest;
-        sift_down(order, 0, count, h, n);
+        sift_down(order, 0, count, diagonal);
     }
 }
 
@@ -144,6 +185,67 @@ static void factor(struct bsq_group *group, double unit)
     narrow_factor(group->r, group->solver, n, unit);
 }
 
+/* ---- a large fan-in: one square in single precision ---- */
+
+/* Row i becomes row order[i], then columns likewise; 'row' is n floats of scratch, 'moved' n flags. */
+static void permute_square(float *square, const int64_t *order, int64_t n, float *row, bool *moved)
+{
+    size_t bytes = (size_t)n * sizeof *row;
+
+    memset(moved, 0, (size_t)n * sizeof *moved);
+    for (int64_t start = 0; start < n; start++) {
+        int64_t i = start;
+
+        if (moved[start])
+            continue;
+        memcpy(row, square + start * n, bytes);
+        for (; order[i] != start; i = order[i]) {
+            memcpy(square + i * n, square + order[i] * n, bytes);
+            moved[i] = true;
+        }
+        memcpy(square + i * n, row, bytes);
+        moved[i] = true;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < n; k++)
+            row[k] = square[i * n + order[k]];
+        memcpy(square + i * n, row, bytes);
+    }
+}
+
+/* The factor above the diagonal from H below it and on it; 'more' is what the search adds to the diagonal of H / unit. */
+static bool factor_square(struct bsq_group *group, double more)
+{
+    int64_t n = group->n;
+    float *r = group->r;
+
+    for (int64_t k = 0; k < n; k++)
+        r[k * n + k] = (float)((group->diagonal[group->order[k]] + group->ridge) / group->unit + more);
+    if (bsq_spotrf(n, r, n))
+        return true;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i + 1; j < n; j++)
+            r[i * n + j] = r[j * n + i];
+    return false;
+}
+
+static void prepare_square(struct bsq_group *group)
+{
+    const double first_more = 1e-7, step = 10.0;
+    int64_t n = group->n;
+    float *row = group->scratch;
+
+    bsq_stats_read_square(group->stats, group->index, group->centred ? group->mean : NULL, 1.0 / group->unit, group->r,
+                          group->scratch);
+    permute_square(group->r, group->order, n, row, (bool *)(row + n));
+    for (double more = 0.0; !factor_square(group, more) && more < 1.0;) {
+        more = more > 0.0 ? step * more : first_more;
+        group->raised = 1;
+    }
+}
+
+/* ---- a group ---- */
+
 static void centre(struct bsq_group *group)
 {
     int64_t n = group->n;
@@ -152,63 +254,116 @@ static void centre(struct bsq_group *group)
         for (int64_t j = 0; j < n; j++)
             group->h[i * n + j] -= group->mean[i] * group->mean[j];
     for (int64_t i = 0; i < n; i++) /* a constant input leaves nothing but rounding */
-        group->h[i * n + i] = fmax(group->h[i * n + i], 0.0);
-    for (int64_t c = 0; group->p && c < group->channels; c++)
-        for (int64_t j = 0; j < n; j++)
-            group->p[c * n + j] -= group->target_mean[c] * group->mean[j];
+        group->h[i * n + i] = group->diagonal[i];
 }
 
-static void read_moments(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
+static void read_moments(struct bsq_group *group)
 {
-    struct bsq_group_moments moments = {.h = group->h, .p = group->p, .target_square = group->target_square};
+    struct bsq_group_moments moments = {.h = group->h, .target_square = group->target_square};
+    int64_t n = group->n;
 
-    if (group->p)
+    if (group->target_mean)
         memset(group->target_mean, 0, (size_t)group->channels * sizeof *group->target_mean);
-    if (bsq_stats_has_means(plan->stats)) {
+    if (bsq_stats_has_means(group->stats)) {
         moments.input_mean = group->mean;
         moments.target_mean = group->target_mean;
     }
-    bsq_stats_read(plan->stats, index, &moments, group->scratch);
+    bsq_stats_read(group->stats, group->index, &moments, group->scratch);
+    if (!group->h)
+        bsq_stats_read_diagonal(group->stats, group->index, group->diagonal);
+    for (int64_t j = 0; group->h && j < n; j++)
+        group->diagonal[j] = group->h[j * n + j];
+    group->dead_inputs = 0;
+    for (int64_t j = 0; j < n; j++) {
+        group->dead_inputs += !(group->diagonal[j] > 0.0);
+        if (group->centred)
+            group->diagonal[j] = fmax(group->diagonal[j] - group->mean[j] * group->mean[j], 0.0);
+    }
+    if (group->centred && group->h)
+        centre(group);
+}
+
+static void start_group(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
+{
+    group->index = index;
+    group->mu = plan->mu;
+    group->centred = plan->centred;
+    group->narrow = group->wide = group->raised = 0;
+    memset(group->mean, 0, (size_t)group->n * sizeof *group->mean);
+    for (int64_t j = 0; j < group->n; j++)
+        group->diagonal[j] = 1.0;
 }
 
 void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
 {
     int64_t n = group->n;
-    double unit;
 
-    group->narrow = group->wide = 0;
-    group->mu = plan->mu;
-    group->centred = plan->centred;
-    memset(group->mean, 0, (size_t)n * sizeof *group->mean);
-    for (int64_t j = 0; j < n; j++)
-        group->diagonal[j] = 1.0;
+    start_group(group, plan, index);
     if (!plan->stats)
         return;
-    read_moments(group, plan, index);
-    group->dead_inputs = 0;
-    for (int64_t j = 0; j < n; j++)
-        group->dead_inputs += !(group->h[j * n + j] > 0.0);
-    if (plan->centred)
-        centre(group);
-    unit = mean_diagonal(group->h, n);
-    group->searchable = unit > 0.0;
-    group->raised = group->wide = 0;
-    group->unit = unit;
-    group->ridge = plan->damping * unit;
-    order_inputs(group->order, group->h, n);
+    read_moments(group);
+    group->unit = mean_of(group->diagonal, n);
+    group->searchable = group->unit > 0.0;
+    group->ridge = plan->damping * group->unit;
+    order_inputs(group->order, group->diagonal, n);
+    for (int64_t k = 0; k < n; k++)
+        group->rank[group->order[k]] = k;
     if (group->floor_solver && group->searchable)
-        group->floor_ridge = factor_ordered(group->floor_solver, group->h, group->order, n, 0.0, unit);
+        group->floor_ridge = factor_ordered(group->floor_solver, group->h, group->order, n, 0.0, group->unit);
+    if (plan->factor && group->searchable && !group->h)
+        prepare_square(group);
     for (int64_t j = 0; j < n; j++) {
-        group->h[j * n + j] += group->ridge;
-        group->diagonal[j] = group->h[j * n + j];
+        group->diagonal[j] += group->ridge;
+        if (group->h)
+            group->h[j * n + j] = group->diagonal[j];
     }
-    if (plan->factor && group->searchable) {
-        factor(group, unit);
-        group->narrow = plan->narrow && !group->raised;
-    }
+    if (plan->factor && group->searchable && group->h)
+        factor(group, group->unit);
+    group->narrow = plan->narrow && group->searchable && !group->raised;
 }
 
-size_t bsq_block_layout(struct bsq_block *block, int64_t n, void *memory)
+/* y += a * row j of H, from below the diagonal of r. */
+static void add_row(const struct bsq_group *group, int64_t j, double a, double *y)
+{
+    int64_t n = group->n, k = group->rank[j];
+    const float *h = group->r;
+    double scaled = a * group->unit;
+
+    for (int64_t i = 0; i < k; i++)
+        y[group->order[i]] += scaled * (double)h[k * n + i];
+    y[j] += a * group->diagonal[j];
+    for (int64_t i = k + 1; i < n; i++)
+        y[group->order[i]] += scaled * (double)h[i * n + k];
+}
+
+/* ---- a block ---- */
+
+static size_t most_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Two rows to solve with; where there is no double factor, the right sides of all channels. */
+static size_t target_scratch(int64_t fan_in)
+{
+    return (size_t)fan_in * most_of(2 * sizeof(double), BSQ_BLOCK_CHANNELS * sizeof(float));
+}
+
+size_t bsq_block_scratch(const struct bsq_group_plan *plan)
+{
+    bool target = plan->stats && plan->mu > 0.0;
+
+    if (!plan->stats || (is_dense(plan) && !target))
+        return 0;
+    return most_of(bsq_stats_block_scratch(plan->stats), target ? target_scratch(plan->geometry->fan_in) : 0);
+}
+
+size_t bsq_block_scratch_most(int64_t fan_in, int64_t tile_rows)
+{
+    return most_of((size_t)bsq_stats_block_scratch_bytes(tile_rows), target_scratch(fan_in));
+}
+
+size_t bsq_block_layout(struct bsq_block *block, int64_t n, size_t scratch, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
 
@@ -220,18 +375,30 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t n, void *memory)
     block->energy = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->energy);
     block->floor = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->floor);
     block->target_mean = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->target_mean);
+    block->scratch = bsq_carve(&carver, (int64_t)scratch, 1);
     return carver.used;
 }
 
-/* H times each of 'rows' rows of x. */
-static void multiply_by_h(const struct bsq_group *group, int64_t rows, const double *x, double *product)
+/* H times each of the block's rows of x. */
+static void multiply_by_h(const struct bsq_block *block, const double *x, double *product)
 {
-    int64_t n = group->n;
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n, rows = block->channels;
 
-    if (group->h)
+    if (group->h) {
         bsq_dgemm(false, false, rows, n, n, 1.0, x, n, group->h, n, 0.0, product, n);
-    else
+        return;
+    }
+    if (!group->stats) {
         memcpy(product, x, (size_t)(rows * n) * sizeof *x);
+        return;
+    }
+    bsq_stats_multiply(group->stats, group->index, rows, x, product, block->scratch);
+    for (int64_t c = 0; c < rows; c++) {
+        if (group->centred)
+            bsq_daxpy(n, -bsq_ddot(n, group->mean, x + c * n), group->mean, product + c * n);
+        bsq_daxpy(n, group->ridge, x + c * n, product + c * n);
+    }
 }
 
 /* x = (R'R)^-1 b in the order of the inputs; 'ordered' is n doubles of scratch. */
@@ -260,14 +427,13 @@ static double least_error(const struct bsq_group *group, const double *p, double
     return fmax(least, 0.0);
 }
 
-/* Moves a channel from its own float output, v = w and p = H w, to the mix of that and the target: p of the mix, base
- * without its terms in v, and v = the minimiser where there is a factor. 'scratch' is 2 n doubles. */
-static void mix_target(struct bsq_block *block, int64_t c, double *scratch)
+/* Moves a channel from its own float output, v = w and p = H w, to the mix of that and the target: p of the mix and base
+ * without its terms in v. */
+static void mix_target(struct bsq_block *block, int64_t c, const double *target)
 {
     const struct bsq_group *group = block->group;
     int64_t n = group->n, channel = block->first + c;
     double mu = group->mu, *v = block->v + c * n, *p = block->p + c * n;
-    const double *target = group->p + channel * n;
     double ym = group->target_mean[channel], xw = block->target_mean[c], mean = (1.0 - mu) * xw + mu * ym;
     double ww = bsq_ddot(n, v, v), wp = bsq_ddot(n, v, target) + (group->centred ? xw * ym : 0.0);
     double energy = (1.0 - mu) * (1.0 - mu) * block->energy[c] + 2.0 * mu * (1.0 - mu) * wp +
@@ -279,28 +445,72 @@ static void mix_target(struct bsq_block *block, int64_t c, double *scratch)
     for (int64_t j = 0; j < n; j++)
         p[j] = (1.0 - mu) * (p[j] - group->ridge * v[j]) + mu * target[j];
     if (group->floor_solver)
-        block->floor[c] = least_error(group, p, centred_energy, scratch);
+        block->floor[c] = least_error(group, p, centred_energy, block->scratch);
     bsq_daxpy(n, group->ridge, v, p);
     block->base[c] = centred_energy + group->ridge * ww;
+}
+
+/* s = p - H v. */
+static void find_slopes(struct bsq_block *block)
+{
+    multiply_by_h(block, block->v, block->s);
+    for (int64_t i = 0; i < block->channels * block->group->n; i++)
+        block->s[i] = block->p[i] - block->s[i];
+}
+
+/* v moves by (R'R)^-1 s: to the minimiser, as far as single precision knows. */
+static void refine(struct bsq_block *block)
+{
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
+    float *x = block->scratch;
+
+    for (int64_t c = 0; c < block->channels; c++) {
+        double largest = 0.0, inverse;
+
+        for (int64_t j = 0; j < n; j++)
+            largest = fmax(largest, fabs(block->s[c * n + j]));
+        inverse = largest > 0.0 ? 1.0 / largest : 0.0;
+        for (int64_t k = 0; k < n; k++)
+            x[k] = (float)(inverse * block->s[c * n + group->order[k]]);
+        bsq_spotrs(n, group->r, n, 1, x, n);
+        for (int64_t k = 0; k < n; k++)
+            block->v[c * n + group->order[k]] += largest / group->unit * (double)x[k];
+    }
+}
+
+/* v becomes the minimiser where there is a factor. */
+static void minimise(struct bsq_block *block)
+{
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
+
     if (group->wide)
-        solve_ordered(group, group->solver, p, v, scratch);
+        for (int64_t c = 0; c < block->channels; c++)
+            solve_ordered(group, group->solver, block->p + c * n, block->v + c * n, block->scratch);
+    for (int turn = 0; !group->wide && !group->h && group->r && group->searchable && turn < REFINEMENTS; turn++) {
+        find_slopes(block);
+        refine(block);
+    }
 }
 
 static void mix_targets(struct bsq_block *block)
 {
-    int64_t n = block->group->n, channels = block->channels;
-    double *s = block->s;
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n, channels = block->channels;
+    double *target = block->s;
 
-    for (int64_t c = 0; c < channels; c++) /* s is scratch until then: two of its rows, or all there is */
-        mix_target(block, c, s);
-    multiply_by_h(block->group, channels, block->v, s);
+    bsq_stats_read_p(group->stats, group->index, block->first, channels, target, block->scratch);
     for (int64_t c = 0; c < channels; c++) {
-        const double *v = block->v + c * n, *p = block->p + c * n;
-
-        block->base[c] += bsq_ddot(n, v, s + c * n) - 2.0 * bsq_ddot(n, p, v);
-        for (int64_t j = 0; j < n; j++)
-            s[c * n + j] = p[j] - s[c * n + j];
+        if (group->centred)
+            bsq_daxpy(n, -group->target_mean[block->first + c], group->mean, target + c * n);
+        mix_target(block, c, target + c * n);
     }
+    minimise(block);
+    find_slopes(block);
+    for (int64_t c = 0; c < channels; c++) /* p'v = v'H v + s'v */
+        block->base[c] -= bsq_ddot(n, block->v + c * n, block->p + c * n) +
+                          bsq_ddot(n, block->v + c * n, block->s + c * n);
 }
 
 void bsq_block_widen(struct bsq_block *block)
@@ -309,7 +519,7 @@ void bsq_block_widen(struct bsq_block *block)
     int64_t n = group->n;
 
     block->narrow = 0;
-    multiply_by_h(group, block->channels, block->v, block->p);
+    multiply_by_h(block, block->v, block->p);
     for (int64_t c = 0; c < block->channels; c++) {
         const double *w = block->v + c * n;
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
@@ -317,7 +527,7 @@ void bsq_block_widen(struct bsq_block *block)
         energy += (group->centred ? xw * xw : 0.0) - group->ridge * bsq_ddot(n, w, w);
         block->energy[c] = fmax(energy, 0.0); /* plain, not centred: what errors are relative to */
     }
-    if (group->p && group->mu > 0.0)
+    if (group->target_mean && group->mu > 0.0)
         mix_targets(block);
 }
 
@@ -357,6 +567,14 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
     }
 }
 
+void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y)
+{
+    if (point->h)
+        bsq_daxpy(point->n, a, point->h + j * point->n, y);
+    else
+        add_row(point->group, j, a, y);
+}
+
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
                                      int32_t lowest, int32_t highest)
 {
@@ -364,7 +582,7 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 
     return (struct bsq_point){
         .n = n, .group_size = candidate->group_size, .scales_per_channel = candidate->scales_per_channel,
-        .h = block->group->h, .diagonal = block->group->diagonal, .p = block->p + channel * n, .codes = candidate->codes + channel * n,
+        .h = block->group->h, .group = block->group, .diagonal = block->group->diagonal, .p = block->p + channel * n, .codes = candidate->codes + channel * n,
         .scales = candidate->scales + channel * candidate->scales_per_channel, .g = candidate->g + channel * n,
         .j = candidate->j[channel], .lowest = lowest, .highest = highest};
 }
@@ -375,7 +593,7 @@ void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block
 
     for (int64_t c = 0; c < channels; c++)
         bsq_candidate_weights(candidate, n, c, u + c * n);
-    multiply_by_h(block->group, channels, u, candidate->g);
+    multiply_by_h(block, u, candidate->g);
     for (int64_t c = 0; c < channels; c++) {
         double sum = block->base[c];
 

@@ -16,22 +16,25 @@
  * shape that depends on the problem only. */
 enum { BSQ_BLOCK_CHANNELS = 64 };
 
-/* One convolution group. */
+/* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, rows of
+ * it, for the search, from below the diagonal of 'r'. */
 struct bsq_group {
     int64_t n;
     int64_t channels;      /* of the group */
-    double *h;             /* n x n, damped, centred with bias correction; NULL: the identity */
-    double *diagonal;      /* n: of h */
+    const struct bsq_stats_t *stats; /* NULL: H is the identity */
+    int64_t index;         /* of the group in the statistics */
+    double *h;             /* n x n, damped, centred with bias correction; or NULL */
+    double *diagonal;      /* n: of H */
     double *mean;          /* n: mean of x; zeros when unknown */
-    double *p;             /* channels x n, target_mean and target_square: channels; with a target only */
-    double *target_mean;
-    double *target_square;
+    double *target_mean;   /* channels, and */
+    double *target_square; /* channels: with a target only */
     double *solver;        /* n x n: R in double, where 'wide' */
-    double *floor_solver;  /* n x n: the same of the undamped H; with a target only */
-    float *r;              /* n x n: R for the search */
+    double *floor_solver;  /* n x n: the same of the undamped H; with h and a target only */
+    float *r;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
     int64_t *order;
-    void *scratch;         /* for bsq_stats_read */
-    double unit;           /* mean(diag H) without damping: r is that of H / unit */
+    int64_t *rank;         /* rank[order[k]] = k */
+    void *scratch;         /* for reading statistics */
+    double unit;           /* mean(diag H) without damping */
     double ridge;          /* lambda * unit: what damping adds to the diagonal */
     double floor_ridge;    /* what floor_solver had to add */
     double mu;
@@ -39,7 +42,7 @@ struct bsq_group {
     int32_t centred;
     int32_t searchable;    /* 0 when every input is always zero: nothing to search */
     int32_t raised;        /* 1 when the search needed more damping than J has */
-    int32_t wide;          /* 1: solver is there: always for small fan-in and with a target */
+    int32_t wide;          /* 1: solver is there: for small fan-in always, with h and a target too */
     int32_t narrow;        /* 1: blocks are loaded for quick.h, without products in double */
 };
 
@@ -51,14 +54,24 @@ struct bsq_group_plan {
     double mu;                       /* 0 without target */
     int32_t centred;
     int32_t factor;                  /* 0: no search will follow */
+    int32_t dense;                   /* 1: h is wanted whatever the fan-in */
     int32_t narrow;                  /* 1: quick.h will search, if r is that of J */
 };
 
 /* Lays a group out in 'memory' (NULL: only counts) and returns the bytes that it needs. */
 size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory);
 
+/* The same for statistics with targets that do not exist yet. */
+size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool factor);
+
 /* Reads the moments of group 'index' and factors them. Allocates nothing. */
 void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index);
+
+/* Bytes of scratch that a block of such a group needs. */
+size_t bsq_block_scratch(const struct bsq_group_plan *plan);
+
+/* The same for statistics with targets that do not exist yet: the most for tiles of that many rows. */
+size_t bsq_block_scratch_most(int64_t fan_in, int64_t tile_rows);
 
 /* One block of channels of a group. */
 struct bsq_block {
@@ -74,9 +87,10 @@ struct bsq_block {
     double *energy;       /* channels: what errors are relative to */
     double *floor;        /* channels: the least undamped error of any u; 0 without target */
     double *target_mean;  /* channels: mean of the wanted output */
+    void *scratch;
 };
 
-size_t bsq_block_layout(struct bsq_block *block, int64_t n, void *memory);
+size_t bsq_block_layout(struct bsq_block *block, int64_t n, size_t scratch, void *memory);
 void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
                     int64_t channels);
 
@@ -98,8 +112,9 @@ struct bsq_point {
     int64_t n;
     int64_t group_size;
     int64_t scales_per_channel;
-    const double *h;        /* n x n */
-    const double *diagonal; /* n: of h */
+    const double *h;        /* n x n; or NULL: rows come from the group */
+    const struct bsq_group *group;
+    const double *diagonal; /* n: of H */
     const double *p; /* n */
     int8_t *codes;   /* n */
     double *scales;  /* scales_per_channel */
@@ -107,6 +122,9 @@ struct bsq_point {
     double j;
     int32_t lowest, highest;
 };
+
+/* y += a * row j of H. */
+void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y);
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
                                      int32_t lowest, int32_t highest);

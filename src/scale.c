@@ -107,7 +107,7 @@ static void response_of(const struct bsq_point *point, int64_t group, double *re
     memset(response, 0, (size_t)point->n * sizeof *response);
     for (int64_t j = group * point->group_size; j < group_end(point, group); j++)
         if (point->codes[j])
-            bsq_daxpy(point->n, point->scales[group] * point->codes[j], point->h + j * point->n, response);
+            bsq_point_add_row(point, j, point->scales[group] * point->codes[j], response);
 }
 
 /* The part of u that scale 'group' multiplies, times x. */

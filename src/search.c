@@ -52,7 +52,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
 {
     int64_t n = plan->fan_in;
     size_t beam = 0;
-    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, n, memory)};
+    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, n, plan->block_scratch, memory)};
 
     for (int32_t effort = 1; effort <= plan->effort; effort++) {
         size_t bytes = bsq_beam_workspace(n, BSQ_BLOCK_CHANNELS, &levels[effort].beam);
@@ -344,6 +344,8 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
         for (int64_t c = 0; c < channels; c++)
             descend_channel(search, c, false);
     }
+    if (!search->block.group->h) /* J was kept with rows in single precision */
+        bsq_candidate_judge(&search->trial, &search->block, search->u);
     close_record(&records[BSQ_LEVEL_DESCENT], search, sum_of_better(kept, &search->trial, channels));
 }
 

@@ -33,6 +33,7 @@ struct bsq_search_plan {
     const struct bsq_kernels *kernels;
     struct bsq_rounding rounding;
     int64_t fan_in;
+    size_t block_scratch; /* of the block, in bytes */
     int64_t group_size;
     int64_t scales_per_channel;
     int32_t bits;

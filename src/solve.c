@@ -661,6 +661,7 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
     solve.record_count = RECORD_LEVELS + (is_paper(options) ? 1 : solve.levels) * BSQ_LEVEL_STAGES;
     plan.factor = solve.levels > 0;
     search_plan = bsq_pass_plan(input->geometry, options);
+    plan.dense = held.dense = is_paper(options) || search_plan.scales_per_channel > 1;
     plan.narrow = !is_tensor(options) && bsq_quick_applies(&search_plan, &plan);
     if (status == BSQ_OK)
         status = run(&solve, &plan, &held);

@@ -334,11 +334,6 @@ static int64_t slots_for(const struct bsq_geometry *geometry, const struct bsq_p
     return bsq_parallel_slots(parallel, blocks);
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* What one allocation of the library costs, added to a total; false when that does not fit. */
 static bool add_cost(size_t *total, int64_t count, int64_t each, size_t size)
 {
@@ -420,8 +415,7 @@ static bsq_status_t run(const struct adding *adding, int64_t count, bsq_work_fn 
                             adding->work->message);
 }
 
-/* The weights of a tile's rows; NULL when all of them are 1. */
-static const float *weights_of(const struct bsq_tile *tile)
+const float *bsq_tile_weights(const struct bsq_tile *tile)
 {
     for (int64_t i = 0; i < tile->fill; i++)
         if (tile->weights[i] != 1.0F)
@@ -429,37 +423,35 @@ static const float *weights_of(const struct bsq_tile *tile)
     return NULL;
 }
 
-static struct bsq_tile_columns part_of(const struct bsq_tile_columns *columns, int64_t first, int64_t count)
+struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns, int64_t first, int64_t count)
 {
     return (struct bsq_tile_columns){columns->x ? columns->x + first : NULL, columns->ld, count};
 }
 
-/* The inputs and the targets of one group. */
-static struct bsq_tile_columns inputs_of(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
-                                         int64_t group)
+struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                        int64_t group)
 {
     int64_t n = geometry->fan_in;
 
     return (struct bsq_tile_columns){tile->x ? tile->x + group * tile->capacity * n : NULL, n, n};
 }
 
-static struct bsq_tile_columns targets_of(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
-                                          int64_t group)
+struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                         int64_t group)
 {
     int64_t outputs = geometry->group_outputs;
 
     return (struct bsq_tile_columns){tile->y ? tile->y + group * outputs : NULL, geometry->out_channels, outputs};
 }
 
-/* Panel 'panel' of the products of the inputs with themselves, from its diagonal on. */
-static void multiply_inputs(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
-                            double *scratch, double *to, int64_t ldt)
+void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
+                     double *scratch, double *to, int64_t ldt)
 {
     int64_t first = panel * BSQ_PANEL;
-    struct bsq_tile_columns a = part_of(inputs, first, bsq_panel_rows(inputs->columns, panel));
-    struct bsq_tile_columns b = part_of(inputs, first, bsq_panel_width(inputs->columns, panel));
+    struct bsq_tile_columns a = bsq_columns_part(inputs, first, bsq_panel_rows(inputs->columns, panel));
+    struct bsq_tile_columns b = bsq_columns_part(inputs, first, bsq_panel_width(inputs->columns, panel));
 
-    bsq_tile_multiply(&a, &b, weights_of(tile), tile->fill, scratch, to, ldt);
+    bsq_tile_multiply(&a, &b, bsq_tile_weights(tile), tile->fill, scratch, to, ldt);
 }
 
 /* Panel 'panel' of the products of targets with inputs. */
@@ -467,9 +459,9 @@ static void multiply_targets(const struct bsq_tile *tile, const struct bsq_tile_
                              const struct bsq_tile_columns *inputs, int64_t panel, double *scratch, double *p)
 {
     int64_t first = panel * BSQ_PANEL;
-    struct bsq_tile_columns a = part_of(targets, first, bsq_panel_rows(targets->columns, panel));
+    struct bsq_tile_columns a = bsq_columns_part(targets, first, bsq_panel_rows(targets->columns, panel));
 
-    bsq_tile_multiply(&a, inputs, weights_of(tile), tile->fill, scratch, p + first * inputs->columns,
+    bsq_tile_multiply(&a, inputs, bsq_tile_weights(tile), tile->fill, scratch, p + first * inputs->columns,
                       inputs->columns);
 }
 
@@ -480,15 +472,15 @@ static void sum_block(void *context, int64_t group, int32_t slot)
     struct bsq_stats_t *stats = adding->stats;
     const struct bsq_geometry *geometry = &stats->geometry;
     const struct bsq_tile *tile = bsq_stats_tile(stats);
-    const float *weights = weights_of(tile);
-    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets;
+    const float *weights = bsq_tile_weights(tile);
+    struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group), targets;
 
     (void)slot;
     if (!stats->frozen)
         bsq_tile_sum(&inputs, weights, tile->fill, stats->inputs->sum + group * geometry->fan_in, NULL);
     if (!adding->targets)
         return;
-    targets = targets_of(tile, geometry, group);
+    targets = bsq_tile_targets(tile, geometry, group);
     bsq_tile_sum(&targets, weights, tile->fill, stats->target_sum + group * geometry->group_outputs,
                  stats->target_square + group * geometry->group_outputs);
 }
@@ -507,15 +499,15 @@ static void multiply_block(void *context, int64_t block, int32_t slot)
 
     if (block < input_blocks) {
         int64_t group = block / input_panels, panel = block % input_panels;
-        struct bsq_tile_columns inputs = inputs_of(tile, geometry, group);
+        struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group);
         double *h = stats->inputs->h + group * bsq_inputs_group_size(geometry) + bsq_panel_offset(n, panel);
 
-        multiply_inputs(tile, &inputs, panel, scratch, h, bsq_panel_width(n, panel));
+        bsq_tile_square(tile, &inputs, panel, scratch, h, bsq_panel_width(n, panel));
         return;
     }
 
     int64_t group = (block - input_blocks) / target_panels, panel = (block - input_blocks) % target_panels;
-    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets = targets_of(tile, geometry, group);
+    struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group), targets = bsq_tile_targets(tile, geometry, group);
 
     multiply_targets(tile, &targets, &inputs, panel, scratch, stats->p + group * outputs * n);
 }
@@ -1101,104 +1093,4 @@ bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry
     bsq_stats_release(*stats);
     *stats = set;
     return BSQ_OK;
-}
-
-/* ---- reading ---------------------------------------------------------------------------------------------- */
-
-size_t bsq_stats_scratch(const struct bsq_stats_t *stats)
-{
-    int64_t inputs = stats->inputs->tile.fill, targets = bsq_stats_tile(stats)->fill;
-
-    return (size_t)bsq_tile_scratch(larger(inputs, targets)) * sizeof(double);
-}
-
-static void scale_values(double *values, int64_t count, double weight)
-{
-    for (int64_t i = 0; i < count; i++)
-        values[i] /= weight;
-}
-
-/* The sums of one group with the rows that do not fill a tile yet, as means. */
-static void read_h(const struct bsq_stats_t *stats, int64_t group, double *scratch, double *h)
-{
-    const struct bsq_tile *tile = &stats->inputs->tile;
-    struct bsq_tile_columns inputs = inputs_of(tile, &stats->geometry, group);
-    const double *panels = stats->inputs->h + group * bsq_inputs_group_size(&stats->geometry);
-    int64_t n = stats->geometry.fan_in;
-
-    for (int64_t panel = 0; panel < bsq_panel_count(n); panel++) {
-        int64_t first = panel * BSQ_PANEL, width = bsq_panel_width(n, panel), rows = bsq_panel_rows(n, panel);
-        const double *from = panels + bsq_panel_offset(n, panel);
-        double *to = h + first * n + first;
-
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(to + i * n, from + i * width, (size_t)width * sizeof *to);
-        if (tile->fill > 0)
-            multiply_inputs(tile, &inputs, panel, scratch, to, n);
-        for (int64_t i = 0; i < rows; i++)
-            scale_values(to + i * n + i, width - i, stats->inputs->count.weight);
-    }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < i; j++)
-            h[i * n + j] = h[j * n + i];
-}
-
-static void read_input_mean(const struct bsq_stats_t *stats, int64_t group, double *mean)
-{
-    const struct bsq_tile *tile = &stats->inputs->tile;
-    struct bsq_tile_columns inputs = inputs_of(tile, &stats->geometry, group);
-    int64_t n = stats->geometry.fan_in;
-
-    memcpy(mean, stats->inputs->sum + group * n, (size_t)n * sizeof *mean);
-    bsq_tile_sum(&inputs, weights_of(tile), tile->fill, mean, NULL);
-    scale_values(mean, n, stats->inputs->count.weight);
-}
-
-static void read_p(const struct bsq_stats_t *stats, int64_t group, double *scratch, double *p)
-{
-    const struct bsq_tile *tile = bsq_stats_tile(stats);
-    const struct bsq_geometry *geometry = &stats->geometry;
-    struct bsq_tile_columns inputs = inputs_of(tile, geometry, group), targets = targets_of(tile, geometry, group);
-    int64_t n = geometry->fan_in, outputs = geometry->group_outputs;
-
-    memcpy(p, stats->p + group * outputs * n, (size_t)(outputs * n) * sizeof *p);
-    for (int64_t panel = 0; tile->fill > 0 && panel < bsq_panel_count(outputs); panel++)
-        multiply_targets(tile, &targets, &inputs, panel, scratch, p);
-    scale_values(p, outputs * n, bsq_stats_count(stats)->weight);
-}
-
-/* Mean and mean square of the targets; either may be NULL. */
-static void read_target_moments(const struct bsq_stats_t *stats, int64_t group,
-                                const struct bsq_group_moments *moments)
-{
-    const struct bsq_tile *tile = bsq_stats_tile(stats);
-    const float *weights = weights_of(tile);
-    int64_t outputs = stats->geometry.group_outputs;
-    double weight = bsq_stats_count(stats)->weight;
-
-    for (int64_t c = 0; c < outputs; c++) {
-        struct bsq_tile_columns target = targets_of(tile, &stats->geometry, group);
-        double sum = stats->target_sum[group * outputs + c], square = stats->target_square[group * outputs + c];
-
-        target = part_of(&target, c, 1);
-        bsq_tile_sum(&target, weights, tile->fill, &sum, &square);
-        if (moments->target_mean)
-            moments->target_mean[c] = sum / weight;
-        if (moments->target_square)
-            moments->target_square[c] = square / weight;
-    }
-}
-
-void bsq_stats_read(const struct bsq_stats_t *stats, int64_t group, const struct bsq_group_moments *moments,
-                    void *scratch)
-{
-    if (moments->h)
-        read_h(stats, group, scratch, moments->h);
-    if (moments->input_mean)
-        read_input_mean(stats, group, moments->input_mean);
-    if (!bsq_stats_has_target(stats))
-        return;
-    if (moments->p)
-        read_p(stats, group, scratch, moments->p);
-    read_target_moments(stats, group, moments);
 }

@@ -62,7 +62,7 @@ const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats)
 bsq_status_t bsq_stats_fit(const struct bsq_stats_t *stats, const struct bsq_geometry *geometry,
                            const struct bsq_quantizer *quantizer, struct bsq_message *message);
 
-/* What the solver reads, each filled where not NULL, as means over rows, the unfinished tile included. */
+/* Moments of one group, each filled where not NULL. */
 struct bsq_group_moments {
     double *h;             /* n x n, symmetric */
     double *input_mean;    /* n */
@@ -71,11 +71,32 @@ struct bsq_group_moments {
     double *target_square; /* group_outputs */
 };
 
-/* Moments of one group. Scratch of bsq_stats_scratch bytes (64-byte aligned) is used, nothing is allocated: may run on
- * a pool thread. */
+/* Reading, as means over rows, the unfinished tile included. 'scratch' is bsq_stats_scratch bytes (64-byte aligned),
+ * nothing is allocated: may run on a pool thread. */
 size_t bsq_stats_scratch(const struct bsq_stats_t *stats);
 void bsq_stats_read(const struct bsq_stats_t *stats, int64_t group, const struct bsq_group_moments *moments,
                     void *scratch);
+void bsq_stats_read_h(const struct bsq_stats_t *stats, int64_t group, double *h, void *scratch);
+void bsq_stats_read_diagonal(const struct bsq_stats_t *stats, int64_t group, double *diagonal);
+void bsq_stats_read_input_mean(const struct bsq_stats_t *stats, int64_t group, double *mean);
+void bsq_stats_read_targets(const struct bsq_stats_t *stats, int64_t group, double *mean, double *square);
+
+/* scale * (H - mean mean') in single precision, n x n and symmetric; 'mean' NULL: nothing is subtracted. */
+void bsq_stats_read_square(const struct bsq_stats_t *stats, int64_t group, const double *mean, double scale,
+                           float *square, void *scratch);
+
+/* For blocks of at most BSQ_STATS_ROWS rows, with bsq_stats_block_scratch bytes: P of the group's channels first..
+ * (count x n), and x H (rows x n), in double. */
+enum { BSQ_STATS_ROWS = 64 };
+size_t bsq_stats_block_scratch(const struct bsq_stats_t *stats);
+void bsq_stats_read_p(const struct bsq_stats_t *stats, int64_t group, int64_t first, int64_t count, double *p,
+                      void *scratch);
+void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t rows, const double *x, double *product,
+                        void *scratch);
+
+/* The same scratches for tiles of that many rows, for predictions. */
+int64_t bsq_stats_scratch_bytes(int64_t tile_rows, int64_t fan_in);
+int64_t bsq_stats_block_scratch_bytes(int64_t tile_rows);
 
 bool bsq_stats_has_target(const struct bsq_stats_t *stats);
 bool bsq_stats_has_means(const struct bsq_stats_t *stats);   /* false for a host's moments without means */

@@ -57,6 +57,20 @@ struct bsq_stats_t {
 const struct bsq_tile *bsq_stats_tile(const struct bsq_stats_t *stats);
 const struct bsq_count *bsq_stats_count(const struct bsq_stats_t *stats);
 
+/* The weights of a tile's rows; NULL when all of them are 1. */
+const float *bsq_tile_weights(const struct bsq_tile *tile);
+
+/* The inputs and the targets of one group, and 'count' columns of them. */
+struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                        int64_t group);
+struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                         int64_t group);
+struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns, int64_t first, int64_t count);
+
+/* Adds panel 'panel' of the products of the inputs with themselves, from its diagonal on. */
+void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
+                     double *scratch, double *to, int64_t ldt);
+
 /* Doubles of one group's part of 'h'. */
 int64_t bsq_inputs_group_size(const struct bsq_geometry *geometry);
 
