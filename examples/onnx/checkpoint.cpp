@@ -136,10 +136,10 @@ template <typename Stream, typename Done> void transfer(Stream &stream, Done &do
     stream(l.text);
     auto &q = done.quantizer;
     stream(q.values.scale), stream(q.values.zero_point), stream(q.values.bits), stream(q.values.type);
-    stream(q.channel_scales);
+    stream(q.scales), stream(q.zero_points);
     auto &i = done.input;
-    stream(i.tensor), stream(i.bits), stream(i.type), stream(i.zero_point), stream(i.scales), stream(i.note);
-    stream(i.minimum), stream(i.maximum), stream(i.clipped), stream(i.histogram);
+    stream(i.tensor), stream(i.bits), stream(i.type), stream(i.zero_point), stream(i.scales);
+    stream(i.zero_points), stream(i.note), stream(i.minimum), stream(i.maximum), stream(i.clipped), stream(i.histogram);
 }
 
 std::string numbered(const char *what, size_t index)

@@ -21,16 +21,14 @@ Quantizer::Quantizer()
     values.bits = 0;
 }
 
-double Quantizer::scale(int64_t channel) const
+Quantizer::Grid Quantizer::grid(int64_t channel) const
 {
-    return channel_scales.empty() ? values.scale : static_cast<double>(channel_scales[static_cast<size_t>(channel)]);
-}
-
-void Quantizer::codes(int64_t &lowest, int64_t &highest) const
-{
-    const int64_t count = int64_t{1} << values.bits;
-    lowest = (values.type == BSQ_INPUT_SIGNED ? -count / 2 : 0) - values.zero_point;
-    highest = lowest + count - 1;
+    const auto c = static_cast<size_t>(channel);
+    const int32_t codes = int32_t{1} << values.bits;
+    const int32_t lowest = values.type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    const int32_t zero = folded() ? zero_points[c] : values.zero_point;
+    return {folded() ? scales[c] : values.scale, static_cast<double>(lowest - zero),
+            static_cast<double>(lowest + codes - 1 - zero)};
 }
 
 // Half to even, for |x| far below 2^52.
@@ -40,25 +38,30 @@ static inline double round_even(double x)
     return (x + far) - far;
 }
 
-void Quantizer::apply(const float *in, int64_t channels, int64_t each, float *out) const
+void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const
 {
-    int64_t lowest, highest;
-    codes(lowest, highest);
-    const double low = static_cast<double>(lowest), high = static_cast<double>(highest);
-    if (channel_scales.empty()) {
-        each *= channels;
-        channels = 1;
+    constexpr double most = static_cast<double>(FLT_MAX);
+    if (!folded()) {
+        inner *= outer * channels;
+        outer = channels = 1;
     }
-    for (int64_t c = 0; c < channels; c++) {
-        const double step = scale(c);
-        for (int64_t i = 0; i < each; i++) {
-            const double code = round_even(std::min(std::max(in[i] / step, low), high));
-            out[i] = static_cast<float>(std::min(std::max(step * code, -static_cast<double>(FLT_MAX)),
-                                                 static_cast<double>(FLT_MAX)));
+    for (int64_t k = 0; k < outer * channels; k++) {
+        const Grid g = grid(k % channels);
+        for (int64_t i = 0; i < inner; i++) {
+            const double code = round_even(std::min(std::max(in[i] / g.step, g.lowest), g.highest));
+            out[i] = static_cast<float>(std::min(std::max(g.step * code, -most), most));
         }
-        in += each;
-        out += each;
+        in += inner;
+        out += inner;
     }
+}
+
+Layout input_layout(const Layer &layer)
+{
+    const int64_t all = count(layer.input_shape), channels = layer.desc.in_channels;
+    if (layer.desc.kind == BSQ_LINEAR)
+        return {all / channels, channels, 1};
+    return {1, channels, all / channels};
 }
 
 struct Runner::Impl {
@@ -75,6 +78,7 @@ struct Runner::Impl {
     };
     std::vector<Feed> feeds;
     Quantizer quantizer;
+    Layout layout{};
     std::vector<float> scratch; // the layer's input, quantized
 
     void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name, bool layer);
@@ -94,9 +98,8 @@ const float *Runner::Impl::values(const Feed &feed, const float *input)
 {
     if (!feed.layer || !quantizer.quantizes())
         return input;
-    const int64_t channels = feed.shape.size() > 1 ? feed.shape[1] : 1;
-    scratch.resize(static_cast<size_t>(count(Shape(feed.shape.begin(), feed.shape.end()))));
-    quantizer.apply(input, channels, static_cast<int64_t>(scratch.size()) / channels, scratch.data());
+    scratch.resize(static_cast<size_t>(layout.outer * layout.channels * layout.inner));
+    quantizer.apply(input, layout.outer, layout.channels, layout.inner, scratch.data());
     return scratch.data();
 }
 
@@ -113,13 +116,14 @@ Runner::Runner(const Model &model, const Segment &segment, const std::vector<std
 {
     impl_->outputs = outputs;
     impl_->quantizer = quantizer;
-    const std::string layer_tensor =
-        segment.layer < 0 ? std::string() : model.layers()[static_cast<size_t>(segment.layer)].input;
+    const Layer *layer = segment.layer < 0 ? nullptr : &model.layers()[static_cast<size_t>(segment.layer)];
     for (const std::string &name : segment.inputs)
-        if (name != layer_tensor || name != segment.layer_input)
+        if (layer == nullptr || name != layer->input || name != segment.layer_input)
             impl_->add_feed(model, segment, name, name, false);
-    if (segment.layer >= 0)
-        impl_->add_feed(model, segment, layer_tensor, segment.layer_input, true);
+    if (layer != nullptr) {
+        impl_->add_feed(model, segment, layer->input, segment.layer_input, true);
+        impl_->layout = input_layout(*layer);
+    }
     for (const std::string &name : outputs)
         impl_->counts.push_back(count(model.shape(name)));
     const std::string bytes = model.segment_model(segment, weights, bias);

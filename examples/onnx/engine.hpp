@@ -11,19 +11,31 @@
 
 namespace bsq_onnx {
 
-// A tensor's quantizer: the one of the library, and a scale for each channel where they are folded.
+// A tensor's quantizer: the one of the library, and scales and zero points of channels where they are folded.
 struct Quantizer {
     bsq_input_quantizer_t values;
-    std::vector<float> channel_scales; // empty: one scale for all; else values.scale does not count
+    std::vector<double> scales; // empty: one scale and zero point for all channels
+    std::vector<int32_t> zero_points;
 
     Quantizer();
     bool quantizes() const { return values.bits > 0; }
-    double scale(int64_t channel) const;
-    void codes(int64_t &lowest, int64_t &highest) const; // with the zero point taken off
+    bool folded() const { return !scales.empty(); }
 
-    // (channels, each) values, as the library quantizes them: 'out' may be 'in'.
-    void apply(const float *in, int64_t channels, int64_t each, float *out) const;
+    // Step, and codes with the zero point taken off, of a channel.
+    struct Grid {
+        double step, lowest, highest;
+    };
+    Grid grid(int64_t channel) const;
+
+    // (outer, channels, inner) values, as the library quantizes them: 'out' may be 'in'.
+    void apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const;
 };
+
+// How a layer's input is laid out for Quantizer::apply.
+struct Layout {
+    int64_t outer, channels, inner;
+};
+Layout input_layout(const Layer &layer);
 
 // A segment that runs.
 class Runner {

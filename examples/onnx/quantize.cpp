@@ -18,6 +18,16 @@ void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle)
         throw Error("layer '" + layer.name + "': " + bsq_layer_error_message(handle));
 }
 
+void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle)
+{
+    if (quantizer.folded())
+        check(bsq_layer_set_input_channels(handle, &quantizer.values, quantizer.scales.data(),
+                                           quantizer.zero_points.data(), quantizer.scales.size()),
+              layer, handle);
+    else
+        check(bsq_layer_set_input_quantizer(handle, &quantizer.values), layer, handle);
+}
+
 LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
 {
     char text[200];
@@ -79,7 +89,8 @@ private:
     void run_float(int index, bsq_layer_t *handle, const Layer *layer);
     void run_quantized(int index);
     void choose_quantizer(const Layer &layer, int bits);
-    void describe_input(const Layer &layer, const Quantizer &quantizer);
+    bool may_fold(const std::string &tensor, std::string &reason) const;
+    void describe_input(const Layer &layer, const Quantizer &quantizer, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
     bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
@@ -308,11 +319,24 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
     LayerHandle handle = make_layer(layer, options);
     const auto quantizer = result_.quantizers.find(layer.input);
     if (quantizer != result_.quantizers.end())
-        check(bsq_layer_set_input_quantizer(handle.get(), &quantizer->second.values), layer, handle.get());
+        set_quantizer(layer, quantizer->second, handle.get());
     const auto source = to_share_.find(input_key(layer));
     if (source != to_share_.end())
         check(bsq_layer_share_input(handle.get(), source->second.get()), layer, handle.get());
     return handle;
+}
+
+// Whether a tensor's channels may have scales of their own; 'reason' says why not.
+bool Pass::may_fold(const std::string &tensor, std::string &reason) const
+{
+    if (!model_.may_fold(tensor, reason))
+        return false;
+    for (size_t i = 0; i < model_.layers().size(); i++)
+        if (model_.layers()[i].input == tensor && plan_.bits[i] == 0) {
+            reason = "layer '" + model_.layers()[i].name + "' reads it and stays float";
+            return false;
+        }
+    return true;
 }
 
 // The quantizer of a tensor, from what its first reader sees.
@@ -320,6 +344,9 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
 {
     bsq_options_t options = settings_.options;
     options.input_bits = bits;
+    std::string note;
+    if (settings_.per_channel && may_fold(layer.input, note))
+        options.input_scale_kind = BSQ_INPUT_PER_CHANNEL;
     const LayerHandle handle = make_layer(layer, options);
     for (int64_t i = 0; i < calibration_; i++) {
         const bsq_batch_t batch = make_batch(layer, now(layer.input, i), nullptr, false);
@@ -328,18 +355,28 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     }
     Quantizer quantizer;
     check(bsq_layer_get_input_quantizer(handle.get(), &quantizer.values), layer, handle.get());
+    if (quantizer.values.scale_kind == BSQ_INPUT_PER_CHANNEL) {
+        quantizer.scales.resize(static_cast<size_t>(layer.desc.in_channels));
+        quantizer.zero_points.resize(quantizer.scales.size());
+        check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(),
+                                           quantizer.scales.size()),
+              layer, handle.get());
+        quantizer.values.zero_point = 0;
+    }
     result_.quantizers[layer.input] = quantizer;
-    describe_input(layer, quantizer);
+    describe_input(layer, quantizer, note);
 }
 
-void Pass::describe_input(const Layer &layer, const Quantizer &quantizer)
+void Pass::describe_input(const Layer &layer, const Quantizer &quantizer, const std::string &note)
 {
     InputResult input;
     input.tensor = layer.input;
     input.bits = quantizer.values.bits;
     input.type = quantizer.values.type;
     input.zero_point = quantizer.values.zero_point;
-    input.scales = {quantizer.values.scale};
+    input.scales = quantizer.folded() ? quantizer.scales : std::vector<double>{quantizer.values.scale};
+    input.zero_points = quantizer.zero_points;
+    input.note = note;
     const int64_t each = count_of(layer.input);
     float minimum = now(layer.input, 0)[0], maximum = minimum;
     for (int64_t i = 0; i < calibration_; i++) {
@@ -349,24 +386,27 @@ void Pass::describe_input(const Layer &layer, const Quantizer &quantizer)
             maximum = std::max(maximum, x[k]);
         }
     }
-    int64_t lowest, highest;
-    quantizer.codes(lowest, highest);
-    const double low = (static_cast<double>(lowest) - 0.5) * quantizer.values.scale;
-    const double high = (static_cast<double>(highest) + 0.5) * quantizer.values.scale;
-    const double width = (static_cast<double>(maximum) - static_cast<double>(minimum)) / histogram_bins;
+    input.minimum = static_cast<double>(minimum);
+    input.maximum = static_cast<double>(maximum);
+
+    const double width = (input.maximum - input.minimum) / histogram_bins;
+    const Layout layout = input_layout(layer);
     std::vector<int64_t> bins(histogram_bins, 0);
     int64_t outside = 0;
     for (int64_t i = 0; i < calibration_; i++) {
         const float *x = now(layer.input, i);
-        for (int64_t k = 0; k < each; k++) {
-            const double bin = width > 0 ? (x[k] - static_cast<double>(minimum)) / width : 0;
-            bins[static_cast<size_t>(std::min(bin, histogram_bins - 1.0))]++;
-            outside += x[k] < low || x[k] > high;
+        for (int64_t k = 0; k < layout.outer * layout.channels; k++) {
+            const Quantizer::Grid grid = quantizer.grid(k % layout.channels);
+            const double low = (grid.lowest - 0.5) * grid.step, high = (grid.highest + 0.5) * grid.step;
+            for (int64_t end = k * layout.inner + layout.inner, at = k * layout.inner; at < end; at++) {
+                const auto value = static_cast<double>(x[at]);
+                const double bin = width > 0 ? (value - input.minimum) / width : 0;
+                bins[static_cast<size_t>(std::min(bin, histogram_bins - 1.0))]++;
+                outside += value < low || value > high;
+            }
         }
     }
     const double all = static_cast<double>(each * calibration_);
-    input.minimum = static_cast<double>(minimum);
-    input.maximum = static_cast<double>(maximum);
     input.clipped = static_cast<double>(outside) / all;
     for (const int64_t bin : bins)
         input.histogram.push_back(static_cast<double>(bin) / all);

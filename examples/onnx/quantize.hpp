@@ -42,6 +42,8 @@ using LayerHandle = std::unique_ptr<bsq_layer_t, LayerDeleter>;
 
 LayerHandle make_layer(const Layer &layer, const bsq_options_t &options);
 
+void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle);
+
 // A batch of one sample.
 bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
 

@@ -42,7 +42,8 @@ struct InputResult {
     int bits = 0; // 0: stays float
     int32_t type = 0; // BSQ_INPUT_UNSIGNED, _SIGNED, _ZERO_POINT
     int32_t zero_point = 0;
-    std::vector<double> scales; // 1, or one per channel when folded
+    std::vector<double> scales; // 1, or one per channel when folded; the folded inputs then have the largest as their scale
+    std::vector<int32_t> zero_points; // one for each of several scales; empty with one scale
     std::string note; // why it is not folded although that was asked for, or which tensors share it; or ""
     double minimum = 0, maximum = 0; // observed on calibration samples
     double clipped = 0; // share of values outside of the range
