@@ -172,9 +172,9 @@ std::string base64(const std::vector<unsigned char> &data)
     return out;
 }
 
-std::string number_cell(const std::string &text)
+std::string number_cell(const std::string &text, const std::string &column)
 {
-    return "<td class=\"n\">" + text + "</td>";
+    return "<td class=\"n" + (column.empty() ? "" : " " + column) + "\">" + text + "</td>";
 }
 
 } // namespace bsq_onnx

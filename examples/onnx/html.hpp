@@ -23,8 +23,8 @@ std::string counted(int64_t value, const std::string &noun);       // "1 layer",
 std::string coordinate(double value);                              // for attributes: plain, to a hundredth
 std::string base64(const std::vector<unsigned char> &data);
 
-// A table cell with a number.
-std::string number_cell(const std::string &text);
+// A table cell with a number, of a column of class 'column' if that is given.
+std::string number_cell(const std::string &text, const std::string &column = "");
 
 } // namespace bsq_onnx
 

@@ -294,6 +294,9 @@ static std::string how(const RunResult &result)
 
 static std::string errors(const RunResult &result)
 {
+    if (result.layers.empty()) {
+        return "";
+    }
     return "<section><h2 id=\"errors\">Error of every layer</h2>\n"
            "<p class=\"about\">The relative squared error of a layer's output, before its activation function, on the "
            "calibration samples: how far it is from the output that it should have, in the quantized network so far. "
@@ -323,6 +326,9 @@ static std::string layer_row(const LayerResult &layer)
 
 static std::string layers(const RunResult &result)
 {
+    if (result.layers.empty()) {
+        return "";
+    }
     std::string out =
         "<section><h2 id=\"layers\">Layers in detail</h2>\n"
         "<p class=\"about\">M: output channels. n: inputs of one. Rows / n: calibration rows for each input; below 2 "

@@ -105,16 +105,18 @@ static std::string error_row(const LayerResult &layer, const LogAxis &axis, bool
     std::string out =
         "<tr><th scope=\"row\" class=\"name\" title=\"" + escape(layer.name) + "\">" + escape(layer.name) + "</th>";
     if (layer.bits == 0) {
-        return out + number_cell("float") + "<td class=\"chart\"><span class=\"soft\">not quantized" +
-               (layer.reason.empty() ? "" : ": " + escape(layer.reason)) + "</span></td><td></td><td></td><td></td>" +
-               (held_out ? "<td></td>" : "") + "</tr>\n";
+        const std::string why = "not quantized" + (layer.reason.empty() ? "" : ": " + escape(layer.reason));
+        return out + number_cell("float", "extra") + "<td class=\"chart\"><span class=\"why\" title=\"" + why + "\">" +
+               why + "</span></td>" + number_cell("", "extra") + number_cell("") + number_cell("", "extra") +
+               (held_out ? number_cell("", "extra") : "") + "</tr>\n";
     }
-    out += number_cell(std::to_string(layer.bits)) + "<td class=\"chart\">" + error_marks(layer, axis) + "</td>";
-    out += number_cell(number(layer.error_rounding)) + "<td class=\"n strong\">" + number(layer.error) + "</td>";
+    out += number_cell(std::to_string(layer.bits), "extra");
+    out += "<td class=\"chart\">" + error_marks(layer, axis) + "</td>";
+    out += number_cell(number(layer.error_rounding), "extra") + number_cell(number(layer.error), "strong");
     const bool ratio = positive(layer.error) && positive(layer.error_rounding);
-    out += number_cell(ratio ? number(layer.error_rounding / layer.error, 2) + "\u2009\u00d7" : "");
+    out += number_cell(ratio ? number(layer.error_rounding / layer.error, 2) + "\u2009\u00d7" : "", "extra");
     if (held_out) {
-        out += number_cell(layer.held_out_error >= 0 ? number(layer.held_out_error) : "");
+        out += number_cell(layer.held_out_error >= 0 ? number(layer.held_out_error) : "", "extra");
     }
     return out + "</tr>\n";
 }
@@ -138,12 +140,11 @@ std::string error_chart(const RunResult &result)
     const bool held_out = std::any_of(result.layers.begin(), result.layers.end(),
                                       [](const LayerResult &layer) { return layer.held_out_error >= 0; });
     std::string out = error_legend(held_out);
-    out += "<table class=\"errors\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"n\">Bits</th>"
-           "<th scope=\"col\" class=\"chart\"><span class=\"hidden\">Errors on a logarithmic axis</span>" +
-           axis.ticks() +
-           "</th><th scope=\"col\" class=\"n\">Rounding</th><th scope=\"col\" class=\"n\">Result</th>"
-           "<th scope=\"col\" class=\"n\">Less by</th>" +
-           (held_out ? "<th scope=\"col\" class=\"n\">Held out</th>" : "") + "</tr></thead><tbody>\n";
+    const std::string extra = "<th scope=\"col\" class=\"n extra\">";
+    out += "<table class=\"errors\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"n bits extra\">"
+           "Bits</th><th scope=\"col\" class=\"chart\"><span class=\"hidden\">Errors on a logarithmic axis</span>" +
+           axis.ticks() + "</th>" + extra + "Rounding</th><th scope=\"col\" class=\"n\">Result</th>" + extra +
+           "Less by</th>" + (held_out ? extra + "Held out</th>" : "") + "</tr></thead><tbody>\n";
     for (const LayerResult &layer : result.layers) {
         out += error_row(layer, axis, held_out);
     }

@@ -118,17 +118,17 @@ static std::string mask_path(const Mask &mask)
 }
 
 // Above the box, or in it where there is no room; begins at its left edge, or ends at its right one.
-static std::string label_text(const Box &box, const std::string &label, int width, double unit)
+static std::string label_text(const Box &box, const std::string &label, int width, double size, double unit)
 {
-    const double size = 11 * unit, left = double(box.left) + 2 * unit, top = double(box.top);
+    const double left = double(box.left) + 2 * unit, top = double(box.top);
     const bool ends = left + 0.62 * size * double(label.size()) > width;
     return "<text x=\"" + coordinate(ends ? double(box.right) : left) + "\" y=\"" +
            coordinate(top > 1.3 * size ? top - 0.35 * size : top + 1.1 * size) + "\"" +
            (ends ? " text-anchor=\"end\"" : "") + " font-size=\"" + coordinate(size) + "\" stroke-width=\"" +
-           coordinate(2.5 * unit) + "\">" + label + "</text>";
+           coordinate(size / 4.5) + "\">" + label + "</text>";
 }
 
-static std::string object(const Marked &marked, const RunResult &result, int width, double unit)
+static std::string object(const Marked &marked, const RunResult &result, int width, double size, double unit)
 {
     static const char *const colors[] = {"#4cc9f0", "#ffd166", "#8ce99a", "#ff8fa3", "#c9a0ff",
                                          "#ffa94d", "#63e6be", "#74a9ff", "#f783e6", "#d8f068"};
@@ -148,7 +148,7 @@ static std::string object(const Marked &marked, const RunResult &result, int wid
     if (marked.is_alone) {
         out += " stroke-dasharray=\"" + coordinate(6 * unit) + " " + coordinate(4 * unit) + "\"";
     }
-    return out + "/>" + label_text(box, label, width, unit) + "</g>";
+    return out + "/>" + label_text(box, label, width, size, unit) + "</g>";
 }
 
 // ---- figures ----------------------------------------------------------------------------------------------------
@@ -171,9 +171,10 @@ static std::string side(const Exhibit &exhibit, const RunResult &result, const s
                         const char *title, const std::string &image)
 {
     const double unit = std::max(exhibit.width, exhibit.height) / 440.0;
+    const double size = (objects.size() > 6 ? 8 : 11) * unit; // smaller in a crowd
     std::string over, label = std::string(title) + ": ";
     for (const Marked &marked : objects) {
-        over += object(marked, result, exhibit.width, unit);
+        over += object(marked, result, exhibit.width, size, unit);
         label += (&marked == &objects[0] ? "" : ", ") + escape(class_name(result, marked.box.label)) + " " +
                  fixed(double(marked.box.score), 2);
     }

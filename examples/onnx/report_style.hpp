@@ -79,7 +79,7 @@ table.small { width: auto; min-width: 22rem; }
 .wide table { margin: 0; }
 .wide thead th { white-space: nowrap; }
 .wide tbody .name { min-width: 10rem; max-width: 15rem; }
-.wide td, .wide th { padding-left: .45rem; padding-right: .45rem; }
+.wide td, .wide th:not(:first-child) { padding-left: .45rem; padding-right: .45rem; }
 .wide .words { min-width: 7rem; color: var(--warn-ink); }
 
 .errors { table-layout: fixed; }
@@ -88,11 +88,12 @@ table.small { width: auto; min-width: 22rem; }
 }
 .errors th:first-child { width: 24%; }
 .errors th.n { width: 5.2rem; }
-.errors th.n:nth-child(2) { width: 3.2rem; }
+.errors th.bits { width: 3.2rem; }
 .errors .name, .bound .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; }
 .bound { table-layout: fixed; max-width: 52rem; }
 .bound th:first-child { width: 34%; }
 .bound th.n { width: 5rem; }
+.why { display: block; color: var(--soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 td.chart, th.chart { padding-left: 0; padding-right: 0; }
 svg { display: block; }
 svg.row { width: 100%; height: 23px; overflow: visible; }
@@ -157,9 +158,9 @@ footer {
     .tiles { grid-template-columns: 1fr 1fr; }
     .tiles div { padding: .7rem .8rem; }
     .tiles dd.figure { font-size: 1.35rem; }
-    .errors .n:not(.strong) { display: none; }
-    .errors th:first-child { width: 30%; }
-    .errors th.n { width: 4.2rem; }
+    .errors .extra { display: none; }
+    .errors th:first-child { width: 32%; }
+    .errors th.n { width: 4.4rem; }
     .settings { margin: .6rem 0 1rem; padding-left: 1.15rem; columns: 22rem auto; font-size: .9rem; }
 table.small { min-width: 0; width: 100%; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }

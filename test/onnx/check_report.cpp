@@ -379,6 +379,7 @@ START_TEST(little_is_known)
     assert_well_formed(page);
     ck_assert(has(page, "No warnings"));
     ck_assert(has(page, "was not evaluated"));
+    ck_assert(!has(page, "id=\"errors\"") && !has(page, "id=\"layers\""));
     ck_assert(!has(page, "id=\"bound\"") && !has(page, "id=\"activations\"") && !has(page, "id=\"pictures\""));
     run.layers = {made_up_layer(0)};
     run.layers[0].held_out_error = -1;
