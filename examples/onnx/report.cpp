@@ -224,7 +224,7 @@ static std::string evaluation_text(const RunResult &result)
         return "<p>The quantized network was not evaluated: no samples were left for it.</p>\n";
     }
     std::string out = "<p>Measured on " + counted(evaluation.samples, "sample") +
-                      ", against the float network on the same ones; calibrated on " +
+                      " that calibration did not see, against the float network on the same ones; calibrated on " +
                       counted(result.calibration_samples, "sample") + ". ";
     if (evaluation.agreement >= 0) {
         out += "Both give the same class on " + percent(evaluation.agreement) +

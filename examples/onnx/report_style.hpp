@@ -87,7 +87,7 @@ table.small { width: auto; min-width: 22rem; }
     padding-top: 0; padding-bottom: 0; height: 24px; line-height: 1.2;
 }
 .errors th:first-child { width: 24%; }
-.errors th.n { width: 5.2rem; }
+.errors th.n { width: 5.7rem; }
 .errors th.bits { width: 3.2rem; }
 .errors .name, .bound .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; }
 .bound { table-layout: fixed; max-width: 52rem; }
@@ -160,7 +160,7 @@ footer {
     .tiles dd.figure { font-size: 1.35rem; }
     .errors .extra { display: none; }
     .errors th:first-child { width: 32%; }
-    .errors th.n { width: 4.4rem; }
+    .errors th.n { width: 5.2rem; }
     .settings { margin: .6rem 0 1rem; padding-left: 1.15rem; columns: 22rem auto; font-size: .9rem; }
 table.small { min-width: 0; width: 100%; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
