@@ -33,10 +33,19 @@ struct bin {
     uint32_t room;    /* their mask - smallest of the lower bits, so that an empty bin is all zero */
 };
 
-/* How a scan looks for the best step. That of a tensor is close enough, 2^(-1/512), to find even the narrow peak of
- * inputs that are on a grid; for channels 2^(-1/32), as there are many. */
-enum { TENSOR_REFINEMENTS = 32, CHANNEL_REFINEMENTS = 14 };
-static const double tensor_scan_ratio = 0.99864711289, channel_scan_ratio = 0.97857206208;
+/* How the best step is looked for: from 'first' times the one that reaches all values (or the largest value itself)
+ * downwards by 'ratio'; then the highest peaks are refined. */
+struct scan {
+    double first;
+    double ratio;
+    int peaks;
+    int refinements;
+};
+
+/* For a tensor close enough, 2^(-1/512), to find even the narrow peak of inputs that are on a grid. Channels are many: 2^
+ * (-1/32) up to 4 bits, 2^(-1/8) above, where the error changes smoothly with the step. */
+static const struct scan tensor_scan = {INFINITY, 0.99864711289, 8, 32};
+static const struct scan channel_scan[] = {{2.0, 0.97857206208, 2, 12}, {2.0, 0.91700404320, 2, 12}};
 
 /* What lies in a bin and those beyond it. */
 struct tail {
@@ -53,8 +62,7 @@ struct view {
     uint32_t base;             /* upper bits of the magnitudes in the first bin */
     uint32_t size;             /* bins of a side */
     int32_t low_bits;
-    int32_t refinements; /* of a step, once a scan has found it */
-    double scan_ratio;   /* from one step of the scan to the next */
+    const struct scan *scan;
 };
 
 struct bsq_histogram {
@@ -267,8 +275,7 @@ static size_t lay_out(struct bsq_histogram *histogram, int64_t channels)
             .tails = {tails, tails + size + 1},
             .size = (uint32_t)size,
             .low_bits = channels ? CHANNEL_LOW_BITS : TENSOR_LOW_BITS,
-            .refinements = channels ? CHANNEL_REFINEMENTS : TENSOR_REFINEMENTS,
-            .scan_ratio = channels ? channel_scan_ratio : tensor_scan_ratio,
+            .scan = &tensor_scan,
         };
     return carver.used;
 }
@@ -604,7 +611,7 @@ static double refine_step(const struct view *view, const struct codes *codes, do
     double a = high - golden * (high - low), b = low + golden * (high - low);
     double gain_a = gain_of(view, codes, a), gain_b = gain_of(view, codes, b);
 
-    for (int i = 0; i < view->refinements; i++) {
+    for (int i = 0; i < view->scan->refinements; i++) {
         if (gain_a > gain_b) {
             high = b;
             b = a;
@@ -662,9 +669,10 @@ static bool is_too_small(const struct view *view, const struct codes *codes, dou
     return least > error;
 }
 
-/* Goes down from the largest magnitude as long as steps can be better than the best peak. */
+/* Goes down as long as steps can be better than the best peak; the first peak is the step that reaches all values. */
 static void scan_steps(const struct view *view, const struct codes *codes, struct peaks *peaks)
 {
+    const double ratio = view->scan->ratio;
     double most = 0.0, energy = 0.0, before = 0.0, last = 0.0, highest = peaks->gain[0], step;
 
     for (int side = 0; side < SIDES; side++)
@@ -672,16 +680,17 @@ static void scan_steps(const struct view *view, const struct codes *codes, struc
             most = fmax(most, largest_magnitude(view, side));
             energy += view->tails[side]->square;
         }
-    for (step = most; step >= FLT_MIN && !is_too_small(view, codes, step, energy - highest); step *= view->scan_ratio) {
+    most = fmin(most, view->scan->first * peaks->step[0]);
+    for (step = most; step >= FLT_MIN && !is_too_small(view, codes, step, energy - highest); step *= ratio) {
         double gain = gain_of(view, codes, step);
 
         if (last >= before && last >= gain)
-            add_peak(peaks, step / view->scan_ratio, last);
+            add_peak(peaks, step / ratio, last);
         highest = fmax(highest, gain);
         before = last;
         last = gain;
     }
-    add_peak(peaks, step / view->scan_ratio, last);
+    add_peak(peaks, step / ratio, last);
 }
 
 /* The step of least squared error. 'start' is what it must not fall behind. */
@@ -692,9 +701,9 @@ static double squared_error_step(const struct view *view, const struct codes *co
 
     add_peak(&peaks, best, best_gain);
     scan_steps(view, codes, &peaks);
-    for (int i = 0; i < peaks.count; i++) {
-        double step = nearest_scale(
-            refine_step(view, codes, peaks.step[i] * view->scan_ratio, peaks.step[i] / view->scan_ratio));
+    for (int i = 0; i < peaks.count && i < view->scan->peaks; i++) {
+        double ratio = view->scan->ratio;
+        double step = nearest_scale(refine_step(view, codes, peaks.step[i] * ratio, peaks.step[i] / ratio));
         double gain = gain_of(view, codes, step);
 
         if (gain > best_gain) {
@@ -819,8 +828,10 @@ bool bsq_histogram_channel_quantizer(const struct bsq_histogram *histogram, cons
     quantizer->type = type_for(histogram->views, histogram->channels, options);
     for (int64_t c = 0; c < channels->count; c++) {
         struct bsq_quantizer own = *quantizer;
+        struct view view = histogram->views[c];
 
-        if (!choose(&histogram->views[c], options, &own))
+        view.scan = &channel_scan[own.bits > 4];
+        if (!choose(&view, options, &own))
             continue;
         channels->scale[c] = own.scale;
         channels->zero_point[c] = own.zero_point;

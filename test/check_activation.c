@@ -616,7 +616,7 @@ static void expect_same_choice(struct bsq_histogram *a, struct bsq_histogram *b)
                 struct bsq_quantizer one = bsq_histogram_quantizer(a, &options);
                 struct bsq_quantizer two = bsq_histogram_quantizer(b, &options);
 
-                ck_assert_mem_eq(&one, &two, sizeof one);
+                ck_assert(bsq_quantizer_same(&one, &two));
             }
 }
 
@@ -692,6 +692,188 @@ START_TEST(one_block_of_a_known_size)
 }
 END_TEST
 
+/* ---- histograms of channels -------------------------------------------------------------------------------- */
+
+/* Every kind of values as a channel, in both layouts. */
+enum { PLANE = 50 };
+
+static float *interleave(int64_t samples, bool channels_last)
+{
+    float *x = malloc((size_t)(samples * KINDS * PLANE) * sizeof *x);
+
+    ck_assert_ptr_nonnull(x);
+    for (int c = 0; c < KINDS; c++) {
+        float *own = sample(c, samples * PLANE);
+
+        for (int64_t i = 0; i < samples * PLANE; i++)
+            x[channels_last ? i * KINDS + c : (i / PLANE * KINDS + c) * PLANE + i % PLANE] = own[i];
+        free(own);
+    }
+    return x;
+}
+
+static struct bsq_quantizer channels_of(const struct bsq_histogram *histogram, const bsq_options_t *options)
+{
+    struct bsq_quantizer quantizer;
+
+    ck_assert(bsq_histogram_channel_quantizer(histogram, options, &quantizer));
+    ck_assert_int_eq(quantizer.channels->count, KINDS);
+    return quantizer;
+}
+
+/* One channel of a quantizer, as one of its own. */
+static struct bsq_quantizer one_of(const struct bsq_quantizer *quantizer, int c)
+{
+    return (struct bsq_quantizer){bsq_quantizer_scale(quantizer, c), bsq_quantizer_zero_point(quantizer, c),
+                                  quantizer->bits, quantizer->type, NULL};
+}
+
+/* Coarser bins cost next to nothing; values on a grid, which only finer ones find, are the
+ * exception. */
+START_TEST(channels_are_chosen_nearly_as_well)
+{
+    enum { SAMPLES = 400 };
+    struct bsq_memory memory = bsq_memory_hooks(NULL);
+    struct bsq_histogram *histogram = bsq_histogram_create(&memory, KINDS);
+    float *x = interleave(SAMPLES, false);
+    bsq_options_t options = options_of(BSQ_INPUT_UNSIGNED + _i, 2, BSQ_CLIP_SQUARED_ERROR, 1);
+
+    ck_assert_ptr_nonnull(histogram);
+    bsq_histogram_add_channels(histogram, x, SAMPLES, PLANE, false);
+    ck_assert_int_eq(bsq_histogram_count(histogram), SAMPLES * PLANE * KINDS);
+    for (; options.input_bits <= 8; options.input_bits++) {
+        struct bsq_quantizer quantizer = channels_of(histogram, &options);
+
+        for (int c = 0; c < KINDS; c++) {
+            float *own = sample(c, SAMPLES * PLANE);
+            struct bsq_quantizer coarse = one_of(&quantizer, c);
+            struct bsq_quantizer fine = chosen(own, SAMPLES * PLANE, options.input_type, options.input_bits,
+                                               BSQ_CLIP_SQUARED_ERROR, 1);
+            double error = squared_error(&coarse, own, SAMPLES * PLANE);
+            double best = squared_error(&fine, own, SAMPLES * PLANE);
+
+            if (c != ON_A_GRID && c != TWO_VALUES)
+                ck_assert_msg(error <= 1.1 * best + 1e-13 * energy(own, SAMPLES * PLANE),
+                              "kind %d, %d bits: %g instead of %g", c, (int)options.input_bits, error, best);
+            free(own);
+        }
+        bsq_quantizer_release(&quantizer);
+    }
+    bsq_histogram_free(histogram);
+    free(x);
+}
+END_TEST
+
+/* Neither do layout, order and cut matter for channels, although their windows move on the way. */
+START_TEST(channels_in_any_order)
+{
+    enum { SAMPLES = 40 };
+    struct bsq_memory memory = bsq_memory_hooks(NULL);
+    struct bsq_histogram *first = bsq_histogram_create(&memory, KINDS), *last = bsq_histogram_create(&memory, KINDS);
+    float *x = interleave(SAMPLES, false), *y = interleave(SAMPLES, true);
+    struct test_random random = test_random_seed(3);
+
+    for (int c = 0; c < KINDS; c++) /* one value of any size now and then */
+        for (int64_t i = 0; i < SAMPLES * PLANE; i += 37) {
+            float value = (float)ldexp(test_random_normal(&random), (int)test_random_below(&random, 160) - 80);
+
+            x[(i / PLANE * KINDS + c) * PLANE + i % PLANE] = y[i * KINDS + c] = value;
+        }
+    bsq_histogram_add_channels(first, x, SAMPLES, PLANE, false);
+    for (int64_t i = SAMPLES; i-- > 0;) {
+        bsq_histogram_add_channels(last, y + i * KINDS * PLANE, 1, PLANE / 2, true);
+        bsq_histogram_add_channels(last, y + (2 * i + 1) * KINDS * (PLANE / 2), 1, PLANE / 2, true);
+    }
+
+    struct bsq_histogram *clone = bsq_histogram_clone(last);
+
+    for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
+        for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++) {
+            bsq_options_t options = options_of(type, 4, clip, 0.99);
+            struct bsq_quantizer one = channels_of(first, &options), two = channels_of(last, &options);
+            struct bsq_quantizer three = channels_of(clone, &options);
+
+            ck_assert(bsq_quantizer_same(&one, &two) && bsq_quantizer_same(&one, &three));
+            two.channels->scale[4] *= 2;
+            three.channels->zero_point[5] += 1;
+            ck_assert(!bsq_quantizer_same(&one, &two) && !bsq_quantizer_same(&one, &three));
+            bsq_quantizer_release(&one);
+            bsq_quantizer_release(&two);
+            bsq_quantizer_release(&three);
+        }
+    bsq_histogram_free(first);
+    bsq_histogram_free(last);
+    bsq_histogram_free(clone);
+    free(x);
+    free(y);
+}
+END_TEST
+
+/* The full range of a channel and shares of it are those of its values, as far as 24 exponents reach. */
+START_TEST(ranges_of_channels)
+{
+    float x[200] = {0}; /* two channels, last */
+    struct bsq_memory memory = bsq_memory_hooks(NULL);
+    struct bsq_histogram *histogram = bsq_histogram_create(&memory, 2);
+    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 4, BSQ_CLIP_MINIMUM_MAXIMUM, 0.9);
+    struct bsq_quantizer quantizer;
+
+    bsq_histogram_add_channels(histogram, x, 100, 1, true);
+    ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    ck_assert(quantizer.scale == 1 && quantizer.channels->scale[0] == 1 && quantizer.type == BSQ_INPUT_UNSIGNED);
+    bsq_quantizer_release(&quantizer);
+    for (int i = 0; i < 100; i++)
+        x[2 * i + 1] = i < 10 ? 60.0f : i < 20 ? 30.0f : 1e-12f;
+    bsq_histogram_add_channels(histogram, x, 100, 1, true);
+    ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    ck_assert(quantizer.channels->scale[1] == 4 && quantizer.channels->scale[0] == 4 && quantizer.scale == 4);
+    ck_assert(bsq_quantizer_beta(&quantizer, 0) == 1 && bsq_quantizer_beta(&quantizer, 1) == 1);
+    bsq_quantizer_release(&quantizer);
+    options.input_clip = BSQ_CLIP_PERCENTILE;
+    options.input_percentile = 0.95;
+    ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    ck_assert(quantizer.channels->scale[1] == 2);
+    bsq_quantizer_release(&quantizer);
+    options.input_percentile = 0.9; /* what is left is too small to count: nothing is left outside then */
+    ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    ck_assert(quantizer.channels->scale[1] == 4);
+    bsq_quantizer_release(&quantizer);
+    bsq_histogram_free(histogram);
+}
+END_TEST
+
+START_TEST(channels_of_a_known_size)
+{
+    enum { CHANNELS = 5 };
+    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 8, BSQ_CLIP_SQUARED_ERROR, 1);
+    float *x = sample(HEAVY, CHANNELS * 100);
+    struct test_heap heap;
+    struct bsq_quantizer quantizer, other;
+
+    test_heap_init(&heap);
+    test_heap_use(&heap, &options);
+
+    struct bsq_memory memory = bsq_memory_hooks(&options);
+    struct bsq_histogram *histogram = bsq_histogram_create(&memory, CHANNELS);
+
+    bsq_histogram_add_channels(histogram, x, 100, 1, true);
+    ck_assert_int_eq(heap.bytes, (int64_t)bsq_memory_cost(bsq_histogram_bytes(CHANNELS)));
+    ck_assert_int_lt(heap.bytes, 60000 + 20000 * CHANNELS);
+    heap.fail_at = 2;
+    ck_assert(!bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
+    bsq_histogram_free(histogram);
+    ck_assert_int_eq(heap.bytes, (int64_t)bsq_input_channels_cost(CHANNELS));
+    other = bsq_quantizer_retain(&quantizer);
+    bsq_quantizer_release(&quantizer);
+    bsq_quantizer_release(&quantizer); /* holds none any more */
+    ck_assert_int_eq(heap.blocks, 1);
+    bsq_quantizer_release(&other);
+    ck_assert_int_eq(heap.blocks, 0);
+    free(x);
+}
+END_TEST
+
 /* Whatever comes in, a quantizer within its bounds comes out ('chosen' checks that), and zero stays zero. */
 START_TEST(extreme_values_give_valid_quantizers)
 {
@@ -742,6 +924,10 @@ static Suite *suite(void)
     tcase_add_test(histogram, clones_go_their_own_way);
     tcase_add_test(histogram, one_block_of_a_known_size);
     tcase_add_test(histogram, extreme_values_give_valid_quantizers);
+    tcase_add_loop_test(histogram, channels_are_chosen_nearly_as_well, 0, 3);
+    tcase_add_test(histogram, channels_in_any_order);
+    tcase_add_test(histogram, ranges_of_channels);
+    tcase_add_test(histogram, channels_of_a_known_size);
     suite_add_tcase(s, apply);
     suite_add_tcase(s, error);
     suite_add_tcase(s, range);
