@@ -316,9 +316,9 @@ BSQ_API bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *
  *     output_o = bias_o + weight_scale_o * scale * sum over c and taps of code_oc * (input_code_c - zero_point_c)
  *
  * This is legal when whatever produces the tensor can requantize by channel after its activation function, and all that
- * read it are layers that take the same quantizer. Where the tensor also goes into an Add, Concat, pooling or an output
- * of the network, use one scale for the tensor. Tensors that meet in an Add or Concat share one quantizer: observe all
- * of them with one layer, or read the quantizer of one layer and give it to the others. */
+ * read it, behind max-pooling maybe, are layers that take the same quantizer. Where the tensor also goes into an Add or
+ * an output of the network, use one scale for the tensor. Tensors that meet in an Add or Concat share one quantizer:
+ * observe all of them with one layer, or read the quantizer of one layer and give it to the others. */
 typedef struct bsq_input_quantizer_t {
     size_t struct_size;
     double scale; /* > 0, a normal float32 value */

@@ -517,6 +517,68 @@ START_TEST(channels_are_better_and_damped)
 }
 END_TEST
 
+/* The numbers of docs/method.md, section 3. */
+START_TEST(worked_example)
+{
+    const float weights[] = {0.9F, -0.2F}, bias[] = {0.5F};
+    const float input[] = {0.4F, 12, 1.8F, 5, 2.2F, 25, 0.9F, 9};
+    const double output[] = {-2.573333, 0, -2.573333, -0.643333}, scales[] = {1, 8};
+    const int32_t codes[] = {0, 2, 2, 1, 2, 3, 1, 1}, products[] = {-4, 0, -4, -1};
+    float target[4], scale, dequantized[2];
+    int8_t found[2];
+    bsq_layer_desc_t desc;
+    bsq_options_t options;
+    bsq_input_quantizer_t quantizer;
+    bsq_batch_t batch;
+    bsq_report_t report;
+    bsq_layer_t *layer;
+
+    for (int i = 0; i < 4; i++)
+        target[i] = weights[0] * input[2 * i] + weights[1] * input[2 * i + 1] + bias[0];
+    bsq_layer_desc_init(&desc, sizeof desc);
+    desc.in_channels = 2;
+    desc.out_channels = 1;
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = 3;
+    options.damping = 0;
+    bsq_input_quantizer_init(&quantizer, sizeof quantizer);
+    quantizer.scale = 8;
+    quantizer.bits = 2;
+    quantizer.type = BSQ_INPUT_UNSIGNED;
+    bsq_batch_init(&batch, sizeof batch);
+    batch.input = input;
+    batch.target = target;
+    batch.size = 4;
+    bsq_report_init(&report, sizeof report);
+    for (int kind = 0; kind < 2; kind++) {
+        ck_assert_int_eq(bsq_layer_create(&desc, &options, weights, bias, NULL, &layer), BSQ_OK);
+        if (kind == BSQ_INPUT_PER_TENSOR)
+            test_ok(layer, bsq_layer_set_input_quantizer(layer, &quantizer));
+        else
+            test_ok(layer, bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 2));
+        test_ok(layer, bsq_layer_calibrate(layer, &batch));
+        test_ok(layer, bsq_optimize(layer, &report));
+        ck_assert_double_eq_tol(report.energy, 3.661625, 1e-6);
+        ck_assert_double_eq_tol(report.error, kind ? 0.0675 : 0.1692, 5e-5);
+        ck_assert_double_eq_tol(report.error_floor, kind ? report.error : 0.1692, 5e-5);
+        if (kind)
+            ck_assert_double_eq_tol(report.error_start, 0.1017, 5e-5);
+        test_ok(layer, bsq_layer_get_codes(layer, found, 2));
+        test_ok(layer, bsq_layer_get_scales(layer, &scale, 1));
+        test_ok(layer, bsq_layer_get_dequantized(layer, dequantized, 2));
+        bsq_layer_free(layer);
+    }
+    ck_assert(found[0] == 1 && found[1] == -2);
+    ck_assert_double_eq_tol((double)scale, 0.080417, 1e-6);
+    ck_assert_double_eq_tol((double)dequantized[0], 0.643333, 1e-6);
+    ck_assert_double_eq_tol((double)dequantized[1], -0.160833, 1e-6);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(found[0] * codes[2 * i] + found[1] * codes[2 * i + 1], products[i]);
+        ck_assert_double_eq_tol(products[i] * (double)scale * quantizer.scale, output[i], 2e-6);
+    }
+}
+END_TEST
+
 /* ---- where quantizers come from ---- */
 
 /* The channel that is always zero has beta 1, the largest beta is 1, and scales follow the sizes of channels. */
@@ -848,6 +910,7 @@ static TCase *all(void)
     tcase_add_loop_test(tests, integers_equal_real_numbers, 0, CASES);
     tcase_add_loop_test(tests, statistics_are_folded, 0, CASES);
     tcase_add_test(tests, channels_are_better_and_damped);
+    tcase_add_test(tests, worked_example);
     tcase_add_test(tests, observed_channels);
     tcase_add_test(tests, channels_given_by_the_host);
     tcase_add_test(tests, tensors_share_a_quantizer);
