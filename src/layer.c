@@ -281,6 +281,7 @@ static bool own_bytes(const struct plan *plan, size_t *bytes)
            add_block(bytes, channels, sizeof(float)) && add_block(bytes, 1, sizeof(struct bsq_result)) &&
            add_block(bytes, plan->weight_count, sizeof(int8_t)) && add_block(bytes, scales, sizeof(double)) &&
            add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t)) &&
+           add_block(bytes, bsq_solve_stages(&plan->options), sizeof(bsq_stage_t)) &&
            add_input_bytes(plan, bytes);
 }
 
@@ -288,7 +289,8 @@ static bool life_bytes(const struct plan *plan, size_t *bytes)
 {
     size_t held, adding, solving;
 
-    if (!own_bytes(plan, bytes) || !bsq_stats_bytes(&plan->geometry, plan->options.threads, &held, &adding) ||
+    if (!own_bytes(plan, bytes) ||
+        !bsq_stats_bytes(&plan->geometry, plan->options.threads, plan->options.progress || plan->options.parallel_for, &held, &adding) ||
         !bsq_solve_bytes(&plan->geometry, &plan->options, &solving))
         return false;
     return add_bytes(bytes, held) && add_bytes(bytes, adding > solving ? adding : solving);

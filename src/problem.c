@@ -78,7 +78,8 @@ size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool fac
     struct parts parts = {.h = is_dense(&plan), .targets = true, .r = factor};
     struct bsq_group group;
 
-    parts.solver = parts.floor_solver = parts.h && factor;
+    parts.solver = parts.h && factor;
+    parts.floor_solver = parts.h;
     parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
     return lay_out(&group, geometry, &parts, NULL);
 }

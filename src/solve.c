@@ -286,6 +286,14 @@ static size_t lay_out_extra(struct solve *solve, const struct bsq_geometry *geom
     return 0;
 }
 
+/* Those of the records, and bias correction. */
+int32_t bsq_solve_stages(const bsq_options_t *options)
+{
+    int32_t levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
+
+    return RECORD_LEVELS + (is_paper(options) ? 1 : levels) * BSQ_LEVEL_STAGES + 1;
+}
+
 static bsq_status_t create_result(struct solve *solve)
 {
     const struct bsq_solve_input *input = solve->input;
@@ -309,7 +317,7 @@ static bsq_status_t create_result(struct solve *solve)
     result->codes = bsq_memory_get_zeroed(memory, channels * plan.fan_in, sizeof *result->codes);
     result->scales = bsq_memory_get_zeroed(memory, channels * plan.scales_per_channel, sizeof *result->scales);
     result->bias_change = bsq_memory_get_zeroed(memory, channels, sizeof *result->bias_change);
-    result->stages = bsq_memory_get_zeroed(memory, solve->record_count + 1, sizeof *result->stages);
+    result->stages = bsq_memory_get_zeroed(memory, bsq_solve_stages(options), sizeof *result->stages);
     result->channel = bsq_memory_get_zeroed(memory, channels, sizeof *result->channel);
     if (!result->codes || !result->scales || !result->bias_change || !result->stages || !result->channel)
         return bsq_fail_memory(input->message);
@@ -658,7 +666,7 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
 
     *result = NULL;
     solve.levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
-    solve.record_count = RECORD_LEVELS + (is_paper(options) ? 1 : solve.levels) * BSQ_LEVEL_STAGES;
+    solve.record_count = bsq_solve_stages(options) - 1;
     plan.factor = solve.levels > 0;
     search_plan = bsq_pass_plan(input->geometry, options);
     plan.dense = held.dense = is_paper(options) || search_plan.scales_per_channel > 1;
@@ -688,7 +696,7 @@ bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *o
     int64_t channels = geometry->out_channels, count = channels * geometry->fan_in;
     int64_t scales = bsq_pass_plan(geometry, options).scales_per_channel;
     int64_t blocks = (geometry->group_outputs + BSQ_BLOCK_CHANNELS - 1) / BSQ_BLOCK_CHANNELS * geometry->groups;
-    size_t records = RECORD_LEVELS + (size_t)(is_paper(options) ? 1 : sizing.levels) * BSQ_LEVEL_STAGES;
+    size_t records = (size_t)bsq_solve_stages(options) - 1;
     size_t pass;
 
     if (!bsq_pass_bytes(geometry, options, &pass))

@@ -23,6 +23,9 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
 /* NULL allowed. */
 void bsq_result_free(struct bsq_result *result);
 
+/* How many stages a result has room for. */
+int32_t bsq_solve_stages(const bsq_options_t *options);
+
 /* The most bytes that bsq_solve has allocated at one time, its result included. */
 bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes);
 

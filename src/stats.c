@@ -345,7 +345,7 @@ static bool add_cost(size_t *total, int64_t count, int64_t each, size_t size)
     return true;
 }
 
-bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, size_t *held, size_t *besides)
+bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides)
 {
     struct bsq_parallel parallel = {threads, NULL, NULL};
     int64_t tile = bsq_tile_rows(geometry), inputs = geometry->groups * geometry->fan_in;
@@ -363,7 +363,7 @@ bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, size_
     if (!add_cost(&work, tile, 1, sizeof(int64_t)) || !add_cost(&work, slots, bsq_tile_scratch(tile), sizeof(double)) ||
         work > SIZE_MAX / 2 - *held)
         return false;
-    *besides = work + *held; /* with a progress callback or other holders, rows go into a copy */
+    *besides = work + (copies ? *held : 0);
     return true;
 }
 

@@ -106,7 +106,8 @@ bool bsq_stats_empty(const struct bsq_stats_t *stats);       /* NULL counts as e
 /* STATE when a shared input part and the targets that were added to it count different rows. */
 bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_message *message);
 
-/* Bytes that statistics of this geometry hold, targets included, and the most that adding a batch takes besides. */
-bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, size_t *held, size_t *besides);
+/* Bytes that statistics of this geometry hold, targets included, and the most that adding a batch takes besides; 'copies'
+ * says whether rows go into a copy, as they do with a progress callback or other holders. */
+bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides);
 
 #endif

@@ -29,19 +29,15 @@ int64_t bsq_stats_block_scratch_bytes(int64_t tile_rows)
     return larger(bsq_tile_scratch(tile_rows), product) * (int64_t)sizeof(double);
 }
 
-static int64_t tile_fill(const struct bsq_stats_t *stats)
-{
-    return larger(stats->inputs->tile.fill, bsq_stats_tile(stats)->fill);
-}
-
+/* For a full tile, whatever is in it, so that memory can be predicted. */
 size_t bsq_stats_scratch(const struct bsq_stats_t *stats)
 {
-    return (size_t)bsq_stats_scratch_bytes(tile_fill(stats), stats->geometry.fan_in);
+    return (size_t)bsq_stats_scratch_bytes(bsq_tile_rows(&stats->geometry), stats->geometry.fan_in);
 }
 
 size_t bsq_stats_block_scratch(const struct bsq_stats_t *stats)
 {
-    return (size_t)bsq_stats_block_scratch_bytes(tile_fill(stats));
+    return (size_t)bsq_stats_block_scratch_bytes(bsq_tile_rows(&stats->geometry));
 }
 
 static void scale_values(double *values, int64_t count, double weight)
