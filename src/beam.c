@@ -34,6 +34,9 @@ enum { MOST_OPEN_ROWS = 128 };
 /* Channels that choose multipliers for all, in problems of more inputs than that. */
 enum { SAMPLE = 16, SMALL_ROWS = 256 };
 
+/* States of the lanes that are searched at a time, so that what belongs to them stays in the first caches. */
+enum { NEAR_STATES = 256 };
+
 /* Rows of one product with all that is decided. */
 enum { STRIP_ROWS = 128 };
 
@@ -50,12 +53,13 @@ struct pass {
     float *p;          /* n x channels: R'R v; for a refit */
     float *e;          /* n x lanes, of the best survivor */
     float *base;       /* STRIP_ROWS x lanes: what e of the rows before a strip adds */
-    float *t;          /* BSQ_BEAM_ROWS x states: what e of the rows before a block adds, for every survivor */
-    float *window;     /* BSQ_BEAM_ROWS x states: e of the block that is being decided */
+    float *t;          /* BSQ_BEAM_ROWS x near states: what e of the rows before a block adds, for every survivor */
+    float *window;     /* BSQ_BEAM_ROWS x near states: e of the block that is being decided */
     float *lane_v;     /* BSQ_BEAM_ROWS x lanes */
     float *step;       /* BSQ_BEAM_ROWS x lanes, or one row for all */
     float *inverse;    /* 1 / step */
     float *open;       /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
+    float *difference; /* MOST_OPEN_ROWS x width: of one lane's e to that of its best */
     float *cost;       /* states: above the best of the lane */
     double *total;     /* lanes: cost of the best */
     double *align;     /* lanes: e'p of the best */
@@ -69,11 +73,16 @@ struct pass {
 
 /* ---- what there is room for --------------------------------------------------------------------------------- */
 
+static int64_t near_lanes(int64_t width)
+{
+    return width < NEAR_STATES ? NEAR_STATES / width : 1;
+}
+
 static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channels, int64_t count, int64_t width)
 {
     struct bsq_carver carver = {memory, 0};
     int64_t lanes = channels * count, states = lanes * width, strip = n < STRIP_ROWS ? n : STRIP_ROWS;
-    int64_t block = width > 1 ? BSQ_BEAM_ROWS * states : 0, open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
+    int64_t block = width > 1 ? BSQ_BEAM_ROWS * near_lanes(width) * width : 0, open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
 
     pass->channels = channels;
     pass->count = count;
@@ -89,6 +98,7 @@ static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channe
     pass->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->step);
     pass->inverse = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->inverse);
     pass->open = bsq_carve(&carver, open_rows * width, sizeof *pass->open);
+    pass->difference = bsq_carve(&carver, width > 1 ? MOST_OPEN_ROWS * width : 0, sizeof *pass->difference);
     pass->cost = bsq_carve(&carver, states, sizeof *pass->cost);
     pass->total = bsq_carve(&carver, lanes, sizeof *pass->total);
     pass->align = bsq_carve(&carver, lanes, sizeof *pass->align);
@@ -154,32 +164,51 @@ static double largest(const double *values, int64_t count)
     return most;
 }
 
-static void load_channel(struct pass *pass, int64_t c)
+/* Channels that are loaded and taken side by side: a line of memory. */
+enum { SIDE_BY_SIDE = 16 };
+
+static void load_units(struct pass *pass)
+{
+    for (int64_t c = 0; c < pass->channels; c++) {
+        pass->unit[c] = largest(channel_scales(pass, c), pass->task->scales_per_channel);
+        pass->cut_off[c] = 0;
+    }
+}
+
+static void load_targets(struct pass *pass, int64_t first, int64_t count)
 {
     const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
-    const double *v = task->v + channel_of(pass, c) * factor->n, *scales = channel_scales(pass, c);
-    double unit = largest(scales, task->scales_per_channel), inverse = 1.0 / unit, limit = far_steps * scales[0] * inverse;
+    const double *v = task->v + channel_of(pass, first) * factor->n;
+    double inverse[SIDE_BY_SIDE], limit[SIDE_BY_SIDE];
 
-    pass->unit[c] = unit;
-    pass->cut_off[c] = 0;
+    for (int64_t c = 0; c < count; c++) {
+        inverse[c] = 1.0 / pass->unit[first + c];
+        limit[c] = far_steps;
+    }
     for (int64_t k = 0; k < factor->n; k++) {
-        double x = v[factor->order[k]] * inverse;
+        const double *x = v + factor->order[k];
+        float *to = pass->v + k * pass->channels + first;
 
-        if (task->scales_per_channel > 1)
-            limit = far_steps * scales[scale_of(task, k)] * inverse;
-        if (!(fabs(x) <= limit)) {
-            x = x > 0.0 ? limit : -limit;
-            pass->cut_off[c] = 1;
+        for (int64_t c = 0; c < count; c++) {
+            double y = x[c * pass->stride * factor->n] * inverse[c];
+
+            if (task->scales_per_channel > 1)
+                limit[c] = far_steps * channel_scales(pass, first + c)[scale_of(task, k)] * inverse[c];
+            if (!(fabs(y) <= limit[c])) {
+                y = y > 0.0 ? limit[c] : -limit[c];
+                pass->cut_off[first + c] = 1;
+            }
+            to[c] = (float)y;
         }
-        pass->v[k * pass->channels + c] = (float)x;
     }
 }
 
 static void load_product(struct pass *pass, int64_t c)
 {
     const struct bsq_factor *factor = pass->task->factor;
-    const double *v = pass->task->v + channel_of(pass, c) * factor->n, *p = pass->task->p + channel_of(pass, c) * factor->n;
+    const double *v = pass->task->v + channel_of(pass, c) * factor->n;
+    const double *p = pass->task->p + channel_of(pass, c) * factor->n;
     double inverse = 1.0 / (pass->unit[c] * factor->unit), sum = 0.0;
 
     for (int64_t k = 0; k < factor->n; k++) {
@@ -223,11 +252,11 @@ static void start(struct pass *pass)
 {
     int64_t width = pass->width;
 
-    for (int64_t c = 0; c < pass->channels; c++) {
-        load_channel(pass, c);
-        if (pass->task->refit)
-            load_product(pass, c);
-    }
+    load_units(pass);
+    for (int64_t c = 0; c < pass->channels; c += SIDE_BY_SIDE)
+        load_targets(pass, c, pass->channels - c < SIDE_BY_SIDE ? pass->channels - c : SIDE_BY_SIDE);
+    for (int64_t c = 0; pass->task->refit && c < pass->channels; c++)
+        load_product(pass, c);
     for (int64_t l = 0; l < pass->lanes; l++) {
         pass->total[l] = 0.0;
         pass->open_rows[l] = 0;
@@ -245,62 +274,31 @@ static float *decided_row(const struct pass *pass, int64_t k)
     return pass->e + k * pass->lanes;
 }
 
-/* t of every survivor of a lane: that of the best one and what the rows in which it differs change. 'width' is a
- * constant where this is called. */
-static inline void spread_lane(struct pass *pass, const float *base, const float *r, int64_t lane, int64_t rows,
-                               int64_t width)
-{
-    const int32_t *row = pass->open_row + lane * MOST_OPEN_ROWS;
-    const float *open = pass->open + lane * MOST_OPEN_ROWS * width;
-    int32_t count = pass->open_rows[lane];
-
-    for (int64_t k = 0; k < rows; k++, r += pass->task->factor->n) {
-        float t[BSQ_BEAM_WIDTH];
-
-        for (int64_t s = 0; s < width; s++)
-            t[s] = base[k * pass->lanes + lane];
-        for (int32_t i = 0; i < count; i++)
-            for (int64_t s = 0; s < width; s++)
-                t[s] += r[row[i]] * (open[i * width + s] - open[i * width]);
-        memcpy(pass->t + (k * pass->lanes + lane) * width, t, (size_t)width * sizeof *t);
-    }
-}
-
-static void spread(struct pass *pass, const float *base, const float *r, int64_t rows)
+/* t of every survivor of 'lanes' lanes: that of the best one and what the rows in which it differs change. */
+static void spread(struct pass *pass, const float *base, const float *r, int64_t rows, int64_t lane, int64_t lanes)
 {
     int64_t width = pass->width;
+    struct bsq_beam_spread task = {.rows = rows, .width = width, .r = r, .difference = pass->difference,
+                                   .ldr = pass->task->factor->n, .ldb = pass->lanes, .ldt = lanes * width};
 
-    for (int64_t l = 0; l < pass->lanes; l++) {
-        switch (width) {
-        case 2: spread_lane(pass, base, r, l, rows, 2); break;
-        case 4: spread_lane(pass, base, r, l, rows, 4); break;
-        case 8: spread_lane(pass, base, r, l, rows, 8); break;
-        case 16: spread_lane(pass, base, r, l, rows, 16); break;
-        default: spread_lane(pass, base, r, l, rows, width); break;
-        }
+    for (int64_t l = 0; l < lanes; l++) {
+        task.count = pass->open_rows[lane + l];
+        task.row = pass->open_row + (lane + l) * MOST_OPEN_ROWS;
+        task.e = pass->open + (lane + l) * MOST_OPEN_ROWS * width;
+        task.base = base + lane + l;
+        task.t = pass->t + l * width;
+        pass->task->kernels->spread(&task);
     }
-}
-
-/* Puts e of a lane's survivors in one row in a new order; true when they still differ. */
-static bool reorder(float *e, const int32_t *parent, int64_t width)
-{
-    float before[BSQ_BEAM_WIDTH];
-    bool differ = false;
-
-    memcpy(before, e, (size_t)width * sizeof *before);
-    for (int64_t s = 0; s < width; s++) {
-        e[s] = before[parent[s]];
-        differ |= e[s] != e[0];
-    }
-    return differ;
 }
 
 /* Gives up the survivors that differ from the best in the oldest open row; the others close ranks. */
-static void give_up(struct pass *pass, int64_t lane, int64_t width, int64_t rows)
+static void give_up(struct pass *pass, int64_t lane, float *window, int64_t ldw, int64_t rows)
 {
+    int64_t width = pass->width;
     float *open = pass->open + lane * MOST_OPEN_ROWS * width;
     float *cost = pass->cost + lane * width;
     int32_t kept[BSQ_BEAM_WIDTH];
+    unsigned char unused[MOST_OPEN_ROWS];
     int64_t count = 0;
 
     for (int32_t s = 0; s < width; s++)
@@ -312,25 +310,23 @@ static void give_up(struct pass *pass, int64_t lane, int64_t width, int64_t rows
         cost[s] = INFINITY;
         kept[s] = 0;
     }
-    for (int64_t i = 0; i < pass->open_rows[lane]; i++)
-        (void)reorder(open + i * width, kept, width);
-    for (int64_t k = 0; k < rows; k++)
-        (void)reorder(pass->window + (k * pass->lanes + lane) * width, kept, width);
+    pass->task->kernels->follow(open, width, pass->open_rows[lane], width, kept, unused);
+    pass->task->kernels->follow(window, ldw, rows, width, kept, unused);
 }
 
 /* After a block: open rows follow the survivors, those in which all agree are closed, rows of the block in which they
- * differ are opened. */
-static void update_lane(struct pass *pass, int64_t lane, int64_t first, int64_t rows)
+ * differ are opened. 'window' is the lane's part, leading dimension ldw. */
+static void update_lane(struct pass *pass, int64_t lane, float *window, int64_t ldw, int64_t first, int64_t rows)
 {
     int64_t width = pass->width;
     float *open = pass->open + lane * MOST_OPEN_ROWS * width;
     int32_t *row = pass->open_row + lane * MOST_OPEN_ROWS, count = 0;
+    unsigned char differ[MOST_OPEN_ROWS];
 
+    pass->task->kernels->follow(open, width, pass->open_rows[lane], width, pass->parent + lane * width, differ);
     for (int32_t i = 0; i < pass->open_rows[lane]; i++) {
-        bool differ = reorder(open + i * width, pass->parent + lane * width, width);
-
         decided_row(pass, row[i])[lane] = open[i * width];
-        if (!differ)
+        if (!differ[i])
             continue;
         row[count] = row[i];
         memmove(open + count * width, open + i * width, (size_t)width * sizeof *open);
@@ -338,19 +334,17 @@ static void update_lane(struct pass *pass, int64_t lane, int64_t first, int64_t 
     }
     pass->open_rows[lane] = count;
     while (pass->open_rows[lane] > MOST_OPEN_ROWS - rows) { /* room for all rows of the block */
-        give_up(pass, lane, width, rows);
+        give_up(pass, lane, window, ldw, rows);
         pass->open_rows[lane]--;
         memmove(row, row + 1, (size_t)pass->open_rows[lane] * sizeof *row);
         memmove(open, open + width, (size_t)(pass->open_rows[lane] * width) * sizeof *open);
     }
+    pass->task->kernels->follow(window, ldw, rows, width, NULL, differ);
     for (int64_t k = rows; k-- > 0;) {
-        const float *e = pass->window + (k * pass->lanes + lane) * width;
-        bool differ = false;
+        const float *e = window + k * ldw;
 
         decided_row(pass, first + k)[lane] = e[0];
-        for (int64_t s = 1; s < width; s++)
-            differ |= e[s] != e[0];
-        if (differ) {
+        if (differ[k]) {
             row[pass->open_rows[lane]] = (int32_t)(first + k);
             memcpy(open + pass->open_rows[lane] * width, e, (size_t)width * sizeof *e);
             pass->open_rows[lane]++;
@@ -368,8 +362,9 @@ static void rebase_costs(struct pass *pass)
         float *cost = pass->cost + l * width, best = cost[0];
 
         pass->total[l] += (double)best;
-        for (int64_t s = 0; s < width && isfinite(best); s++)
-            cost[s] -= best;
+        if (isfinite(best))
+            for (int64_t s = 0; s < width; s++)
+                cost[s] -= best;
     }
 }
 
@@ -388,28 +383,50 @@ static void add_products(struct pass *pass, float *base, int64_t first, int64_t 
         memset(base, 0, (size_t)(rows * pass->lanes) * sizeof *base);
 }
 
+/* A block with several survivors: what differs is spread, searched and gathered for a few lanes at a time. */
+static void decide_near(struct pass *pass, struct bsq_beam_block block, const float *base, const float *r,
+                        int64_t first)
+{
+    int64_t most = near_lanes(pass->width);
+
+    block.t = pass->t;
+    block.e = pass->window;
+    for (int64_t lane = 0; lane < pass->lanes; lane += most) {
+        int64_t lanes = pass->lanes - lane < most ? pass->lanes - lane : most, ldw = lanes * pass->width;
+
+        spread(pass, base, r, block.rows, lane, lanes);
+        block.lanes = lanes;
+        block.v = pass->lane_v + lane;
+        block.step = pass->step + lane;
+        block.inverse = pass->inverse + lane;
+        block.cost = pass->cost + lane * pass->width;
+        block.parent = pass->parent + lane * pass->width;
+        pass->task->kernels->beam(&block);
+        for (int64_t l = 0; l < lanes; l++)
+            update_lane(pass, lane + l, pass->window + l * pass->width, ldw, first, block.rows);
+    }
+}
+
 /* Decides rows first..first+rows-1; 'base' is what all rows decided add to them. */
 static void decide_block(struct pass *pass, const float *base, int64_t first, int64_t rows)
 {
     const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
     const float *r = factor->r + first * factor->n;
-    int64_t width = pass->width;
     bool one_scale = task->scales_per_channel == 1;
     struct bsq_beam_block block = {
-        .rows = rows, .lanes = pass->lanes, .width = width, .r = r + first, .ldr = factor->n,
-        .t = width > 1 ? pass->t : base, .v = pass->lane_v, .step = pass->step, .inverse = pass->inverse,
-        .lds = one_scale ? 0 : pass->lanes, .e = width > 1 ? pass->window : decided_row(pass, first),
-        .cost = pass->cost, .parent = pass->parent, .lowest = (float)task->lowest, .highest = (float)task->highest};
+        .rows = rows, .lanes = pass->lanes, .width = pass->width, .r = r + first, .ldr = factor->n, .t = base,
+        .v = pass->lane_v, .ldv = pass->lanes, .step = pass->step, .inverse = pass->inverse,
+        .lds = one_scale ? 0 : pass->lanes, .e = decided_row(pass, first), .cost = pass->cost, .parent = pass->parent,
+        .lowest = (float)task->lowest, .highest = (float)task->highest};
 
     load_lanes(pass, first, rows);
     if (!one_scale)
         load_steps(pass, first, rows);
-    if (width > 1)
-        spread(pass, base, r, rows);
-    task->kernels->beam(&block);
-    for (int64_t l = 0; width > 1 && l < pass->lanes; l++)
-        update_lane(pass, l, first, rows);
+    if (pass->width > 1)
+        decide_near(pass, block, base, r, first);
+    else
+        task->kernels->beam(&block);
     rebase_costs(pass);
 }
 
@@ -513,19 +530,30 @@ static int64_t choose(struct pass *pass, int64_t c)
     return best_lane;
 }
 
-static void take_codes(struct pass *pass, int64_t c, int64_t lane)
+/* Codes of 'count' channels from 'first' on, each from its lane; zeros without one (-1). */
+static void take_codes(struct pass *pass, const int64_t *lane, int64_t first, int64_t count)
 {
     const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
-    const double *scales = channel_scales(pass, c);
-    int8_t *codes = task->codes + channel_of(pass, c) * factor->n;
-    double multiple = multiplier_of(pass, lane) / pass->unit[c];
+    int8_t *codes = task->codes + channel_of(pass, first) * factor->n;
+    double inverse[SIDE_BY_SIDE];
 
+    for (int64_t c = 0; c < count; c++)
+        inverse[c] = lane[c] < 0 ? 0.0
+                                 : pass->unit[first + c] /
+                                       (multiplier_of(pass, lane[c]) * channel_scales(pass, first + c)[0]);
     for (int64_t k = 0; k < factor->n; k++) {
-        double change = (double)pass->v[k * pass->channels + c] - (double)decided_row(pass, k)[lane];
-        double code = rint(change / (multiple * scales[scale_of(task, k)]));
+        const float *v = pass->v + k * pass->channels + first, *e = decided_row(pass, k);
 
-        codes[factor->order[k]] = (int8_t)fmin(fmax(code, task->lowest), task->highest);
+        for (int64_t c = 0; c < count; c++) {
+            const double *scales = channel_scales(pass, first + c);
+            double code = lane[c] < 0 ? 0.0 : (double)(v[c] - e[lane[c]]) * inverse[c];
+
+            if (task->scales_per_channel > 1)
+                code *= scales[0] / scales[scale_of(task, k)];
+            code = code < task->lowest ? task->lowest : code > task->highest ? task->highest : code;
+            codes[c * pass->stride * factor->n + factor->order[k]] = (int8_t)((int32_t)(code + 128.5) - 128);
+        }
     }
 }
 
@@ -574,11 +602,13 @@ static void choose_multipliers(const struct bsq_beam_task *task, void *workspace
 
 static void take_best(struct pass *pass)
 {
-    for (int64_t c = 0; c < pass->channels; c++) {
-        int64_t lane = choose(pass, c);
+    for (int64_t first = 0; first < pass->channels; first += SIDE_BY_SIDE) {
+        int64_t count = pass->channels - first < SIDE_BY_SIDE ? pass->channels - first : SIDE_BY_SIDE;
+        int64_t lane[SIDE_BY_SIDE];
 
-        if (lane >= 0)
-            take_codes(pass, c, lane);
+        for (int64_t c = 0; c < count; c++)
+            lane[c] = choose(pass, first + c);
+        take_codes(pass, lane, first, count);
     }
 }
 
@@ -592,7 +622,6 @@ bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
     struct pass pass = {.task = task, .stride = 1, .multipliers = sample > 0 ? best : task->multipliers};
 
     for (int64_t c = 0; c < task->channels; c++) { /* stands if nothing is finite */
-        memset(task->codes + c * n, 0, (size_t)n);
         task->multiplier[c] = 1.0;
         task->error[c] = INFINITY;
     }

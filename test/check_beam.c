@@ -162,7 +162,8 @@ static double total(const struct problem *problem)
 
 START_TEST(errors_are_those_of_the_result)
 {
-    static const int64_t sizes[][3] = {{1, 1, 1}, {31, 3, 31}, {33, 2, 10}, {130, 20, 130}, {300, 40, 300}, {290, 18, 100}};
+    static const int64_t sizes[][3] = {{1, 1, 1},       {31, 3, 31},     {33, 2, 10},
+                                       {130, 20, 130}, {300, 40, 300}, {290, 18, 100}};
     const int64_t *size = sizes[_i % 6];
     struct bsq_beam_plan plan = {_i / 6 % 4 < 3 ? 1 << (_i / 6 % 4) : 5, MULTIPLIERS, 1 + _i % MULTIPLIERS};
     struct problem problem = draw(size[0], size[1], size[2], (uint64_t)_i);

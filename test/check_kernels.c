@@ -93,7 +93,7 @@ START_TEST(tables_are_complete)
         if (!kernels)
             continue;
         expect(kernels->id == id, "kernel %d says it is %d", id, (int)kernels->id);
-        expect(kernels->beam && kernels->sums && kernels->requantize && kernels->pack4 && kernels->pack2 &&
+        expect(kernels->beam && kernels->spread && kernels->follow && kernels->sums && kernels->requantize && kernels->pack4 && kernels->pack2 &&
                           kernels->unpack4 && kernels->unpack2,
                       "kernel %d lacks a function", id);
     }
@@ -172,7 +172,7 @@ static void draw_states(struct problem *problem, int kind, float unit)
                 problem->step[k * block->lds + l] = step;
                 problem->inverse[k * block->lds + l] = 1.0F / step;
             }
-            problem->v[k * block->lanes + l] = v;
+            problem->v[k * block->ldv + l] = v;
             for (int64_t s = 0; s < block->width; s++)
                 problem->t[(size_t)k * states + (size_t)(l * block->width + s)] = unit * draw(kind);
         }
@@ -193,16 +193,16 @@ static struct problem draw_problem(int64_t rows, int64_t lanes, int64_t width, i
     size_t states = (size_t)(lanes * width), count = (size_t)rows * states;
     float highest = (float)((1 << (bits - 1)) - 1);
     float unit = kind == SMALL ? 1e-12F : kind == LARGE ? 1e12F : 1.0F;
-    int64_t lds = random_below(2) ? lanes : 0;
+    int64_t lds = random_below(2) ? lanes : 0, ldv = lanes + random_below(3);
 
     draw_factor(&problem, kind);
     problem.t = get(count, sizeof(float));
-    problem.v = get((size_t)(rows * lanes), sizeof(float));
+    problem.v = get((size_t)((rows - 1) * ldv + lanes), sizeof(float));
     problem.step = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
     problem.inverse = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
     problem.cost = get(states, sizeof(float));
     problem.block = (struct bsq_beam_block){.rows = rows, .lanes = lanes, .width = width, .r = problem.r, .ldr = LDR,
-                                            .t = problem.t, .v = problem.v, .step = problem.step,
+                                            .t = problem.t, .v = problem.v, .ldv = ldv, .step = problem.step,
                                             .inverse = problem.inverse, .lds = lds,
                                             .lowest = random_below(2) ? -highest : -highest - 1.0F,
                                             .highest = highest};
@@ -257,7 +257,7 @@ static void check_path(const struct problem *problem, const struct answer *answe
                   (int)answer->parent[state]);
     for (int64_t k = 0; k < block->rows; k++) {
         double step = (double)block->step[k * block->lds + lane];
-        double v = (double)block->v[k * block->lanes + lane], e = (double)answer->e[k * states + state];
+        double v = (double)block->v[k * block->ldv + lane], e = (double)answer->e[k * states + state];
         double code = rint((v - e) / step), residual = (double)block->t[k * states + from], size = fabs(residual);
 
         expect(code >= (double)block->lowest && code <= (double)block->highest, "code %g", code);
@@ -366,6 +366,98 @@ START_TEST(beams_of_every_shape)
     for (int64_t lanes = 1; kernels && lanes <= 70; lanes++)
         for (int w = 0; w < 8; w++)
             compare_on(kernels, 2, lanes, widths[w], 3, USUAL);
+}
+END_TEST
+
+/* ---- what lies around the beam ---------------------------------------------------------------------------- */
+
+enum { MOST_COUNT = 40, LDT = BSQ_BEAM_WIDTH + 5, LDB = 3 };
+
+static void spread_on(const struct bsq_kernels *kernels, int64_t rows, int64_t width, int64_t count)
+{
+    static const double rounding = 2.0 * FLT_EPSILON;
+    float *r = get((size_t)rows * LDR, sizeof *r), *e = get((size_t)(count * width), sizeof *e);
+    float *base = get((size_t)((rows - 1) * LDB + 1), sizeof *base), *scratch = get((size_t)(count * width), sizeof *e);
+    size_t size = (size_t)((rows - 1) * LDT + width);
+    float *t = get(size, sizeof *t), *expected = get(size, sizeof *t);
+    int32_t row[MOST_COUNT];
+    struct bsq_beam_spread task = {.rows = rows, .width = width, .count = count, .r = r, .row = row, .e = e,
+                                   .difference = scratch, .base = base, .t = t, .ldr = LDR, .ldb = LDB, .ldt = LDT};
+
+    for (int64_t i = 0; i < rows * LDR; i++)
+        r[i] = random_float();
+    for (int64_t i = 0; i < count * width; i++)
+        e[i] = random_float();
+    for (int64_t i = 0; i < (rows - 1) * LDB + 1; i++)
+        base[i] = random_float();
+    for (int64_t i = 0; i < count; i++)
+        row[i] = random_below(LDR);
+    kernels->spread(&task);
+    task.t = expected;
+    bsq_kernels_portable.spread(&task);
+    expect(same_bits(t, expected, size * sizeof *t), "spread differs, width %d", (int)width);
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t s = 0; s < width; s++) {
+            double sum = (double)base[k * LDB], magnitude = fabs(sum);
+
+            for (int64_t i = 0; i < count; i++) {
+                double term = (double)r[k * LDR + row[i]] * ((double)e[i * width + s] - (double)e[i * width]);
+
+                sum += term;
+                magnitude += fabs(term);
+            }
+            expect(fabs((double)t[k * LDT + s] - sum) <= rounding * (double)(count + 2) * magnitude, "t is %g, not %g",
+                   (double)t[k * LDT + s], sum);
+        }
+    free(r);
+    free(e);
+    free(base);
+    free(scratch);
+    free(t);
+    free(expected);
+}
+
+static void follow_on(const struct bsq_kernels *kernels, int64_t rows, int64_t width, bool reorder)
+{
+    int64_t ld = width + random_below(3);
+    size_t size = (size_t)((rows - 1) * ld + width);
+    float *e = get(size, sizeof *e), *before;
+    int32_t parent[BSQ_BEAM_WIDTH];
+    unsigned char differ[BSQ_BEAM_ROWS];
+
+    for (size_t i = 0; i < size; i++)
+        e[i] = (float)(random_below(20) == 0); /* rows that are all equal, and some that are not */
+    for (int64_t s = 0; s < width; s++)
+        parent[s] = random_below((int)width);
+    before = copy_of(e, size, sizeof *e);
+    kernels->follow(e, ld, rows, width, reorder ? parent : NULL, differ);
+    for (int64_t k = 0; k < rows; k++) {
+        bool different = false;
+
+        for (int64_t s = 0; s < width; s++) {
+            float wanted = before[k * ld + (reorder ? parent[s] : s)];
+
+            expect(same_bits(&e[k * ld + s], &wanted, sizeof wanted), "row %d survivor %d", (int)k, (int)s);
+            different |= e[k * ld + s] != e[k * ld];
+        }
+        for (int64_t s = width; s < ld && k + 1 < rows; s++)
+            expect(same_bits(&e[k * ld + s], &before[k * ld + s], sizeof *e), "beyond the survivors");
+        expect(differ[k] == different, "row %d: differ is %d", (int)k, (int)differ[k]);
+    }
+    free(e);
+    free(before);
+}
+
+START_TEST(spread_and_follow)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 5;
+    for (int round = 0; kernels && round < 10; round++)
+        for (int w = 1; w < WIDTHS; w++) {
+            spread_on(kernels, 1 + random_below(BSQ_BEAM_ROWS), widths[w], random_below(MOST_COUNT + 1));
+            follow_on(kernels, 1 + random_below(BSQ_BEAM_ROWS), widths[w], round % 2 != 0);
+        }
 }
 END_TEST
 
@@ -725,6 +817,7 @@ static Suite *suite(void)
     tcase_add_test(dispatch, kernels_are_forced_and_released);
     tcase_add_loop_test(each, beams_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, beams_of_every_shape, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, spread_and_follow, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, best_extensions_survive, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, products_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);

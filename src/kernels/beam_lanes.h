@@ -324,7 +324,7 @@ static INLINE void load_group(struct group *group, const struct bsq_beam_block *
 
     for (int64_t k = 0; k < block->rows; k++) {
         memcpy(group->t[k], block->t + k * states + from, row);
-        memcpy(group->v[k], block->v + k * block->lanes + first, line);
+        memcpy(group->v[k], block->v + k * block->ldv + first, line);
         memcpy(group->step[k], block->step + k * block->lds + first, line);
         memcpy(group->inverse[k], block->inverse + k * block->lds + first, line);
     }
@@ -476,7 +476,7 @@ static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, i
         feed(t, (const float (*)[FEEDBACK_LANES])e, r, k, block->rows, vectors);
         UNROLL for (int i = 0; i < vectors; i++) {
             int64_t lane = first + i * FLOATS, at = k * block->lds + lane;
-            floats v = f_load(block->v + k * lanes + lane);
+            floats v = f_load(block->v + k * block->ldv + lane);
             floats code = f_mul(f_add(v, f_mul(t[i], inverse)), f_load(block->inverse + at)), residual;
 
             code = f_min(f_max(code, lowest), highest);

@@ -23,14 +23,28 @@ struct bsq_beam_block {
     const float *r;  /* rows x rows upper triangle, leading dimension ldr */
     int64_t ldr;
     const float *t;  /* rows x states: what the codes decided before this block add to each row of R (v - step q) */
-    const float *v;  /* rows x lanes */
-    const float *step;    /* rows x lanes, leading dimension lds: lanes, or 0 when all rows have the same */
+    const float *v;  /* rows x lanes, leading dimension ldv */
+    int64_t ldv;
+    const float *step;    /* rows x lanes, leading dimension lds: 0 when all rows have the same */
     const float *inverse; /* 1 / step, as step */
     int64_t lds;
     float *e;        /* rows x states, out: v - step q along each survivor's path; may be v when width is 1 */
     float *cost;     /* states, in and out: squared residual so far; infinity where there is no survivor */
     int32_t *parent; /* states, out: which survivor of the lane each one descends from; untouched when width is 1 */
     float lowest, highest; /* codes, integers from -128 to 127 */
+};
+
+/* What rows before a block add to it for each of the 'width' survivors of one lane, from what they add for the first:
+ * t[k][s] = base[k] + sum over i of r[k][row[i]] * (e[i][s] - e[i][0]), added up in that order. */
+struct bsq_beam_spread {
+    int64_t rows, width, count;
+    const float *r;     /* rows of the factor, leading dimension ldr */
+    const int32_t *row; /* count: inputs in which survivors differ from the first */
+    const float *e;     /* count x width */
+    float *difference;  /* count x width, scratch */
+    const float *base;  /* rows, ldb apart */
+    float *t;           /* rows x width, leading dimension ldt */
+    int64_t ldr, ldb, ldt;
 };
 
 /* to (columns_a x columns_b) += sum over rows of weight * a * b, products and sums in double. */
@@ -49,6 +63,10 @@ struct bsq_product {
 struct bsq_kernels {
     int32_t id; /* BSQ_KERNEL_... */
     void (*beam)(const struct bsq_beam_block *block);
+    void (*spread)(const struct bsq_beam_spread *spread);
+    /* Each of 'rows' rows of e (leading dimension lde) becomes e[parent[0]], e[parent[1]], ... (parent NULL: stays);
+     * differ: whether they are not all equal. */
+    void (*follow)(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent, unsigned char *differ);
     /* NULL: BLAS is the better choice. */
     void (*product)(const struct bsq_product *product);
     /* For each column: sum += weight * x, and square += weight * x * x unless it is NULL. */

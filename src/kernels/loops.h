@@ -1,6 +1,93 @@
 /* Inner loops in plain C, included by each kernel's file: compilers make vectors of them, for the machine that the file
  * stands for. */
 
+/* ---- beam ------------------------------------------------------------------------------------------------- */
+
+enum { SPREAD_ROWS = 4 };
+
+/* 'rows' and 'width' are constants where this is called. */
+static INLINE void spread_rows(const struct bsq_beam_spread *spread, int64_t first, int64_t rows, int64_t width)
+{
+    const float *r = spread->r + first * spread->ldr, *difference = spread->difference;
+    float t[SPREAD_ROWS][BSQ_BEAM_WIDTH];
+
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t s = 0; s < width; s++)
+            t[k][s] = spread->base[(first + k) * spread->ldb];
+    for (int64_t i = 0; i < spread->count; i++, difference += width)
+        for (int64_t k = 0; k < rows; k++) {
+            float x = r[k * spread->ldr + spread->row[i]];
+
+            for (int64_t s = 0; s < width; s++)
+                t[k][s] += x * difference[s];
+        }
+    for (int64_t k = 0; k < rows; k++)
+        memcpy(spread->t + (first + k) * spread->ldt, t[k], (size_t)width * sizeof **t);
+}
+
+static INLINE void spread_width(const struct bsq_beam_spread *spread, int64_t width)
+{
+    int64_t first = 0;
+
+    for (int64_t i = 0; i < spread->count; i++)
+        for (int64_t s = 0; s < width; s++)
+            spread->difference[i * width + s] = spread->e[i * width + s] - spread->e[i * width];
+    for (; first + SPREAD_ROWS <= spread->rows; first += SPREAD_ROWS)
+        spread_rows(spread, first, SPREAD_ROWS, width);
+    for (; first < spread->rows; first++)
+        spread_rows(spread, first, 1, width);
+}
+
+static void spread(const struct bsq_beam_spread *task)
+{
+    switch (task->width) {
+    case 2: spread_width(task, 2); break;
+    case 4: spread_width(task, 4); break;
+    case 8: spread_width(task, 8); break;
+    case 16: spread_width(task, 16); break;
+    case 32: spread_width(task, 32); break;
+    case 64: spread_width(task, 64); break;
+    default: spread_width(task, task->width); break;
+    }
+}
+
+/* Without a loop over what was stored just before: that would have to wait for it. */
+static INLINE void follow_width(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent,
+                                unsigned char *differ)
+{
+    for (int64_t i = 0; i < rows; i++, e += lde) {
+        float before[BSQ_BEAM_WIDTH], first = e[parent ? parent[0] : 0];
+        int32_t different = 0;
+
+        if (parent) {
+            memcpy(before, e, (size_t)width * sizeof *before);
+            for (int64_t s = 0; s < width; s++) {
+                float x = before[parent[s]];
+
+                different |= x < first || x > first;
+                e[s] = x;
+            }
+        } else {
+            for (int64_t s = 1; s < width; s++)
+                different |= e[s] < first || e[s] > first;
+        }
+        differ[i] = (unsigned char)different;
+    }
+}
+
+static void follow(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent, unsigned char *differ)
+{
+    switch (width) {
+    case 2: follow_width(e, lde, rows, 2, parent, differ); break;
+    case 4: follow_width(e, lde, rows, 4, parent, differ); break;
+    case 8: follow_width(e, lde, rows, 8, parent, differ); break;
+    case 16: follow_width(e, lde, rows, 16, parent, differ); break;
+    case 32: follow_width(e, lde, rows, 32, parent, differ); break;
+    case 64: follow_width(e, lde, rows, 64, parent, differ); break;
+    default: follow_width(e, lde, rows, width, parent, differ); break;
+    }
+}
+
 /* ---- statistics ------------------------------------------------------------------------------------------- */
 
 static void sums(const float *restrict x, int64_t ld, int64_t rows, int64_t columns, const float *restrict weights,
@@ -185,7 +272,7 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
 
 #define KERNELS(number, search, multiply)                                                                              \
     {                                                                                                                  \
-        .id = number, .beam = search, .product = multiply, .sums = sums, .requantize = requantize,                     \
+        .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
         .extremes = extremes, .round_sums = round_sums, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
         .next_step = next_step, .code_sums = code_sums, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }

@@ -27,7 +27,7 @@ static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t 
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         const float *r = block->r + k * block->ldr;
         const float *step = block->step + k * block->lds + first, *by_step = block->inverse + k * block->lds + first;
-        const float *v = block->v + k * lanes + first;
+        const float *v = block->v + k * block->ldv + first;
         float *e = block->e + k * lanes + first;
         float diagonal = r[k], inverse = 1.0f / diagonal;
 
@@ -165,7 +165,7 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         int64_t at = k * block->lds + index;
         float diagonal = block->r[k * block->ldr + k];
-        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->v[k * block->lanes + index],
+        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->v[k * block->ldv + index],
                           .step = block->step[at], .step_inverse = block->inverse[at], .lowest = block->lowest,
                           .highest = block->highest};
 
