@@ -81,6 +81,8 @@ void write_input(json &out, const InputResult &input)
         json_string(&out, "type", type_name(input.type));
         json_integer(&out, "zero_point", input.zero_point);
         numbers(out, "scales", input.scales);
+        if (!input.zero_points.empty())
+            numbers(out, "zero_points", input.zero_points);
         json_number(&out, "clipped", input.clipped);
     }
     json_number(&out, "minimum", input.minimum);

@@ -46,7 +46,8 @@ static std::vector<std::string> all_warnings(const RunResult &result)
     return warnings;
 }
 
-RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement)
+RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement,
+                    const Task *task)
 {
     RunResult result;
     result.model = settings.model;
@@ -59,6 +60,8 @@ RunResult summarize(const Model &model, const Settings &settings, const Quantize
     result.evaluation = judgement.evaluation;
     result.has_detection = judgement.has_detection;
     result.detection = judgement.detection;
+    if (task != nullptr)
+        result.classes = task->classes();
     result.exhibits = judgement.exhibits;
     result.classes = judgement.classes;
     add_sizes(model, result);
@@ -97,7 +100,7 @@ void print_text(const RunResult &result)
                     100 * static_cast<double>(d.found) / static_cast<double>(d.confident), static_cast<long long>(d.extra),
                     d.box_iou);
         if (d.mask_iou >= 0)
-            std::printf(", of masks %.3f", d.mask_iou);
+            std::printf(", of masks %.3f, mean over classes %.3f", d.mask_iou, d.mean_iou);
         std::printf("\n");
     }
     std::printf("%.1f s, %.1f s of them solving\n", result.seconds_total, result.seconds_solving);
@@ -142,6 +145,8 @@ void print_json(const RunResult &result)
         json_number(&json, "box_iou", d.box_iou);
         if (d.mask_iou >= 0)
             json_number(&json, "mask_iou", d.mask_iou);
+        if (d.mean_iou >= 0)
+            json_number(&json, "mean_iou", d.mean_iou);
         json_close(&json, '}');
     }
     json_open(&json, "warnings", '[');

@@ -9,7 +9,8 @@
 
 namespace bsq_onnx {
 
-RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement);
+RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement,
+                    const Task *task);
 
 void print_text(const RunResult &result);
 void print_json(const RunResult &result);

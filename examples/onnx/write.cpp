@@ -135,7 +135,8 @@ private:
         return layer.input;
     }
 
-    // With a scale for each channel, weights multiply the codes themselves, so these are dequantized with the scale 1.
+    // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one scale,
+    // the largest.
     std::string quantize_dequantize(const Layer &layer, const InputResult &input)
     {
         const std::string &tensor = input.tensor;
@@ -151,19 +152,35 @@ private:
         if (folded)
             set_integer(nodes_.back(), "axis", channel_axis(layer));
         std::vector<std::string> inputs = {quantized, scale, zero_points};
+        const bool one = folded && std::all_of(input.zero_points.begin(), input.zero_points.end(),
+                                               [&](int32_t zero) { return zero == input.zero_points[0]; });
         if (folded) {
-            inputs[1] = constant(tensor + "/one", bsq_onnx::make_tensor({}, std::vector<float>{1}));
-            inputs[2] = constant(tensor + "/code_of_zero", zero_point(input, {}));
+            const float largest = *std::max_element(scales.begin(), scales.end());
+            const Shape common = one ? Shape{} : shape;
+            inputs[1] = constant(tensor + "/folded_scale",
+                                 bsq_onnx::make_tensor(common, std::vector<float>(one ? 1 : scales.size(), largest)));
+            inputs[2] = one ? constant(tensor + "/code_of_zero", zero_point(input, {})) : zero_points;
         }
-        return add_node("DequantizeLinear", inputs, graph_.unused(tensor + "/dequantized"));
+        const std::string name = add_node("DequantizeLinear", inputs, graph_.unused(tensor + "/dequantized"));
+        if (folded && !one)
+            set_integer(nodes_.back(), "axis", channel_axis(layer));
+        return name;
+    }
+
+    static int32_t zero_of(const InputResult &input, size_t channel)
+    {
+        return input.zero_points.empty() ? input.zero_point : input.zero_points[channel];
     }
 
     static onnx::TensorProto zero_point(const InputResult &input, const Shape &shape)
     {
         const size_t size = static_cast<size_t>(count(shape));
         if (input.type == BSQ_INPUT_SIGNED)
-            return bsq_onnx::make_tensor(shape, std::vector<int8_t>(size, static_cast<int8_t>(input.zero_point)));
-        return make_tensor(shape, std::vector<uint8_t>(size, static_cast<uint8_t>(input.zero_point)));
+            return bsq_onnx::make_tensor(shape, std::vector<int8_t>(size, 0));
+        std::vector<uint8_t> zeros;
+        for (size_t i = 0; i < size; i++)
+            zeros.push_back(static_cast<uint8_t>(zero_of(input, i)));
+        return make_tensor(shape, zeros);
     }
 
     static int64_t channel_axis(const Layer &layer)
@@ -187,8 +204,8 @@ private:
     std::string limit(const Layer &layer, const InputResult &input, int code, const std::string &suffix)
     {
         std::vector<float> values;
-        for (double scale : input.scales)
-            values.push_back(static_cast<float>(scale * (code - input.zero_point)));
+        for (size_t i = 0; i < input.scales.size(); i++)
+            values.push_back(static_cast<float>(input.scales[i] * (code - zero_of(input, i))));
         Shape shape;
         if (values.size() > 1) {
             shape.assign(layer.input_shape.size() - static_cast<size_t>(channel_axis(layer)), 1);

@@ -63,8 +63,11 @@ InputResult quantizer(const Model &model, const Layer &layer, const std::vector<
         double scale = high[c] / steps;
         if (input.type == BSQ_INPUT_SIGNED)
             scale = std::max(-low[c], high[c]) / (steps / 2);
+        if (folded) // zero points of their own too
+            input.zero_points.push_back(input.zero_point + (input.type == BSQ_INPUT_ZERO_POINT ? static_cast<int>(c % 2) : 0));
+        const int zero = folded ? input.zero_points[c] : input.zero_point;
         if (input.type == BSQ_INPUT_ZERO_POINT)
-            scale = std::max(-low[c] / input.zero_point, high[c] / static_cast<float>(steps - input.zero_point));
+            scale = std::max(-low[c] / static_cast<float>(zero), high[c] / static_cast<float>(steps - zero));
         input.scales.push_back(scale > 0 ? static_cast<float>(scale) : 1);
     }
     return input;
@@ -74,10 +77,11 @@ std::vector<float> quantized(const std::vector<float> &values, const InputResult
 {
     const bool is_signed = input.type == BSQ_INPUT_SIGNED;
     const float lowest = is_signed ? -std::ldexp(1.0F, input.bits - 1) : 0;
-    const float highest = lowest + std::ldexp(1.0F, input.bits) - 1, zero = static_cast<float>(input.zero_point);
+    const float highest = lowest + std::ldexp(1.0F, input.bits) - 1;
     std::vector<float> result;
     for (size_t i = 0; i < values.size(); i++) {
         const float scale = static_cast<float>(input.scales[input.scales.size() == 1 ? 0 : channel(i)]);
+        const float zero = static_cast<float>(input.zero_points.empty() ? input.zero_point : input.zero_points[channel(i)]);
         const float code = std::nearbyint(values[i] / scale) + zero;
         result.push_back(scale * (std::min(std::max(code, lowest), highest) - zero));
     }
@@ -95,6 +99,7 @@ LayerResult round_weights(const Layer &layer, const InputResult &input, const Se
     const size_t fan_in = static_cast<size_t>(result.fan_in);
     const int64_t group_inputs = layer.desc.in_channels / layer.desc.groups;
     const int64_t volume = result.fan_in / group_inputs, group_outputs = result.channels / layer.desc.groups;
+    const double largest_step = input.scales.empty() ? 1 : *std::max_element(input.scales.begin(), input.scales.end());
     const float largest_code = std::ldexp(1.0F, settings.weight_bits - 1) - 1;
     for (size_t o = 0; o < static_cast<size_t>(result.channels); o++) {
         std::vector<float> beta(fan_in, 1), folded;
@@ -102,7 +107,7 @@ LayerResult round_weights(const Layer &layer, const InputResult &input, const Se
             const int64_t channel =
                 static_cast<int64_t>(o) / group_outputs * group_inputs + static_cast<int64_t>(i) / volume;
             if (input.scales.size() > 1)
-                beta[i] = static_cast<float>(input.scales[static_cast<size_t>(channel)]);
+                beta[i] = static_cast<float>(input.scales[static_cast<size_t>(channel)] / largest_step);
             folded.push_back(layer.weights[o * fan_in + i] * beta[i]);
         }
         float largest = 0;

@@ -1,0 +1,207 @@
+// bsq-onnx: quantizes a trained ONNX network, with pictures to calibrate on, and says how good the result is.
+//
+// Results go to stdout. Whatever is wrong is one line on stderr, exit status 2 for a wrong command line and 1 for
+// everything else; files are then not written.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <new>
+
+#include <unistd.h>
+
+#include "checkpoint.hpp"
+#include "engine.hpp"
+#include "error.hpp"
+#include "evaluate.hpp"
+#include "model.hpp"
+#include "plan.hpp"
+#include "progress.hpp"
+#include "quantize.hpp"
+#include "report.hpp"
+#include "settings.hpp"
+#include "summary.hpp"
+#include "write.hpp"
+
+using namespace bsq_onnx;
+
+namespace {
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+int complain(int status, const std::string &text)
+{
+    std::string line = text;
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::cerr << "bsq-onnx: " << line << std::endl;
+    return status;
+}
+
+// Which samples serve what.
+struct Split {
+    std::vector<SampleRef> calibration; // and behind them those that are held out
+    int64_t fitted = 0;                 // how many layers are fitted to
+    std::vector<SampleRef> evaluation;
+    std::vector<int64_t> labels; // of the evaluated ones, or empty
+};
+
+Split split_samples(const Settings &settings, const Samples &images, const Samples *test)
+{
+    Split split;
+    const Samples &judged = test != nullptr ? *test : images;
+    split.fitted = settings.calibration_samples;
+    if (split.fitted < 0)
+        split.fitted = test != nullptr ? images.count() : std::min<int64_t>(128, (images.count() + 1) / 2);
+    if (split.fitted > images.count())
+        throw Error("--calib is " + std::to_string(split.fitted) + ", but there are " + std::to_string(images.count()) +
+                    " samples");
+    for (int64_t i = 0; i < split.fitted; i++)
+        split.calibration.push_back({&images, i});
+    const int64_t first = test != nullptr ? 0 : split.fitted;
+    for (int64_t i = first; i < std::min(judged.count(), first + settings.held_out_samples); i++)
+        split.calibration.push_back({&judged, i});
+    int64_t last = judged.count();
+    if (settings.evaluation_samples >= 0)
+        last = std::min(last, first + settings.evaluation_samples);
+    for (int64_t i = first; i < last; i++)
+        split.evaluation.push_back({&judged, i});
+    if (!settings.labels.empty()) {
+        const std::vector<int64_t> all = judged.labels(settings.labels);
+        split.labels.assign(all.begin() + first, all.begin() + last);
+    }
+    return split;
+}
+
+Checkpoint::Conditions conditions(const Model &model, const Settings &settings, const Split &split)
+{
+    uint64_t samples = digest("", 0);
+    for (const SampleRef &ref : split.calibration) {
+        const Sample sample = ref.from->load(ref.index);
+        samples = digest(sample.input.data(), sample.input.size() * sizeof(float), samples);
+    }
+    Checkpoint::Conditions list = {
+        {"library", bsq_version_string()},
+        {"network", hexadecimal(model.digest())},
+        {"number of samples", std::to_string(split.fitted) + " + " + std::to_string(split.calibration.size())},
+        {"samples", hexadecimal(samples)}};
+    for (const std::string &line : describe(settings)) {
+        const size_t space = line.rfind(' ');
+        list.emplace_back("setting", line.substr(0, space) + " " + line.substr(space + 1));
+    }
+    return list;
+}
+
+// The network's file and all that goes with it, or none of them.
+void write_results(const Model &model, const Settings &settings, const RunResult &result)
+{
+    std::vector<std::pair<std::string, std::string>> files;
+    if (!settings.output.empty()) {
+        files.emplace_back(settings.output, write_model(model, result, settings.format));
+        files.emplace_back(settings.output + ".json", write_sidecar(result));
+    }
+    if (!settings.report.empty())
+        files.emplace_back(settings.report, write_report(result));
+    if (!files.empty())
+        write_files(files);
+}
+
+// Before work that takes minutes: whether files can be made where results are to go.
+void check_writable(const std::string &path)
+{
+    if (path.empty())
+        return;
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    if (access(folder.c_str(), W_OK | X_OK) != 0)
+        throw Error(path + ": cannot be written: " + std::strerror(errno));
+}
+
+RunResult run(const Settings &settings, Progress &progress)
+{
+    const auto start = std::chrono::steady_clock::now();
+    check_writable(settings.output);
+    check_writable(settings.report);
+    set_engine_threads(settings.options.threads);
+    const Model model = Model::load(settings.model);
+    const std::unique_ptr<Task> task = make_task(settings.task, model);
+    const Samples images(settings.images, settings.preprocessing, model.input());
+    std::unique_ptr<Samples> test;
+    if (!settings.test.empty())
+        test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
+    const Split split = split_samples(settings, images, test.get());
+    std::unique_ptr<Checkpoint> checkpoint;
+    if (!settings.resume.empty())
+        checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
+
+    const Plan plan = make_plan(model, settings);
+    const Quantized quantized =
+        quantize(model, settings, plan, split.calibration, split.fitted, progress, checkpoint.get());
+    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
+    progress.clear();
+
+    RunResult result = summarize(model, settings, quantized, judgement, task.get());
+    result.calibration_samples = split.fitted;
+    result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    write_results(model, settings, result);
+    return result;
+}
+
+Progress::Style style_of(const Settings &settings)
+{
+    if (settings.quiet)
+        return Progress::Style::none;
+    if (isatty(STDERR_FILENO))
+        return Progress::Style::bar;
+    return settings.json ? Progress::Style::none : Progress::Style::lines;
+}
+
+int quantize_network(const Settings &settings)
+{
+    Progress progress(style_of(settings));
+    try {
+        const RunResult result = run(settings, progress);
+        if (settings.json)
+            print_json(result);
+        else
+            print_text(result);
+        if (std::fflush(stdout) != 0)
+            return complain(EXIT_FAILED, std::string("stdout: ") + std::strerror(errno));
+        return EXIT_DONE;
+    } catch (const Interrupted &) {
+        progress.clear();
+        return complain(EXIT_INTERRUPTED, settings.resume.empty()
+                                              ? "interrupted; with --resume DIR finished work is kept"
+                                              : "interrupted; the same command goes on from " + settings.resume);
+    } catch (const std::bad_alloc &) {
+        progress.clear();
+        return complain(EXIT_FAILED, "not enough memory");
+    } catch (const std::exception &error) {
+        progress.clear();
+        return complain(EXIT_FAILED, error.what());
+    }
+}
+
+} // namespace
+
+int main(int count, char **words)
+{
+    try {
+        const Settings settings = read_settings(count, words);
+        if (settings.help) {
+            print_help();
+            return EXIT_DONE;
+        }
+        if (settings.version) {
+            std::cout << "bsq-onnx " << bsq_version_string() << std::endl;
+            return EXIT_DONE;
+        }
+        catch_interrupts();
+        return quantize_network(settings);
+    } catch (const UsageError &error) {
+        return complain(EXIT_USAGE, error.what());
+    } catch (const std::exception &error) {
+        return complain(EXIT_FAILED, error.what());
+    }
+}
