@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
-
-#include <onnx/shape_inference/implementation.h>
 
 namespace bsq_onnx {
 
@@ -47,30 +44,12 @@ Shape shape_of(const onnx::TypeProto &type)
     return shape;
 }
 
-onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape)
-{
-    onnx::ValueInfoProto info;
-    info.set_name(name);
-    auto &type = *info.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(onnx::TensorProto::FLOAT);
-    type.mutable_shape();
-    for (int64_t extent : shape)
-        type.mutable_shape()->add_dim()->set_dim_value(extent);
-    return info;
-}
-
 // The oldest version of the file format that goes with an opset.
 int64_t needed_ir_version(int64_t opset)
 {
     if (opset >= 21)
         return 10;
     return opset >= 15 ? 8 : opset >= 13 ? 7 : opset >= 9 ? opset - 5 : 4;
-}
-
-// The first line of a text from elsewhere.
-std::string first_line(const std::string &text)
-{
-    return text.substr(0, text.find('\n'));
 }
 
 } // namespace
@@ -204,6 +183,18 @@ onnx::NodeProto make_node(const std::string &op, const std::string &name, const 
     return node;
 }
 
+onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape)
+{
+    onnx::ValueInfoProto info;
+    info.set_name(name);
+    auto &type = *info.mutable_type()->mutable_tensor_type();
+    type.set_elem_type(onnx::TensorProto::FLOAT);
+    type.mutable_shape();
+    for (int64_t extent : shape)
+        type.mutable_shape()->add_dim()->set_dim_value(extent);
+    return info;
+}
+
 int64_t count(const Shape &shape)
 {
     int64_t product = 1;
@@ -233,6 +224,10 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
             nodes.push_back(node);
         }
     }
+    for (const auto &value : model.graph().value_info())
+        shapes[value.name()] = shape_of(value.type());
+    for (const auto &value : model.graph().output())
+        shapes[value.name()] = shape_of(value.type());
     int inputs = 0;
     for (const auto &value : model.graph().input()) {
         if (constant(value.name()))
@@ -243,10 +238,6 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
     }
     if (inputs != 1)
         throw Error("the network has " + std::to_string(inputs) + " inputs; one is needed");
-    for (const auto &value : model.graph().value_info())
-        shapes[value.name()] = shape_of(value.type());
-    for (const auto &value : model.graph().output())
-        shapes[value.name()] = shape_of(value.type());
     onnx::GraphProto &graph = *frame_.mutable_graph();
     graph.clear_node();
     graph.clear_initializer();
@@ -364,36 +355,6 @@ void Graph::sweep()
     nodes.assign(kept.rbegin(), kept.rend());
     for (auto entry = constants.begin(); entry != constants.end();)
         entry = needed.count(entry->first) ? std::next(entry) : constants.erase(entry);
-}
-
-void Graph::infer_shapes()
-{
-    const Shape input_shape = shapes[input];
-    shapes = {{input, input_shape}};
-    onnx::ModelProto model = proto();
-    try {
-        onnx::ShapeInferenceOptions options(true, 1, true); // types too, strictly, computed shapes followed
-        onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(), options);
-    } catch (const std::exception &error) {
-        throw Error("its shapes do not fit: " + first_line(error.what()));
-    }
-    std::map<std::string, const onnx::ValueInfoProto *> known;
-    for (const auto &value : model.graph().value_info())
-        known[value.name()] = &value;
-    for (const auto &value : model.graph().output())
-        known[value.name()] = &value;
-    for (const auto &node : nodes) {
-        for (const std::string &name : node.output()) {
-            const auto found = known.find(name);
-            if (name.empty() || found == known.end())
-                continue;
-            const Shape shape = shape_of(found->second->type());
-            const auto &type = found->second->type().tensor_type();
-            if (type.elem_type() == onnx::TensorProto::FLOAT && type.has_shape() &&
-                std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; }))
-                shapes[name] = shape;
-        }
-    }
 }
 
 } // namespace bsq_onnx

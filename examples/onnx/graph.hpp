@@ -53,6 +53,9 @@ template <typename T> std::vector<T> transpose(const std::vector<T> &values, int
 onnx::NodeProto make_node(const std::string &op, const std::string &name, const std::vector<std::string> &inputs,
                           const std::string &output);
 
+// What a tensor of float32 is, for a graph's list of inputs or outputs.
+onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape);
+
 // ---- the graph ----
 
 class Graph {
@@ -81,15 +84,12 @@ public:
     // Nodes and constants that no output needs go away.
     void sweep();
 
-    // Computes 'shapes'. Throws Error when a shape is not static or a tensor is not float32.
-    void infer_shapes();
-
     int64_t opset = 0;
     std::string input;
     std::vector<std::string> outputs;
     std::vector<onnx::NodeProto> nodes; // in execution order
     std::map<std::string, onnx::TensorProto> constants;
-    std::map<std::string, Shape> shapes;
+    std::map<std::string, Shape> shapes; // of what nodes compute, and of the input
 
 private:
     onnx::ModelProto frame_; // what the graph does not change: names, texts

@@ -179,54 +179,19 @@ void name_nodes(Graph &graph)
     }
 }
 
-// Weights and attributes of convolutions and pools have the dimensions of their inputs: nobody else looks.
-void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
-{
-    static const std::set<std::string> windowed = {"AveragePool", "Conv", "ConvTranspose", "MaxPool"};
-    const std::string label = node.op_type() + " " + node.name();
-    if (node.op_type() == "Gemm")
-        for (int i = 0; i < 2; i++)
-            if (graph.constant(node.input(i)) && graph.constants.at(node.input(i)).dims_size() != 2)
-                throw Error(label + " multiplies something that is not a matrix");
-    if (!windowed.count(node.op_type()))
-        return;
-    const size_t rank = graph.shape(node.input(0)).size();
-    if (rank < 3)
-        throw Error(label + " has no spatial dimensions");
-    if (graph.constant(input_of(node, 1))) {
-        const Shape weights = shape_of(graph.constants.at(node.input(1)));
-        if (weights.size() != rank || count(weights) == 0)
-            throw Error(label + " has weights that do not fit its input");
-        const std::vector<int64_t> kernel(weights.begin() + 2, weights.end());
-        if (get_integers(node, "kernel_shape", kernel) != kernel)
-            throw Error(label + " has weights of another size than kernel_shape");
-    }
-    for (const char *name : {"kernel_shape", "strides", "dilations", "pads"}) {
-        const auto *attribute = find_attribute(node, name);
-        const size_t wanted = (rank - 2) * (std::strcmp(name, "pads") == 0 ? 2 : 1);
-        if (attribute && static_cast<size_t>(attribute->ints_size()) != wanted)
-            throw Error(label + " has " + name + " of a wrong size");
-    }
-}
-
 Graph simple_graph(const onnx::ModelProto &model)
 {
     Graph graph(model);
     check_input_type(model, graph.input);
     fix_batch(graph);
     compute_shapes(graph);
-    for (const auto &node : graph.nodes)
-        check_dimensions(graph, node);
     bypass_identities(graph);
-    graph.infer_shapes();
+    compute_shapes(graph);
     normalize_layers(graph);
-    graph.infer_shapes();
+    compute_shapes(graph);
     fold_affine(graph);
-    graph.infer_shapes();
+    compute_shapes(graph);
     name_nodes(graph);
-    for (const auto &node : graph.nodes)
-        for (const std::string &output : node.output())
-            count(graph.shape(output));
     for (const std::string &output : graph.outputs)
         if (graph.producer(output) < 0)
             throw Error("output " + output + " is not computed from the input");
@@ -244,7 +209,7 @@ Network read_network(const std::string &path)
     const Graph original = simple_graph(model);
     Graph raised = original;
     raise_opset(raised, qdq_opset);
-    raised.infer_shapes();
+    compute_shapes(raised);
     return {original, raised, fnv1a(bytes)};
 }
 

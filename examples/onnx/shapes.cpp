@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <optional>
+
+#include <onnx/shape_inference/implementation.h>
 
 namespace bsq_onnx {
 
@@ -182,30 +186,115 @@ std::optional<Numbers> evaluate(const Graph &graph, const onnx::NodeProto &node)
     return std::nullopt;
 }
 
-// Whether anything became a constant.
-bool fold(Graph &graph)
+// Weights and attributes of convolutions and pools have the dimensions of their inputs: ONNX reads beyond them
+// otherwise.
+void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
 {
-    bool changed = false;
-    for (size_t i = 0; i < graph.nodes.size(); i++) {
-        const onnx::NodeProto &node = graph.nodes[i];
-        const std::optional<Numbers> value = evaluate(graph, node);
-        if (!value || graph.output(node.output(0)))
-            continue;
-        graph.constants[node.output(0)] = tensor_of(*value);
-        graph.constants[node.output(0)].set_name(node.output(0));
-        graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(i--));
-        changed = true;
+    static const std::set<std::string> windowed = {"AveragePool", "Conv", "ConvTranspose", "MaxPool"};
+    const std::string label = node.op_type() + " " + node.name();
+    if (node.op_type() == "Gemm")
+        for (int i = 0; i < 2; i++)
+            if (graph.constant(node.input(i)) && graph.constants.at(node.input(i)).dims_size() != 2)
+                throw Error(label + " multiplies something that is not a matrix");
+    if (!windowed.count(node.op_type()))
+        return;
+    const size_t rank = graph.shape(node.input(0)).size();
+    if (rank < 3)
+        throw Error(label + " has no spatial dimensions");
+    if (graph.constant(input_of(node, 1))) {
+        const Shape weights = shape_of(graph.constants.at(node.input(1)));
+        if (weights.size() != rank || count(weights) == 0)
+            throw Error(label + " has weights that do not fit its input");
+        const std::vector<int64_t> kernel(weights.begin() + 2, weights.end());
+        if (get_integers(node, "kernel_shape", kernel) != kernel)
+            throw Error(label + " has weights of another size than kernel_shape");
     }
-    return changed;
+    for (const char *name : {"kernel_shape", "strides", "dilations", "pads"}) {
+        const auto *attribute = find_attribute(node, name);
+        const size_t wanted = (rank - 2) * (std::strcmp(name, "pads") == 0 ? 2 : 1);
+        if (attribute && static_cast<size_t>(attribute->ints_size()) != wanted)
+            throw Error(label + " has " + name + " of a wrong size");
+    }
+}
+
+constexpr int64_t largest_tensor = std::numeric_limits<int32_t>::max(); // values; what OpenCV can count
+constexpr size_t small_constant = 64; // more values than sizes, scales and axes have
+
+// A network of this node alone.
+onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)
+{
+    onnx::ModelProto model;
+    model.set_ir_version(7);
+    model.add_opset_import()->set_version(graph.opset);
+    onnx::GraphProto &part = *model.mutable_graph();
+    *part.add_node() = node;
+    std::set<std::string> known;
+    for (const std::string &name : node.input()) {
+        if (name.empty() || !known.insert(name).second)
+            continue;
+        if (!graph.constant(name)) {
+            *part.add_input() = value_info(name, graph.shape(name));
+            continue;
+        }
+        const onnx::TensorProto &tensor = graph.constants.at(name);
+        const Shape shape = shape_of(tensor);
+        if (static_cast<size_t>(count(shape)) <= small_constant) {
+            *part.add_initializer() = tensor;
+        } else {
+            *part.add_input() = value_info(name, shape);
+            part.mutable_input(part.input_size() - 1)
+                ->mutable_type()
+                ->mutable_tensor_type()
+                ->set_elem_type(tensor.data_type());
+        }
+    }
+    return model;
+}
+
+void infer_shapes(Graph &graph, const onnx::NodeProto &node)
+{
+    check_dimensions(graph, node);
+    onnx::ModelProto model = network_of(graph, node);
+    try {
+        const onnx::ShapeInferenceOptions strict(true, 1, false);
+        onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(), strict);
+    } catch (const std::exception &error) {
+        const std::string text = error.what();
+        throw Error(node.op_type() + " " + node.name() +
+                    " does not fit its inputs: " + text.substr(0, text.find('\n')));
+    }
+    for (const auto &value : model.graph().value_info()) {
+        Shape shape;
+        for (const auto &extent : value.type().tensor_type().shape().dim())
+            shape.push_back(extent.dim_value());
+        const bool fixed = std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; });
+        if (value.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
+            throw Error("tensor " + value.name() + " is not float32");
+        if (value.type().tensor_type().has_shape() && fixed && count(shape) <= largest_tensor)
+            graph.shapes[value.name()] = shape;
+    }
+    for (const std::string &name : node.output())
+        if (!name.empty())
+            graph.shape(name); // is known
 }
 
 } // namespace
 
 void compute_shapes(Graph &graph)
 {
-    do
-        graph.infer_shapes();
-    while (fold(graph));
+    graph.shapes = {{graph.input, graph.shape(graph.input)}};
+    std::vector<onnx::NodeProto> kept;
+    for (const onnx::NodeProto &node : graph.nodes) {
+        const std::optional<Numbers> value = evaluate(graph, node);
+        if (value && !graph.output(node.output(0))) {
+            graph.constants[node.output(0)] = tensor_of(*value);
+            graph.constants[node.output(0)].set_name(node.output(0));
+        } else {
+            infer_shapes(graph, node);
+            kept.push_back(node);
+        }
+    }
+    graph.nodes = kept;
     graph.sweep();
 }
 

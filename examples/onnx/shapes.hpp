@@ -6,7 +6,8 @@
 
 namespace bsq_onnx {
 
-// Computes graph.shapes, and makes constants of what depends on shapes and constants alone.
+// Computes graph.shapes from the input's on, and makes constants of what depends on shapes and constants alone. Throws
+// Error when a shape is not static, does not fit, or a tensor is not float32.
 void compute_shapes(Graph &graph);
 
 } // namespace bsq_onnx
