@@ -255,7 +255,8 @@ BSQ_API bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options
 
 /* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
  * at these options (NULL: all defaults), however many rows it sees: a prediction, no handle is needed. It assumes
- * that batches bring targets, that there are no held-out batches and that no other layer holds the statistics.
+ * that batches bring targets, that there are no held-out batches, that no other layer holds the statistics, and that
+ * error tables end at options.weight_bits.
  * Fails as bsq_layer_create does; 'error' may be NULL. */
 BSQ_API bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,
                                       size_t *bytes);

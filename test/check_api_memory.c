@@ -513,7 +513,7 @@ END_TEST
 static int64_t peak_of(const struct test_data *data, bsq_options_t *options)
 {
     struct test_heap heap;
-    double table[2];
+    double table[9];
     bsq_layer_t *layer;
     bsq_batch_t batch = test_data_batch(data, 0, data->size, true);
 
@@ -526,7 +526,7 @@ static int64_t peak_of(const struct test_data *data, bsq_options_t *options)
     test_ok(layer, bsq_optimize(layer, NULL));
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_error_table(layer, 3, 4, table));
+    test_ok(layer, bsq_layer_error_table(layer, 2, options->weight_bits, table));
     bsq_layer_free(layer);
     ck_assert_int_eq(heap.blocks, 0);
     return heap.peak;
