@@ -135,8 +135,8 @@ private:
         return layer.input;
     }
 
-    // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one scale,
-    // the largest.
+    // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one
+    // scale, the largest.
     std::string quantize_dequantize(const Layer &layer, const InputResult &input)
     {
         const std::string &tensor = input.tensor;

@@ -60,11 +60,12 @@ InputResult quantizer(const Model &model, const Layer &layer, const std::vector<
     const int steps = (1 << input.bits) - 1;
     input.zero_point = input.type == BSQ_INPUT_ZERO_POINT ? steps / 3 : 0;
     for (size_t c = 0; c < low.size(); c++) {
-        double scale = high[c] / steps;
+        double scale = high[c] / static_cast<float>(steps);
         if (input.type == BSQ_INPUT_SIGNED)
-            scale = std::max(-low[c], high[c]) / (steps / 2);
+            scale = std::max(-low[c], high[c]) / static_cast<float>(steps / 2);
         if (folded) // zero points of their own too
-            input.zero_points.push_back(input.zero_point + (input.type == BSQ_INPUT_ZERO_POINT ? static_cast<int>(c % 2) : 0));
+            input.zero_points.push_back(input.zero_point +
+                                        (input.type == BSQ_INPUT_ZERO_POINT ? static_cast<int>(c % 2) : 0));
         const int zero = folded ? input.zero_points[c] : input.zero_point;
         if (input.type == BSQ_INPUT_ZERO_POINT)
             scale = std::max(-low[c] / static_cast<float>(zero), high[c] / static_cast<float>(steps - zero));
@@ -81,7 +82,8 @@ std::vector<float> quantized(const std::vector<float> &values, const InputResult
     std::vector<float> result;
     for (size_t i = 0; i < values.size(); i++) {
         const float scale = static_cast<float>(input.scales[input.scales.size() == 1 ? 0 : channel(i)]);
-        const float zero = static_cast<float>(input.zero_points.empty() ? input.zero_point : input.zero_points[channel(i)]);
+        const float zero =
+            static_cast<float>(input.zero_points.empty() ? input.zero_point : input.zero_points[channel(i)]);
         const float code = std::nearbyint(values[i] / scale) + zero;
         result.push_back(scale * (std::min(std::max(code, lowest), highest) - zero));
     }
