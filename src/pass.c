@@ -2,7 +2,6 @@
 #include "pass.h"
 
 #include "options.h"
-#include "tile.h"
 
 #include <string.h>
 
@@ -12,7 +11,8 @@ enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const bsq_options_t *options)
 {
     struct bsq_search_plan plan = {
-        .kernels = bsq_kernels_best(), .fan_in = geometry->fan_in, .group_size = geometry->fan_in,
+        .kernels = bsq_kernels_best(), .fan_in = geometry->fan_in,
+        .block_channels = bsq_block_channels(geometry), .group_size = geometry->fan_in,
         .scales_per_channel = 1, .bits = options->weight_bits,
         .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
         .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
@@ -100,11 +100,12 @@ static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan 
 static void cut_into_blocks(struct bsq_pass *pass, const struct bsq_geometry *geometry, const bsq_options_t *options)
 {
     pass->parallel = bsq_parallel_of(options);
-    pass->blocks_per_group = (geometry->group_outputs + BSQ_BLOCK_CHANNELS - 1) / BSQ_BLOCK_CHANNELS;
+    pass->plan = bsq_pass_plan(geometry, options);
+    pass->blocks_per_group =
+        (geometry->group_outputs + pass->plan.block_channels - 1) / pass->plan.block_channels;
     pass->blocks = pass->blocks_per_group * geometry->groups;
     pass->groups_in_slots = geometry->groups > 1 && pass->blocks_per_group == 1;
     pass->slots = bsq_parallel_slots(&pass->parallel, pass->groups_in_slots ? pass->blocks : pass->blocks_per_group);
-    pass->plan = bsq_pass_plan(geometry, options);
 }
 
 bsq_status_t bsq_pass_open(struct bsq_pass *pass, const struct bsq_solve_input *input,
@@ -164,13 +165,13 @@ static void run_block(void *context, int64_t block, int32_t slot)
     const struct bsq_geometry *geometry = pass->input->geometry;
     struct bsq_search *search = &pass->search[slot];
     struct bsq_group *group = &pass->group[pass->groups_in_slots ? slot : 0];
-    int64_t index = block / pass->blocks_per_group, first = block % pass->blocks_per_group * BSQ_BLOCK_CHANNELS;
+    int64_t index = block / pass->blocks_per_group, first = block % pass->blocks_per_group * pass->plan.block_channels;
     int64_t left = geometry->group_outputs - first, channel = index * geometry->group_outputs + first;
 
     if (pass->groups_in_slots)
         prepare(pass, group, index);
     bsq_block_load(&search->block, group, pass->input->weights + channel * geometry->fan_in, first,
-                   left < BSQ_BLOCK_CHANNELS ? left : BSQ_BLOCK_CHANNELS);
+                   left < pass->plan.block_channels ? left : pass->plan.block_channels);
     pass->work(pass, search, block, channel);
 }
 
@@ -226,7 +227,7 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
 {
     struct bsq_pass pass = {.slots = 0};
     struct bsq_search search;
-    int64_t n = geometry->fan_in, tile = bsq_tile_rows(geometry), squares;
+    int64_t n = geometry->fan_in, squares;
     size_t group_bytes;
 
     cut_into_blocks(&pass, geometry, options);
@@ -234,7 +235,7 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
         return false;
     group_bytes = bsq_group_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1,
                                   pass.plan.effort > 0);
-    pass.plan.block_scratch = bsq_block_scratch_most(n, tile);
+    pass.plan.block_scratch = bsq_block_scratch_most(geometry);
     *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
              (size_t)group_count(&pass) * bsq_memory_cost(group_bytes) +
              (size_t)pass.blocks * (sizeof *pass.prepare_seconds + sizeof *pass.raised + sizeof *pass.dead_inputs) +

@@ -2,6 +2,7 @@
 #include "problem.h"
 
 #include "blas.h"
+#include "kernels/kernels.h"
 #include "tile.h"
 
 #include <math.h>
@@ -265,7 +266,7 @@ static void read_moments(struct bsq_group *group)
 
     if (group->target_mean)
         memset(group->target_mean, 0, (size_t)group->channels * sizeof *group->target_mean);
-    if (bsq_stats_has_means(group->stats)) {
+    if (group->has_mean) {
         moments.input_mean = group->mean;
         moments.target_mean = group->target_mean;
     }
@@ -290,6 +291,7 @@ static void start_group(struct bsq_group *group, const struct bsq_group_plan *pl
     group->mu = plan->mu;
     group->centred = plan->centred;
     group->narrow = group->wide = group->raised = 0;
+    group->has_mean = plan->stats && bsq_stats_has_means(plan->stats);
     memset(group->mean, 0, (size_t)group->n * sizeof *group->mean);
     for (int64_t j = 0; j < group->n; j++)
         group->diagonal[j] = 1.0;
@@ -339,15 +341,26 @@ static void add_row(const struct bsq_group *group, int64_t j, double a, double *
 
 /* ---- a block ---- */
 
+int64_t bsq_block_channels(const struct bsq_geometry *geometry)
+{
+    enum { LEAST_BLOCKS = 4 };
+    int64_t channels = BSQ_BLOCK_LEAST;
+
+    while (channels < BSQ_BLOCK_MOST && 2 * channels * LEAST_BLOCKS <= geometry->group_outputs)
+        channels *= 2;
+    return channels;
+}
+
 static size_t most_of(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
 
 /* Two rows to solve with; where there is no double factor, the right sides of all channels. */
-static size_t target_scratch(int64_t fan_in)
+static size_t target_scratch(const struct bsq_geometry *geometry)
 {
-    return (size_t)fan_in * most_of(2 * sizeof(double), BSQ_BLOCK_CHANNELS * sizeof(float));
+    return (size_t)geometry->fan_in *
+           most_of(2 * sizeof(double), (size_t)bsq_block_channels(geometry) * sizeof(float));
 }
 
 size_t bsq_block_scratch(const struct bsq_group_plan *plan)
@@ -356,26 +369,26 @@ size_t bsq_block_scratch(const struct bsq_group_plan *plan)
 
     if (!plan->stats || (is_dense(plan) && !target))
         return 0;
-    return most_of(bsq_stats_block_scratch(plan->stats), target ? target_scratch(plan->geometry->fan_in) : 0);
+    return most_of(bsq_stats_block_scratch(plan->stats), target ? target_scratch(plan->geometry) : 0);
 }
 
-size_t bsq_block_scratch_most(int64_t fan_in, int64_t tile_rows)
+size_t bsq_block_scratch_most(const struct bsq_geometry *geometry)
 {
-    return most_of((size_t)bsq_stats_block_scratch_bytes(tile_rows), target_scratch(fan_in));
+    return most_of((size_t)bsq_stats_block_scratch_bytes(bsq_tile_rows(geometry)), target_scratch(geometry));
 }
 
-size_t bsq_block_layout(struct bsq_block *block, int64_t n, size_t scratch, void *memory)
+size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, size_t scratch, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
 
     *block = (struct bsq_block){.group = NULL};
-    block->v = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *block->v);
-    block->p = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *block->p);
-    block->s = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *block->s);
-    block->base = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->base);
-    block->energy = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->energy);
-    block->floor = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->floor);
-    block->target_mean = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *block->target_mean);
+    block->v = bsq_carve(&carver, channels * n, sizeof *block->v);
+    block->p = bsq_carve(&carver, channels * n, sizeof *block->p);
+    block->s = bsq_carve(&carver, channels * n, sizeof *block->s);
+    block->base = bsq_carve(&carver, channels, sizeof *block->base);
+    block->energy = bsq_carve(&carver, channels, sizeof *block->energy);
+    block->floor = bsq_carve(&carver, channels, sizeof *block->floor);
+    block->target_mean = bsq_carve(&carver, channels, sizeof *block->target_mean);
     block->scratch = bsq_carve(&carver, (int64_t)scratch, 1);
     return carver.used;
 }
@@ -547,7 +560,7 @@ void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, cons
         block->s[i] = 0.0;
     }
     for (int64_t c = 0; c < channels; c++) {
-        block->target_mean[c] = bsq_ddot(n, group->mean, block->v + c * n);
+        block->target_mean[c] = group->has_mean ? bsq_ddot(n, group->mean, block->v + c * n) : 0.0;
         block->base[c] = 0.0;
         block->floor[c] = 0.0;
     }
@@ -566,6 +579,21 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
         for (int64_t j = a * candidate->group_size; j < end; j++)
             u[j] = scales[a] * codes[j];
     }
+}
+
+double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights)
+{
+    const int8_t *codes = candidate->codes + channel * n;
+    const double *scales = candidate->scales + channel * candidate->scales_per_channel;
+    double sum = 0.0;
+
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        int64_t first = a * candidate->group_size, left = n - first;
+
+        sum += bsq_kernels_best()->distance(weights + first, codes + first, scales[a],
+                                            left < candidate->group_size ? left : candidate->group_size);
+    }
+    return sum;
 }
 
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y)

@@ -12,9 +12,10 @@
 #include "beam.h"
 #include "stats.h"
 
-/* Channels are cut into blocks of this many, counted from the first of a group: fixed, so that every product has a
- * shape that depends on the problem only. */
-enum { BSQ_BLOCK_CHANNELS = 64 };
+/* Channels are cut into blocks, counted from the first of a group, of a size that depends on the problem only, so that
+ * every product has such a shape too: large enough for BLAS, small enough to leave blocks for threads. */
+enum { BSQ_BLOCK_LEAST = 64, BSQ_BLOCK_MOST = 256 };
+int64_t bsq_block_channels(const struct bsq_geometry *geometry);
 
 /* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, rows of
  * it, for the search, from below the diagonal of 'r'. */
@@ -40,6 +41,7 @@ struct bsq_group {
     double mu;
     int64_t dead_inputs;
     int32_t centred;
+    int32_t has_mean;
     int32_t searchable;    /* 0 when every input is always zero: nothing to search */
     int32_t raised;        /* 1 when the search needed more damping than J has */
     int32_t wide;          /* 1: solver is there: for small fan-in always, with h and a target too */
@@ -70,8 +72,8 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
 /* Bytes of scratch that a block of such a group needs. */
 size_t bsq_block_scratch(const struct bsq_group_plan *plan);
 
-/* The same for statistics with targets that do not exist yet: the most for tiles of that many rows. */
-size_t bsq_block_scratch_most(int64_t fan_in, int64_t tile_rows);
+/* The same for statistics with targets that do not exist yet. */
+size_t bsq_block_scratch_most(const struct bsq_geometry *geometry);
 
 /* One block of channels of a group. */
 struct bsq_block {
@@ -90,7 +92,7 @@ struct bsq_block {
     void *scratch;
 };
 
-size_t bsq_block_layout(struct bsq_block *block, int64_t n, size_t scratch, void *memory);
+size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, size_t scratch, void *memory);
 void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
                     int64_t channels);
 
@@ -131,6 +133,9 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 
 /* Sets j and g of every channel and leaves u (channels x n) in 'u'. */
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u);
+
+/* |w - u|^2 of one channel. */
+double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights);
 
 /* u of one channel. */
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u);

@@ -29,7 +29,7 @@ static void corner_squares(const struct bsq_search *search, float *e, int64_t ro
 {
     const struct bsq_group *group = search->block.group;
     int64_t n = group->n, first = n - rows, channels = search->block.channels;
-    double plain[BSQ_BLOCK_CHANNELS] = {0};
+    double plain[BSQ_BLOCK_MOST] = {0};
 
     bsq_strmm(rows, channels, group->r + first * n + first, n, e, channels);
     memset(sums, 0, (size_t)channels * sizeof *sums);
@@ -38,25 +38,39 @@ static void corner_squares(const struct bsq_search *search, float *e, int64_t ro
         sums[c] *= group->unit * units[c] * units[c];
 }
 
+/* to (rows x channels) = weights times 'inverse' of their channel, minus codes (or NULL), of the inputs in 'order'. A few
+ * channels at a time, so that what is read and written stays close. */
+static void gather(const struct bsq_block *block, const int64_t *order, int64_t rows, const double *inverse,
+                   const int8_t *codes, float *to)
+{
+    enum { SIDE = 16 };
+    int64_t n = block->group->n, channels = block->channels;
+
+    for (int64_t first = 0; first < channels; first += SIDE) {
+        int64_t end = first + SIDE < channels ? first + SIDE : channels;
+
+        for (int64_t k = 0; k < rows; k++)
+            for (int64_t c = first; c < end; c++) {
+                int64_t at = c * n + order[k];
+
+                to[k * channels + c] = (float)((double)block->weights[at] * inverse[c] - (codes ? codes[at] : 0));
+            }
+    }
+}
+
 /* w'Hw without damping. */
 static void find_energies(struct bsq_search *search)
 {
     struct bsq_block *block = &search->block;
-    const int64_t *order = block->group->order;
     int64_t n = block->group->n, channels = block->channels;
-    double units[BSQ_BLOCK_CHANNELS] = {0};
+    double units[BSQ_BLOCK_MOST] = {0}, inverse[BSQ_BLOCK_MOST] = {0};
     float *x = (float *)search->u;
 
     for (int64_t c = 0; c < channels; c++) {
-        const float *w = block->weights + c * n;
-        float least, most;
-
-        search->plan->kernels->extremes(w, n, &least, &most);
-        units[c] = fmax(-(double)least, (double)most);
-        units[c] = units[c] > 0.0 ? units[c] : 1.0;
-        for (int64_t k = 0; k < n; k++)
-            x[k * channels + c] = (float)((double)w[order[k]] / units[c]);
+        units[c] = search->trial.scales[c];
+        inverse[c] = 1.0 / units[c];
     }
+    gather(block, block->group->order, n, inverse, NULL, x);
     corner_squares(search, x, n, units, block->energy);
     for (int64_t c = 0; c < channels; c++) {
         const double *v = block->v + c * n;
@@ -70,18 +84,12 @@ static void find_energies(struct bsq_search *search)
 static void judge_corner(struct bsq_search *search, int64_t rows, double *sums)
 {
     const struct bsq_block *block = &search->block;
-    int64_t n = block->group->n, channels = block->channels;
-    const int64_t *order = block->group->order + n - rows;
+    double inverse[BSQ_BLOCK_MOST] = {0};
     float *e = (float *)search->u;
 
-    for (int64_t c = 0; c < channels; c++) {
-        const float *w = block->weights + c * n;
-        const int8_t *codes = search->best.codes + c * n;
-        double inverse = 1.0 / search->best.scales[c];
-
-        for (int64_t k = 0; k < rows; k++)
-            e[k * channels + c] = (float)((double)w[order[k]] * inverse - codes[order[k]]);
-    }
+    for (int64_t c = 0; c < block->channels; c++)
+        inverse[c] = 1.0 / search->best.scales[c];
+    gather(block, block->group->order + block->group->n - rows, rows, inverse, search->best.codes, e);
     corner_squares(search, e, rows, search->best.scales, sums);
 }
 
@@ -97,7 +105,7 @@ static bool is_above(const struct bsq_search *search, const double *sums)
 static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
 {
     int64_t n = search->plan->fan_in;
-    double sums[BSQ_BLOCK_CHANNELS] = {0};
+    double sums[BSQ_BLOCK_MOST] = {0};
 
     bsq_search_round_block(search, &search->best, rule);
     judge_corner(search, (n + CORNER_SHARE - 1) / CORNER_SHARE, sums);
@@ -116,7 +124,7 @@ static bool feed_back(struct bsq_search *search)
     struct bsq_candidate *trial = &search->trial;
     double unused;
 
-    bsq_search_round_block(search, trial, BSQ_RULE_LEAST);
+    bsq_search_round_scales(search, trial, BSQ_RULE_LEAST);
     if (!bsq_search_beam(search, bsq_search_level(1), 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
@@ -139,7 +147,7 @@ static double sum_of(const double *values, int64_t count)
 bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
 {
     int64_t channels = search->block.channels;
-    double start[BSQ_BLOCK_CHANNELS], begin = bsq_seconds(), middle;
+    double start[BSQ_BLOCK_MOST], begin = bsq_seconds(), middle;
 
     bsq_search_reset(search);
     for (int64_t c = 0; c < channels; c++)

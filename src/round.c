@@ -10,6 +10,8 @@
 /* Alternation ends at a fixed point; this only stops the rare case of two scales that differ by rounding for ever. */
 enum { MOST_ALTERNATIONS = 200 };
 
+enum { ROUND_SAMPLE = 256 };
+
 double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
 {
     float least, most;
@@ -57,14 +59,26 @@ static double weight_error(const struct bsq_rounding *rounding, const float *wei
     return scale * (scale * square - 2.0 * along);
 }
 
+/* Some of the weights, spread evenly: enough to tell scales apart that are a grid step away. */
+static int64_t take_sample(const float *weights, int64_t count, float *sample)
+{
+    int64_t stride = (count + ROUND_SAMPLE - 1) / ROUND_SAMPLE, taken = 0;
+
+    for (int64_t j = 0; j < count; j += stride)
+        sample[taken++] = weights[j];
+    return taken;
+}
+
 double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
 {
     enum { STEPS = 13, TURNS = 4 };
     const double step = 1.0 / 1.2; /* down to 0.11 of the maximum */
     double scale = bsq_round_maximum_scale(rounding, weights, count), best = scale, least = INFINITY;
+    float sample[ROUND_SAMPLE];
+    int64_t taken = take_sample(weights, count, sample);
 
     for (int i = 0; i < STEPS; i++, scale *= step) {
-        double error = weight_error(rounding, weights, count, scale);
+        double error = weight_error(rounding, sample, taken, scale);
 
         if (error < least) {
             least = error;

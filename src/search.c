@@ -43,19 +43,19 @@ static void lay_out_candidate(struct bsq_candidate *candidate, const struct bsq_
 {
     candidate->group_size = plan->group_size;
     candidate->scales_per_channel = plan->scales_per_channel;
-    candidate->codes = bsq_carve(carver, BSQ_BLOCK_CHANNELS * plan->fan_in, sizeof *candidate->codes);
-    candidate->scales = bsq_carve(carver, BSQ_BLOCK_CHANNELS * plan->scales_per_channel, sizeof *candidate->scales);
-    candidate->j = bsq_carve(carver, BSQ_BLOCK_CHANNELS, sizeof *candidate->j);
+    candidate->codes = bsq_carve(carver, plan->block_channels * plan->fan_in, sizeof *candidate->codes);
+    candidate->scales = bsq_carve(carver, plan->block_channels * plan->scales_per_channel, sizeof *candidate->scales);
+    candidate->j = bsq_carve(carver, plan->block_channels, sizeof *candidate->j);
 }
 
 size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory)
 {
     int64_t n = plan->fan_in;
     size_t beam = 0;
-    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, n, plan->block_scratch, memory)};
+    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, plan->block_channels, n, plan->block_scratch, memory)};
 
     for (int32_t effort = 1; effort <= plan->effort; effort++) {
-        size_t bytes = bsq_beam_workspace(n, BSQ_BLOCK_CHANNELS, &levels[effort].beam);
+        size_t bytes = bsq_beam_workspace(n, plan->block_channels, &levels[effort].beam);
 
         beam = bytes > beam ? bytes : beam;
     }
@@ -66,16 +66,16 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
         search->open = search->best;
     else
         lay_out_candidate(&search->open, plan, &carver);
-    search->trial.g = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *search->trial.g);
-    search->u = bsq_carve(&carver, BSQ_BLOCK_CHANNELS * n, sizeof *search->u);
+    search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
+    search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
     search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
-    search->multiplier = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->multiplier);
+    search->multiplier = bsq_carve(&carver, plan->block_channels, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
-    search->error = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->error);
-    search->sweeps = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->sweeps);
-    search->limited = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->limited);
-    search->proven = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->proven);
-    search->bound = bsq_carve(&carver, BSQ_BLOCK_CHANNELS, sizeof *search->bound);
+    search->error = bsq_carve(&carver, plan->block_channels, sizeof *search->error);
+    search->sweeps = bsq_carve(&carver, plan->block_channels, sizeof *search->sweeps);
+    search->limited = bsq_carve(&carver, plan->block_channels, sizeof *search->limited);
+    search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
+    search->bound = bsq_carve(&carver, plan->block_channels, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
     return carver.used;
 }
@@ -118,22 +118,35 @@ static double scale_by_rule(const struct bsq_rounding *rounding, const float *we
     }
 }
 
+void bsq_search_round_scales(const struct bsq_search *search, struct bsq_candidate *candidate,
+                             enum bsq_scale_rule rule)
+{
+    const struct bsq_search_plan *plan = search->plan;
+
+    for (int64_t c = 0; c < search->block.channels; c++)
+        for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+            const float *weights = search->block.weights + c * plan->fan_in + a * plan->group_size;
+            int64_t count = scale_span(plan, a);
+            double scale = scale_by_rule(&plan->rounding, weights, count, rule);
+
+            candidate->scales[c * plan->scales_per_channel + a] =
+                bsq_round_allowed_scale(&plan->rounding, weights, count, scale);
+        }
+}
+
 void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
                             enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
 
-    for (int64_t c = 0; c < search->block.channels; c++) {
+    bsq_search_round_scales(search, candidate, rule);
+    for (int64_t c = 0; c < search->block.channels; c++)
         for (int64_t a = 0; a < plan->scales_per_channel; a++) {
-            int64_t first = c * plan->fan_in + a * plan->group_size, count = scale_span(plan, a);
-            const float *weights = search->block.weights + first;
-            double scale = scale_by_rule(&plan->rounding, weights, count, rule);
+            int64_t first = c * plan->fan_in + a * plan->group_size;
 
-            scale = bsq_round_allowed_scale(&plan->rounding, weights, count, scale);
-            candidate->scales[c * plan->scales_per_channel + a] = scale;
-            bsq_round_codes(&plan->rounding, weights, count, scale, candidate->codes + first);
+            bsq_round_codes(&plan->rounding, search->block.weights + first, scale_span(plan, a),
+                            candidate->scales[c * plan->scales_per_channel + a], candidate->codes + first);
         }
-    }
 }
 
 void bsq_search_reset(struct bsq_search *search)
@@ -447,7 +460,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     search->share_end = ldexp(1.0, effort - plan->effort) - ldexp(1.0, -1 - plan->effort);
     open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
-        bsq_search_round_block(search, &search->trial, BSQ_RULE_LEAST);
+        bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
     else
         copy_scales(&search->trial, &search->open, channels);
     if (!bsq_search_beam(search, level, 1))

@@ -33,6 +33,7 @@ struct bsq_search_plan {
     const struct bsq_kernels *kernels;
     struct bsq_rounding rounding;
     int64_t fan_in;
+    int64_t block_channels;
     size_t block_scratch; /* of the block, in bytes */
     int64_t group_size;
     int64_t scales_per_channel;
@@ -74,7 +75,9 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
 /* Which scale a rounding uses. */
 enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
 
-/* Rounds every channel of the block into 'candidate'. */
+/* Scales of the block into 'candidate'; and codes rounded with them. */
+void bsq_search_round_scales(const struct bsq_search *search, struct bsq_candidate *candidate,
+                             enum bsq_scale_rule rule);
 void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
                             enum bsq_scale_rule rule);
 

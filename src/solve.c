@@ -43,39 +43,34 @@ static double ratio(double part, double whole)
     return whole > 0.0 ? part / whole : 0.0;
 }
 
-/* The squared distance of a channel's weights from u, for damping. */
-static double weight_distance(const float *weights, const double *u, int64_t n)
+/* J without its damping term, |w - u|^2 being 'distance'. */
+static double undamped(const struct bsq_group *group, double j, double distance)
 {
-    double sum = 0.0;
-
-    for (int64_t j = 0; j < n; j++)
-        sum += ((double)weights[j] - u[j]) * ((double)weights[j] - u[j]);
-    return sum;
+    return fmax(j - group->ridge * distance, 0.0);
 }
 
-/* J without its damping term. */
-static double undamped(const struct bsq_block *block, int64_t c, double j, const double *u)
+/* Mean of the output error; 'u' is n doubles of scratch. */
+static double mean_error(const struct bsq_block *block, const struct bsq_candidate *candidate, int64_t c, double *u)
 {
     int64_t n = block->group->n;
 
-    return fmax(j - block->group->ridge * weight_distance(block->weights + c * n, u, n), 0.0);
-}
-
-static double mean_error(const struct bsq_block *block, int64_t c, const double *u)
-{
-    return block->target_mean[c] - bsq_ddot(block->group->n, u, block->group->mean);
+    bsq_candidate_weights(candidate, n, c, u);
+    return block->target_mean[c] - bsq_ddot(n, u, block->group->mean);
 }
 
 static void note_start(struct solve *solve, struct bsq_search *search, int64_t channel)
 {
     const struct bsq_block *block = &search->block;
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
-        bsq_candidate_weights(&search->best, block->group->n, c, search->u);
+        double distance = bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
+
         solve->result->channel[channel + c].objective_start = search->best.j[c];
-        solve->error_start[channel + c] = undamped(block, c, search->best.j[c], search->u);
-        if (block->group->centred) /* the start has no corrected bias to show for */
-            solve->error_start[channel + c] += pow(mean_error(block, c, search->u), 2.0);
+        solve->error_start[channel + c] = undamped(group, search->best.j[c], distance);
+        if (group->centred) /* the start has no corrected bias to show for */
+            solve->error_start[channel + c] += pow(mean_error(block, &search->best, c, search->u), 2.0);
     }
 }
 
@@ -92,7 +87,6 @@ static void note_result(struct solve *solve, struct bsq_search *search, const st
     for (int64_t c = 0; c < block->channels; c++) {
         bsq_channel_t *out = &result->channel[channel + c];
 
-        bsq_candidate_weights(candidate, n, c, search->u);
         out->objective = candidate->j[c];
         out->energy = block->energy[c];
         out->sweeps += search->sweeps[c];
@@ -101,10 +95,11 @@ static void note_result(struct solve *solve, struct bsq_search *search, const st
         if (search->proven[c])
             out->outcome = BSQ_OUTCOME_PROVEN;
         out->lower_bound = search->proven[c] ? 1.0 : fmax(ratio(search->bound[c], candidate->j[c]), 0.0);
-        solve->error[channel + c] = undamped(block, c, candidate->j[c], search->u);
+        solve->error[channel + c] =
+            undamped(block->group, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
         solve->floor[channel + c] = block->floor[c];
         if (solve->gap)
-            solve->gap[channel + c] = mean_error(block, c, search->u);
+            solve->gap[channel + c] = mean_error(block, candidate, c, search->u);
     }
 }
 
@@ -214,12 +209,10 @@ static void held_out_block(struct bsq_pass *pass, struct bsq_search *search, int
     (void)block;
     judge(search, solve->result->codes, solve->result->scales, channel);
     for (int64_t c = 0; c < search->block.channels; c++) {
-        const double *u = search->u + c * search->block.group->n;
-
         solve->held_energy[channel + c] = search->block.energy[c];
         solve->held_error[channel + c] = fmax(search->trial.j[c], 0.0);
         if (solve->held_gap)
-            solve->held_gap[channel + c] = mean_error(&search->block, c, u);
+            solve->held_gap[channel + c] = mean_error(&search->block, &search->trial, c, search->u);
     }
 }
 
@@ -414,21 +407,13 @@ static void correct_bias(struct solve *solve)
 static void weight_squares(const struct solve *solve, int64_t c, double *distance, double *square)
 {
     const struct bsq_result *result = solve->result;
+    struct bsq_candidate candidate = {.group_size = result->group_size, .codes = result->codes,
+                                      .scales_per_channel = result->scales_per_channel, .scales = result->scales};
     int64_t n = result->fan_in;
     const float *weights = solve->input->weights + c * n;
 
-    *distance = *square = 0.0;
-    for (int64_t a = 0; a < result->scales_per_channel; a++) {
-        int64_t end = (a + 1) * result->group_size < n ? (a + 1) * result->group_size : n;
-        double scale = result->scales[c * result->scales_per_channel + a];
-
-        for (int64_t j = a * result->group_size; j < end; j++) {
-            double w = (double)weights[j], u = scale * result->codes[c * n + j];
-
-            *distance += (w - u) * (w - u);
-            *square += w * w;
-        }
-    }
+    *distance = bsq_candidate_distance(&candidate, n, c, weights);
+    *square = solve->pass.plan.kernels->distance(weights, result->codes + c * n, 0.0, n);
 }
 
 static void report_channels(struct solve *solve)
@@ -613,7 +598,7 @@ static bsq_status_t check_input(const struct bsq_solve_input *input)
                         "no statistics: calibrate first, or choose BSQ_SOLVER_ROUND or effort 0");
     if (options->bias_correction && (!input->stats || !bsq_stats_has_means(input->stats)))
         return bsq_fail(input->message, BSQ_E_STATE, "bias correction needs the means of the inputs");
-    if (!bsq_blas_fits(n) || !bsq_blas_fits(BSQ_BLOCK_CHANNELS * n))
+    if (!bsq_blas_fits(n) || !bsq_blas_fits(BSQ_BLOCK_MOST * n))
         return bsq_fail(input->message, BSQ_E_SHAPE, "a fan-in of %lld is too large for this BLAS", (long long)n);
     return input->stats ? bsq_stats_check_rows(input->stats, input->message) : BSQ_OK;
 }
@@ -694,8 +679,9 @@ bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *o
 {
     struct solve sizing = {.levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
     int64_t channels = geometry->out_channels, count = channels * geometry->fan_in;
-    int64_t scales = bsq_pass_plan(geometry, options).scales_per_channel;
-    int64_t blocks = (geometry->group_outputs + BSQ_BLOCK_CHANNELS - 1) / BSQ_BLOCK_CHANNELS * geometry->groups;
+    struct bsq_search_plan plan = bsq_pass_plan(geometry, options);
+    int64_t scales = plan.scales_per_channel;
+    int64_t blocks = (geometry->group_outputs + plan.block_channels - 1) / plan.block_channels * geometry->groups;
     size_t records = (size_t)bsq_solve_stages(options) - 1;
     size_t pass;
 

@@ -85,9 +85,7 @@ void bsq_stats_read_targets(const struct bsq_stats_t *stats, int64_t group, doub
 void bsq_stats_read_square(const struct bsq_stats_t *stats, int64_t group, const double *mean, double scale,
                            float *square, void *scratch);
 
-/* For blocks of at most BSQ_STATS_ROWS rows, with bsq_stats_block_scratch bytes: P of the group's channels first..
- * (count x n), and x H (rows x n), in double. */
-enum { BSQ_STATS_ROWS = 64 };
+/* With bsq_stats_block_scratch bytes: P of the group's channels first.. (count x n), and x H (rows x n), in double. */
 size_t bsq_stats_block_scratch(const struct bsq_stats_t *stats);
 void bsq_stats_read_p(const struct bsq_stats_t *stats, int64_t group, int64_t first, int64_t count, double *p,
                       void *scratch);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Rows that are multiplied with the unfinished tile at a time. */
+enum { MULTIPLIED_ROWS = 64 };
+
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -24,7 +27,7 @@ int64_t bsq_stats_scratch_bytes(int64_t tile_rows, int64_t fan_in)
 /* For products: rows times a tile, columns of a tile, the diagonal block of a panel. */
 int64_t bsq_stats_block_scratch_bytes(int64_t tile_rows)
 {
-    int64_t product = (BSQ_STATS_ROWS + BSQ_PANEL) * tile_rows + BSQ_PANEL * BSQ_PANEL;
+    int64_t product = (MULTIPLIED_ROWS + BSQ_PANEL) * tile_rows + BSQ_PANEL * BSQ_PANEL;
 
     return larger(bsq_tile_scratch(tile_rows), product) * (int64_t)sizeof(double);
 }
@@ -235,7 +238,7 @@ static void multiply_tile(const struct bsq_stats_t *stats, int64_t group, int64_
     const struct bsq_tile *tile = &stats->inputs->tile;
     struct bsq_tile_columns inputs = bsq_tile_inputs(tile, &stats->geometry, group);
     int64_t n = stats->geometry.fan_in, fill = tile->fill;
-    double *along = scratch, *columns = scratch + BSQ_STATS_ROWS * fill;
+    double *along = scratch, *columns = scratch + MULTIPLIED_ROWS * fill;
 
     for (int64_t first = 0; first < n; first += BSQ_PANEL) {
         int64_t count = smaller(BSQ_PANEL, n - first);
@@ -260,7 +263,7 @@ void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t 
 
     memset(product, 0, (size_t)(rows * n) * sizeof *product);
     multiply_panels(stats, group, rows, x, product, scratch);
-    if (stats->inputs->tile.fill > 0)
-        multiply_tile(stats, group, rows, x, product, scratch);
+    for (int64_t first = 0; stats->inputs->tile.fill > 0 && first < rows; first += MULTIPLIED_ROWS)
+        multiply_tile(stats, group, smaller(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n, scratch);
     scale_values(product, rows * n, stats->inputs->count.weight);
 }

@@ -86,6 +86,8 @@ struct bsq_kernels {
     /* Sums of code * g and of code * (p - g). */
     void (*code_sums)(const int8_t *codes, const double *p, const double *g, int64_t count, double *along,
                       double *square);
+    /* Sum of (x - scale * code)^2. */
+    double (*distance)(const float *x, const int8_t *codes, double scale, int64_t count);
     /* Packs count codes of 4 or 2 bits, low bits first; count is a multiple of 8 / bits. And back. */
     void (*pack4)(const int8_t *codes, int64_t count, unsigned char *packed);
     void (*pack2)(const int8_t *codes, int64_t count, unsigned char *packed);

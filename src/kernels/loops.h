@@ -235,6 +235,24 @@ static void code_sums(const int8_t *restrict codes, const double *restrict p, co
     }
 }
 
+static double distance(const float *restrict x, const int8_t *restrict codes, double scale, int64_t count)
+{
+    double s[ROUND_LANES] = {0}, sum = 0.0;
+    int64_t i = 0;
+
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            double apart = (double)x[i + l] - scale * codes[i + l];
+
+            s[l] += apart * apart;
+        }
+    for (; i < count; i++)
+        s[0] += ((double)x[i] - scale * codes[i]) * ((double)x[i] - scale * codes[i]);
+    for (int l = 0; l < ROUND_LANES; l++)
+        sum += s[l];
+    return sum;
+}
+
 /* ---- packing ---------------------------------------------------------------------------------------------- */
 
 static void pack4(const int8_t *restrict codes, int64_t count, unsigned char *restrict packed)
@@ -274,5 +292,5 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
         .extremes = extremes, .round_sums = round_sums, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
-        .next_step = next_step, .code_sums = code_sums, .unpack4 = unpack4, .unpack2 = unpack2                         \
+        .next_step = next_step, .code_sums = code_sums, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }
