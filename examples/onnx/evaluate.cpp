@@ -41,7 +41,12 @@ Chain::Chain(const Model &model, const std::vector<LayerResult> &layers,
 void Chain::run(const std::vector<float> &input)
 {
     tensors_[model_.input().name] = input;
-    for (size_t i = 0; i < runners_.size(); i++) {
+    run_from(0);
+}
+
+void Chain::run_from(size_t segment)
+{
+    for (size_t i = segment; i < runners_.size(); i++) {
         std::vector<const float *> from;
         std::vector<float *> to;
         for (const std::string &tensor : model_.segments()[i].inputs)

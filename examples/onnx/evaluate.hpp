@@ -23,11 +23,18 @@ public:
     void run(const std::vector<float> &input);
     const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }
 
+    // The same in parts: what was computed may be kept and put back, and a segment replaced by one with the same outputs.
+    using Tensors = std::map<std::string, std::vector<float>>;
+    Tensors &tensors() { return tensors_; }
+    void run_from(size_t segment);
+    const std::vector<std::string> &outputs(size_t segment) const { return outputs_[segment]; }
+    void swap(size_t segment, Runner &runner) { std::swap(runners_[segment], runner); }
+
 private:
     const Model &model_;
     std::vector<Runner> runners_;
     std::vector<std::vector<std::string>> outputs_; // of each segment
-    std::map<std::string, std::vector<float>> tensors_;
+    Tensors tensors_;
 };
 
 // For each output of the network the tensor that tells most: what a final Softmax reads, else the output itself.

@@ -12,6 +12,7 @@
 
 #include <unistd.h>
 
+#include "allocate.hpp"
 #include "checkpoint.hpp"
 #include "engine.hpp"
 #include "error.hpp"
@@ -107,6 +108,20 @@ void write_results(const Model &model, const Settings &settings, const RunResult
         write_files(files);
 }
 
+void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan, Progress &progress,
+                         Checkpoint *checkpoint)
+{
+    const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
+    if (there.size() == plan.bits.size()) {
+        plan.bits = there;
+        return;
+    }
+    const std::vector<SampleRef> fitted(split.calibration.begin(), split.calibration.begin() + split.fitted);
+    choose_bits(model, settings, fitted, plan, progress);
+    if (checkpoint != nullptr)
+        checkpoint->save_bits(plan.bits);
+}
+
 // Before work that takes minutes: whether files can be made where results are to go.
 void check_writable(const std::string &path)
 {
@@ -135,7 +150,9 @@ RunResult run(const Settings &settings, Progress &progress)
     if (!settings.resume.empty())
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
 
-    const Plan plan = make_plan(model, settings);
+    Plan plan = make_plan(model, settings);
+    if (settings.average_bits > 0)
+        choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
     const Quantized quantized =
         quantize(model, settings, plan, split.calibration, split.fitted, progress, checkpoint.get());
     const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);

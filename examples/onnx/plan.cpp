@@ -73,7 +73,7 @@ Plan make_plan(const Model &model, const Settings &settings)
         const bool skipped = settings.skip.count(name) > 0;
         plan.bits.push_back(skipped ? 0 : bits);
         plan.reasons.push_back(skipped ? "asked for" : "");
-        plan.fixed.push_back(skipped || given != settings.bits_for.end() || (edge[i] && settings.edge_bits > 0));
+        plan.fixed.push_back(skipped || given != settings.bits_for.end());
     }
     plan.input_bits = plan_inputs(model, settings, plan.bits);
     return plan;

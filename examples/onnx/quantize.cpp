@@ -307,6 +307,15 @@ void Pass::drop_dead(int index)
 
 // ---- a layer ----
 
+// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than inputs,
+// where any output can be had and none of it holds on other samples; as far as is asked for from 8 rows for an input on.
+double asymmetry_of(const Layer &layer, int64_t samples, double asked)
+{
+    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
+    const double rows = static_cast<double>(samples * (count(layer.output_shape) / layer.desc.out_channels));
+    return asked * std::min(std::max(std::log(rows / fan_in) / std::log(8.0), 0.0), 1.0);
+}
+
 LayerHandle Pass::prepare(const Layer &layer, int bits)
 {
     if (settings_.options.input_bits > 0 && result_.quantizers.count(layer.input) == 0)
@@ -314,6 +323,7 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
     bsq_options_t options = settings_.options;
     options.weight_bits = bits;
     options.input_bits = 0;
+    options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
     options.progress = Progress::callback;
     options.progress_opaque = &progress_;
     LayerHandle handle = make_layer(layer, options);

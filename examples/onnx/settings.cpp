@@ -90,7 +90,7 @@ const struct argument method_table[] = {
      nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
     {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer; may be given several times", AT(bits_for), 0, 0, nullptr},
-    {"avg-bits", ARGUMENT_NUMBER, "B", "choose bits of each layer so that weights have B on average", AT(average_bits), 2, 8,
+    {"avg-bits", ARGUMENT_NUMBER, "B", "choose each layer's bits, edges too, so that weights have B on average", AT(average_bits), 2, 8,
      nullptr},
     {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(range), 0, 0, ranges},
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(effort), 0, 9, nullptr},
