@@ -1,15 +1,29 @@
 /* The joint optimum over scale and codes of one channel.
  *
- * With z = R v and y = R q the cost sum_k (z_k - alpha y_k)^2 is, for the rows decided so far, a parabola
- * A - 2 B alpha + C alpha^2. A partial choice of codes can only lead to a cost below a threshold for the scales between
- * the points where its parabola meets the threshold: that interval shrinks from row to row, and where it is empty the
- * choice is dropped. So one depth-first search decides scale and codes together (Schnorr-Euchner order: the child of least
- * bound first).
+ * Basis. The inputs of a layer are much alike, so sums of codes matter far more than single ones. U with integer
+ * entries and determinant 1 or -1 turns codes into x = U^-1 q, such that the columns of R U are short and nearly at
+ * right angles (Lenstra, Lenstra and Lovasz, 1982): what is decided first, the last x, then weighs most, and few of
+ * its values are possible.
  *
- * The search runs for rising thresholds. One that ends without a find proves that nothing costs less than its threshold;
- * work grows with the threshold to the power n / 2, so that the early ones cost little, and what the last complete one
- * proved is the bound when the limit of nodes comes first. */
+ * Search. With z = R' U^-1 c and y = R' x (R' the triangular factor of R U) the cost sum_k (z_k - alpha y_k)^2 is, for
+ * the rows decided so far, a parabola A - 2 B alpha + C alpha^2. A partial choice can only lead to a cost below a
+ * threshold for the scales between the points where its parabola meets the threshold: that interval shrinks from row
+ * to row, and where it is empty the choice is dropped. So one depth-first search decides scale and codes together.
+ *
+ * Range of the codes. Let e = v - c for any c, g = H e, and b_i the largest code where g_i > 0, else the smallest. Then
+ *
+ *     |R (v - alpha q)|^2 = 2 g'v - e'g - 2 alpha g'b + |R (c - alpha q)|^2 + 2 alpha sum_i |g_i| |b_i - q_i|
+ *
+ * for every alpha and q, and nothing that is added while codes are decided is negative. With c the best real point in
+ * the box of possible alpha q, what precedes the squares is what clipping costs at that alpha, and the sphere around c
+ * is smaller than the one around v by as much.
+ *
+ * Scales. c is right for one scale only: an interval of scales in which the search takes long is cut in two. The
+ * interval with the least proven bound is next; its bound rises in steps, since work grows with the threshold to the
+ * power n / 2. */
 #include "exact.h"
+
+#include "memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,184 +31,570 @@
 /* A proof means that nothing is better by more than this share. */
 static const double proven_gap = 1e-9;
 
-/* Thresholds as shares of the best known cost. */
-static const double shares[] = {0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0};
+/* Share of the best known cost that is the first threshold, and from which on the last one is next. */
+static const double first_share = 0.5, last_share = 0.97;
 
-/* A row on the way down: what led here, and the children that are left, the best first. */
+/* Lenstra, Lenstra and Lovasz's delta. */
+static const double reduction = 0.99;
+
+/* Intervals of scales that are open at one time; steps to c, as multiples of n; nodes for an interval that was not cut
+ * yet. */
+enum { MOST_PIECES = 512, MOST_STEPS = 10, PIECE_NODES = 100 };
+
+struct piece {
+    double low, high; /* of the scale */
+    double bound;     /* nothing in it costs less */
+    int64_t nodes;    /* after which it is cut */
+    int64_t spent;    /* nodes that its bound took */
+};
+
+/* A row on the way down. */
 struct level {
-    double a, b, c;       /* parabola of the rows after this one */
-    double low, high;     /* scales that are still possible */
-    double t;             /* sum over decided inputs j of R_kj q_j */
-    int32_t count, next;
-    double bound[BSQ_EXACT_CODES]; /* children */
-    int8_t code[BSQ_EXACT_CODES];
+    double a, b, c;      /* parabola of the rows after this one */
+    double low, high;    /* scales that are still possible */
+    double t;            /* sum over decided j of R'_kj x_j */
+    double start, next;  /* values of x_k: down from start, then up */
+    double step;
 };
 
+/* Arrays are of n. */
 struct search {
+    const struct bsq_exact *exact;
     struct bsq_exact_task *task;
-    double z[BSQ_EXACT_INPUTS];
-    int32_t q[BSQ_EXACT_INPUTS];
+    struct piece *pieces;  /* MOST_PIECES */
+    struct level *levels;
+    double *least, *most;  /* what x may be */
+    double *v;             /* in the order of the factor */
+    double *c, *g;         /* c, and H (v - c) */
+    double *edge;          /* b */
+    double *z;
+    double *x, *q;
+    double *step;          /* of c, where it is free */
+    double *cholesky;      /* n x n: of H, where c is free */
+    int64_t *free;
+    double a, b;           /* parabola before anything is decided */
     double threshold;
-    int32_t found;
+    int64_t limit;         /* of nodes, for this run */
 };
 
-/* The least value of a parabola on an interval. */
-static double least_on(double a, double b, double c, double low, double high)
-{
-    double alpha = c > 0.0 ? b / c : low;
+/* ---- the basis ---- */
 
-    alpha = alpha < low ? low : alpha > high ? high : alpha;
-    return a - 2.0 * b * alpha + c * alpha * alpha;
+static size_t lay_out_search(struct search *search, int64_t n, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+    double **arrays[] = {&search->least, &search->most, &search->v, &search->c, &search->g,
+                         &search->edge,  &search->z,    &search->x, &search->q, &search->step};
+
+    *search = (struct search){.exact = NULL};
+    search->pieces = bsq_carve(&carver, MOST_PIECES, sizeof *search->pieces);
+    search->levels = bsq_carve(&carver, n, sizeof *search->levels);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        *arrays[i] = bsq_carve(&carver, n, sizeof **arrays[i]);
+    search->cholesky = bsq_carve(&carver, n * n, sizeof *search->cholesky);
+    search->free = bsq_carve(&carver, n, sizeof *search->free);
+    return carver.used;
+}
+
+size_t bsq_exact_layout(struct bsq_exact *exact, int64_t n, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+    struct search unused;
+
+    *exact = (struct bsq_exact){.n = n};
+    exact->h = bsq_carve(&carver, n * n, sizeof *exact->h);
+    exact->r = bsq_carve(&carver, n * n, sizeof *exact->r);
+    exact->u = bsq_carve(&carver, n * n, sizeof *exact->u);
+    exact->inverse = bsq_carve(&carver, n * n, sizeof *exact->inverse);
+    exact->order = bsq_carve(&carver, n, sizeof *exact->order);
+    exact->settled = bsq_carve(&carver, n, sizeof *exact->settled);
+    exact->first = bsq_carve(&carver, n + 1, sizeof *exact->first);
+    exact->scratch = bsq_carve(&carver, (int64_t)lay_out_search(&unused, n, NULL), 1);
+    return carver.used;
+}
+
+/* Takes whole multiples of the columns before k from column k. */
+static void shorten_column(struct bsq_exact *exact, int64_t k)
+{
+    int64_t n = exact->n;
+
+    for (int64_t j = k; j-- > 0;) {
+        double multiple = nearbyint(exact->r[j * n + k] / exact->r[j * n + j]);
+
+        if (multiple == 0.0)
+            continue;
+        for (int64_t i = 0; i <= j; i++)
+            exact->r[i * n + k] -= multiple * exact->r[i * n + j];
+        for (int64_t i = 0; i < n; i++) {
+            exact->u[i * n + k] -= multiple * exact->u[i * n + j];
+            exact->inverse[j * n + i] += multiple * exact->inverse[k * n + i];
+        }
+    }
+}
+
+static void swap(double *a, double *b)
+{
+    double other = *a;
+
+    *a = *b;
+    *b = other;
+}
+
+/* Swaps columns k - 1 and k, and rotates rows k - 1 and k so that r is triangular again. */
+static void swap_columns(struct bsq_exact *exact, int64_t k)
+{
+    int64_t n = exact->n;
+    double *upper = exact->r + (k - 1) * n, *lower = exact->r + k * n, length, cosine, sine;
+
+    for (int64_t i = 0; i < n; i++) {
+        if (i <= k)
+            swap(&exact->r[i * n + k - 1], &exact->r[i * n + k]);
+        swap(&exact->u[i * n + k - 1], &exact->u[i * n + k]);
+        swap(&exact->inverse[(k - 1) * n + i], &exact->inverse[k * n + i]);
+    }
+    length = hypot(upper[k - 1], lower[k - 1]);
+    cosine = upper[k - 1] / length;
+    sine = lower[k - 1] / length;
+    for (int64_t j = k - 1; j < n; j++) {
+        double above = upper[j], below = lower[j];
+
+        upper[j] = cosine * above + sine * below;
+        lower[j] = cosine * below - sine * above;
+    }
+    lower[k - 1] = 0.0;
+}
+
+/* Steps are limited, for rounding could make them go round in circles; any basis will do. */
+static void reduce_basis(struct bsq_exact *exact)
+{
+    int64_t n = exact->n, steps = 200 * n * n;
+
+    for (int64_t k = 1; k < n && steps-- > 0;) {
+        const double *upper = exact->r + (k - 1) * n, *lower = exact->r + k * n;
+
+        shorten_column(exact, k);
+        if (lower[k] * lower[k] + upper[k] * upper[k] >= reduction * upper[k - 1] * upper[k - 1]) {
+            k++;
+        } else {
+            swap_columns(exact, k);
+            k -= k > 1;
+        }
+    }
+}
+
+/* Which codes are settled by which x. */
+static void sort_codes(struct bsq_exact *exact)
+{
+    int64_t n = exact->n, count = 0;
+
+    for (int64_t k = 0; k < n; k++) {
+        exact->first[k] = count;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t j = 0;
+
+            while (j < k && exact->u[i * n + j] == 0.0)
+                j++;
+            if (j == k && exact->u[i * n + k] != 0.0)
+                exact->settled[count++] = i;
+        }
+    }
+    exact->first[n] = count;
+}
+
+void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *order)
+{
+    int64_t n = exact->n;
+
+    memcpy(exact->order, order, (size_t)n * sizeof *order);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0.0;
+
+            for (int64_t k = 0; k <= i && k <= j; k++)
+                sum += r[k * n + i] * r[k * n + j];
+            exact->h[i * n + j] = sum;
+            exact->r[i * n + j] = j < i ? 0.0 : r[i * n + j];
+            exact->u[i * n + j] = exact->inverse[i * n + j] = i == j;
+        }
+    }
+    reduce_basis(exact);
+    sort_codes(exact);
+}
+
+/* ---- the range of the codes ---- */
+
+/* Solves H_ff d = g_f for the 'count' free coordinates, by Cholesky; false when H is not positive definite to working
+ * precision. */
+static bool solve_free(struct search *search, int64_t count)
+{
+    const double *h = search->exact->h;
+    double *l = search->cholesky, *d = search->step;
+
+    for (int64_t i = 0; i < count; i++) {
+        for (int64_t j = 0; j <= i; j++) {
+            double sum = h[search->free[i] * search->exact->n + search->free[j]];
+
+            for (int64_t k = 0; k < j; k++)
+                sum -= l[i * count + k] * l[j * count + k];
+            l[i * count + j] = j < i ? sum / l[j * count + j] : sqrt(sum);
+        }
+        if (!(l[i * count + i] > 0.0))
+            return false;
+        d[i] = search->g[search->free[i]];
+        for (int64_t k = 0; k < i; k++)
+            d[i] -= l[i * count + k] * d[k];
+        d[i] /= l[i * count + i];
+    }
+    for (int64_t i = count; i-- > 0;) {
+        for (int64_t k = i + 1; k < count; k++)
+            d[i] -= l[k * count + i] * d[k];
+        d[i] /= l[i * count + i];
+    }
+    return true;
+}
+
+/* g = H (v - c). */
+static void find_gradient(struct search *search)
+{
+    int64_t n = search->exact->n;
+
+    for (int64_t i = 0; i < n; i++) {
+        search->g[i] = 0.0;
+        for (int64_t j = 0; j < n; j++)
+            search->g[i] += search->exact->h[i * n + j] * (search->v[j] - search->c[j]);
+    }
+}
+
+/* Moves c to the best point over its free coordinates, as far as the box allows; a coordinate that stops it is free no
+ * longer. Returns how many are. */
+static int64_t step_free(struct search *search, int64_t count, double low, double high)
+{
+    double *c = search->c, *d = search->step, length = 1.0;
+    int64_t *free = search->free, stop = -1;
+
+    if (!solve_free(search, count))
+        return 0;
+    for (int64_t i = 0; i < count; i++) {
+        double room = (d[i] > 0.0 ? high : low) - c[free[i]];
+
+        if (length * fabs(d[i]) > fabs(room)) {
+            length = room / d[i];
+            stop = i;
+        }
+    }
+    for (int64_t i = 0; i < count; i++)
+        c[free[i]] = fmin(fmax(c[free[i]] + length * d[i], low), high);
+    if (stop < 0)
+        return count;
+    c[free[stop]] = d[stop] > 0.0 ? high : low;
+    memmove(free + stop, free + stop + 1, (size_t)(count - stop - 1) * sizeof *free);
+    return count - 1;
+}
+
+/* The coordinate at an edge of the box that most wants to leave it; -1 when none does. */
+static int64_t find_caught(const struct search *search, double low, double high)
+{
+    const double *c = search->c, *g = search->g;
+    int64_t caught = -1;
+    double most = 0.0;
+
+    for (int64_t i = 0; i < search->exact->n; i++) {
+        double pull = c[i] >= high ? -g[i] : c[i] <= low ? g[i] : 0.0;
+
+        if (pull > most) {
+            most = pull;
+            caught = i;
+        }
+    }
+    return caught;
+}
+
+/* Sets c to the best real point of the box at one scale, by active sets, and g. Any other point would give a bound
+ * too, so an end before the best one is no error. */
+static void find_centre(struct search *search, double scale)
+{
+    double low = scale * search->task->lowest, high = scale * search->task->highest;
+    int64_t n = search->exact->n, count = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        search->c[i] = fmin(fmax(search->v[i], low), high);
+        if (search->c[i] > low && search->c[i] < high)
+            search->free[count++] = i;
+    }
+    find_gradient(search);
+    for (int64_t step = 0; step < MOST_STEPS * n; step++) {
+        int64_t left = step_free(search, count, low, high);
+
+        find_gradient(search);
+        if (left == count) {
+            int64_t caught = find_caught(search, low, high);
+
+            if (caught < 0)
+                return;
+            search->free[left++] = caught;
+        }
+        count = left;
+    }
+}
+
+/* Moves the search to the best real point of the box at one scale. */
+static void centre_search(struct search *search, double scale)
+{
+    const struct bsq_exact *exact = search->exact;
+    int64_t n = exact->n;
+
+    find_centre(search, scale);
+    search->a = search->b = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        search->edge[i] = search->g[i] > 0.0 ? search->task->highest : search->task->lowest;
+        search->a += search->g[i] * (search->v[i] + search->c[i]);
+        search->b += search->g[i] * search->edge[i];
+        search->x[i] = 0.0;
+        for (int64_t j = 0; j < n; j++)
+            search->x[i] += exact->inverse[i * n + j] * search->c[j];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        search->z[i] = 0.0;
+        for (int64_t j = i; j < n; j++)
+            search->z[i] += exact->r[i * n + j] * search->x[j];
+    }
+}
+
+/* ---- depth first ---- */
+
+/* A scale inside an interval that may begin at zero and have no end. */
+static double inside(double low, double high, double scale)
+{
+    if (high == INFINITY)
+        return low > 0.0 ? 2.0 * low : scale;
+    return low > 0.0 ? sqrt(low * high) : 0.5 * high;
 }
 
 /* Shrinks an interval to where a parabola stays below a threshold; false when nothing is left. */
-static int shrink(double a, double b, double c, double threshold, double *low, double *high)
+static bool shrink(double a, double b, double c, double threshold, double *low, double *high)
 {
-    double discriminant = b * b - c * (a - threshold), root, from, to;
+    double discriminant = b * b - c * (a - threshold), from, to;
 
-    if (!(c > 0.0))
-        return a < threshold;
-    if (!(discriminant > 0.0))
-        return 0;
-    root = sqrt(discriminant);
-    from = (b - root) / c;
-    to = (b + root) / c;
+    if (c > 0.0) {
+        double root, inverse = 1.0 / c;
+
+        if (!(discriminant > 0.0))
+            return false;
+        root = sqrt(discriminant);
+        from = (b - root) * inverse;
+        to = (b + root) * inverse;
+    } else {
+        if (b == 0.0 && !(a < threshold))
+            return false;
+        from = b > 0.0 ? (a - threshold) / (2.0 * b) : -INFINITY;
+        to = b < 0.0 ? (a - threshold) / (2.0 * b) : INFINITY;
+    }
     *low = from > *low ? from : *low;
     *high = to < *high ? to : *high;
     return *low < *high;
 }
 
-/* Children of row k by rising bound, those above the threshold left out. */
-static void list_children(const struct search *search, struct level *level, int64_t k)
+/* Begins row k at the x that comes nearest to the centre. */
+static void open_level(struct search *search, int64_t k)
 {
-    const struct bsq_exact_task *task = search->task;
-    double z = search->z[k], diagonal = task->r[k * task->n + k];
+    struct level *level = &search->levels[k];
+    double scale = level->c > 0.0 ? level->b / level->c : inside(level->low, level->high, search->task->scale);
+    double x;
 
-    level->count = level->next = 0;
-    for (int32_t code = task->lowest; code <= task->highest; code++) {
-        double y = level->t + diagonal * code, a = level->a + z * z, b = level->b + z * y, c = level->c + y * y;
-        double bound = least_on(a, b, c, level->low, level->high);
-        int32_t i = level->count;
-
-        if (!(bound < search->threshold))
-            continue;
-        for (; i > 0 && level->bound[i - 1] > bound; i--) {
-            level->bound[i] = level->bound[i - 1];
-            level->code[i] = level->code[i - 1];
-        }
-        level->bound[i] = bound;
-        level->code[i] = (int8_t)code;
-        level->count++;
-    }
+    scale = fmin(fmax(scale, level->low), level->high);
+    x = floor((search->z[k] / scale - level->t) / search->exact->r[k * search->exact->n + k]);
+    level->start = level->next = fmin(fmax(x, search->least[k]), search->most[k]);
+    level->step = -1.0;
 }
 
 /* All codes are decided: takes them over and lowers the threshold to their cost. */
 static void take(struct search *search, double a, double b, double c)
 {
     struct bsq_exact_task *task = search->task;
-    double cost = a - b * b / c;
+    double cost = b > 0.0 && c > 0.0 ? a - b * b / c : INFINITY;
 
-    if (!(b > 0.0) || !(c > 0.0) || !(cost < search->threshold))
+    if (!(cost < search->threshold))
         return;
-    for (int64_t k = 0; k < task->n; k++)
-        task->codes[task->order[k]] = (int8_t)search->q[k];
+    for (int64_t i = 0; i < search->exact->n; i++)
+        task->codes[search->exact->order[i]] = (int8_t)search->q[i];
     task->scale = b / c;
-    task->cost = cost;
-    search->threshold = cost * (1.0 - proven_gap);
-    search->found = 1;
+    task->cost = fmax(cost, 0.0);
+    search->threshold = task->cost * (1.0 - proven_gap);
 }
 
-/* Goes to the next child of row k; false when there is none left. */
-static int descend(struct search *search, struct level *levels, int64_t k)
+/* Codes that x_k settles; false when one is out of range. '*distance' is what they lie from their edges, weighted. */
+static bool settle(struct search *search, int64_t k, double *distance)
 {
-    const struct bsq_exact_task *task = search->task;
-    struct level *level = &levels[k], *below;
-    double z = search->z[k], y;
-    int64_t n = task->n;
+    const struct bsq_exact *exact = search->exact;
+    int64_t n = exact->n;
 
-    while (level->next < level->count) {
-        int32_t i = level->next++;
-        double low = level->low, high = level->high, a, b, c, t = 0.0;
+    *distance = 0.0;
+    for (int64_t f = exact->first[k]; f < exact->first[k + 1]; f++) {
+        int64_t i = exact->settled[f];
+        double code = 0.0;
 
-        if (!(level->bound[i] < search->threshold)) /* it fell since the children were listed */
-            return 0;
-        search->q[k] = level->code[i];
-        y = level->t + task->r[k * n + k] * level->code[i];
-        a = level->a + z * z;
-        b = level->b + z * y;
-        c = level->c + y * y;
-        if (k == 0) {
-            take(search, a, b, c);
-            continue;
-        }
-        if (!shrink(a, b, c, search->threshold, &low, &high))
-            continue;
-        below = level - 1;
         for (int64_t j = k; j < n; j++)
-            t += task->r[(k - 1) * n + j] * search->q[j];
-        below->a = a;
-        below->b = b;
-        below->c = c;
-        below->low = low;
-        below->high = high;
-        below->t = t;
-        list_children(search, below, k - 1);
-        return 1;
+            code += exact->u[i * n + j] * search->x[j];
+        if (code < search->task->lowest || code > search->task->highest)
+            return false;
+        search->q[i] = code;
+        *distance += fabs(search->g[i] * (search->edge[i] - code));
     }
-    return 0;
+    return true;
 }
 
-/* One search below search->threshold; false when the nodes ran out. */
-static int run(struct search *search, struct level *levels)
+enum verdict { BEYOND, DROPPED, ENTERED };
+
+/* Tries a value of x_k. BEYOND: no value further out can do either. ENTERED: row k - 1 is open. */
+static enum verdict try_value(struct search *search, int64_t k, double value)
+{
+    const struct level *level = &search->levels[k];
+    const double *r = search->exact->r;
+    int64_t n = search->exact->n;
+    double z = search->z[k], y = level->t + r[k * n + k] * value, low = level->low, high = level->high, distance;
+    double a = level->a + z * z, b = level->b + z * y, c = level->c + y * y, t = 0.0;
+    struct level *below;
+
+    if (!shrink(a, b, c, search->threshold, &low, &high))
+        return BEYOND;
+    search->x[k] = value;
+    if (!settle(search, k, &distance))
+        return DROPPED;
+    b -= distance;
+    if (distance > 0.0 && !shrink(a, b, c, search->threshold, &low, &high))
+        return DROPPED;
+    if (k == 0) {
+        take(search, a, b, c);
+        return DROPPED;
+    }
+    for (int64_t j = k; j < n; j++)
+        t += r[(k - 1) * n + j] * search->x[j];
+    below = &search->levels[k - 1];
+    *below = (struct level){.a = a, .b = b, .c = c, .low = low, .high = high, .t = t};
+    open_level(search, k - 1);
+    return ENTERED;
+}
+
+/* Searches an interval of scales below search->threshold; false when the nodes ran out. */
+static bool run(struct search *search, double low, double high)
+{
+    int64_t n = search->exact->n, k = n - 1;
+
+    if (!shrink(search->a, search->b, 0.0, search->threshold, &low, &high))
+        return true;
+    search->levels[k] = (struct level){.a = search->a, .b = search->b, .low = low, .high = high};
+    open_level(search, k);
+    while (k < n) {
+        struct level *level = &search->levels[k];
+        double value = level->next;
+        bool allowed = value >= search->least[k] && value <= search->most[k];
+        enum verdict verdict;
+
+        if (search->task->nodes >= search->limit)
+            return false;
+        search->task->nodes++;
+        level->next += level->step;
+        verdict = allowed ? try_value(search, k, value) : BEYOND;
+        if (verdict == ENTERED) {
+            k--;
+        } else if (verdict == BEYOND && level->step < 0.0) {
+            level->step = 1.0;
+            level->next = level->start + 1.0;
+        } else if (verdict == BEYOND) {
+            k++;
+        }
+    }
+    return true;
+}
+
+/* ---- branch and bound over the scale ---- */
+
+static void load(struct search *search, const struct bsq_exact *exact, struct bsq_exact_task *task)
+{
+    int64_t n = exact->n;
+    double nothing = 0.0; /* cost of codes that are all zero */
+
+    (void)lay_out_search(search, n, exact->scratch);
+    search->exact = exact;
+    search->task = task;
+    for (int64_t i = 0; i < n; i++) {
+        search->v[i] = task->v[exact->order[i]];
+        search->least[i] = search->most[i] = 0.0;
+        for (int64_t j = 0; j < n; j++) {
+            double one = exact->inverse[i * n + j] * task->lowest, other = exact->inverse[i * n + j] * task->highest;
+
+            search->least[i] += fmin(one, other);
+            search->most[i] += fmax(one, other);
+            nothing += search->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
+        }
+    }
+    if (nothing < task->cost) {
+        memset(task->codes, 0, (size_t)n);
+        task->cost = nothing;
+    }
+}
+
+/* The next threshold of a piece: one that should take a quarter of its nodes, but at least four times what the one
+ * before took. */
+static double next_threshold(const struct search *search, const struct piece *piece)
+{
+    double cost = search->task->cost, more = (double)piece->nodes / (4.0 * (double)(piece->spent + 1));
+    double next = piece->bound * pow(fmax(more, 4.0), 2.0 / (double)search->exact->n);
+
+    next = fmax(next, first_share * cost);
+    return next < last_share * cost ? next : cost * (1.0 - proven_gap);
+}
+
+/* Raises the bound of a piece; false when its nodes came first. */
+static bool raise_bound(struct search *search, struct piece *piece)
 {
     struct bsq_exact_task *task = search->task;
-    int64_t top = task->n - 1, k = top;
+    int64_t before = task->nodes, limit = before + piece->nodes;
 
-    levels[top].a = levels[top].b = levels[top].c = levels[top].t = 0.0;
-    levels[top].low = 0.0;
-    levels[top].high = 1e300;
-    list_children(search, &levels[top], top);
-    while (k <= top) {
-        if (++task->nodes > task->node_limit)
-            return 0;
-        k += descend(search, levels, k) ? -1 : 1;
-    }
-    return 1;
+    centre_search(search, inside(piece->low, piece->high, task->scale));
+    search->threshold = next_threshold(search, piece);
+    search->limit = limit < task->node_limit ? limit : task->node_limit;
+    if (!run(search, piece->low, piece->high))
+        return false;
+    piece->bound = search->threshold;
+    piece->spent = task->nodes - before;
+    return true;
 }
 
-static void load(struct search *search, struct bsq_exact_task *task)
+/* Cuts a piece in two; both may take more nodes than it could. */
+static void cut(struct piece *piece, struct piece *half, double scale)
 {
-    int64_t n = task->n;
+    double at = inside(piece->low, piece->high, scale);
 
-    search->task = task;
-    for (int64_t k = 0; k < n; k++) {
-        search->z[k] = 0.0;
-        for (int64_t j = k; j < n; j++)
-            search->z[k] += task->r[k * n + j] * task->v[task->order[j]];
-    }
+    piece->nodes *= 2;
+    *half = *piece;
+    piece->high = half->low = at;
 }
 
-int32_t bsq_exact_solve(struct bsq_exact_task *task)
+int32_t bsq_exact_solve(const struct bsq_exact *exact, struct bsq_exact_task *task)
 {
     struct search search;
-    struct level levels[BSQ_EXACT_INPUTS];
+    struct piece *pieces;
+    int32_t count = 1, least = 0;
 
     task->nodes = 0;
-    task->bound = 0.0;
-    load(&search, task);
-    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
-        double threshold = task->cost * (i + 1 < sizeof shares / sizeof *shares ? shares[i] : 1.0 - proven_gap);
+    load(&search, exact, task);
+    pieces = search.pieces;
+    pieces[0] = (struct piece){.high = INFINITY, .nodes = PIECE_NODES};
+    while (count > 0 && !(task->stop && task->stop(task->stop_opaque))) {
+        bool raised = raise_bound(&search, &pieces[least]);
 
-        search.threshold = threshold;
-        search.found = 0;
-        if (!run(&search, levels))
-            return 0;
-        if (search.found) { /* a complete search below its threshold: nothing is better than what it found */
-            task->bound = task->cost;
-            return 1;
-        }
-        task->bound = threshold;
+        if (raised && pieces[least].bound >= task->cost * (1.0 - proven_gap))
+            pieces[least] = pieces[--count];
+        else if (!raised && task->nodes >= task->node_limit)
+            break;
+        else if (!raised && count < MOST_PIECES)
+            cut(&pieces[least], &pieces[count++], task->scale);
+        else if (!raised)
+            pieces[least].nodes *= 2;
+        least = 0;
+        for (int32_t i = 1; i < count; i++)
+            least = pieces[i].bound < pieces[least].bound ? i : least;
     }
-    task->bound = task->cost;
-    return 1;
+    task->bound = count > 0 ? fmin(pieces[least].bound, task->cost) : task->cost;
+    return count == 0;
 }

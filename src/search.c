@@ -3,7 +3,6 @@
 
 #include "bitsplit.h"
 #include "descent.h"
-#include "exact.h"
 #include "scale.h"
 
 #include <math.h>
@@ -48,6 +47,27 @@ static void lay_out_candidate(struct bsq_candidate *candidate, const struct bsq_
     candidate->j = bsq_carve(carver, plan->block_channels, sizeof *candidate->j);
 }
 
+/* Nodes that the search for the optimum of one channel may visit. Fan-in up to 16 is easy: it always runs, and ends far
+ * below its limit. First layers of networks for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times
+ * that. */
+static int64_t node_limit(int64_t fan_in, int32_t effort)
+{
+    static const int64_t limits[BSQ_EFFORT_MOST + 1] = {0, 0, 0, 0, 0, 10000, 50000, 200000, 2000000, 20000000};
+    const int64_t always = 16, by_default = 32;
+    const int32_t late = 7;
+
+    if (fan_in > BSQ_EXACT_INPUTS || effort < 1 || (fan_in > by_default && effort < late))
+        return 0;
+    return fan_in <= always ? limits[BSQ_EFFORT_MOST] : limits[effort];
+}
+
+/* Whether optima of single channels are looked for: with one scale a channel, of any value. */
+static bool has_exact(const struct bsq_search_plan *plan, int32_t effort)
+{
+    return node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
+           plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
+}
+
 size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory)
 {
     int64_t n = plan->fan_in;
@@ -77,6 +97,11 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
     search->bound = bsq_carve(&carver, plan->block_channels, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
+    if (has_exact(plan, plan->effort)) {
+        size_t bytes = bsq_exact_layout(&search->exact, n, NULL);
+
+        (void)bsq_exact_layout(&search->exact, n, bsq_carve(&carver, (int64_t)bytes, 1));
+    }
     return carver.used;
 }
 
@@ -482,17 +507,11 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
 }
 
-/* Nodes that the search for one channel may visit. Fan-in up to 16 is easy: it always runs, and ends far below its limit.
- * Above, it runs at high efforts only. */
-static int64_t node_limit(int64_t fan_in, int32_t effort)
+static bool stop_exact(void *opaque)
 {
-    enum { EASY = 16, FIRST_EFFORT = 7 };
+    struct bsq_search *search = opaque;
 
-    if (fan_in <= EASY)
-        return 10 * 1000 * 1000;
-    if (fan_in > BSQ_EXACT_INPUTS || effort < FIRST_EFFORT)
-        return 0;
-    return effort == FIRST_EFFORT ? 200 * 1000 : effort == FIRST_EFFORT + 1 ? 1000 * 1000 : 5 * 1000 * 1000;
+    return search->poll(search->poll_opaque, search->slot, search->share_end);
 }
 
 /* The optimum of one channel into the trial; false when nothing is better than what is kept. */
@@ -501,16 +520,16 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
     const struct bsq_block *block = &search->block;
     int64_t n = block->group->n;
     struct bsq_exact_task task = {
-        .n = n, .r = block->group->solver, .order = block->group->order, .v = block->v + channel * n,
-        .lowest = search->plan->rounding.lowest, .highest = search->plan->rounding.highest, .node_limit = limit,
+        .v = block->v + channel * n, .lowest = search->plan->rounding.lowest,
+        .highest = search->plan->rounding.highest, .node_limit = limit, .stop = stop_exact, .stop_opaque = search,
         .codes = search->trial.codes + channel * n, .scale = search->trial.scales[channel],
         .cost = search->best.j[channel] - block->base[channel]};
     double known = task.cost, unused;
 
     if (!(task.cost > 0.0))
         return false;
-    search->proven[channel] = bsq_exact_solve(&task);
-    search->bound[channel] = block->base[channel] + task.bound;
+    search->proven[channel] = bsq_exact_solve(&search->exact, &task);
+    search->bound[channel] = fmax(search->bound[channel], block->base[channel] + task.bound);
     search->trial.scales[channel] = task.scale;
     bsq_scale_neighbours(BSQ_SCALE_FLOAT32, task.scale, &search->trial.scales[channel], &unused);
     return task.cost < known;
@@ -520,15 +539,14 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
 {
     const struct bsq_search_plan *plan = search->plan;
     int64_t channels = search->block.channels, n = plan->fan_in, limit = node_limit(n, effort);
-    int32_t codes = plan->rounding.highest - plan->rounding.lowest + 1, found = 0;
-
     struct bsq_stage_record now;
+    int32_t found = 0;
 
     open_record(&now, search, sum_of(search->best.j, channels));
-    if (limit > 0 && codes <= BSQ_EXACT_CODES && plan->scales_per_channel == 1 &&
-        plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && !search->block.group->raised) {
+    if (has_exact(plan, effort) && !search->block.group->raised && !bsq_search_proven(search)) {
+        bsq_exact_prepare(&search->exact, search->block.group->solver, search->block.group->order);
         start_from(search, &search->best);
-        for (int64_t c = 0; c < channels && !search->poll(search->poll_opaque, search->slot, search->share_end); c++)
+        for (int64_t c = 0; c < channels && !stop_exact(search); c++)
             found += !search->proven[c] && exact_channel(search, c, limit);
         if (found) {
             for (int64_t c = 0; c < channels; c++)

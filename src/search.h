@@ -3,6 +3,7 @@
 #ifndef BSQ_SRC_SEARCH_H
 #define BSQ_SRC_SEARCH_H
 
+#include "exact.h"
 #include "problem.h"
 #include "round.h"
 
@@ -60,6 +61,7 @@ struct bsq_search {
     double *error;      /* channels: of the beam's result */
     int8_t *planes;     /* (bits - 1) x n */
     void *beam;
+    struct bsq_exact exact;
     int64_t *sweeps;    /* channels */
     int32_t *limited;   /* channels: stopped at the limit of sweeps */
     int32_t *proven;    /* channels: best is the optimum */

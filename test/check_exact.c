@@ -81,9 +81,23 @@ static struct bsq_exact_task task_of(const struct problem *problem, int8_t *code
     double unused;
 
     memset(codes, 0, MOST);
-    return (struct bsq_exact_task){.n = problem->n, .r = problem->r, .order = problem->order, .v = problem->v,
-                                   .lowest = problem->lowest, .highest = problem->highest, .node_limit = limit,
-                                   .codes = codes, .cost = cost_of(problem, codes, &unused)};
+    return (struct bsq_exact_task){.v = problem->v, .lowest = problem->lowest, .highest = problem->highest,
+                                   .node_limit = limit, .codes = codes, .scale = 0.3,
+                                   .cost = cost_of(problem, codes, &unused)};
+}
+
+static int32_t solve(const struct problem *problem, struct bsq_exact_task *task)
+{
+    struct bsq_exact exact;
+    void *memory = malloc(bsq_exact_layout(&exact, problem->n, NULL));
+    int32_t proven;
+
+    ck_assert_ptr_nonnull(memory);
+    (void)bsq_exact_layout(&exact, problem->n, memory);
+    bsq_exact_prepare(&exact, problem->r, problem->order);
+    proven = bsq_exact_solve(&exact, task);
+    free(memory);
+    return proven;
 }
 
 START_TEST(equals_enumeration)
@@ -95,7 +109,7 @@ START_TEST(equals_enumeration)
             struct bsq_exact_task task = task_of(&problem, codes, INT64_MAX);
             double least = least_by_enumeration(&problem), alpha, total = task.cost;
 
-            ck_assert_int_eq(bsq_exact_solve(&task), 1);
+            ck_assert_int_eq(solve(&problem, &task), 1);
             ck_assert_double_eq_tol(task.cost, least, 2e-9 * total);
             ck_assert_double_eq_tol(cost_of(&problem, codes, &alpha), task.cost, 1e-9 * total);
             ck_assert_double_eq_tol(task.scale, alpha, 1e-9 * alpha);
@@ -114,7 +128,7 @@ START_TEST(bound_holds_at_any_limit)
         int8_t codes[MOST];
         struct bsq_exact_task task = task_of(&problem, codes, limit);
         double least = least_by_enumeration(&problem), alpha, total = task.cost;
-        int32_t proven = bsq_exact_solve(&task);
+        int32_t proven = solve(&problem, &task);
 
         ck_assert_double_le(task.bound, least + 2e-9 * total);
         ck_assert_double_ge(task.cost, least - 2e-9 * total);
@@ -122,8 +136,80 @@ START_TEST(bound_holds_at_any_limit)
         if (proven)
             ck_assert_double_eq_tol(task.cost, least, 2e-9 * total);
         else
-            ck_assert_int_gt(task.nodes, limit);
+            ck_assert_int_eq(task.nodes, limit);
     }
+}
+END_TEST
+
+/* Inputs that are nearly the same, a weight that no codes reach, a scale far off: what reduces the basis and what
+ * charges clipping must not cost the optimum. */
+START_TEST(hard_cases_equal_enumeration)
+{
+    uint64_t state = (uint64_t)_i + 99;
+    struct problem problem = make(_i, 3, _i % 2);
+    int8_t codes[MOST];
+    double least, total;
+
+    for (int64_t i = 1; i < problem.n; i++)
+        for (int64_t j = i; j < problem.n; j++)
+            problem.r[i * problem.n + j] *= 0.01;
+    if (problem.n > 1)
+        problem.v[_i % problem.n] *= 20.0;
+    for (int64_t i = 0; i < problem.n; i++) {
+        problem.z[i] = 0.0;
+        for (int64_t j = i; j < problem.n; j++)
+            problem.z[i] += problem.r[i * problem.n + j] * problem.v[problem.order[j]];
+    }
+    least = least_by_enumeration(&problem);
+
+    struct bsq_exact_task task = task_of(&problem, codes, INT64_MAX);
+
+    total = task.cost;
+    task.scale = pow(10.0, 4.0 * uniform(&state) - 2.0);
+    task.cost = least * (1.0 + uniform(&state)) + 1e-9 * total;
+    ck_assert_int_eq(solve(&problem, &task), 1);
+    ck_assert_double_eq_tol(task.cost, least, 1e-8 * total);
+}
+END_TEST
+
+/* One that has all but the proof is not moved away from it. */
+START_TEST(the_optimum_stays)
+{
+    struct problem problem = make(_i, 2, _i % 2);
+    int8_t codes[MOST], again[MOST];
+    struct bsq_exact_task task = task_of(&problem, codes, INT64_MAX), second;
+
+    ck_assert_int_eq(solve(&problem, &task), 1);
+    memcpy(again, codes, sizeof again);
+    second = task;
+    second.codes = again;
+    ck_assert_int_eq(solve(&problem, &second), 1);
+    ck_assert_double_eq_tol(second.cost, task.cost, 1e-15);
+    ck_assert_double_eq(second.bound, second.cost);
+    if (second.cost > 1e-12)
+        ck_assert_mem_eq(again, codes, sizeof again);
+}
+END_TEST
+
+static bool stop_at_once(void *opaque)
+{
+    ++*(int *)opaque;
+    return true;
+}
+
+START_TEST(stops_when_told)
+{
+    struct problem problem = make(3, 3, 0);
+    int8_t codes[MOST];
+    struct bsq_exact_task task = task_of(&problem, codes, INT64_MAX);
+    int asked = 0;
+
+    task.stop = stop_at_once;
+    task.stop_opaque = &asked;
+    ck_assert_int_eq(solve(&problem, &task), 0);
+    ck_assert_int_eq(asked, 1);
+    ck_assert_int_eq(task.nodes, 0);
+    ck_assert_double_eq(task.bound, 0.0);
 }
 END_TEST
 
@@ -135,6 +221,9 @@ int main(void)
 
     tcase_add_loop_test(tests, equals_enumeration, 0, 200);
     tcase_add_loop_test(tests, bound_holds_at_any_limit, 0, 60);
+    tcase_add_loop_test(tests, hard_cases_equal_enumeration, 0, 200);
+    tcase_add_loop_test(tests, the_optimum_stays, 0, 50);
+    tcase_add_test(tests, stops_when_told);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
