@@ -126,7 +126,7 @@ static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int
     return channels;
 }
 
-size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
+static size_t workspace_of(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
     int64_t sample = sample_channels(n, channels, plan), count = sample > 0 ? plan->tried : plan->count;
     struct pass pass;
@@ -134,6 +134,18 @@ size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_pla
     size_t all = lay_out(&pass, NULL, n, channels_per_pass(n, channels, count, plan->width), count, plan->width);
 
     return first > all ? first : all;
+}
+
+size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
+{
+    size_t most = 0;
+
+    for (int64_t c = 1; c <= channels; c++) { /* fewer channels may try more */
+        size_t bytes = workspace_of(n, c, plan);
+
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 /* ---- what goes in ------------------------------------------------------------------------------------------- */

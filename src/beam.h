@@ -48,7 +48,8 @@ struct bsq_beam_task {
                                elsewhere. Infinite where v is too far from any code. */
 };
 
-/* Bytes of workspace for a problem: depends on nothing else, so that results do not depend on threads. */
+/* Bytes of workspace for problems of up to 'channels' channels: depends on nothing else, so that results do not depend on
+ * threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
 /* False when it was stopped: codes, multiplier and error then have no meaning. */

@@ -16,11 +16,12 @@ enum { MOST_SWEEPS = 60, MOST_TURNS = 30 };
 /* Codes and scale have met when a refit moves the scale by less than this share. */
 static const double settled = 1e-9;
 
-/* Each level costs about twice the one before: wider beams and finer grids in turn. */
+/* Each level costs about twice the one before: wider beams, and at the end more scales with every channel. Many scales for
+ * a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second scale. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {{0, 0, 0}, 1.0, 1.0, 0},   {{1, 9, 1}, 0.7, 1.4, 0},   {{1, 9, 3}, 0.8, 1.25, 0},
-    {{4, 9, 3}, 0.75, 1.3, 0},  {{8, 9, 3}, 0.8, 1.25, 0},  {{8, 15, 5}, 0.7, 1.4, 0},
-    {{16, 15, 4}, 0.8, 1.2, 1}, {{32, 15, 4}, 0.75, 1.3, 1}, {{64, 15, 4}, 0.8, 1.2, 1},
+    {{0, 0, 0}, 1.0, 1.0, 0},     {{1, 9, 1}, 0.7, 1.4, 0},     {{2, 15, 2}, 0.8, 1.25, 0},
+    {{4, 15, 2}, 0.8, 1.25, 0},   {{8, 25, 1}, 0.85, 1.2, 0},   {{16, 25, 1}, 0.85, 1.2, 0},
+    {{32, 25, 1}, 0.85, 1.2, 1},  {{64, 25, 1}, 0.85, 1.2, 1},  {{64, 25, 3}, 0.85, 1.2, 1},
     {{64, 25, 8}, 0.7, 1.4, 1},
 };
 

@@ -24,12 +24,20 @@ size_t bsq_tensor_layout(struct bsq_tensor *tensor, int64_t channels, int64_t fa
     return carver.used;
 }
 
+/* Scales of a level's grid: each is tried with all channels. */
+static int32_t grid_scales(const struct bsq_level *level)
+{
+    enum { MOST = 9 };
+
+    return level->beam.count < MOST ? level->beam.count : MOST;
+}
+
 int64_t bsq_tensor_passes(int32_t effort)
 {
     int64_t passes = 2;
 
     for (int32_t e = 1; e <= effort; e++)
-        passes += bsq_search_level(e)->beam.count + MOST_TURNS + 2;
+        passes += grid_scales(bsq_search_level(e)) + MOST_TURNS + 2;
     return passes;
 }
 
@@ -159,8 +167,8 @@ static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, c
 {
     double multipliers[BSQ_GRID_MOST], unused;
 
-    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
-    for (int32_t i = 0; i < level->beam.count; i++) {
+    bsq_scale_grid(level->low, level->high, grid_scales(level), multipliers);
+    for (int32_t i = 0; i < grid_scales(level); i++) {
         bsq_status_t status;
 
         tensor->trial.scale = centre * multipliers[i];

@@ -253,10 +253,22 @@ START_TEST(it_stops_when_told)
 }
 END_TEST
 
+/* A block at the end of a layer has fewer channels, tries more, and gets the memory of a full one. */
+START_TEST(fewer_channels_need_no_more)
+{
+    const struct bsq_beam_plan plans[] = {{1, 9, 1}, {16, 25, 1}, {64, 25, 8}, {8, 5, 5}};
+
+    for (int i = 0; i < 4; i++)
+        for (int64_t n = 20; n <= 4100; n += 680)
+            for (int64_t channels = 1; channels < 64; channels++)
+                ck_assert_uint_le(bsq_beam_workspace(n, channels, &plans[i]), bsq_beam_workspace(n, 64, &plans[i]));
+}
+END_TEST
+
 /* What the library promises for its memory rests on these. */
 START_TEST(workspaces_are_bounded)
 {
-    const struct bsq_beam_plan usual = {8, 15, 5}, most = {64, 25, 8};
+    const struct bsq_beam_plan usual = {16, 25, 1}, most = {64, 25, 8};
 
     ck_assert_uint_le(bsq_beam_workspace(4096, 64, &usual), (size_t)24 << 20);
     ck_assert_uint_le(bsq_beam_workspace(4096, 64, &most), (size_t)48 << 20);
@@ -273,6 +285,7 @@ int main(void)
     tcase_add_loop_test(t, kernels_agree, 0, 6);
     tcase_add_test(t, far_targets_have_no_error);
     tcase_add_test(t, it_stops_when_told);
+    tcase_add_test(t, fewer_channels_need_no_more);
     tcase_add_test(t, workspaces_are_bounded);
     return test_run("beam", t);
 }
