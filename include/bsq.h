@@ -166,7 +166,7 @@ typedef struct bsq_options_t {
     void *parallel_opaque;
 
     /* Ridge that pulls towards the original weights, as a share of mean(diag H), 0..1; negative chooses it from
-     * N / n: 1e-6 from 8 n rows on or when N is unknown, 1e-2 up to n rows, log-linear between. [-1] */
+     * N / n: 0.3 n / N, at most 0.3 and at least 1e-6; 1e-6 when N is unknown. [-1] */
     double damping;
     /* mu, 0..1. 0: reproduce the layer's own float output on the inputs that it gets. 1: reproduce the target
      * that the batches bring. Taken as 0 when the batches bring none. [1] */

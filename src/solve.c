@@ -576,16 +576,15 @@ static void report_stages(struct solve *solve)
 /* lambda: given, or from N / n (docs/method.md). */
 static double choose_damping(const bsq_options_t *options, double rows, int64_t fan_in)
 {
-    const double most = 1e-2, least = 1e-6, enough = 8.0;
-    double share = rows / (double)fan_in;
+    const double most = 0.3, least = 1e-6;
 
     if (is_paper(options))
         return 0.0;
     if (options->damping >= 0.0)
         return options->damping;
-    if (!(rows > 0.0) || share >= enough)
+    if (!(rows > 0.0))
         return least;
-    return share <= 1.0 ? most : most * pow(least / most, log(share) / log(enough));
+    return fmax(most * fmin((double)fan_in / rows, 1.0), least);
 }
 
 static bsq_status_t check_input(const struct bsq_solve_input *input)

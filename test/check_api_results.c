@@ -324,7 +324,7 @@ START_TEST(damping_of_the_report)
     static const struct {
         int64_t rows;
         double damping;
-    } cases[] = {{6, 1e-2}, {10, 1e-2}, {80, 1e-6}, {200, 1e-6}};
+    } cases[] = {{6, 0.3}, {10, 0.3}, {80, 0.0375}, {200, 0.015}};
     bsq_options_t options = defaults();
     bsq_report_t report;
 

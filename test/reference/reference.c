@@ -25,13 +25,9 @@ static double form(int64_t n, const double *h, const double *x, const double *y)
 
 double ref_damping(double rows, int64_t n)
 {
-    double ratio = rows / (double)n;
-
-    if (rows == 0 || ratio >= 8)
+    if (rows == 0)
         return 1e-6;
-    if (ratio <= 1)
-        return 1e-2;
-    return pow(10, -2 - 4 * log(ratio) / log(8));
+    return fmax(1e-6, 0.3 * fmin(1, (double)n / rows));
 }
 
 double ref_mean_diagonal(int64_t n, const double *h)
