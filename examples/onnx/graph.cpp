@@ -171,6 +171,23 @@ onnx::TensorProto make_tensor(const Shape &shape, const std::vector<int8_t> &val
     return raw_tensor(shape, values, onnx::TensorProto::INT8);
 }
 
+onnx::TensorProto constant_value(const onnx::NodeProto &node)
+{
+    for (const auto &value : node.attribute()) {
+        if (value.name() == "value")
+            return value.t();
+        if (value.name() == "value_float")
+            return make_tensor({}, std::vector<float>{value.f()});
+        if (value.name() == "value_floats")
+            return make_tensor({value.floats_size()}, std::vector<float>(value.floats().begin(), value.floats().end()));
+        if (value.name() == "value_int")
+            return make_tensor({}, std::vector<int64_t>{value.i()});
+        if (value.name() == "value_ints")
+            return make_tensor({value.ints_size()}, std::vector<int64_t>(value.ints().begin(), value.ints().end()));
+    }
+    throw Error("constant " + node.output(0) + " has a type that is not supported");
+}
+
 onnx::NodeProto make_node(const std::string &op, const std::string &name, const std::vector<std::string> &inputs,
                           const std::string &output)
 {
@@ -216,13 +233,10 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
     for (const auto &value : model.graph().output())
         outputs.push_back(value.name());
     for (const auto &node : model.graph().node()) {
-        const auto *value = node.op_type() == "Constant" ? find_attribute(node, "value") : nullptr;
-        if (value) {
-            constants[node.output(0)] = value->t();
-            constants[node.output(0)].set_name(node.output(0));
-        } else {
+        if (node.op_type() == "Constant")
+            (constants[node.output(0)] = constant_value(node)).set_name(node.output(0));
+        else
             nodes.push_back(node);
-        }
     }
     for (const auto &value : model.graph().value_info())
         shapes[value.name()] = shape_of(value.type());

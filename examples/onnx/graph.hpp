@@ -50,6 +50,9 @@ template <typename T> std::vector<T> transpose(const std::vector<T> &values, int
     return result;
 }
 
+// Of a Constant node.
+onnx::TensorProto constant_value(const onnx::NodeProto &node);
+
 onnx::NodeProto make_node(const std::string &op, const std::string &name, const std::vector<std::string> &inputs,
                           const std::string &output);
 

@@ -4,7 +4,7 @@
 
 #include "graph.hpp"
 #include "layers.hpp"
-#include "opset.hpp"
+#include "opencv_form.hpp"
 #include "read.hpp"
 
 namespace bsq_onnx {
@@ -285,9 +285,9 @@ bool Model::may_fold(const std::string &tensor, std::string &reason) const
 std::vector<std::string> Model::joined(const std::string &tensor) const
 {
     // Operators whose output values are values of their inputs, or zero.
-    static const std::set<std::string> keep = {"DepthToSpace", "Expand",  "Flatten",   "Identity",     "MaxPool",
-                                               "Pad",          "Reshape", "Slice",     "SpaceToDepth", "Split",
-                                               "Squeeze",      "Tile",    "Transpose", "Unsqueeze"};
+    static const std::set<std::string> keep = {"DepthToSpace", "Expand",    "Flatten",  "Identity",     "MaxPool",
+                                               "Pad",          "Reshape",   "Slice",    "SpaceToDepth", "Split",
+                                               "Squeeze",      "Transpose", "Unsqueeze"};
     const Graph &graph = impl_->graph;
     std::vector<std::string> found = {tensor};
     bool joins = false;

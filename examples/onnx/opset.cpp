@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 namespace bsq_onnx {
@@ -19,9 +20,9 @@ std::set<std::string> words(const std::string &text)
 const std::set<std::string> known_operators =
     words("Abs Add AveragePool BatchNormalization Ceil Clip Concat Conv ConvTranspose DepthToSpace Div Dropout "
           "Elu Erf Exp Expand Flatten Floor Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity "
-          "InstanceNormalization LRN LeakyRelu Log LogSoftmax MatMul Max MaxPool Mean Min Mul Neg PRelu Pad Pow "
+          "InstanceNormalization LRN LeakyRelu Log LogSoftmax MatMul Max MaxPool Min Mul Neg PRelu Pad Pow "
           "Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Resize Selu "
-          "Sigmoid Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose "
+          "Sigmoid Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Transpose "
           "Unsqueeze Upsample");
 
 // Operators on shapes, which are computed when the network is read and leave it.
@@ -29,7 +30,7 @@ const std::set<std::string> shape_operators = words("Cast Constant Gather Shape"
 
 std::string label(const onnx::NodeProto &node)
 {
-    return node.op_type() + " " + (node.name().empty() ? node.output(0) : node.name());
+    return node.op_type() + " " + (node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name());
 }
 
 // One node while it is raised: what it becomes goes to 'nodes'.
@@ -196,6 +197,87 @@ const std::map<std::string, Change> changes = {{"BatchNormalization", {9, batch_
 
 } // namespace
 
+// Newer forms of networks that this ONNX has no description of, back to the newest that it has.
+namespace {
+
+// A constant of the network, if it is one.
+std::optional<onnx::TensorProto> find_constant(const onnx::ModelProto &model, const std::string &name)
+{
+    for (const auto &tensor : model.graph().initializer())
+        if (tensor.name() == name)
+            return tensor;
+    for (const auto &node : model.graph().node())
+        if (node.op_type() == "Constant" && node.output(0) == name)
+            return constant_value(node);
+    return std::nullopt;
+}
+
+void lower_reduction(const onnx::ModelProto &model, onnx::NodeProto &node)
+{
+    if (get_integer(node, "noop_with_empty_axes", 0) != 0)
+        throw Error("has noop_with_empty_axes, which is not supported");
+    remove_attribute(node, "noop_with_empty_axes");
+    const std::string name = input_of(node, 1);
+    if (name.empty())
+        return;
+    const std::optional<onnx::TensorProto> axes = find_constant(model, name);
+    if (!axes)
+        throw Error("has axes that are not constant");
+    set_integers(node, "axes", integers_of(*axes));
+    node.mutable_input()->RemoveLast();
+}
+
+void lower_resize(onnx::NodeProto &node)
+{
+    if (get_integer(node, "antialias", 0) != 0 || find_attribute(node, "axes") ||
+        get_text(node, "keep_aspect_ratio_policy", "stretch") != "stretch" ||
+        get_text(node, "coordinate_transformation_mode", "") == "half_pixel_symmetric")
+        throw Error("has a form of opset 18 that is not supported");
+    remove_attribute(node, "antialias");
+    remove_attribute(node, "keep_aspect_ratio_policy");
+}
+
+void lower_node(const onnx::ModelProto &model, onnx::NodeProto &node)
+{
+    const std::string &op = node.op_type();
+    if (op.rfind("Reduce", 0) == 0 && op != "ReduceSum")
+        lower_reduction(model, node);
+    if (op == "Resize")
+        lower_resize(node);
+    if (op == "Split")
+        remove_attribute(node, "num_outputs"); // equal parts are the rule without it
+    if (op == "Pad" && !input_of(node, 3).empty())
+        throw Error("has axes, which is not supported");
+    if (op == "AveragePool") {
+        for (int64_t step : get_integers(node, "dilations"))
+            if (step != 1)
+                throw Error("has dilations, which is not supported");
+        remove_attribute(node, "dilations");
+    }
+    if (op == "Cast")
+        remove_attribute(node, "saturate");
+}
+
+} // namespace
+
+void lower_opset(onnx::ModelProto &model)
+{
+    for (auto &import : *model.mutable_opset_import()) {
+        if (!(import.domain().empty() || import.domain() == "ai.onnx") || import.version() <= known_opset ||
+            import.version() > newest_opset)
+            continue;
+        import.set_version(known_opset);
+        model.set_ir_version(std::min<int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
+        for (auto &node : *model.mutable_graph()->mutable_node()) {
+            try {
+                lower_node(model, node);
+            } catch (const Error &error) {
+                throw Error(label(node) + " " + error.what());
+            }
+        }
+    }
+}
+
 void check_operator(const onnx::NodeProto &node)
 {
     const bool standard = node.domain().empty() || node.domain() == "ai.onnx";
@@ -222,101 +304,6 @@ void raise_opset(Graph &graph, int64_t to)
     }
     graph.nodes = nodes;
     graph.opset = to;
-}
-
-namespace {
-
-// A node without what newer opsets have as inputs; these become attributes.
-void inputs_to_attributes(const Graph &graph, onnx::NodeProto &node)
-{
-    const std::string op = node.op_type();
-    if (op != "ReduceSum" && op != "Split" && op != "Clip")
-        return;
-    for (int i = 1; i < node.input_size(); i++) {
-        if (!graph.constant(node.input(i)))
-            continue;
-        const onnx::TensorProto &value = graph.constants.at(node.input(i));
-        if (op == "Clip")
-            set_real(node, i == 1 ? "min" : "max", floats_of(value).at(0));
-        else
-            set_integers(node, op == "Split" ? "split" : "axes", integers_of(value));
-    }
-    node.mutable_input()->DeleteSubrange(1, node.input_size() - 1);
-}
-
-std::string integers(OpencvForm &form, const std::string &name, const std::vector<int64_t> &values)
-{
-    form.constants[name] = make_tensor({static_cast<int64_t>(values.size())}, values);
-    return name;
-}
-
-bool uneven(const std::vector<int64_t> &pads)
-{
-    return !std::equal(pads.begin(), pads.begin() + static_cast<std::ptrdiff_t>(pads.size() / 2),
-                       pads.begin() + static_cast<std::ptrdiff_t>(pads.size() / 2));
-}
-
-// Padding in a node of its own, where it is not the same on both sides, which OpenCV ignores in 1 and 3 dimensions, or
-// counts in an average, which it does not know.
-void pad_before(const Graph &graph, onnx::NodeProto &node, OpencvForm &form)
-{
-    const size_t dims = graph.shape(node.input(0)).size() - 2;
-    const std::vector<int64_t> pads = get_integers(node, "pads", std::vector<int64_t>(2 * dims, 0));
-    std::vector<int64_t> all(2 * dims + 4, 0);
-    for (size_t i = 0; i < dims; i++) {
-        all[i + 2] = pads[i];
-        all[i + dims + 4] = pads[i + dims];
-    }
-    const std::string padded = graph.unused(node.output(0) + "/padded");
-    form.nodes.push_back(make_node("Pad", padded, {node.input(0), integers(form, padded + "/pads", all)}, padded));
-    set_text(form.nodes.back(), "mode", "constant");
-    node.set_input(0, padded);
-    remove_attribute(node, "pads");
-}
-
-// The same for ConvTranspose, whose padding takes away from the result.
-void crop_behind(const Graph &graph, onnx::NodeProto &node, OpencvForm &form)
-{
-    const std::vector<int64_t> pads = get_integers(node, "pads");
-    const size_t dims = pads.size() / 2;
-    const Shape &shape = graph.shape(node.output(0));
-    std::vector<int64_t> starts, ends, axes;
-    for (size_t i = 0; i < dims; i++) {
-        starts.push_back(pads[i]);
-        ends.push_back(pads[i] + shape[i + 2]);
-        axes.push_back(static_cast<int64_t>(i) + 2);
-    }
-    const std::string name = node.output(0), whole = graph.unused(name + "/whole");
-    node.set_output(0, whole);
-    remove_attribute(node, "pads");
-    form.nodes.push_back(node);
-    node = make_node("Slice", whole + "/crop",
-                     {whole, integers(form, whole + "/starts", starts), integers(form, whole + "/ends", ends),
-                      integers(form, whole + "/axes", axes)},
-                     name);
-}
-
-} // namespace
-
-OpencvForm opencv_form(const Graph &graph, const onnx::NodeProto &original)
-{
-    OpencvForm form;
-    onnx::NodeProto node = original;
-    const std::string op = node.op_type();
-    inputs_to_attributes(graph, node);
-    if (op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Reshape")
-        node = make_node("Reshape", node.name(),
-                         {node.input(0), integers(form, node.output(0) + "/shape", graph.shape(node.output(0)))},
-                         node.output(0));
-    if (op == "Softmax" || op == "LogSoftmax")
-        set_integer(node, "axis", get_integer(node, "axis", -1));
-    const bool counts_padding = op == "AveragePool" && get_integer(node, "count_include_pad", 0) != 0;
-    if (counts_padding || (op == "Conv" && uneven(get_integers(node, "pads"))))
-        pad_before(graph, node, form);
-    if (op == "ConvTranspose" && uneven(get_integers(node, "pads")))
-        crop_behind(graph, node, form);
-    form.nodes.push_back(node);
-    return form;
 }
 
 } // namespace bsq_onnx

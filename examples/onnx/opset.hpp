@@ -7,23 +7,18 @@
 
 namespace bsq_onnx {
 
-// Networks may be of these; QuantizeLinear and DequantizeLinear have an axis from 13 on, tensors may be INT4 from 21
-// on.
-constexpr int64_t oldest_opset = 7, newest_opset = 17, qdq_opset = 13, int4_opset = 21;
+// Networks may be of oldest_opset to newest_opset; the ONNX library of Debian 12 knows operators up to known_opset.
+// QuantizeLinear and DequantizeLinear have an axis from qdq_opset on, tensors may be INT4 from int4_opset on.
+constexpr int64_t oldest_opset = 7, known_opset = 17, newest_opset = 22, qdq_opset = 13, int4_opset = 21;
+
+// From above known_opset to it. Throws Error, naming the node, when a node cannot be lowered.
+void lower_opset(onnx::ModelProto &model);
 
 // Throws Error, naming the node, for an operator that is not known here.
 void check_operator(const onnx::NodeProto &node);
 
 // To qdq_opset, or, with int4_opset, from there to it. Shapes must be known. Throws Error when a node cannot be raised.
 void raise_opset(Graph &graph, int64_t to);
-
-// A node in the forms that OpenCV 4.6 reads and computes right, with constants of its own.
-struct OpencvForm {
-    std::vector<onnx::NodeProto> nodes;
-    std::map<std::string, onnx::TensorProto> constants;
-};
-
-OpencvForm opencv_form(const Graph &graph, const onnx::NodeProto &node);
 
 } // namespace bsq_onnx
 

@@ -104,8 +104,8 @@ void describe_outputs(onnx::ModelProto &model)
     }
 }
 
-// Throws Error unless 'model' is what the rest of this file expects.
-void check_model(const onnx::ModelProto &model)
+// Throws Error unless 'model' has only what the rest expects.
+void check_content(const onnx::ModelProto &model)
 {
     if (!model.has_graph() || model.graph().node_size() == 0)
         throw Error("is not an ONNX network");
@@ -123,6 +123,10 @@ void check_model(const onnx::ModelProto &model)
         check_operator(node);
         check_attributes(node);
     }
+}
+
+void check_with_onnx(const onnx::ModelProto &model)
+{
     try {
         onnx::checker::check_model(model);
     } catch (const std::exception &error) {
@@ -205,7 +209,9 @@ Network read_network(const std::string &path)
     const std::string bytes = read_file(path);
     onnx::ModelProto model = parse(bytes);
     describe_outputs(model);
-    check_model(model);
+    check_content(model);
+    lower_opset(model);
+    check_with_onnx(model);
     const Graph original = simple_graph(model);
     Graph raised = original;
     raise_opset(raised, qdq_opset);

@@ -247,6 +247,10 @@ START_TEST(unusable_networks)
     net.model.mutable_graph()->mutable_initializer(0)->set_float_data(5, std::nanf(""));
     expect_error(net.save(name), "not finite");
 
+    net = small({1, 3, 8, 8}, 18);
+    net.node("ReduceMax", {"conv", "input"}, "reduced");
+    expect_error(net.save(name), "ReduceMax reduced has axes that are not constant");
+
     net = Network({1, 8});
     net.node("Relu", {"input"}, "relu");
     net.output("relu", {1, 8});

@@ -350,7 +350,41 @@ def folded(function):
     return apply
 
 
+def instance_normalization(node):
+    axes = tuple(range(2, node[0].ndim))
+    mean, variance = node[0].mean(axes, keepdims=True), node[0].var(axes, keepdims=True)
+    normal = (node[0] - mean) / np.sqrt(variance + node.get("epsilon", 1e-5))
+    return normal * along(node[1], 1, node[0].ndim) + along(node[2], 1, node[0].ndim)
+
+
+def local_response(node):
+    x, size = node[0], node.get("size")
+    padding = [(0, 0)] * x.ndim
+    padding[1] = ((size - 1) // 2, size // 2)
+    squares = np.pad(x * x, padding)
+    sums = sum(squares[:, k : k + x.shape[1]] for k in range(size))
+    return x / (node.get("bias", 1.0) + node.get("alpha", 1e-4) / size * sums) ** node.get("beta", 0.75)
+
+
+SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+
 OPERATORS = {
+    "Abs": lambda n: np.abs(n[0]),
+    "Ceil": lambda n: np.ceil(n[0]),
+    "Erf": lambda n: np.vectorize(math.erf)(n[0]),
+    "Expand": lambda n: n[0] * np.ones([int(v) for v in n[1]], np.float32),
+    "Floor": lambda n: np.floor(n[0]),
+    "InstanceNormalization": instance_normalization,
+    "LRN": local_response,
+    "Log": lambda n: np.log(n[0]),
+    "Neg": lambda n: -n[0],
+    "Pow": lambda n: n[0] ** n[1],
+    "Reciprocal": lambda n: 1 / n[0],
+    "ReduceL1": reduced(lambda x, **where: np.abs(x).sum(**where)),
+    "ReduceL2": reduced(lambda x, **where: np.sqrt((x * x).sum(**where))),
+    "ReduceMin": reduced(np.min),
+    "Selu": lambda n: SELU_GAMMA * np.where(n[0] > 0, n[0], SELU_ALPHA * (np.exp(np.minimum(n[0], 0)) - 1)),
+    "Softsign": lambda n: n[0] / (1 + np.abs(n[0])),
     "Add": lambda n: n[0] + n[1],
     "AveragePool": pool,
     "BatchNormalization": batch_normalization,

@@ -1,6 +1,8 @@
 """Tiny networks for the tests, each with a few of the forms that layers and operators take."""
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import defs, TensorProto, helper, numpy_helper, shape_inference
+
+NEWEST = defs.onnx_opset_version()  # that this ONNX knows
 
 
 class Network:
@@ -52,7 +54,8 @@ class Network:
                 graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
         model.ir_version = self.ir_version
-        return shape_inference.infer_shapes(model, data_prop=True)  # outputs must have shapes
+        # Outputs must have shapes for the checker.
+        return shape_inference.infer_shapes(model, data_prop=True) if self.opset <= NEWEST else model
 
 
 def convolutions():
@@ -197,6 +200,23 @@ def exported():
     return n.model(x, shape=["batch", 5])
 
 
+def new_operators():
+    """Newer than the ONNX of Debian 12, which cannot check it."""
+    n = Network([1, 4, 8, 8], opset=21, ir_version=10)
+    x = n.conv("input", (8, 4, 3, 3), pads=[1, 1, 1, 1])
+    low = n.add("Constant", value_float=0.0)
+    x = n.add("Clip", x, low, n.constant(1.0))
+    a, b = n.add("Split", x, outputs=2, axis=1, num_outputs=2)
+    x = n.add("Add", a, n.add("ReduceMean", b, n.ints([2, 3]), keepdims=1))
+    x = n.add("Resize", x, "", n.constant([1, 1, 2, 2]), mode="nearest", coordinate_transformation_mode="asymmetric",
+              nearest_mode="floor", antialias=0, keep_aspect_ratio_policy="stretch")
+    x = n.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2], dilations=[1, 1])
+    x = n.add("Pad", x, n.ints([0, 0, 1, 1, 0, 0, 1, 1]))
+    x = n.conv(x, (3, 4, 3, 3))
+    x = n.add("ReduceMax", x, n.add("Constant", value_ints=[2, 3]), keepdims=0)
+    return n.model(x, shape=[1, 3])
+
+
 def pools():
     n = Network([1, 3, 13, 13])
     x = n.conv("input", (6, 3, 3, 3))
@@ -214,5 +234,56 @@ def pools():
     return n.model(x, y)
 
 
+def between(opset, function, *attributes, **more):
+    """A network with what 'function' adds between two layers."""
+
+    def build():
+        n = Network([1, 3, 6, 6], opset=opset)
+        x = n.conv("input", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+        x = function(n, x)
+        x = n.add("Relu", x)
+        x = n.conv(x, (3, more.get("channels", 4), 1, 1))
+        return n.model(x)
+
+    build.__name__ = attributes[0]
+    return build
+
+
+def one_operator(op, opset=13, **attributes):
+    return between(opset, lambda n, x: n.add(op, x, **attributes), op)
+
+
+def positive(op, opset=13):
+    return between(opset, lambda n, x: n.add(op, n.add("Add", n.add("Sigmoid", x), n.constant(0.5))), op)
+
+
+def with_constant(op, value, opset=13):
+    return between(opset, lambda n, x: n.add(op, x, n.constant(value)), op)
+
+
+OPERATORS = [
+    one_operator("Abs"), one_operator("Ceil"), one_operator("Elu", alpha=0.5), one_operator("Erf"), one_operator("Exp"),
+    one_operator("Floor"), one_operator("HardSigmoid", alpha=0.3, beta=0.4), one_operator("HardSwish", opset=14),
+    one_operator("LRN", size=3, alpha=0.1, beta=0.7, bias=1.5), one_operator("Neg"), one_operator("Selu"),
+    one_operator("Softplus"), one_operator("Softsign"), one_operator("Tanh"), positive("Log"), positive("Reciprocal"),
+    positive("Sqrt"), with_constant("Pow", 2.0), with_constant("Div", 3.0), with_constant("Sub", [[[0.5]], [[1]], [[2]], [[3]]]),
+    with_constant("Max", 0.25), with_constant("Min", 0.25),
+    one_operator("Transpose", perm=[0, 1, 3, 2]),
+    between(13, lambda n, x: n.add("InstanceNormalization", x, n.positive(4), n.weights(4), epsilon=1e-3), "InstanceNormalization"),
+    between(13, lambda n, x: n.add("Div", x, n.add("Add", n.add("Sigmoid", x), n.constant(0.5))), "Div"),
+    between(13, lambda n, x: n.add("Sub", x, n.add("Sigmoid", x)), "Sub"),
+    between(13, lambda n, x: n.add("Max", x, n.add("Sigmoid", x)), "Max"),
+    between(13, lambda n, x: n.add("Min", x, n.add("Sigmoid", x)), "Min"),
+    between(13, lambda n, x: n.add("Sum", x, n.add("Sigmoid", x), x), "Sum"),
+    between(13, lambda n, x: n.add("Expand", n.add("GlobalAveragePool", x), n.ints([1, 4, 5, 5])), "Expand"),
+    between(13, lambda n, x: n.add("Add", x, n.add("ReduceSum", x, n.ints([2, 3]), keepdims=1)), "ReduceSum"),
+    between(13, lambda n, x: n.add("SpaceToDepth", x, blocksize=2), "SpaceToDepth", channels=16),
+    between(11, lambda n, x: n.add("DepthToSpace", x, blocksize=2), "DepthToSpace", channels=1),
+    between(13, lambda n, x: n.add("Unsqueeze", n.add("Squeeze", x, n.ints([0])), n.ints([0])), "Squeeze"),
+]
+for reduction in "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin":
+    OPERATORS.append(between(13, lambda n, x, op=reduction: n.add("Add", x, n.add(op, x, axes=[2, 3])), reduction))
+    OPERATORS.append(between(13, lambda n, x, op=reduction: n.add("Add", x, n.add(op, x, axes=[-1])), reduction + "1"))
+
 NETWORKS = [convolutions, one_dimension, three_dimensions, batch_normalizations, gemms, matrices, old_operators,
-            resize_ten, residual, exported, pools]
+            resize_ten, residual, exported, new_operators, pools]
