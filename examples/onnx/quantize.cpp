@@ -308,12 +308,13 @@ void Pass::drop_dead(int index)
 // ---- a layer ----
 
 // How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than inputs,
-// where any output can be had and none of it holds on other samples; as far as is asked for from 8 rows for an input on.
+// where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an input on,
+// since rows of one picture are much alike.
 double asymmetry_of(const Layer &layer, int64_t samples, double asked)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
     const double rows = static_cast<double>(samples * (count(layer.output_shape) / layer.desc.out_channels));
-    return asked * std::min(std::max(std::log(rows / fan_in) / std::log(8.0), 0.0), 1.0);
+    return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
 }
 
 LayerHandle Pass::prepare(const Layer &layer, int bits)

@@ -1,0 +1,378 @@
+"""bsq-onnx end to end: results against the NumPy executor, every option, every unusable input, interruption and resumption.
+
+    program.py PROGRAM FOLDER SHARED_DATA
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import onnx
+
+sys.path.insert(0, os.path.dirname(__file__))
+import executor  # noqa: E402
+import networks  # noqa: E402
+
+PROGRAM, FOLDER, SHARED = (os.path.abspath(path) for path in sys.argv[1:4])
+passed = failed = skipped = 0
+
+
+def expect(good, text):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("failed:", text)
+
+
+def skip(text):
+    global skipped
+    skipped += 1
+    print("skipped:", text)
+
+
+# ---- what the program works on -------------------------------------------------------------------------------------
+
+def classifier():
+    """Layers of several kinds; between some of them channels can be folded, around the addition not."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.conv(x, (8, 1, 3, 3), group=8, pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.conv(x, (12, 8, 1, 1), strides=[2, 2]))
+    y = n.add("Relu", n.conv(x, (12, 12, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.add("Add", n.conv(y, (12, 12, 3, 3), pads=[1, 1, 1, 1]), x))
+    x = n.add("Flatten", n.add("GlobalAveragePool", x))
+    x = n.add("Gemm", x, n.weights(7, 12, scale=1.5), n.weights(7), transB=1)
+    return n.model(n.add("Softmax", x, axis=1))
+
+
+def make_files():
+    random = np.random.RandomState(3)
+    onnx.save(classifier(), "net.onnx")
+    coarse = random.randint(0, 256, (60, 4, 4, 3))
+    pictures = np.clip(np.kron(coarse, np.ones((1, 5, 5, 1))) + random.randint(-20, 21, (60, 20, 20, 3)), 0, 255)
+    os.mkdir("pictures")
+    with open("labels.txt", "w", encoding="ascii") as labels:
+        for i, picture in enumerate(pictures.astype(np.uint8)):
+            with open(f"pictures/p{i:02d}.ppm", "wb") as file:
+                file.write(b"P6\n20 20\n255\n" + picture.tobytes())
+            labels.write(f"{i % 7} p{i:02d}.ppm\n")
+    np.save("pictures.npy", pictures.astype(np.uint8))
+    np.save("labels.npy", np.arange(60) % 7)
+    small = pictures[:, 4:16, 4:16].astype(np.float32)
+    np.save("samples.npy", np.ascontiguousarray(((small - 120) / 60).transpose(0, 3, 1, 2)).astype(np.float32))
+
+
+# The same samples in three forms.
+CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "60"]
+TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
+QUIET = ["--quiet"]
+
+
+def run(*words):
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
+
+
+def good(what, *words):
+    """The JSON object of a run that must end well and say nothing else."""
+    done = run(*words, "--json", *QUIET)
+    expect(done.returncode == 0 and done.stderr == "", f"{what}: status {done.returncode}, {done.stderr.strip()}")
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def refused(text, *words, status=1):
+    """One line with 'text' on stderr, nothing on stdout, no file."""
+    done = run(*words, *QUIET)
+    lines = done.stderr.splitlines()
+    fine = done.returncode == status and len(lines) == 1 and lines[0].startswith("bsq-onnx: ") and text in lines[0]
+    expect(fine and done.stdout == "", f"'{text}': status {done.returncode}, {done.stderr.strip()}")
+    left = [name for name in os.listdir(".") if name.startswith("none")]
+    expect(not left, f"'{text}' leaves {left}")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def sidecar(*words):
+    good(" ".join(words), *TENSORS, "--eval", "0", *words, "-o", "out.onnx")
+    with open("out.onnx.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+# ---- results -------------------------------------------------------------------------------------------------------
+
+def outputs(path, samples, tensor=None):
+    model = onnx.load(path)
+    return np.array([list(executor.run(model, {executor.input_name(model): x[None]}).values())[0] for x in samples])
+
+
+def check_results():
+    samples = np.load("samples.npy")[40:]
+    result = good("results", *TENSORS, "-o", "out.onnx", "--report", "out.html", "--act-bits", "6", "--weight-bits", "3")
+    onnx.checker.check_model(onnx.load("out.onnx"))
+    expect(b"<html" in read("out.html"), "the report")
+    reference, quantized = outputs("net.onnx", samples), outputs("out.onnx", samples)
+    logits, wanted = np.log(quantized), np.log(reference)
+    agreement = np.mean(reference.argmax(-1) == quantized.argmax(-1))
+    expect(abs(agreement - result["evaluation"]["agreement"]) < 0.051, f"agreement {agreement} of the file, "
+           f"{result['evaluation']['agreement']} of the run")
+    # Softmax forgets a constant: compare what it does not.
+    center = lambda x: x - x.mean(-1, keepdims=True)  # noqa: E731
+    error = np.sum(center(logits - wanted) ** 2) / np.sum(center(wanted) ** 2)
+    expect(error < 0.1, f"the file's outputs: relative error {error}")
+    expect(0 < result["evaluation"]["output_error"] < 0.1, "output error of the run")
+
+    good("float weights", *TENSORS, "--act-bits", "0", "-o", "qdq.onnx")
+    good("float weights", *TENSORS, "--act-bits", "0", "-o", "float.onnx", "--format", "float")
+    expect(np.allclose(outputs("qdq.onnx", samples), outputs("float.onnx", samples), atol=1e-6), "QDQ against float file")
+    good("INT4", *TENSORS, "--act-bits", "0", "-o", "int4.onnx", "--format", "int4", "--edge-bits", "0")
+    good("four bits", *TENSORS, "--act-bits", "0", "-o", "four.onnx", "--edge-bits", "0")
+    expect(np.allclose(outputs("int4.onnx", samples), outputs("four.onnx", samples), atol=1e-6), "INT4 against QDQ file")
+    exact = good("eight bits", *TENSORS, "--weight-bits", "8", "--act-bits", "8")
+    rough = good("three bits", *TENSORS, "--weight-bits", "3", "--edge-bits", "0")
+    rounded = good("rounding", *TENSORS, "--weight-bits", "3", "--edge-bits", "0", "--effort", "0")
+    errors = [r["evaluation"]["output_error"] for r in (exact, rough, rounded)]
+    expect(errors[0] < errors[1] < errors[2], f"errors of 8 bits, 3 bits, 3 bits rounded: {errors}")
+
+
+def check_samples():
+    files = ["--images", "pictures", "--calib", "40", "--weight-bits", "3"]
+    expected = good("tensors", *TENSORS, "--weight-bits", "3", "-o", "a.onnx")
+    good("folder", "net.onnx", *files, *CUT, "-o", "b.onnx")
+    good("array", "net.onnx", "--images", "pictures.npy", "--calib", "40", "--weight-bits", "3", *CUT, "-o", "c.onnx")
+    with open("preset", "w", encoding="ascii") as preset:
+        preset.write("# as the network was trained\nsize 12\ncrop\nshorter 20\nmean 120\nstd 60\n\n")
+    good("preset", "net.onnx", *files, "--preset", "preset", "-o", "d.onnx")
+    for name in "bcd":
+        expect(read("a.onnx") == read(f"{name}.onnx"), f"the same samples another way: {name}")
+    labelled = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.txt")
+    again = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.npy")
+    expect(labelled["evaluation"] == again["evaluation"] and "top1" in labelled["evaluation"], "labels")
+    expect(labelled["evaluation"]["samples"] == 20 and expected["calibration_samples"] == 40, "numbers of samples")
+    np.save("rest.npy", np.load("samples.npy")[40:])
+    np.save("first.npy", np.load("samples.npy")[:40])
+    apart = good("--test", "net.onnx", "--images", "first.npy", "--test", "rest.npy", "--weight-bits", "3", "-o", "e.onnx")
+    expect(read("a.onnx") == read("e.onnx") and apart["evaluation"] == expected["evaluation"], "--test")
+    joined = good("twice", "net.onnx", "--images", "first.npy", "--images", "rest.npy", "--calib", "40", "--weight-bits", "3",
+                  "-o", "f.onnx")
+    expect(read("a.onnx") == read("f.onnx") and joined["evaluation"] == expected["evaluation"], "--images twice")
+    for words in (["--letterbox", "--pad", "114"], ["--bgr"], ["--mean", "1,2,3", "--std", "4,5,6"], []):
+        good(" ".join(words), "net.onnx", *files, *words, "-o", "g.onnx")
+        expect(read("g.onnx") != read("a.onnx"), f"{words} change nothing")
+
+
+def check_options():
+    plain = sidecar()
+    bits = {layer["name"]: layer["bits"] for layer in plain["layers"]}
+    names = list(bits)
+    expect(list(bits.values()) == [8, 4, 4, 4, 4, 8], f"bits {bits}")
+
+    def changed(text, condition, *words):
+        other = sidecar(*words)
+        expect(condition(other), text)
+        return other
+
+    def layer_bits(other):
+        return [layer["bits"] for layer in other["layers"]]
+
+    changed("--weight-bits", lambda s: layer_bits(s) == [8, 2, 2, 2, 2, 8], "--weight-bits", "2")
+    changed("--edge-bits 0", lambda s: layer_bits(s) == [4] * 6, "--edge-bits", "0")
+    changed("--edge-bits 5", lambda s: layer_bits(s) == [5, 4, 4, 4, 4, 5], "--edge-bits", "5")
+    changed("--skip", lambda s: layer_bits(s)[2] == 0, "--skip", names[2])
+    changed("--bits-for", lambda s: layer_bits(s)[1] == 6, "--bits-for", f"{names[1]}=6")
+    changed("--range", lambda s: min(min(layer["codes_lowest"] for layer in s["layers"]), 0) == -128
+            if "codes_lowest" in s["layers"][0] else True, "--range", "full")
+    changed("--act-bits", lambda s: {i["bits"] for i in s["inputs"]} == {5, 8}, "--act-bits", "5")
+    changed("--act-bits 0", lambda s: not s["inputs"], "--act-bits", "0")
+    changed("--act-type", lambda s: {i["type"] for i in s["inputs"]} == {"signed"}, "--act-type", "signed")
+    folded = changed("--act-scale", lambda s: {len(i["scales"]) for i in s["inputs"]} == {1, 3, 8, 12},
+                     "--act-scale", "per-channel", "--act-bits", "4")
+    expect([i["note"] != "" for i in folded["inputs"]].count(True) == 1, "one tensor must not be folded")
+    errors = {}
+    for words in ((), ("--effort", "0"), ("--mu", "0"), ("--damping", "0.5"), ("--act-clip", "minimum-maximum"),
+                  ("--act-clip", "percentile", "--act-percentile", "0.9"), ("--bias-correction",), ("--calib", "20"),
+                  ("--range", "full")):
+        sidecar(*words)
+        errors[words] = read("out.onnx")
+    expect(len(set(errors.values())) == len(errors), "an option that changes nothing")
+    for words in (("--threads", "1"), ("--threads", "3"), ("--memory", "1"), ("--held-out", "0"), ("--task", "none")):
+        sidecar(*words)
+        expect(read("out.onnx") == errors[()], f"{words} change the result")
+    mixed = good("--avg-bits", *TENSORS, "--avg-bits", "3.5")
+    expect(3.2 < mixed["average_bits"] <= 3.5, f"--avg-bits gives {mixed['average_bits']}")
+
+    text = run(*TENSORS)
+    expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
+    expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
+    expect("--avg-bits" in run("--help").stdout and run("--help").returncode == 0, "--help")
+    expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
+
+
+def check_folding():
+    """A file with folded channels computes what the run did."""
+    samples = np.load("samples.npy")[40:]
+    for kind in ("unsigned", "zero-point"):
+        result = good("folded", *TENSORS, "--act-scale", "per-channel", "--act-bits", "4", "--act-type", kind, "-o", "out.onnx")
+        onnx.checker.check_model(onnx.load("out.onnx"))
+        agreement = np.mean(outputs("out.onnx", samples).argmax(-1) == outputs("net.onnx", samples).argmax(-1))
+        expect(abs(agreement - result["evaluation"]["agreement"]) < 0.051, f"{kind}: agreement {agreement} of the folded file, "
+               f"{result['evaluation']['agreement']} of the run")
+
+
+# ---- what cannot be used -------------------------------------------------------------------------------------------
+
+def check_usage():
+    for text, words in (
+            ("network is missing", []), ("--images is missing", ["net.onnx"]),
+            ("unknown option '--bits'", [*TENSORS, "--bits", "4"]), ("no option takes", [*TENSORS, "more"]),
+            ("--weight-bits is a whole number", [*TENSORS, "--weight-bits", "9"]),
+            ("--act-bits is", [*TENSORS, "--act-bits", "1"]), ("--size is", [*TENSORS, "--size", "12y"]),
+            ("exclude each other", [*TENSORS, "--crop", "--letterbox"]), ("--mean is", [*TENSORS, "--mean", "1,,2"]),
+            ("--std is", [*TENSORS, "--std", "0"]), ("--bits-for is", [*TENSORS, "--bits-for", "conv"]),
+            ("--format is one of", [*TENSORS, "--format", "tf"]), ("--labels needs a value", [*TENSORS, "--labels="]),
+            ("need --act-bits", [*TENSORS, "--act-bits", "0", "--act-scale", "per-channel"]),
+            ("nothing to do", [*TENSORS, "--eval", "0"])):
+        refused(text, *words, status=2)
+
+
+def check_refusals():
+    out = ["-o", "none.onnx", "--report", "none.html"]
+    network = classifier()
+    with open("text.onnx", "w", encoding="ascii") as file:
+        file.write("no network")
+    shape = network.graph.input[0].type.tensor_type.shape
+    shape.dim[2].dim_param = "height"
+    onnx.save(network, "dynamic.onnx")
+    network = classifier()
+    network.graph.node[1].op_type = "Unheard"
+    onnx.save(network, "operator.onnx")
+    n = networks.Network([1, 3, 12, 12])
+    onnx.save(n.model(n.add("Relu", "input")), "layerless.onnx")
+    os.makedirs("empty", exist_ok=True)
+    os.makedirs("bad", exist_ok=True)
+    with open("bad/a.jpg", "w", encoding="ascii") as file:
+        file.write("no picture")
+    np.save("nan.npy", np.where(np.arange(432).reshape(1, 3, 12, 12) == 5, np.nan, 1).astype(np.float32))
+    np.save("wide.npy", np.zeros((4, 3, 12, 13), np.float32))
+    np.save("double.npy", np.zeros((4, 3, 12, 12)))
+    np.save("few.npy", np.zeros(3, np.int64))
+    with open("short.txt", "w", encoding="ascii") as file:
+        file.write("1 p00.ppm\n")
+    with open("wrong.txt", "w", encoding="ascii") as file:
+        file.write("cat p00.ppm\n")
+    with open("preset2", "w", encoding="ascii") as file:
+        file.write("weight-bits 3\n")
+    images, pictures = ["--images", "samples.npy"], ["net.onnx", "--images", "pictures", *CUT]
+    for text, words in (
+            ("missing.onnx: ", ["missing.onnx", *images]), ("text.onnx: ", ["text.onnx", *images]),
+            ("operator.onnx: ", ["operator.onnx", *images]), ("dynamic.onnx: ", ["dynamic.onnx", *images]),
+            ("layerless.onnx: ", ["layerless.onnx", *images]),
+            ("missing: No such file", ["net.onnx", "--images", "missing"]),
+            ("empty: no pictures", ["net.onnx", "--images", "empty"]),
+            ("a.jpg: cannot be read as a picture", ["net.onnx", "--images", "bad"]),
+            ("a.jpg: cannot be read as a picture", [*pictures, "--test", "bad"]),
+            ("value 5 is not finite", ["net.onnx", "--images", "nan.npy"]),
+            ("a sample has 468 values", ["net.onnx", "--images", "wide.npy"]),
+            ("not float64", ["net.onnx", "--images", "double.npy"]),
+            ("--size is 10x10", [*TENSORS, "--size", "10"]), ("--mean and --std need", [*pictures, "--mean", "1,2"]),
+            ("--calib is 61", [*pictures, "--calib", "61"]), ("3 labels for 60", [*TENSORS, "--labels", "few.npy"]),
+            ("no line for p01.ppm", [*pictures, "--labels", "short.txt"]),
+            ("line 1 is not", [*pictures, "--labels", "wrong.txt"]), ("missing.txt", [*pictures, "--labels", "missing.txt"]),
+            ("no layer 'nothing'", [*TENSORS, "--skip", "nothing"]), ("preset2: line 1", [*TENSORS, "--preset", "preset2"]),
+            ("missing", [*TENSORS, "--preset", "missing"]),
+            ("--avg-bits", [*TENSORS, "--avg-bits", "2", "--bits-for", "Conv_6=8", "--bits-for", "Conv_8=8"]),
+            ("", [*TENSORS, "--task", "nanodet"])):
+        refused(text, *words, *out)
+    refused("none/out.onnx", *TENSORS, "-o", "none/out.onnx")
+    refused("none/out.html", *TENSORS, "--report", "none/out.html")
+    refused("/dev/full", *TENSORS, "-o", "/dev/full")
+    os.makedirs("folder", exist_ok=True)
+    refused("folder", *TENSORS, "-o", "folder")
+    # A disk that is full: files may not grow beyond 4 KB.
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, "--eval", "0",
+                           *out], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "none" in done.stderr,
+           f"a full disk: status {done.returncode}, {done.stderr.strip()}")
+    expect(not [name for name in os.listdir(".") if name.startswith("none")], "a full disk leaves files")
+    if os.getuid() != 0:
+        os.chmod("folder", 0o500)
+        refused("folder/out.onnx", *TENSORS, "-o", "folder/out.onnx")
+
+
+# ---- interruption --------------------------------------------------------------------------------------------------
+
+def interrupt(after, *words):
+    """Starts a run, sends it Ctrl-C when a file 'after' is there; returns its status and what it said."""
+    process = subprocess.Popen([PROGRAM, *words, *QUIET], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 60
+    while process.poll() is None and not os.path.exists(after) and time.time() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    return process.returncode, said
+
+
+def check_resume():
+    words = [*TENSORS, "--effort", "9", "--weight-bits", "3", "-o", "resumed.onnx"]
+    good("without interruption", *TENSORS, "--effort", "9", "--weight-bits", "3", "-o", "whole.onnx")
+    for after in ("work/manifest", "work/stats-0001", "work/layer-0002", "work/stats-0004"):
+        status, said = interrupt(after, *words, "--resume", "work")
+        expect(status == 130 and "the same command goes on" in said, f"interrupted at {after}: status {status}, {said.strip()}")
+        expect(not os.path.exists("resumed.onnx") and not os.path.exists("resumed.onnx.json"), "an output of an interrupted run")
+    refused("setting: weight bits 3, now weight bits 4", *TENSORS, "--effort", "9", "--resume", "work", "-o", "none.onnx")
+    refused("another number of samples", *words[:-2], "--calib", "39", "--resume", "work", "-o", "none.onnx")
+    changed = np.load("samples.npy")
+    changed[3, 0, 0, 0] += 1
+    np.save("changed.npy", changed)
+    refused("another samples", "net.onnx", "--images", "changed.npy", *words[3:-2], "--resume", "work", "-o", "none.onnx")
+    network = classifier()
+    network.doc_string = "another one"
+    onnx.save(network, "other.onnx")
+    refused("another network", "other.onnx", *words[1:-2], "--resume", "work", "-o", "none.onnx")
+    refused("neither empty nor", *TENSORS, "--resume", "pictures", "-o", "none.onnx")
+    good("resumed", *words, "--resume", "work")
+    expect(read("resumed.onnx") == read("whole.onnx"), "a resumed run gives other bytes")
+    with open("work/layer-0003", "r+b") as file:
+        file.seek(40)
+        file.write(b"!")
+    refused("layer-0003: is damaged", *words[:-2], "--resume", "work", "-o", "none.onnx")
+    status, said = interrupt("/", *words[:-2], "-o", "none.onnx")
+    expect(status in (130, -signal.SIGINT), f"interrupted: status {status}, {said.strip()}")
+
+
+# ---- a real network ------------------------------------------------------------------------------------------------
+
+def check_real():
+    data = os.path.join(SHARED, "cifar10")
+    if not os.path.exists(data):
+        skip("a real network: there is no " + SHARED)
+        return
+    result = good("resnet20", os.path.join(SHARED, "models/resnet20_cifar10.onnx"), "--images", f"{data}/calib_images.npy",
+                  "--test", f"{data}/test_images.npy", "--labels", f"{data}/test_labels.npy", "--mean", "123.675,116.28,103.53",
+                  "--std", "58.395,57.12,57.375", "--calib", "256", "--eval", "1000", "--weight-bits", "4", "--act-bits", "8")
+    if result:
+        e = result["evaluation"]
+        expect(e["float_top1"] - e["top1"] <= 0.013, f"resnet20 W4A8 loses {100 * (e['float_top1'] - e['top1']):.1f} points")
+        expect(e["agreement"] >= 0.95, f"resnet20 W4A8 agrees in {100 * e['agreement']:.1f} %")
+
+
+def main():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.makedirs(FOLDER)
+    os.chdir(FOLDER)
+    make_files()
+    for step in (check_results, check_samples, check_options, check_folding, check_usage, check_refusals, check_resume,
+                 check_real):
+        step()
+    print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return failed > 0
+
+
+sys.exit(main())
