@@ -382,11 +382,17 @@ check-neon: $(BUILD)/flags
 
 # ---- bench ----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-layers bench-solver
+.PHONY: bench bench-layers bench-solver bench-networks
 bench: bench-solver
 
 bench-layers: $(BUILD)/bench/bench_layers
 	$< $(SHARED_DATA)/layers
+
+# Takes an hour; its tables go to docs/results.md. ONLY=resnet20_cifar10: this network alone, and docs/ stays as it is.
+bench-networks: onnx
+	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-networks: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
+	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
+	    --markdown docs/results.md
 
 # QUICK=1: less of everything, and docs/ stays as it is.
 SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
@@ -483,6 +489,7 @@ help:
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
+	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'
 	@echo 'make uninstall      remove what install put there'
