@@ -42,3 +42,65 @@ int64_t bsq_descent_sweep(struct bsq_point *point)
     }
     return changes;
 }
+
+/* What a step of one code up and down costs beside its slope; more than anything gains where there is no such code. */
+static void price_steps(const struct bsq_point *point, int64_t j, double *up, double *down)
+{
+    const double never = 1e300;
+    double price = point->scales[0] * point->diagonal[j];
+
+    up[j] = point->codes[j] < point->highest ? price : never;
+    down[j] = point->codes[j] > point->lowest ? price : never;
+}
+
+static void move(struct bsq_point *point, int64_t j, int32_t steps, double *up, double *down)
+{
+    double change = steps * point->scales[0];
+
+    point->codes[j] = (int8_t)(point->codes[j] + steps);
+    point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
+    bsq_point_add_row(point, j, -change, point->g);
+    price_steps(point, j, up, down);
+}
+
+/* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
+static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double reach, double *up, double *down)
+{
+    double scale = point->scales[0], shift = steps * scale, unit = scale * point->diagonal[i];
+    double least = unit - 2.0 * steps * point->g[i] + least_gain * unit;
+    const double *h = point->h + i * point->n;
+    int64_t partner = -1;
+    int32_t towards = 0;
+
+    /* no code gains by a step alone, so that one after i's can gain 2 scale |h_ij| at most */
+    if ((steps > 0 ? up[i] : down[i]) > unit || !(least < 2.0 * scale * reach) ||
+        !(bsq_kernels_best()->most_gain(h, point->g, up, down, shift, point->n) > least))
+        return false;
+    for (int64_t j = 0; j < point->n; j++) {
+        double g = point->g[j] - shift * h[j], rise = 2.0 * g - up[j], fall = -2.0 * g - down[j];
+
+        if (j == i || !(fmax(rise, fall) > least))
+            continue;
+        least = fmax(rise, fall);
+        partner = j;
+        towards = rise > fall ? 1 : -1;
+    }
+    if (partner < 0)
+        return false;
+    move(point, i, steps, up, down);
+    move(point, partner, towards, up, down);
+    return true;
+}
+
+int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch)
+{
+    double *up = scratch, *down = scratch + point->n;
+    int64_t moved = 0;
+
+    for (int64_t j = 0; j < point->n; j++)
+        price_steps(point, j, up, down);
+    for (int64_t i = 0; i < point->n; i++)
+        moved += point->diagonal[i] > 0.0 &&
+                 (move_pair(point, i, 1, reach[i], up, down) || move_pair(point, i, -1, reach[i], up, down));
+    return moved;
+}

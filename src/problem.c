@@ -41,6 +41,7 @@ static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geomet
     if (parts->h)
         group->h = bsq_carve(&carver, n * n, sizeof *group->h);
     group->diagonal = bsq_carve(&carver, n, sizeof *group->diagonal);
+    group->reach = bsq_carve(&carver, n, sizeof *group->reach);
     group->mean = bsq_carve(&carver, n, sizeof *group->mean);
     group->order = bsq_carve(&carver, n, sizeof *group->order);
     group->rank = bsq_carve(&carver, n, sizeof *group->rank);
@@ -285,6 +286,22 @@ static void read_moments(struct bsq_group *group)
         centre(group);
 }
 
+static void find_reach(struct bsq_group *group)
+{
+    int64_t n = group->n;
+
+    for (int64_t i = 0; i < n; i++) {
+        double reach = 0.0;
+
+        for (int64_t j = 0; j < n; j++) {
+            double size = fabs(group->h[i * n + j]);
+
+            reach = j != i && size > reach ? size : reach;
+        }
+        group->reach[i] = reach;
+    }
+}
+
 static void start_group(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
 {
     group->index = index;
@@ -320,8 +337,10 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
         if (group->h)
             group->h[j * n + j] = group->diagonal[j];
     }
-    if (plan->factor && group->searchable && group->h)
+    if (plan->factor && group->searchable && group->h) {
         factor(group, group->unit);
+        find_reach(group);
+    }
     group->narrow = plan->narrow && group->searchable && !group->raised;
 }
 

@@ -26,6 +26,7 @@ struct bsq_group {
     int64_t index;         /* of the group in the statistics */
     double *h;             /* n x n, damped, centred with bias correction; or NULL */
     double *diagonal;      /* n: of H */
+    double *reach;         /* n: the largest |H_ij|, j other than i, where there is h and a search */
     double *mean;          /* n: mean of x; zeros when unknown */
     double *target_mean;   /* channels, and */
     double *target_square; /* channels: with a target only */

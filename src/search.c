@@ -19,10 +19,10 @@ static const double settled = 1e-9;
 /* Each level costs about twice the one before: wider beams, and at the end more scales with every channel. Many scales for
  * a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second scale. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {{0, 0, 0}, 1.0, 1.0, 0},     {{1, 9, 1}, 0.7, 1.4, 0},     {{2, 15, 2}, 0.8, 1.25, 0},
-    {{4, 15, 2}, 0.8, 1.25, 0},   {{8, 25, 1}, 0.85, 1.2, 0},   {{16, 25, 1}, 0.85, 1.2, 0},
-    {{32, 25, 1}, 0.85, 1.2, 1},  {{64, 25, 1}, 0.85, 1.2, 1},  {{64, 25, 3}, 0.85, 1.2, 1},
-    {{64, 25, 8}, 0.7, 1.4, 1},
+    {{0, 0, 0}, 1.0, 1.0, 0, 0},    {{1, 9, 1}, 0.7, 1.4, 0, 0},    {{2, 15, 2}, 0.8, 1.25, 0, 0},
+    {{4, 15, 2}, 0.8, 1.25, 0, 0},  {{8, 25, 1}, 0.85, 1.2, 0, 0},  {{16, 25, 1}, 0.85, 1.2, 0, 0},
+    {{32, 25, 1}, 0.85, 1.2, 1, 0}, {{64, 25, 1}, 0.85, 1.2, 1, 1}, {{64, 25, 3}, 0.85, 1.2, 1, 1},
+    {{64, 25, 8}, 0.7, 1.4, 1, 1},
 };
 
 const struct bsq_level *bsq_search_level(int32_t effort)
@@ -90,6 +90,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
     search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
     search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
+    search->prices = bsq_carve(&carver, 2 * n, sizeof *search->prices);
     search->multiplier = bsq_carve(&carver, plan->block_channels, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
     search->error = bsq_carve(&carver, plan->block_channels, sizeof *search->error);
@@ -284,12 +285,14 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
 static void descend_channel(struct bsq_search *search, int64_t channel, bool refit)
 {
     struct bsq_point point = trial_point(search, channel);
-    bool met = false;
+    bool met = false, pairs = search->level->pairs && point.h && point.scales_per_channel == 1;
 
     for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
         bool still = descend(search, &point, channel);
 
         met = still && (!refit || bsq_scale_refit(&point, search->scratch) <= settled);
+        if (met && pairs)
+            met = bsq_descent_pairs(&point, search->block.group->reach, search->prices) == 0;
     }
     search->limited[channel] |= !met;
     search->trial.j[channel] = point.j;

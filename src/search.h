@@ -14,6 +14,7 @@ struct bsq_level {
     struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
     double low, high;          /* the multipliers' range */
     int32_t digits;            /* 1: bit-split before descent */
+    int32_t pairs;   /* 1: pairs of codes move too */
 };
 
 /* effort 1 .. BSQ_EFFORT_MOST */
@@ -57,6 +58,7 @@ struct bsq_search {
     struct bsq_candidate trial;
     double *u;          /* channels x n */
     double *scratch;    /* of bsq_scale_refit */
+    double *prices;     /* 2 n: of bsq_descent_pairs */
     double *multiplier; /* channels */
     double *error;      /* channels: of the beam's result */
     int8_t *planes;     /* (bits - 1) x n */

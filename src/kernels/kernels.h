@@ -83,6 +83,9 @@ struct bsq_kernels {
     void (*round_codes)(const float *x, int64_t count, double scale, double low, double high, int8_t *codes);
     /* The first i from 'from' on with |g_i| > half * diagonal_i; 'count' when there is none. */
     int64_t (*next_step)(const double *g, const double *diagonal, double half, int64_t from, int64_t count);
+    /* With x_i = g_i - shift h_i, the most of 2 x_i - up_i and -2 x_i - down_i over all i; count is positive. */
+    double (*most_gain)(const double *h, const double *g, const double *up, const double *down, double shift,
+                        int64_t count);
     /* Sums of code * g and of code * (p - g). */
     void (*code_sums)(const int8_t *codes, const double *p, const double *g, int64_t count, double *along,
                       double *square);

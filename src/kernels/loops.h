@@ -213,6 +213,37 @@ static int64_t next_step(const double *restrict g, const double *restrict diagon
     return from;
 }
 
+static INLINE double gain_of(double g, double up, double down)
+{
+    double gain = 2.0 * g - up, other = -2.0 * g - down;
+
+    return gain > other ? gain : other;
+}
+
+static double most_gain(const double *restrict h, const double *restrict g, const double *restrict up,
+                        const double *restrict down, double shift, int64_t count)
+{
+    double most[ROUND_LANES], all = -DBL_MAX;
+    int64_t i = 0;
+
+    for (int l = 0; l < ROUND_LANES; l++)
+        most[l] = -DBL_MAX;
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            double gain = gain_of(g[i + l] - shift * h[i + l], up[i + l], down[i + l]);
+
+            most[l] = gain > most[l] ? gain : most[l];
+        }
+    for (; i < count; i++) {
+        double gain = gain_of(g[i] - shift * h[i], up[i], down[i]);
+
+        most[0] = gain > most[0] ? gain : most[0];
+    }
+    for (int l = 0; l < ROUND_LANES; l++)
+        all = most[l] > all ? most[l] : all;
+    return all;
+}
+
 static void code_sums(const int8_t *restrict codes, const double *restrict p, const double *restrict g, int64_t count,
                       double *restrict along, double *restrict square)
 {
@@ -292,5 +323,5 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
         .extremes = extremes, .round_sums = round_sums, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
-        .next_step = next_step, .code_sums = code_sums, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
+        .next_step = next_step, .code_sums = code_sums, .most_gain = most_gain, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }
