@@ -739,7 +739,7 @@ START_TEST(steps_and_sums_of_descent_are_the_same)
         double *g = get((size_t)count, sizeof *g), *p = get((size_t)count, sizeof *p);
         double *diagonal = get((size_t)count, sizeof *diagonal), along = 0, square = 0, found[2], portable[2];
         int8_t *codes = get((size_t)count, 1);
-        double half = random_below(4) ? 1.0 : 0.1;
+        double half = random_below(4) ? 1.0 : 0.1, most = -DBL_MAX;
 
         for (int i = 0; i < count; i++) {
             g[i] = 2.0 * (double)random_float() - 1.0;
@@ -756,6 +756,10 @@ START_TEST(steps_and_sums_of_descent_are_the_same)
                 expected++;
             expect(kernels->next_step(g, diagonal, half, from, count) == expected, "from %d of %d", from, count);
         }
+        for (int i = 0; i < count; i++) /* p stands for a row of H, the diagonal for prices */
+            most = fmax(most, 2 * fabs(g[i] - half * p[i]) - diagonal[i]);
+        expect(kernels->most_gain(p, g, diagonal, diagonal, half, count) == most, "most gain %g, not %g",
+               kernels->most_gain(p, g, diagonal, diagonal, half, count), most);
         kernels->code_sums(codes, p, g, count, &found[0], &found[1]);
         expect(fabs(found[0] - along) <= 1e-9 && fabs(found[1] - square) <= 1e-9, "sums %g %g, not %g %g", found[0],
                found[1], along, square);

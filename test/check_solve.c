@@ -563,6 +563,46 @@ static bool never(void *opaque, double share)
     return false;
 }
 
+/* After descent in single codes and pairs, no pair of steps of one gains. */
+START_TEST(pairs_end_where_no_pair_gains)
+{
+    struct ref_random random = {(uint64_t)(1700 + _i)};
+    struct stage_case stage;
+    double reach[TINY] = {0}, scratch[2 * TINY];
+
+    stage_create(&stage, &random, 0, 2 + _i % 3, _i % 2);
+
+    int64_t n = stage.point.n;
+    double before = stage.point.j, least;
+
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++)
+            reach[i] = i == j ? reach[i] : fmax(reach[i], fabs(stage.h[i * n + j]));
+    do
+        while (bsq_descent_sweep(&stage.point) > 0)
+            ;
+    while (bsq_descent_pairs(&stage.point, reach, scratch) > 0);
+    check_kept(&stage);
+    ck_assert_double_le(stage.point.j, before + 1e-12 * stage.energy);
+    least = stage.point.j;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++)
+            for (int turn = 0; turn < 4; turn++) {
+                int a = turn % 2 ? 1 : -1, b = turn / 2 ? 1 : -1;
+                double values[TINY];
+
+                if (i == j || stage.codes[i] + a > stage.point.highest || stage.codes[i] + a < stage.point.lowest ||
+                    stage.codes[j] + b > stage.point.highest || stage.codes[j] + b < stage.point.lowest)
+                    continue;
+                ref_dequantize(n, n, stage.codes, stage.scales, values);
+                values[i] += a * stage.scales[0];
+                values[j] += b * stage.scales[0];
+                ck_assert_double_ge(ref_objective(&stage.channel, values), least - 1e-9 * stage.energy);
+            }
+    sample_free(stage.sample);
+}
+END_TEST
+
 START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 {
     struct ref_random random = {(uint64_t)(1300 + _i)};
@@ -630,6 +670,7 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     tcase_add_loop_test(u, a_sweep_takes_the_best_code_of_each_input_in_turn, 0, 200);
     tcase_add_loop_test(u, refit_finds_the_best_scales, 0, 200);
+    tcase_add_loop_test(u, pairs_end_where_no_pair_gains, 0, 100);
     tcase_add_loop_test(u, a_beam_as_wide_as_the_tree_is_exact, 0, 60);
     suite_add_tcase(s, u);
     return s;
