@@ -382,10 +382,14 @@ check-neon: $(BUILD)/flags
 
 # ---- bench ----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-layers bench-solver bench-networks
+.PHONY: bench bench-layers bench-solver bench-networks bench-table
 bench: bench-solver
 
 bench-layers: $(BUILD)/bench/bench_layers
+	$< $(SHARED_DATA)/layers
+
+bench-table: export OPENBLAS_NUM_THREADS := 1
+bench-table: $(BUILD)/bench/bench_table
 	$< $(SHARED_DATA)/layers
 
 # Takes an hour; its tables go to docs/results.md. ONLY=resnet20_cifar10: this network alone, and docs/ stays as it is.
@@ -489,6 +493,7 @@ help:
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
+	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'

@@ -44,27 +44,6 @@ static bsq_status_t fold_weights(bsq_layer_t *layer, const struct bsq_quantizer 
     return BSQ_OK;
 }
 
-/* Solves by 'options' into a new result. */
-static bsq_status_t solve_weights(bsq_layer_t *layer, const bsq_options_t *options, const float *weights,
-                                  struct bsq_result **result)
-{
-    struct bsq_solve_input input = {
-        .geometry = &layer->geometry,
-        .weights = weights,
-        .stats = known(layer->stats),
-        .held_out = known(layer->held_out),
-        .options = options,
-        .memory = &layer->memory,
-        .message = &layer->message,
-    };
-    bsq_status_t status;
-
-    *result = NULL;
-    if (input.held_out && (status = bsq_stats_check_rows(input.held_out, &layer->message)) != BSQ_OK)
-        return status;
-    return bsq_solve(&input, result);
-}
-
 /* What a solve needs to know of the inputs. Without statistics one scale for all of them may still be unknown. */
 static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer)
 {
@@ -76,16 +55,38 @@ static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *qua
     return BSQ_OK;
 }
 
+/* What a solve by 'options' gets; 'folded' (or NULL) is to be put back when it is done. */
+static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_quantizer *quantizer,
+                               struct bsq_solve_input *input, float **folded)
+{
+    bsq_status_t status = find_quantizer(layer, quantizer);
+
+    *folded = NULL;
+    *input = (struct bsq_solve_input){
+        .geometry = &layer->geometry,
+        .stats = known(layer->stats),
+        .held_out = known(layer->held_out),
+        .options = options,
+        .memory = &layer->memory,
+        .message = &layer->message,
+    };
+    if (status != BSQ_OK || (quantizer->channels && (status = fold_weights(layer, quantizer, folded)) != BSQ_OK))
+        return status;
+    input->weights = *folded ? *folded : layer->weights;
+    return input->held_out ? bsq_stats_check_rows(input->held_out, &layer->message) : BSQ_OK;
+}
+
+/* Solves by 'options' into a new result. */
 static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
 {
+    struct bsq_solve_input input;
     struct bsq_quantizer quantizer;
-    float *folded = NULL;
-    bsq_status_t status = find_quantizer(layer, &quantizer);
+    float *folded;
+    bsq_status_t status = make_input(layer, options, &quantizer, &input, &folded);
 
     *result = NULL;
-    if (status != BSQ_OK || (quantizer.channels && (status = fold_weights(layer, &quantizer, &folded)) != BSQ_OK))
-        return status;
-    status = solve_weights(layer, options, folded ? folded : layer->weights, result);
+    if (status == BSQ_OK)
+        status = bsq_solve(&input, result);
     bsq_memory_put(&layer->memory, folded);
     if (status == BSQ_OK)
         (*result)->inputs = bsq_quantizer_retain(&quantizer);
@@ -223,6 +224,9 @@ bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
 bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors)
 {
     double table[9];
+    struct bsq_solve_input input;
+    struct bsq_quantizer quantizer;
+    float *folded;
     bsq_status_t status = bsq_layer_enter(layer);
 
     if (status != BSQ_OK || (status = bsq_layer_require(layer, errors, "errors")) != BSQ_OK)
@@ -230,22 +234,13 @@ bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t 
     if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
         return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
                         (int)bits_lo, (int)bits_hi);
-
-    bsq_options_t options = layer->options;
-    struct series series;
-
-    begin_series(&series, &options, bits_hi - bits_lo + 1);
-    for (; series.index < series.count; series.index++) {
-        struct bsq_result *result;
-
-        options.weight_bits = bits_lo + series.index;
-        if ((status = solve_selected(layer, &options, &result)) != BSQ_OK)
-            return status;
-        table[series.index] = result->report.error;
-        bsq_result_free(result);
-    }
-    memcpy(errors, table, (size_t)series.count * sizeof *errors);
-    return BSQ_OK;
+    status = make_input(layer, &layer->options, &quantizer, &input, &folded);
+    if (status == BSQ_OK)
+        status = bsq_solve_errors(&input, bits_lo, bits_hi, table);
+    bsq_memory_put(&layer->memory, folded);
+    if (status == BSQ_OK)
+        memcpy(errors, table, (size_t)(bits_hi - bits_lo + 1) * sizeof *errors);
+    return status;
 }
 
 /* ---- report ---- */

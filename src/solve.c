@@ -15,7 +15,11 @@
 enum { RECORD_ROUND, RECORD_PREPARE, RECORD_EXACT, RECORD_LEVELS };
 
 struct solve {
-    const struct bsq_solve_input *input;
+    const struct bsq_solve_input *input; /* our own */
+    struct bsq_solve_input own_input;
+    bsq_options_t options;               /* of the input; weight_bits are those of the solve that runs */
+    struct bsq_group_plan plan, held_plan;
+    double start; /* of the work, in seconds */
     struct bsq_result *result;
     struct bsq_pass pass;
     struct bsq_paper paper;
@@ -24,6 +28,7 @@ struct solve {
     struct bsq_stage_record *records; /* blocks x record_count */
     int32_t record_count;
     int32_t levels;
+    int64_t note_arrays; /* of M doubles, from 'error' on */
     double *floor;     /* M */
     double *gap;       /* M: mean of the output error, the bias that would take it away; NULL without means */
     double *held_energy, *held_error, *held_gap; /* M; NULL without held-out statistics (or their means) */
@@ -344,18 +349,17 @@ static bsq_status_t allocate_notes(struct solve *solve)
     int64_t channels = channel_count(solve);
     bool means = input->stats && bsq_stats_has_means(input->stats);
     bool held_means = input->held_out && bsq_stats_has_means(input->held_out);
-    int64_t arrays = 3 + means + (input->held_out ? 2 + held_means : 0);
-    double *next = bsq_memory_get_zeroed(memory, arrays * channels, sizeof *next);
+    double *next;
     struct solve sizing = {.input = input};
     size_t extra = lay_out_extra(&sizing, input->geometry, input->options, solve->pass.blocks, NULL);
 
-    solve->error = next;
-    solve->records = bsq_memory_get_zeroed(memory, solve->pass.blocks * solve->record_count, sizeof *solve->records);
+    solve->note_arrays = 3 + means + (input->held_out ? 2 + held_means : 0);
+    solve->error = next = bsq_memory_get(memory, solve->note_arrays * channels, sizeof *next);
+    solve->records = bsq_memory_get(memory, solve->pass.blocks * solve->record_count, sizeof *solve->records);
     if (extra)
         solve->extra = bsq_memory_get(memory, 1, extra);
     if (!next || !solve->records || (extra && !solve->extra))
         return bsq_fail_memory(input->message);
-    (void)lay_out_extra(solve, input->geometry, input->options, solve->pass.blocks, solve->extra);
     solve->error_start = next + channels;
     solve->floor = next + 2 * channels;
     next += 3 * channels;
@@ -369,6 +373,17 @@ static bsq_status_t allocate_notes(struct solve *solve)
         solve->held_gap = held_means ? next + 2 * channels : NULL;
     }
     return BSQ_OK;
+}
+
+/* Nothing of the solve before. */
+static void clear_notes(struct solve *solve)
+{
+    const struct bsq_solve_input *input = solve->input;
+
+    memset(solve->error, 0, (size_t)(solve->note_arrays * channel_count(solve)) * sizeof *solve->error);
+    memset(solve->records, 0,
+           (size_t)(solve->pass.blocks * solve->record_count) * sizeof *solve->records);
+    (void)lay_out_extra(solve, input->geometry, input->options, solve->pass.blocks, solve->extra);
 }
 
 static void release(struct solve *solve)
@@ -602,73 +617,148 @@ static bsq_status_t check_input(const struct bsq_solve_input *input)
     return input->stats ? bsq_stats_check_rows(input->stats, input->message) : BSQ_OK;
 }
 
-static bsq_status_t judge_held_out(struct solve *solve, const struct bsq_group_plan *plan)
+static bsq_status_t judge_held_out(struct solve *solve)
 {
     if (!solve->input->held_out)
         return BSQ_OK;
-    bsq_pass_replan(&solve->pass, plan);
+    bsq_pass_replan(&solve->pass, &solve->held_plan);
     return bsq_pass_run(&solve->pass, held_out_block, solve);
 }
 
-static bsq_status_t run(struct solve *solve, const struct bsq_group_plan *plan, const struct bsq_group_plan *held)
+/* What the groups need. */
+static void plan_groups(struct solve *solve)
 {
-    const bsq_options_t *options = solve->input->options;
-    struct bsq_pass *pass = &solve->pass;
-    bsq_status_t status = bsq_pass_open(pass, solve->input, plan, solve->input->held_out ? held : NULL);
-    int64_t passes = is_tensor(options) ? bsq_tensor_passes(solve->levels) + 2 : 1;
+    const struct bsq_solve_input *input = solve->input;
+    const bsq_options_t *options = input->options;
+    struct bsq_search_plan search_plan = bsq_pass_plan(input->geometry, options);
+    bool target = input->stats && bsq_stats_has_target(input->stats);
+    bool held_target = input->held_out && bsq_stats_has_target(input->held_out);
+    double rows = input->stats ? bsq_stats_rows(input->stats) : 0.0;
 
-    if (status == BSQ_OK)
-        status = allocate_notes(solve);
-    if (status == BSQ_OK)
-        status = create_result(solve);
+    solve->plan = (struct bsq_group_plan){.geometry = input->geometry,
+                                          .stats = input->stats,
+                                          .damping = choose_damping(options, rows, input->geometry->fan_in),
+                                          .mu = target ? options->asymmetry : 0.0,
+                                          .centred = options->bias_correction,
+                                          .factor = solve->levels > 0,
+                                          .dense = is_paper(options) || search_plan.scales_per_channel > 1};
+    solve->held_plan = (struct bsq_group_plan){.geometry = input->geometry,
+                                               .stats = input->held_out,
+                                               .mu = held_target ? solve->plan.mu : 0.0,
+                                               .dense = solve->plan.dense};
+    solve->plan.narrow = !is_tensor(options) && bsq_quick_applies(&search_plan, &solve->plan);
+}
+
+/* Prepares for 'count' solves of up to options->weight_bits bits; to be released whatever the status. */
+static bsq_status_t open_solves(struct solve *solve, const struct bsq_solve_input *input, int32_t count)
+{
+    int64_t passes;
+    bsq_status_t status = check_input(input);
+
+    *solve = (struct solve){.own_input = *input, .options = *input->options};
+    solve->input = &solve->own_input;
+    solve->own_input.options = &solve->options;
+    solve->pass.input = solve->input;
+    solve->start = bsq_seconds();
+    solve->levels = input->options->solver == BSQ_SOLVER_AUTO ? input->options->effort : 0;
+    solve->record_count = bsq_solve_stages(input->options) - 1;
     if (status != BSQ_OK)
         return status;
-    pass->total = pass->blocks * (passes + (solve->input->held_out != NULL));
+    plan_groups(solve);
+    status = bsq_pass_open(&solve->pass, solve->input, &solve->plan, input->held_out ? &solve->held_plan : NULL);
+    if (status == BSQ_OK)
+        status = allocate_notes(solve);
+    passes = is_tensor(input->options) ? bsq_tensor_passes(solve->levels) + 2 : 1;
+    solve->pass.total = count * solve->pass.blocks * (passes + (input->held_out != NULL));
+    return status;
+}
+
+/* Solves for that many bits. What is prepared for a single group stays prepared from one solve to the next. */
+static bsq_status_t run_solve(struct solve *solve, int32_t bits)
+{
+    const bsq_options_t *options = &solve->options;
+    struct bsq_pass *pass = &solve->pass;
+    struct bsq_search_plan plan;
+    bsq_status_t status;
+
+    solve->options.weight_bits = bits;
+    plan = bsq_pass_plan(solve->input->geometry, options);
+    pass->plan.bits = plan.bits;
+    pass->plan.rounding = plan.rounding;
+    clear_notes(solve);
+    if (solve->input->held_out)
+        bsq_pass_replan(pass, &solve->plan);
+    if ((status = create_result(solve)) != BSQ_OK)
+        return status;
     pass->finished = solve->result->channel;
     status = is_paper(options)    ? solve_as_published(solve)
              : is_tensor(options) ? solve_tensor(solve)
                                   : solve_channels(solve);
     if (status == BSQ_OK)
-        status = judge_held_out(solve, held);
-    return status;
+        status = judge_held_out(solve);
+    if (status != BSQ_OK)
+        return status;
+    solve->result->report.struct_size = sizeof solve->result->report;
+    solve->result->report.outcome = BSQ_OUTCOME_CONVERGED;
+    if (options->bias_correction)
+        correct_bias(solve);
+    report_channels(solve);
+    report_layer(solve, solve->plan.damping);
+    report_stages(solve);
+    solve->result->report.seconds = bsq_seconds() - solve->start;
+    return BSQ_OK;
 }
 
 bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result)
 {
-    const bsq_options_t *options = input->options;
-    struct solve solve = {.input = input, .pass = {.input = input}};
-    bsq_status_t status = check_input(input);
-    double start = bsq_seconds(), rows = input->stats ? bsq_stats_rows(input->stats) : 0.0;
-    double damping = choose_damping(options, rows, input->geometry->fan_in);
-    bool target = input->stats && bsq_stats_has_target(input->stats);
-    bool held_target = input->held_out && bsq_stats_has_target(input->held_out);
-    struct bsq_group_plan plan = {.geometry = input->geometry, .stats = input->stats, .damping = damping,
-                                  .mu = target ? options->asymmetry : 0.0, .centred = options->bias_correction};
-    struct bsq_group_plan held = {.geometry = input->geometry, .stats = input->held_out,
-                                  .mu = held_target ? plan.mu : 0.0};
-    struct bsq_search_plan search_plan;
+    struct solve solve;
+    bsq_status_t status = open_solves(&solve, input, 1);
 
     *result = NULL;
-    solve.levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
-    solve.record_count = bsq_solve_stages(options) - 1;
-    plan.factor = solve.levels > 0;
-    search_plan = bsq_pass_plan(input->geometry, options);
-    plan.dense = held.dense = is_paper(options) || search_plan.scales_per_channel > 1;
-    plan.narrow = !is_tensor(options) && bsq_quick_applies(&search_plan, &plan);
     if (status == BSQ_OK)
-        status = run(&solve, &plan, &held);
-    if (status == BSQ_OK) {
-        solve.result->report.struct_size = sizeof solve.result->report;
-        solve.result->report.outcome = BSQ_OUTCOME_CONVERGED;
-        if (options->bias_correction)
-            correct_bias(&solve);
-        report_channels(&solve);
-        report_layer(&solve, damping);
-        report_stages(&solve);
-        solve.result->report.seconds = bsq_seconds() - start;
+        status = run_solve(&solve, input->options->weight_bits);
+    if (status == BSQ_OK)
         *result = solve.result;
-    } else {
+    else
         bsq_result_free(solve.result);
+    release(&solve);
+    return status;
+}
+
+/* How much work an entry of a table is worth: what is compared are numbers of bits, whose errors differ by a factor of
+ * about four from one to the next. Small layers cost little, and gain more from effort. */
+static int32_t table_effort(const struct bsq_solve_input *input, int32_t bits)
+{
+    enum { SMALL_FAN_IN = 64, SMALL_EFFORT = 5, FEW_CHANNELS = 32, FEW_BITS = 5 };
+    int32_t effort = 1 + (bits <= FEW_BITS) + (input->geometry->out_channels <= FEW_CHANNELS);
+
+    if (input->geometry->fan_in <= SMALL_FAN_IN)
+        effort = SMALL_EFFORT;
+    return input->options->effort < effort ? input->options->effort : effort;
+}
+
+bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_lo, int32_t bits_hi, double *errors)
+{
+    bsq_options_t options = *input->options;
+    struct bsq_solve_input own = *input;
+    struct solve solve;
+    bsq_status_t status;
+
+    options.weight_bits = bits_hi;
+    options.effort = table_effort(input, bits_lo);
+    own.options = &options;
+    if (!options.bias_correction) /* held-out statistics decide about nothing else */
+        own.held_out = NULL;
+    status = open_solves(&solve, &own, bits_hi - bits_lo + 1);
+    for (int32_t bits = bits_lo; bits <= bits_hi && status == BSQ_OK; bits++) {
+        if (solve.levels > 0)
+            solve.levels = table_effort(input, bits);
+        status = run_solve(&solve, bits);
+        if (status == BSQ_OK)
+            errors[bits - bits_lo] = solve.result->report.error;
+        solve.pass.finished = NULL;
+        bsq_result_free(solve.result);
+        solve.result = NULL;
     }
     release(&solve);
     return status;

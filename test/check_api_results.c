@@ -537,11 +537,6 @@ START_TEST(held_out_error_selects_the_effort)
         ck_assert_double_eq(report.held_out_error, best.held_out_error);
         ck_assert(other == hash);
         below |= best.effort > 0 && best.effort < options.effort;
-
-        double table[2];
-
-        test_ok(layer, bsq_layer_error_table(layer, 3, 4, table));
-        ck_assert_double_eq(table[0], best.error);
         bsq_layer_free(layer);
         test_data_free(&data);
     }
