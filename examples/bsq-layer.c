@@ -143,6 +143,8 @@ static const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_AUTO},
                                                      {"signed", BSQ_INPUT_SIGNED},
                                                      {"zero-point", BSQ_INPUT_ZERO_POINT},
                                                      {NULL, 0}};
+static const struct argument_choice input_scales[] = {
+    {"tensor", BSQ_INPUT_PER_TENSOR}, {"channel", BSQ_INPUT_PER_CHANNEL}, {NULL, 0}};
 static const struct argument_choice input_clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
                                                      {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
                                                      {"percentile", BSQ_CLIP_PERCENTILE},
@@ -196,6 +198,8 @@ static const struct argument table[] = {
     {"act-type", ARGUMENT_CHOICE, NULL, "of quantized inputs [auto]", AT(options.input_type), 0, 0, input_types},
     {"act-clip", ARGUMENT_CHOICE, NULL, "how the inputs' range is found [squared-error]", AT(options.input_clip), 0, 0,
      input_clips},
+    {"act-scale", ARGUMENT_CHOICE, NULL, "one for all inputs, or one a channel, folded into the weights [tensor]",
+     AT(options.input_scale_kind), 0, 0, input_scales},
     {"out", ARGUMENT_TEXT, "DIR", "write codes, scales, bias, dequantized, packed .npy there", AT(out), 0, 0, NULL},
     {"format", ARGUMENT_CHOICE, NULL, "of packed.npy [int2, int4 or int8, by --bits]", AT(format), 0, 0, formats},
     {"json", ARGUMENT_CHOICE, NULL, "layout of the object on stdout [compact]", AT(pretty), 0, 0, layouts},
@@ -297,8 +301,9 @@ static int check_settings(const struct settings *settings)
         return complain(EXIT_USAGE, "--act-bits is a whole number from 2 to 8, or 0, not '1'");
     }
     if (options->input_bits == 0 &&
-        (options->input_type != BSQ_INPUT_AUTO || options->input_clip != BSQ_CLIP_SQUARED_ERROR)) {
-        return complain(EXIT_USAGE, "--act-type and --act-clip need --act-bits");
+        (options->input_type != BSQ_INPUT_AUTO || options->input_clip != BSQ_CLIP_SQUARED_ERROR ||
+         options->input_scale_kind != BSQ_INPUT_PER_TENSOR)) {
+        return complain(EXIT_USAGE, "--act-type, --act-clip and --act-scale need --act-bits");
     }
     if (options->select_on_held_out && settings->held_out == NULL) {
         return complain(EXIT_USAGE, "--select-on-held-out needs --held-out");
@@ -961,6 +966,37 @@ static int print_stages(struct json *json, bsq_layer_t *layer, int32_t count)
     return 0;
 }
 
+/* Scales and zero points of the input channels. */
+static int print_channels(struct json *json, bsq_layer_t *layer)
+{
+    size_t count = 0;
+    if (bsq_layer_result_count(layer, BSQ_RESULT_INPUT_SCALES, &count) != BSQ_OK) {
+        return complain_layer(layer, "--act-scale");
+    }
+    double *scales = malloc(count * sizeof *scales);
+    int32_t *zero_points = malloc(count * sizeof *zero_points);
+    int failed = 0;
+    if (scales == NULL || zero_points == NULL) {
+        failed = complain_memory();
+    } else if (bsq_layer_get_input_channels(layer, scales, zero_points, count) != BSQ_OK) {
+        failed = complain_layer(layer, "--act-scale");
+    } else {
+        json_open(json, "act_channel_scales", '[');
+        for (size_t i = 0; i < count; i++) {
+            json_number(json, NULL, scales[i]);
+        }
+        json_close(json, ']');
+        json_open(json, "act_channel_zero_points", '[');
+        for (size_t i = 0; i < count; i++) {
+            json_integer(json, NULL, zero_points[i]);
+        }
+        json_close(json, ']');
+    }
+    free(scales);
+    free(zero_points);
+    return failed;
+}
+
 static int print_inputs(struct json *json, bsq_layer_t *layer, int32_t bits)
 {
     json_integer(json, "act_bits", bits);
@@ -975,7 +1011,7 @@ static int print_inputs(struct json *json, bsq_layer_t *layer, int32_t bits)
     json_string(json, "act_type", argument_choice_name(input_types, quantizer.type));
     json_number(json, "act_scale", quantizer.scale);
     json_integer(json, "act_zero_point", quantizer.zero_point);
-    return 0;
+    return quantizer.scale_kind == BSQ_INPUT_PER_CHANNEL ? print_channels(json, layer) : 0;
 }
 
 static void print_errors(struct json *json, const bsq_report_t *report, const struct settings *settings)

@@ -161,6 +161,14 @@ head -n 70 y | array y1.npy 4 "70, 6"
 tail -n 230 y | array y2.npy 4 "230, 6"
 
 # linear_error DIR [target]: relative output error of codes and scales over the rows.
+# cmp_weights FILE: float weights near those of w, within a tenth of the largest.
+cmp_weights()
+{
+    numbers "$1" | tr -s ' ' '\n' | grep . >dequantized.txt
+    paste w dequantized.txt | awk '{ d = $1 - $2; if (d * d > worst) worst = d * d; if ($1 * $1 > most) most = $1 * $1 }
+        END { exit NR != 60 || worst > 0.01 * most }'
+}
+
 linear_error()
 {
     codes "$1" >codes.txt
@@ -258,6 +266,10 @@ run "weights alone" --weights w.npy --solver round --out two
 expect "says so" grep -q '"warnings": \["no_statistics"' json
 run "inputs of 8 bits" --weights w.npy --input x.npy --act-bits 8 --act-clip minimum-maximum --out two
 is act_type unsigned
+run "inputs of 8 bits, a scale a channel" --weights w.npy --input x.npy --bits 8 --act-bits 8 --act-scale channel --out two
+expect "dequantized weights are those of real inputs" cmp_weights two/dequantized.npy
+expect "a scale and a zero point for each of ten channels" \
+    grep -q '"act_channel_scales": \[\([^],]*, \)\{9\}[^],]*\], "act_channel_zero_points": \[\(0, \)\{9\}0\]' json
 run "paper" --weights w.npy --input x.npy --bits 3 --solver paper
 is solver paper
 is packed null
@@ -458,8 +470,8 @@ expect "a failure leaves older results alone" diff -r before lin
 
 run "help" --help
 for name in weights bias stats input target held-out conv stride pad dilation groups channels-last ohwi bits range scale \
-    scale-format solver effort select-on-held-out threads mu damping bias-correction act-bits act-type act-clip out format \
-    json version; do
+    scale-format solver effort select-on-held-out threads mu damping bias-correction act-bits act-type act-clip act-scale \
+    out format json version; do
     expect "help names --$name" grep -q -- "--$name" json
 done
 run "version" --version
