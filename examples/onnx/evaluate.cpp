@@ -267,6 +267,7 @@ Judgement Judge::result()
         sum.energy += difference.energy;
     }
     e.output_error = sum.relative();
+    judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;
     judgement_.has_detection = task_ != nullptr;
     if (task_ != nullptr) {
         judgement_.detection = comparison_->result();

@@ -48,6 +48,7 @@ struct Difference {
 };
 
 struct Judgement {
+    double output_norm = 0; // root mean square over samples, of the float network's telling tensors together
     Evaluation evaluation;
     bool has_detection = false;
     Detection detection;

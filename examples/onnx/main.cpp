@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "allocate.hpp"
+#include "bound.hpp"
 #include "checkpoint.hpp"
 #include "engine.hpp"
 #include "error.hpp"
@@ -156,9 +157,13 @@ RunResult run(const Settings &settings, Progress &progress)
     const Quantized quantized =
         quantize(model, settings, plan, split.calibration, split.fitted, progress, checkpoint.get());
     const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
+    std::vector<double> errors;
+    for (const LayerResult &layer : quantized.layers)
+        errors.push_back(layer.own_error);
+    const Bound bound = network_bound(model, settings, errors, progress);
     progress.clear();
 
-    RunResult result = summarize(model, settings, quantized, judgement, task.get());
+    RunResult result = summarize(model, settings, quantized, judgement, bound, task.get());
     result.calibration_samples = split.fitted;
     result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     write_results(model, settings, result);

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+
+#include <onnx/onnx_pb.h>
 
 #include "error.hpp"
 #include "store.hpp"
@@ -94,7 +97,8 @@ private:
     LayerHandle prepare(const Layer &layer, int bits);
     bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
-    void solve(const Layer &layer, size_t index, bsq_layer_t *handle);
+    void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
+    double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
 
     int64_t count_of(const std::string &tensor) const { return count(model_.shape(tensor)); }
@@ -225,7 +229,7 @@ void Pass::run_segment(int index)
                 run_float(index, handle.get(), &layer);
                 export_stats(layer, which, handle.get());
             }
-            solve(layer, which, handle.get());
+            solve(segment, layer, which, handle.get());
             if (--readers_left_[input_key(layer)] > 0)
                 to_share_.emplace(input_key(layer), std::move(handle));
             else
@@ -234,6 +238,42 @@ void Pass::run_segment(int index)
     }
     run_quantized(index);
     drop_dead(index);
+}
+
+// Between which values the node that follows a layer lets its output pass: outside of them all values are the same to it.
+struct Passing {
+    float lowest = -std::numeric_limits<float>::infinity(), highest = std::numeric_limits<float>::infinity();
+};
+
+Passing passing(const Model &model, const std::string &tensor)
+{
+    const onnx::GraphProto &graph = model.proto().graph();
+    const onnx::NodeProto *reader = nullptr;
+    for (const onnx::NodeProto &node : graph.node())
+        for (const std::string &input : node.input())
+            if (input == tensor) {
+                if (reader != nullptr)
+                    return {};
+                reader = &node;
+            }
+    for (const onnx::ValueInfoProto &output : graph.output())
+        if (reader == nullptr || output.name() == tensor)
+            return {};
+    if (reader->op_type() == "Relu")
+        return {0, std::numeric_limits<float>::infinity()};
+    if (reader->op_type() != "Clip")
+        return {};
+    Passing limits;
+    for (const onnx::TensorProto &constant : graph.initializer()) {
+        const float *value = constant.raw_data().size() == sizeof(float)
+                                 ? reinterpret_cast<const float *>(constant.raw_data().data())
+                                 : constant.float_data_size() == 1 ? constant.float_data().data() : nullptr;
+        if (value != nullptr && reader->input_size() > 1 && reader->input(1) == constant.name())
+            limits.lowest = *value;
+        if (value != nullptr && reader->input_size() > 2 && reader->input(2) == constant.name())
+            limits.highest = *value;
+    }
+    return limits;
 }
 
 // Runs the float network's segment; with 'handle' its layer's statistics are gathered.
@@ -251,14 +291,34 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     if (outputs.empty())
         return;
     Runner runner(model_, segment, outputs);
+    std::unique_ptr<Runner> own;
+    std::vector<float> own_output(target.size());
+    Passing limits;
+    if (handle != nullptr) {
+        limits = passing(model_, layer->output);
+        if (limits.lowest > -std::numeric_limits<float>::infinity())
+            own = std::make_unique<Runner>(model_, segment, std::vector<std::string>{layer->output}, std::vector<float>(),
+                                           std::vector<float>(),
+                                           result_.quantizers.count(layer->input) ? result_.quantizers.at(layer->input)
+                                                                                  : Quantizer());
+    }
     std::vector<const float *> from(segment.inputs.size());
     std::vector<float *> to(outputs.size());
     for (int64_t i = 0; i < samples(); i++) {
+        if (own) {
+            for (size_t k = 0; k < from.size(); k++)
+                from[k] = now(segment.inputs[k], i);
+            own->run(from, {own_output.data()});
+        }
         for (size_t k = 0; k < from.size(); k++)
             from[k] = float_.at(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
             to[k] = handle != nullptr && k + 1 == to.size() ? target.data() : float_.at(outputs[k], i);
         runner.run(from, to);
+        for (size_t k = 0; own && k < target.size(); k++)
+            if ((target[k] < limits.lowest && own_output[k] < limits.lowest) ||
+                (target[k] > limits.highest && own_output[k] > limits.highest))
+                target[k] = own_output[k];
         if (handle != nullptr) {
             const bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target.data(), i >= calibration_);
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
@@ -424,7 +484,32 @@ void Pass::describe_input(const Layer &layer, const Quantizer &quantizer, const 
     result_.inputs.push_back(input);
 }
 
-void Pass::solve(const Layer &layer, size_t index, bsq_layer_t *handle)
+// What quantizing the layer and its input changes in its output, on a few samples.
+double Pass::own_error(const Segment &segment, const Layer &layer)
+{
+    const LayerResult &l = result_.layers[static_cast<size_t>(segment.layer)];
+    const auto quantizer = result_.quantizers.find(layer.input);
+    Runner real(model_, segment, {layer.output});
+    Runner quantized(model_, segment, {layer.output}, l.dequantized, l.bias,
+                     quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+    std::vector<float> wanted(static_cast<size_t>(count_of(layer.output))), got(wanted.size());
+    std::vector<const float *> from(segment.inputs.size());
+    const int64_t few = std::min<int64_t>(calibration_, 8);
+    double sum = 0;
+    for (int64_t i = 0; i < few; i++) {
+        for (size_t k = 0; k < from.size(); k++)
+            from[k] = now(segment.inputs[k], i);
+        real.run(from, {wanted.data()});
+        quantized.run(from, {got.data()});
+        for (size_t k = 0; k < got.size(); k++) {
+            const double off = static_cast<double>(got[k]) - static_cast<double>(wanted[k]);
+            sum += off * off;
+        }
+    }
+    return std::sqrt(sum / static_cast<double>(few));
+}
+
+void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
 {
     bsq_report_t report;
     bsq_report_init(&report, sizeof report);
@@ -451,6 +536,7 @@ void Pass::solve(const Layer &layer, size_t index, bsq_layer_t *handle)
     l.rows_per_input = report.rows_per_input;
     l.seconds = report.seconds;
     l.warnings = report.warnings;
+    l.own_error = own_error(segment, layer);
 
     if (checkpoint_ != nullptr) {
         DoneLayer done;

@@ -29,6 +29,7 @@ struct LayerResult {
     double held_out_error = -1; // -1: not measured
     double error_floor = 0;
     double lower_bound = 0;    // share of the objective
+    double own_error = 0;      // root mean square of the norm by which its quantized form changes its output on the same inputs
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
     double rows_per_input = 0;
     double seconds = 0; // of the solve

@@ -92,7 +92,7 @@ const struct argument method_table[] = {
     {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer; may be given several times", AT(bits_for), 0, 0, nullptr},
     {"avg-bits", ARGUMENT_NUMBER, "B", "choose each layer's bits, edges too, so that weights have B on average", AT(average_bits), 2, 8,
      nullptr},
-    {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(range), 0, 0, ranges},
+    {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(effort), 0, 9, nullptr},
     {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [1]", AT(mu), 0, 1, nullptr},
     {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [by rows]", AT(damping), 0, 1, nullptr},
@@ -195,6 +195,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.calib = fields.eval = -1;
     fields.held_out = 16;
     fields.weight_bits = 4;
+    fields.range = BSQ_RANGE_FULL;
     fields.act_bits = fields.edge_bits = 8;
     fields.act_percentile = 0.9999;
     fields.effort = 5;

@@ -47,7 +47,7 @@ static std::vector<std::string> all_warnings(const RunResult &result)
 }
 
 RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement,
-                    const Task *task)
+                    const Bound &bound, const Task *task)
 {
     RunResult result;
     result.model = settings.model;
@@ -64,6 +64,10 @@ RunResult summarize(const Model &model, const Settings &settings, const Quantize
         result.classes = task->classes();
     result.exhibits = judgement.exhibits;
     result.classes = judgement.classes;
+    for (size_t i = 0; i < result.layers.size() && bound.total > 0; i++)
+        result.layers[i].bound_contribution = bound.contributions[i] / bound.total;
+    if (bound.total >= 0 && judgement.output_norm > 0)
+        result.network_bound = bound.total / judgement.output_norm;
     add_sizes(model, result);
     for (const Remark &remark : model.left_float())
         result.warnings.push_back(remark.op + " '" + remark.node + "' stays float: " + remark.reason);
@@ -121,6 +125,8 @@ void print_json(const RunResult &result)
     json_integer(&json, "calibration_samples", result.calibration_samples);
     json_number(&json, "seconds", result.seconds_total);
     json_number(&json, "seconds_solving", result.seconds_solving);
+    if (result.network_bound >= 0)
+        json_number(&json, "network_bound", result.network_bound);
     const Evaluation &e = result.evaluation;
     json_open(&json, "evaluation", '{');
     json_integer(&json, "samples", e.samples);

@@ -2,6 +2,7 @@
 #ifndef BSQ_ONNX_SUMMARY_HPP
 #define BSQ_ONNX_SUMMARY_HPP
 
+#include "bound.hpp"
 #include "evaluate.hpp"
 #include "quantize.hpp"
 #include "result.hpp"
@@ -10,7 +11,7 @@
 namespace bsq_onnx {
 
 RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement,
-                    const Task *task);
+                    const Bound &bound, const Task *task);
 
 void print_text(const RunResult &result);
 void print_json(const RunResult &result);
