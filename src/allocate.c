@@ -388,7 +388,8 @@ static bsq_status_t check_layer(const struct tables *tables, size_t layer, int64
     *worst += error;
     if (status == BSQ_OK && (!bsq_extent_add(*dearest, high, dearest) || !isfinite(*worst)))
         status = bsq_fail(message, BSQ_E_RANGE, "costs or errors sum to more than a number can hold");
-    *cheapest += low; /* no more than the dearest */
+    if (status == BSQ_OK)
+        *cheapest += low; /* no more than the dearest */
     return status;
 }
 
