@@ -598,8 +598,8 @@ BSQ_API void bsq_norm_init(bsq_norm_t *norm, size_t struct_size);
 
 /* Bounds the operator norm of 'weights' (M * n float32 in the layout of 'desc', borrowed until the call returns).
  * upper <= (1 + tolerance) * lower as a rule; tolerance 0.01..10, and smaller costs more. A convolution is bounded
- * through its frequency response (docs/method.md): about (4 / tolerance) matrices of the size of one tap for each two
- * dimensions of a 3x3 kernel, and one for linear layers and 1x1 kernels. 'options' (NULL: defaults) gives allocator and
+ * through its frequency response (docs/method.md): some 15 / tolerance matrices of the size of one tap for a 3x3
+ * kernel, and one for linear layers and 1x1 kernels. 'options' (NULL: defaults) gives allocator and
  * progress. Fails as bsq_layer_create does, RANGE for the tolerance, CANCELLED; 'error' may be NULL. */
 BSQ_API bsq_status_t bsq_operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
                                        double tolerance, bsq_error_t *error, bsq_norm_t *norm);
