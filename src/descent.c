@@ -53,14 +53,13 @@ static void price_steps(const struct bsq_point *point, int64_t j, double *up, do
     down[j] = point->codes[j] > point->lowest ? price : never;
 }
 
-static void move(struct bsq_point *point, int64_t j, int32_t steps, double *up, double *down)
+static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
 {
     double change = steps * point->scales[0];
 
     point->codes[j] = (int8_t)(point->codes[j] + steps);
     point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
     bsq_point_add_row(point, j, -change, point->g);
-    price_steps(point, j, up, down);
 }
 
 /* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
@@ -87,9 +86,18 @@ static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double 
     }
     if (partner < 0)
         return false;
-    move(point, i, steps, up, down);
-    move(point, partner, towards, up, down);
+    take_step(point, i, steps);
+    take_step(point, partner, towards);
+    price_steps(point, i, up, down);
+    price_steps(point, partner, up, down);
     return true;
+}
+
+void bsq_descent_push(struct bsq_point *point, int64_t j, int32_t steps)
+{
+    int32_t code = point->codes[j] + steps;
+
+    take_step(point, j, code > point->highest || code < point->lowest ? -steps : steps);
 }
 
 int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch)

@@ -13,4 +13,7 @@ int64_t bsq_descent_sweep(struct bsq_point *point);
  * doubles. At most n operations for each code and direction. Returns how many pairs moved. */
 int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch);
 
+/* Moves code j by 'steps', or back by as many where that is no code. One scale. */
+void bsq_descent_push(struct bsq_point *point, int64_t j, int32_t steps);
+
 #endif

@@ -19,10 +19,10 @@ static const double settled = 1e-9;
 /* Each level costs about twice the one before: wider beams, and at the end more scales with every channel. Many scales for
  * a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second scale. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {{0, 0, 0}, 1.0, 1.0, 0, 0},    {{1, 9, 1}, 0.7, 1.4, 0, 0},    {{2, 15, 2}, 0.8, 1.25, 0, 0},
-    {{4, 15, 2}, 0.8, 1.25, 0, 0},  {{8, 25, 1}, 0.85, 1.2, 0, 0},  {{16, 25, 1}, 0.85, 1.2, 0, 0},
-    {{32, 25, 1}, 0.85, 1.2, 1, 1}, {{64, 25, 1}, 0.85, 1.2, 1, 1}, {{64, 25, 3}, 0.85, 1.2, 1, 1},
-    {{64, 25, 8}, 0.7, 1.4, 1, 1},
+    {{0, 0, 0}, 1.0, 1.0, 0, 0, 0},    {{1, 9, 1}, 0.7, 1.4, 0, 0, 0},    {{2, 15, 2}, 0.8, 1.25, 0, 0, 0},
+    {{4, 15, 2}, 0.8, 1.25, 0, 0, 0},  {{8, 25, 1}, 0.85, 1.2, 0, 0, 0},  {{16, 25, 1}, 0.85, 1.2, 0, 0, 0},
+    {{32, 25, 1}, 0.85, 1.2, 1, 1, 0}, {{64, 25, 1}, 0.85, 1.2, 1, 1, 0}, {{64, 25, 3}, 0.85, 1.2, 1, 1, 8},
+    {{64, 25, 8}, 0.7, 1.4, 1, 1, 32},
 };
 
 const struct bsq_level *bsq_search_level(int32_t effort)
@@ -90,6 +90,8 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
     search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
     search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
+    search->kept_g = bsq_carve(&carver, n, sizeof *search->kept_g);
+    search->kept_codes = bsq_carve(&carver, n, sizeof *search->kept_codes);
     search->prices = bsq_carve(&carver, 2 * n, sizeof *search->prices);
     search->multiplier = bsq_carve(&carver, plan->block_channels, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
@@ -281,20 +283,61 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
     return false;
 }
 
-/* Codes and scales in turn until neither moves. */
+/* Codes and scales in turn until neither moves; false when the limit came first. */
+static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
+{
+    bool met = false, pairs = search->level->pairs && point->h && point->scales_per_channel == 1;
+
+    for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
+        bool still = descend(search, point, channel);
+
+        met = still && (!refit || bsq_scale_refit(point, search->scratch) <= settled);
+        if (met && pairs)
+            met = bsq_descent_pairs(point, search->block.group->reach, search->prices) == 0;
+    }
+    return met;
+}
+
+static void keep_point(struct bsq_search *search, const struct bsq_point *point)
+{
+    memcpy(search->kept_codes, point->codes, (size_t)point->n);
+    memcpy(search->kept_g, point->g, (size_t)point->n * sizeof *point->g);
+}
+
+/* Pushes a few codes off an optimum and descends again, for as often as the level says; the better point stays. */
+static void restart(struct bsq_search *search, struct bsq_point *point, int64_t channel)
+{
+    enum { PUSHED = 4 };
+    uint64_t random = (uint64_t)(search->block.first + channel) * 2 + 1;
+    double j = point->j, scale = point->scales[0];
+
+    keep_point(search, point);
+    for (int32_t i = 0; i < search->level->restarts; i++) {
+        for (int k = 0; k < PUSHED; k++) {
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            bsq_descent_push(point, (int64_t)((random >> 33) % (uint64_t)point->n), random >> 32 & 1 ? 1 : -1);
+        }
+        (void)descend_point(search, point, channel, true);
+        if (point->j < j) {
+            j = point->j;
+            scale = point->scales[0];
+            keep_point(search, point);
+        } else {
+            point->j = j;
+            point->scales[0] = scale;
+            memcpy(point->codes, search->kept_codes, (size_t)point->n);
+            memcpy(point->g, search->kept_g, (size_t)point->n * sizeof *point->g);
+        }
+    }
+}
+
 static void descend_channel(struct bsq_search *search, int64_t channel, bool refit)
 {
     struct bsq_point point = trial_point(search, channel);
-    bool met = false, pairs = search->level->pairs && point.h && point.scales_per_channel == 1;
 
-    for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
-        bool still = descend(search, &point, channel);
-
-        met = still && (!refit || bsq_scale_refit(&point, search->scratch) <= settled);
-        if (met && pairs)
-            met = bsq_descent_pairs(&point, search->block.group->reach, search->prices) == 0;
-    }
-    search->limited[channel] |= !met;
+    search->limited[channel] |= !descend_point(search, &point, channel, refit);
+    if (refit && point.scales_per_channel == 1 && point.h)
+        restart(search, &point, channel);
     search->trial.j[channel] = point.j;
 }
 

@@ -15,6 +15,7 @@ struct bsq_level {
     double low, high;          /* the multipliers' range */
     int32_t digits;            /* 1: bit-split before descent */
     int32_t pairs;   /* 1: pairs of codes move too */
+    int32_t restarts; /* descents from codes that were pushed off an optimum */
 };
 
 /* effort 1 .. BSQ_EFFORT_MOST */
@@ -59,6 +60,8 @@ struct bsq_search {
     double *u;          /* channels x n */
     double *scratch;    /* of bsq_scale_refit */
     double *prices;     /* 2 n: of bsq_descent_pairs */
+    double *kept_g;     /* n: of the best point of a channel between restarts */
+    int8_t *kept_codes; /* n */
     double *multiplier; /* channels */
     double *error;      /* channels: of the beam's result */
     int8_t *planes;     /* (bits - 1) x n */
