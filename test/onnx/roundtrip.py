@@ -45,9 +45,8 @@ def operators(model):
     return [node.op_type for node in model.graph.node]
 
 
-def check_network(program, folder, network, weight_bits, input_bits, mode):
-    text = f"{network.__name__} W{weight_bits}A{input_bits} {mode}"
-    model = network()
+def check_network(program, folder, name, model, weight_bits, input_bits, mode):
+    text = f"{name} W{weight_bits}A{input_bits} {mode}"
     opset = model.opset_import[0].version
     if opset <= networks.NEWEST:
         onnx.checker.check_model(model)
@@ -88,9 +87,15 @@ def main(program, folder):
     os.makedirs(folder, exist_ok=True)
     for network in networks.NETWORKS:
         for weight_bits, input_bits, mode in (8, 8, "tensor"), (4, 8, "channel"), (3, 4, "channel"), (8, 0, "none"):
-            check_network(program, folder, network, weight_bits, input_bits, mode)
+            check_network(program, folder, network.__name__, network(), weight_bits, input_bits, mode)
     for network in networks.OPERATORS:
-        check_network(program, folder, network, 8, 8, "channel")
+        check_network(program, folder, network.__name__, network(), 8, 8, "channel")
+    for name in "resnet20_cifar10", "squeezenet_v1.1":
+        path = f"{os.environ.get('SHARED_DATA', '../shared')}/models/{name}.onnx"
+        if os.path.exists(path):
+            check_network(program, folder, name, onnx.load(path), 8, 8, "tensor")
+        else:
+            print(f"skipped: {path} is not there")
     print(f"roundtrip: {checks - len(failures)} passed, {len(failures)} failed")
     return bool(failures)
 
