@@ -316,10 +316,12 @@ FUZZ_RUNS ?= 20000
 # The runtimes of the sanitizers are in the program, so their symbols are missing from the library.
 kind = $(MAKE) BUILD=build/$(1) LIB=build/$(1)/lib NO_UNDEFINED= WARNINGS='$(WARNINGS) -Werror' CC=$(2) CFLAGS='$(3)'
 
-.PHONY: check-long check-asan-gcc check-asan-clang check-tsan check-valgrind check-fuzz check-abidiff check-neon
+.PHONY: check-long check-asan-gcc check-asan-clang check-asan-onnx check-tsan check-valgrind check-fuzz check-abidiff \
+    check-neon
 check-long: check
 	$(MAKE) check-asan-gcc
 	$(MAKE) check-asan-clang
+	$(MAKE) check-asan-onnx
 	$(MAKE) check-tsan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
@@ -331,6 +333,9 @@ check-asan-gcc:
 
 check-asan-clang:
 	+$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
+
+check-asan-onnx:
+	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-onnx
 
 # OpenBLAS is not instrumented: with one thread of its own, or in its serial variant where that is installed, it has no
 # results that cross threads unseen.

@@ -77,45 +77,63 @@ void resolve_auto_pad(Graph &graph, onnx::NodeProto &node)
     set_integers(node, "pads", pads);
 }
 
-void normalize_gemm(Graph &graph, size_t index)
+// B as (M, n) with alpha in it.
+onnx::TensorProto gemm_weights(const Graph &graph, const onnx::NodeProto &node)
 {
-    onnx::NodeProto node = graph.nodes[index];
-    const std::string name = node.output(0);
-    if (!graph.constant(node.input(1)))
-        return;
     const onnx::TensorProto &matrix = graph.constants.at(node.input(1));
-    const Shape shape = shape_of(matrix);
-    const bool is_transposed = get_integer(node, "transB", 0) != 0;
-    const int64_t columns = shape.at(is_transposed ? 0 : 1), fan_in = shape.at(is_transposed ? 1 : 0);
+    Shape shape = shape_of(matrix);
     std::vector<float> weights = floats_of(matrix);
-    if (!is_transposed)
-        weights = transpose(weights, fan_in, columns);
+    if (get_integer(node, "transB", 0) == 0) {
+        weights = transpose(weights, shape[0], shape[1]);
+        std::swap(shape[0], shape[1]);
+    }
     for (float &weight : weights)
         weight *= get_real(node, "alpha", 1);
+    return make_tensor(shape, weights);
+}
 
-    std::vector<float> bias;
-    const std::string addend = input_of(node, 2);
+// Every Gemm with constant weights and bias becomes x B' + c, behind a Transpose if need be, and in front of an Add if
+// C has other values for each row. Returns how many nodes it is now.
+size_t normalize_gemm(Graph &graph, size_t index)
+{
+    const onnx::NodeProto node = graph.nodes[index];
+    const std::string name = node.output(0), addend = input_of(node, 2);
+    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)))
+        return 1;
+    std::vector<onnx::NodeProto> nodes;
+    std::string input = node.input(0), output = name;
+    if (get_integer(node, "transA", 0) != 0) {
+        input = graph.unused(name + "/transposed");
+        nodes.push_back(make_node("Transpose", input, {node.input(0)}, input));
+        set_integers(nodes.back(), "perm", {1, 0});
+    }
+    std::vector<std::string> inputs = {input, graph.add_constant(name + "/weight", gemm_weights(graph, node))};
+    std::string rows; // C, if it is not the same for each row
     if (!addend.empty()) {
-        if (!graph.constant(addend) || !per_channel(graph.constants.at(addend), graph.shape(name), 1, bias))
-            return;
+        const onnx::TensorProto &tensor = graph.constants.at(addend);
+        const int64_t channels = graph.shape(name)[1];
+        std::vector<float> bias;
+        const bool same = per_channel(tensor, graph.shape(name), 1, bias);
+        if (!same)
+            bias = floats_of(tensor);
         for (float &value : bias)
             value *= get_real(node, "beta", 1);
+        const std::string constant =
+            graph.add_constant(name + "/bias", make_tensor(same ? Shape{channels} : shape_of(tensor), bias));
+        if (same)
+            inputs.push_back(constant);
+        else
+            rows = constant;
     }
-    std::vector<onnx::NodeProto> before;
-    std::string input = node.input(0);
-    if (get_integer(node, "transA", 0) != 0) {
-        const std::string turned = graph.unused(name + "/transposed");
-        before.push_back(make_node("Transpose", turned, {input}, turned));
-        set_integers(before.back(), "perm", {1, 0});
-        input = turned;
-    }
-    std::vector<std::string> inputs = {input,
-                                       graph.add_constant(name + "/weight", make_tensor({columns, fan_in}, weights))};
-    if (!bias.empty())
-        inputs.push_back(graph.add_constant(name + "/bias", make_tensor({columns}, bias)));
-    graph.nodes[index] = make_node("Gemm", node.name(), inputs, name);
-    set_integer(graph.nodes[index], "transB", 1);
-    graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(index), before.begin(), before.end());
+    if (!rows.empty())
+        output = graph.unused(name + "/product");
+    nodes.push_back(make_node("Gemm", node.name(), inputs, output));
+    set_integer(nodes.back(), "transB", 1);
+    if (!rows.empty())
+        nodes.push_back(make_node("Add", name + "/rows", {output, rows}, name));
+    graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(index));
+    graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(index), nodes.begin(), nodes.end());
+    return nodes.size();
 }
 
 // ---- affine functions of channels ----
@@ -231,11 +249,8 @@ void normalize_layers(Graph &graph)
         }
         if (find_attribute(graph.nodes[i], "auto_pad"))
             resolve_auto_pad(graph, graph.nodes[i]);
-        if (graph.nodes[i].op_type() == "Gemm") {
-            const size_t before = graph.nodes.size();
-            normalize_gemm(graph, i);
-            i += graph.nodes.size() - before;
-        }
+        if (graph.nodes[i].op_type() == "Gemm")
+            i += normalize_gemm(graph, i) - 1;
     }
     graph.sweep();
 }

@@ -69,11 +69,10 @@ std::string conv_layer(const Graph &graph, int index, Layer &layer)
     return "";
 }
 
+// Gemm is x B' + c here (normalize_layers).
 std::string gemm_layer(const Graph &graph, int index, Layer &layer)
 {
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
-    if (get_integer(node, "transB", 0) != 1 || get_real(node, "alpha", 1) != 1)
-        return "its C has other values for each row";
     const Shape shape = shape_of(graph.constants.at(node.input(1)));
     layer.kind = Kind::gemm;
     layer.desc.out_channels = shape.at(0);

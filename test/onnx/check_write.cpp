@@ -94,9 +94,12 @@ START_TEST(full_disk)
 {
     const std::string at = folder("full");
     signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit = {1000, RLIM_INFINITY};
+    rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit limit = {1000, before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     expect_failure({{at + "/a", "a"}, {at + "/b", std::string(2000, 'b')}}, "b: cannot be written: File too large");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_int_eq(entries(at), 0);
 }
 END_TEST

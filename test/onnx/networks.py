@@ -119,6 +119,9 @@ def gemms():
     x = n.add("Gemm", x, n.weights(7, 8), transB=1)
     x = n.add("Reshape", x, n.ints([7, 1]))
     x = n.add("Gemm", x, n.weights(7, 6), n.weights(1, 6), transA=1, beta=-1.0)
+    x = n.add("Reshape", x, n.ints([2, 3]))
+    x = n.add("Gemm", x, n.weights(3, 3), n.weights(2, 1), beta=0.5)  # a value for each row
+    x = n.add("Reshape", x, n.ints([1, 6]))
     x = n.add("Sigmoid", x)
     x = n.add("Gemm", x, n.weights(6, 4), n.weights(4))
     return n.model(x)
