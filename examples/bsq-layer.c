@@ -187,6 +187,8 @@ static const struct argument table[] = {
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(options.effort), 0, 9, NULL},
     {"select-on-held-out", ARGUMENT_FLAG, NULL, "of efforts 0..E take the best on --held-out",
      AT(options.select_on_held_out), 0, 0, NULL},
+    {"lower-bound", ARGUMENT_FLAG, NULL, "tell how far from the best possible it is; takes long",
+     AT(options.lower_bound), 0, 0, NULL},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [1]", AT(options.threads), 1, 1024, NULL},
     {"mu", ARGUMENT_NUMBER, "MU", "0: the layer's own outputs are wanted, 1: the target [1]", AT(options.asymmetry), 0,
      1, NULL},
@@ -1031,6 +1033,13 @@ static void print_errors(struct json *json, const bsq_report_t *report, const st
     json_number(json, "seconds", report->seconds);
 }
 
+/* A bound far below J says nothing about J. */
+static const char *bound_text(double bound)
+{
+    const double useful = 0.1;
+    return bound <= 0 ? "unknown" : bound < useful ? "not useful" : bound < 1 ? "useful" : "proven";
+}
+
 static int write_report(const struct work *work, const bsq_report_t *report, FILE *file)
 {
     const struct settings *settings = work->settings;
@@ -1054,6 +1063,7 @@ static int write_report(const struct work *work, const bsq_report_t *report, FIL
     json_integer(&json, "dead_outputs", report->dead_outputs);
     json_integer(&json, "channels_proven", report->channels_proven);
     json_number(&json, "lower_bound", report->lower_bound);
+    json_string(&json, "lower_bound_says", bound_text(report->lower_bound));
     json_integer(&json, "sweeps", report->sweeps);
     json_integer(&json, "threads", settings->options.threads);
     json_string(&json, "kernel", bsq_kernel_string(report->kernel));

@@ -193,7 +193,9 @@ typedef struct bsq_options_t {
                                    statistics, or with another solver than auto, it does nothing [0] */
     int32_t input_scale_kind; /* one scale for all inputs, or one for each input channel, folded into the weights; see
                                  "input quantizer" for when that is legal [BSQ_INPUT_PER_TENSOR] */
-    int32_t reserved;
+    int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
+                            a tensor. May take much longer than the solve, and makes the search work from
+                            factors in double, which can change a code here and there [0] */
 } bsq_options_t;
 
 BSQ_API void bsq_options_init(bsq_options_t *options, size_t struct_size);
@@ -478,7 +480,8 @@ typedef struct bsq_report_t {
     int64_t dead_outputs;
     int64_t channels_proven; /* channels whose outcome is BSQ_OUTCOME_PROVEN */
     double lower_bound;   /* what J cannot be below, whatever codes and scales, as a share of objective: 1 when all
-                             channels are proven; channels for which no bound is known count as 0 */
+                             channels are proven; channels for which no bound is known count as 0. Known where fan-in
+                             is small and every channel has a float32 scale, else with options.lower_bound */
     int32_t stages;   /* how many stages bsq_report_stage knows */
     int32_t outcome;  /* BSQ_OUTCOME_... */
     int32_t warnings; /* BSQ_WARN_... bits */

@@ -23,6 +23,7 @@
  * power n / 2. */
 #include "exact.h"
 
+#include "blas.h"
 #include "memory.h"
 
 #include <math.h>
@@ -31,15 +32,18 @@
 /* A proof means that nothing is better by more than this share. */
 static const double proven_gap = 1e-9;
 
-/* Share of the best known cost that is the first threshold, and from which on the last one is next. */
-static const double first_share = 0.5, last_share = 0.97;
+/* Share of the best known cost from which on the last threshold is next; least factor from one to the next. */
+static const double last_share = 0.97, least_step = 1.05;
+
+/* A coordinate at an edge stays there unless its gradient could move it by more than this share of the box. */
+static const double slack = 1e-7;
 
 /* Lenstra, Lenstra and Lovasz's delta. */
 static const double reduction = 0.99;
 
-/* Intervals of scales that are open at one time; steps to c, as multiples of n; nodes for an interval that was not cut
+/* Intervals of scales that are open at one time; passes and steps to c; nodes for an interval that was not cut
  * yet. */
-enum { MOST_PIECES = 512, MOST_STEPS = 10, PIECE_NODES = 100 };
+enum { MOST_PIECES = 512, PASSES = 20, MOST_STEPS = 40, PIECE_NODES = 100 };
 
 struct piece {
     double low, high; /* of the scale */
@@ -220,146 +224,7 @@ void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *
     sort_codes(exact);
 }
 
-/* ---- the range of the codes ---- */
-
-/* Solves H_ff d = g_f for the 'count' free coordinates, by Cholesky; false when H is not positive definite to working
- * precision. */
-static bool solve_free(struct search *search, int64_t count)
-{
-    const double *h = search->exact->h;
-    double *l = search->cholesky, *d = search->step;
-
-    for (int64_t i = 0; i < count; i++) {
-        for (int64_t j = 0; j <= i; j++) {
-            double sum = h[search->free[i] * search->exact->n + search->free[j]];
-
-            for (int64_t k = 0; k < j; k++)
-                sum -= l[i * count + k] * l[j * count + k];
-            l[i * count + j] = j < i ? sum / l[j * count + j] : sqrt(sum);
-        }
-        if (!(l[i * count + i] > 0.0))
-            return false;
-        d[i] = search->g[search->free[i]];
-        for (int64_t k = 0; k < i; k++)
-            d[i] -= l[i * count + k] * d[k];
-        d[i] /= l[i * count + i];
-    }
-    for (int64_t i = count; i-- > 0;) {
-        for (int64_t k = i + 1; k < count; k++)
-            d[i] -= l[k * count + i] * d[k];
-        d[i] /= l[i * count + i];
-    }
-    return true;
-}
-
-/* g = H (v - c). */
-static void find_gradient(struct search *search)
-{
-    int64_t n = search->exact->n;
-
-    for (int64_t i = 0; i < n; i++) {
-        search->g[i] = 0.0;
-        for (int64_t j = 0; j < n; j++)
-            search->g[i] += search->exact->h[i * n + j] * (search->v[j] - search->c[j]);
-    }
-}
-
-/* Moves c to the best point over its free coordinates, as far as the box allows; a coordinate that stops it is free no
- * longer. Returns how many are. */
-static int64_t step_free(struct search *search, int64_t count, double low, double high)
-{
-    double *c = search->c, *d = search->step, length = 1.0;
-    int64_t *free = search->free, stop = -1;
-
-    if (!solve_free(search, count))
-        return 0;
-    for (int64_t i = 0; i < count; i++) {
-        double room = (d[i] > 0.0 ? high : low) - c[free[i]];
-
-        if (length * fabs(d[i]) > fabs(room)) {
-            length = room / d[i];
-            stop = i;
-        }
-    }
-    for (int64_t i = 0; i < count; i++)
-        c[free[i]] = fmin(fmax(c[free[i]] + length * d[i], low), high);
-    if (stop < 0)
-        return count;
-    c[free[stop]] = d[stop] > 0.0 ? high : low;
-    memmove(free + stop, free + stop + 1, (size_t)(count - stop - 1) * sizeof *free);
-    return count - 1;
-}
-
-/* The coordinate at an edge of the box that most wants to leave it; -1 when none does. */
-static int64_t find_caught(const struct search *search, double low, double high)
-{
-    const double *c = search->c, *g = search->g;
-    int64_t caught = -1;
-    double most = 0.0;
-
-    for (int64_t i = 0; i < search->exact->n; i++) {
-        double pull = c[i] >= high ? -g[i] : c[i] <= low ? g[i] : 0.0;
-
-        if (pull > most) {
-            most = pull;
-            caught = i;
-        }
-    }
-    return caught;
-}
-
-/* Sets c to the best real point of the box at one scale, by active sets, and g. Any other point would give a bound
- * too, so an end before the best one is no error. */
-static void find_centre(struct search *search, double scale)
-{
-    double low = scale * search->task->lowest, high = scale * search->task->highest;
-    int64_t n = search->exact->n, count = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        search->c[i] = fmin(fmax(search->v[i], low), high);
-        if (search->c[i] > low && search->c[i] < high)
-            search->free[count++] = i;
-    }
-    find_gradient(search);
-    for (int64_t step = 0; step < MOST_STEPS * n; step++) {
-        int64_t left = step_free(search, count, low, high);
-
-        find_gradient(search);
-        if (left == count) {
-            int64_t caught = find_caught(search, low, high);
-
-            if (caught < 0)
-                return;
-            search->free[left++] = caught;
-        }
-        count = left;
-    }
-}
-
-/* Moves the search to the best real point of the box at one scale. */
-static void centre_search(struct search *search, double scale)
-{
-    const struct bsq_exact *exact = search->exact;
-    int64_t n = exact->n;
-
-    find_centre(search, scale);
-    search->a = search->b = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        search->edge[i] = search->g[i] > 0.0 ? search->task->highest : search->task->lowest;
-        search->a += search->g[i] * (search->v[i] + search->c[i]);
-        search->b += search->g[i] * search->edge[i];
-        search->x[i] = 0.0;
-        for (int64_t j = 0; j < n; j++)
-            search->x[i] += exact->inverse[i * n + j] * search->c[j];
-    }
-    for (int64_t i = 0; i < n; i++) {
-        search->z[i] = 0.0;
-        for (int64_t j = i; j < n; j++)
-            search->z[i] += exact->r[i * n + j] * search->x[j];
-    }
-}
-
-/* ---- depth first ---- */
+/* ---- intervals of scales ---- */
 
 /* A scale inside an interval that may begin at zero and have no end. */
 static double inside(double low, double high, double scale)
@@ -392,6 +257,204 @@ static bool shrink(double a, double b, double c, double threshold, double *low, 
     *high = to < *high ? to : *high;
     return *low < *high;
 }
+
+/* ---- the range of the codes ---- */
+
+/* Solves H_ff d = g_f for the 'count' free coordinates; false when H is not positive definite to working precision. */
+static bool solve_free(struct search *search, int64_t count)
+{
+    const double *h = search->exact->h;
+    double *factor = search->cholesky;
+
+    for (int64_t i = 0; i < count; i++) {
+        for (int64_t j = i; j < count; j++)
+            factor[i * count + j] = h[search->free[i] * search->exact->n + search->free[j]];
+        search->step[i] = search->g[search->free[i]];
+    }
+    if (count == 0 || !bsq_dpotrf(count, factor, count))
+        return count == 0;
+    bsq_dpotrs(count, factor, count, 1, search->step, count);
+    return true;
+}
+
+/* g = H (v - c). */
+static void find_gradient(struct search *search)
+{
+    int64_t n = search->exact->n;
+
+    for (int64_t i = 0; i < n; i++) {
+        search->g[i] = 0.0;
+        for (int64_t j = 0; j < n; j++)
+            search->g[i] += search->exact->h[i * n + j] * (search->v[j] - search->c[j]);
+    }
+}
+
+/* |R (v - c)|^2. */
+static double cost_of_centre(const struct search *search)
+{
+    double sum = 0.0;
+
+    for (int64_t i = 0; i < search->exact->n; i++)
+        sum += search->g[i] * (search->v[i] - search->c[i]);
+    return sum;
+}
+
+/* Moves c along the step by 'length', clipped to the box, and g with it. */
+static void move_centre(struct search *search, int64_t count, double length, double low, double high)
+{
+    for (int64_t i = 0; i < count; i++) {
+        double *c = &search->c[search->free[i]];
+
+        *c = fmin(fmax(*c + length * search->step[i], low), high);
+    }
+    find_gradient(search);
+}
+
+/* The part of the step that the box allows; '*stop' is which free coordinate ends it, or -1. */
+static double longest_step(const struct search *search, int64_t count, double low, double high, int64_t *stop)
+{
+    double length = 1.0;
+
+    *stop = -1;
+    for (int64_t i = 0; i < count; i++) {
+        double d = search->step[i], room = (d > 0.0 ? high : low) - search->c[search->free[i]];
+
+        if (length * fabs(d) > fabs(room)) {
+            length = room / d;
+            *stop = search->free[i];
+        }
+    }
+    return length;
+}
+
+/* Moves c towards the best point over its free coordinates: to that point clipped to the box where that is better,
+ * else as far as the box allows. Those that end at an edge are free no longer. Returns how many are. */
+static int64_t step_free(struct search *search, int64_t count, double low, double high)
+{
+    double length, before = cost_of_centre(search), *kept = search->q;
+    size_t bytes = (size_t)search->exact->n * sizeof *kept;
+    int64_t stop, left = 0;
+
+    if (!solve_free(search, count))
+        return 0;
+    length = longest_step(search, count, low, high, &stop);
+    memcpy(kept, search->c, bytes);
+    move_centre(search, count, 1.0, low, high);
+    if (stop >= 0 && !(cost_of_centre(search) < before)) {
+        memcpy(search->c, kept, bytes);
+        move_centre(search, count, length, low, high);
+        search->c[stop] = search->c[stop] - low < high - search->c[stop] ? low : high;
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (search->c[search->free[i]] > low && search->c[search->free[i]] < high)
+            search->free[left++] = search->free[i];
+    return left;
+}
+
+/* Frees coordinates at an edge of the box that want to leave it: all of them, or the one that most does. Returns how
+ * many are free. */
+static int64_t free_caught(struct search *search, int64_t count, double low, double high, bool all)
+{
+    int64_t most = -1;
+    double least = 0.0;
+
+    for (int64_t i = 0; i < search->exact->n; i++) {
+        double pull = search->c[i] >= high ? -search->g[i] : search->c[i] <= low ? search->g[i] : 0.0;
+
+        pull -= slack * search->exact->h[i * search->exact->n + i] * (high - low);
+        if (pull > 0.0 && all)
+            search->free[count++] = i;
+        if (pull > least) {
+            least = pull;
+            most = i;
+        }
+    }
+    if (!all && most >= 0)
+        search->free[count++] = most;
+    return count;
+}
+
+/* Brings c nearer to the best point of the box, coordinate by coordinate. */
+static void approach_centre(struct search *search, double low, double high)
+{
+    const double *h = search->exact->h;
+    int64_t n = search->exact->n;
+
+    for (int pass = 0; pass < PASSES; pass++) {
+        for (int64_t i = 0; i < n; i++) {
+            double next = fmin(fmax(search->c[i] + search->g[i] / h[i * n + i], low), high), step = next - search->c[i];
+
+            if (step == 0.0)
+                continue;
+            search->c[i] = next;
+            for (int64_t j = 0; j < n; j++)
+                search->g[j] -= step * h[i * n + j];
+        }
+    }
+}
+
+/* The line of what clipping costs: edge, a and b for c and g. */
+static void draw_line(struct search *search)
+{
+    search->a = search->b = 0.0;
+    for (int64_t i = 0; i < search->exact->n; i++) {
+        search->edge[i] = search->g[i] > 0.0 ? search->task->highest : search->task->lowest;
+        search->a += search->g[i] * (search->v[i] + search->c[i]);
+        search->b += search->g[i] * search->edge[i];
+    }
+}
+
+/* Goes from c to the best point of the box, by active sets. */
+static void reach_centre(struct search *search, double low, double high)
+{
+    int64_t n = search->exact->n, count = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        if (search->c[i] > low && search->c[i] < high)
+            search->free[count++] = i;
+    for (int64_t step = 0; step < MOST_STEPS; step++) {
+        int64_t left = step_free(search, count, low, high);
+
+        if (left == count) {
+            left = free_caught(search, count, low, high, 2 * step < MOST_STEPS);
+            if (left == count)
+                return;
+        }
+        count = left;
+    }
+}
+
+/* Moves the search to the best real point of the box at a scale inside the piece. Any other point would give a bound
+ * too: an end before the best one is no error, and one that drops the whole piece will do. */
+static void centre_search(struct search *search, const struct piece *piece)
+{
+    const struct bsq_exact *exact = search->exact;
+    double scale = inside(piece->low, piece->high, search->task->scale), low = piece->low, high = piece->high;
+    double least = scale * search->task->lowest, most = scale * search->task->highest;
+    int64_t n = exact->n;
+
+    for (int64_t i = 0; i < n; i++)
+        search->c[i] = fmin(fmax(search->v[i], least), most);
+    find_gradient(search);
+    approach_centre(search, least, most);
+    draw_line(search);
+    if (!shrink(search->a, search->b, 0.0, search->threshold, &low, &high))
+        return;
+    reach_centre(search, least, most);
+    draw_line(search);
+    for (int64_t i = 0; i < n; i++) {
+        search->x[i] = 0.0;
+        for (int64_t j = 0; j < n; j++)
+            search->x[i] += exact->inverse[i * n + j] * search->c[j];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        search->z[i] = 0.0;
+        for (int64_t j = i; j < n; j++)
+            search->z[i] += exact->r[i * n + j] * search->x[j];
+    }
+}
+
+/* ---- depth first ---- */
 
 /* Begins row k at the x that comes nearest to the centre. */
 static void open_level(struct search *search, int64_t k)
@@ -538,9 +601,9 @@ static void load(struct search *search, const struct bsq_exact *exact, struct bs
 static double next_threshold(const struct search *search, const struct piece *piece)
 {
     double cost = search->task->cost, more = (double)piece->nodes / (4.0 * (double)(piece->spent + 1));
-    double next = piece->bound * pow(fmax(more, 4.0), 2.0 / (double)search->exact->n);
+    double next = piece->bound * fmax(pow(fmax(more, 4.0), 2.0 / (double)search->exact->n), least_step);
 
-    next = fmax(next, first_share * cost);
+    next = fmax(next, search->task->first_share * cost);
     return next < last_share * cost ? next : cost * (1.0 - proven_gap);
 }
 
@@ -550,8 +613,8 @@ static bool raise_bound(struct search *search, struct piece *piece)
     struct bsq_exact_task *task = search->task;
     int64_t before = task->nodes, limit = before + piece->nodes;
 
-    centre_search(search, inside(piece->low, piece->high, task->scale));
     search->threshold = next_threshold(search, piece);
+    centre_search(search, piece);
     search->limit = limit < task->node_limit ? limit : task->node_limit;
     if (!run(search, piece->low, piece->high))
         return false;

@@ -32,6 +32,7 @@ void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *
 struct bsq_exact_task {
     const double *v;       /* n */
     int32_t lowest, highest;
+    double first_share; /* of cost: the first threshold */
     int64_t node_limit;
     bool (*stop)(void *opaque); /* or NULL: asked now and then; true gives up */
     void *stop_opaque;

@@ -237,6 +237,7 @@ static const struct int_bound int_bounds[] = {
     {FIELD(input_type), BSQ_INPUT_AUTO, BSQ_INPUT_ZERO_POINT, true},
     {FIELD(input_clip), BSQ_CLIP_SQUARED_ERROR, BSQ_CLIP_PERCENTILE, true},
     {FIELD(select_on_held_out), 0, 1, false},
+    {FIELD(lower_bound), 0, 1, false},
     {FIELD(input_scale_kind), BSQ_INPUT_PER_TENSOR, BSQ_INPUT_PER_CHANNEL, true},
 };
 
@@ -255,7 +256,7 @@ static bsq_status_t check_ints(const bsq_options_t *options, struct bsq_message 
     }
     if (options->input_bits == 1)
         return bsq_fail(message, BSQ_E_RANGE, "input_bits is 1, must be 0 or 2..8");
-    return check_reserved("bsq_options_t", options->reserved, message);
+    return BSQ_OK;
 }
 
 static bsq_status_t check_doubles(const bsq_options_t *options, struct bsq_message *message)

@@ -15,7 +15,7 @@ struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const 
         .block_channels = bsq_block_channels(geometry), .group_size = geometry->fan_in,
         .scales_per_channel = 1, .bits = options->weight_bits,
         .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
-        .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
+        .lower_bound = options->lower_bound, .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
 
     plan.rounding.scale_format = options->scale_format;
     bsq_code_range(options->weight_bits, options->weight_range, &plan.rounding.lowest, &plan.rounding.highest);
@@ -233,8 +233,9 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
     cut_into_blocks(&pass, geometry, options);
     if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
         return false;
-    group_bytes = bsq_group_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1,
-                                  pass.plan.effort > 0);
+    group_bytes = bsq_group_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1 ||
+                                                bsq_search_bounds(&pass.plan),
+                                  pass.plan.effort > 0 || bsq_search_bounds(&pass.plan));
     pass.plan.block_scratch = bsq_block_scratch_most(geometry);
     *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
              (size_t)group_count(&pass) * bsq_memory_cost(group_bytes) +

@@ -176,11 +176,11 @@ static void narrow_factor(float *r, const double *wide, int64_t n, double unit)
 
 /* In single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
  * searches and minimisers follow. */
-static void factor(struct bsq_group *group, double unit)
+static void factor(struct bsq_group *group, double unit, bool wide)
 {
     int64_t n = group->n;
 
-    group->wide = n <= MOST_WIDE_INPUTS || group->mu > 0.0 ||
+    group->wide = wide || n <= MOST_WIDE_INPUTS || group->mu > 0.0 ||
                   !factor_narrow(group->r, group->h, group->order, n, unit);
     if (!group->wide)
         return;
@@ -338,7 +338,7 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
             group->h[j * n + j] = group->diagonal[j];
     }
     if (plan->factor && group->searchable && group->h) {
-        factor(group, group->unit);
+        factor(group, group->unit, plan->wide);
         find_reach(group);
     }
     group->narrow = plan->narrow && group->searchable && !group->raised;

@@ -58,6 +58,7 @@ struct bsq_group_plan {
     int32_t centred;
     int32_t factor;                  /* 0: no search will follow */
     int32_t dense;                   /* 1: h is wanted whatever the fan-in */
+    int32_t wide;                    /* 1: so is the factor in double */
     int32_t narrow;                  /* 1: quick.h will search, if r is that of J */
 };
 

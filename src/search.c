@@ -69,6 +69,11 @@ static bool has_exact(const struct bsq_search_plan *plan, int32_t effort)
            plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
 }
 
+bool bsq_search_bounds(const struct bsq_search_plan *plan)
+{
+    return plan->lower_bound && plan->scales_per_channel == 1 && plan->fan_in <= BSQ_BOUND_INPUTS;
+}
+
 size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan *plan, void *memory)
 {
     int64_t n = plan->fan_in;
@@ -101,7 +106,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
     search->bound = bsq_carve(&carver, plan->block_channels, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
-    if (has_exact(plan, plan->effort)) {
+    if (has_exact(plan, plan->effort) || bsq_search_bounds(plan)) {
         size_t bytes = bsq_exact_layout(&search->exact, n, NULL);
 
         (void)bsq_exact_layout(&search->exact, n, bsq_carve(&carver, (int64_t)bytes, 1));
@@ -568,7 +573,8 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
     int64_t n = block->group->n;
     struct bsq_exact_task task = {
         .v = block->v + channel * n, .lowest = search->plan->rounding.lowest,
-        .highest = search->plan->rounding.highest, .node_limit = limit, .stop = stop_exact, .stop_opaque = search,
+        .highest = search->plan->rounding.highest, .first_share = 0.5, .node_limit = limit,
+        .stop = stop_exact, .stop_opaque = search,
         .codes = search->trial.codes + channel * n, .scale = search->trial.scales[channel],
         .cost = search->best.j[channel] - block->base[channel]};
     double known = task.cost, unused;

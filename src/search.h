@@ -9,6 +9,9 @@
 
 enum { BSQ_EFFORT_MOST = 9, BSQ_GRID_MOST = 32 };
 
+/* Bounds are looked for up to this fan-in. */
+enum { BSQ_BOUND_INPUTS = 1024 };
+
 /* What one level of effort tries. */
 struct bsq_level {
     struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
@@ -42,6 +45,7 @@ struct bsq_search_plan {
     int64_t scales_per_channel;
     int32_t bits;
     int32_t effort;   /* levels to run: 0 rounds */
+    int32_t lower_bound; /* 1: bounds are asked for */
     int32_t planes;   /* 1: the range is that of ternary planes, so that bit-split applies */
 };
 
@@ -110,6 +114,9 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
  * effort; sets proven and bound. For one float32 scale a channel only. To be run after each level, so that the next one
  * starts from its result; adds to 'record'. */
 void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stage_record *record);
+
+/* Whether bounds will be looked for. */
+bool bsq_search_bounds(const struct bsq_search_plan *plan);
 
 /* Whether the best of every channel is proven to be the optimum: nothing is left to search. */
 bool bsq_search_proven(const struct bsq_search *search);

@@ -2,6 +2,7 @@
 #include "solve.h"
 
 #include "blas.h"
+#include "bound.h"
 #include "paper.h"
 #include "pass.h"
 #include "quick.h"
@@ -155,6 +156,7 @@ static void search_block(struct bsq_pass *pass, struct bsq_search *search, int64
     }
     for (; effort <= solve->levels; effort++)
         keep_objective(search, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+    bsq_bound_block(search, &search->best, &records[RECORD_EXACT]);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -166,6 +168,7 @@ static void paper_block(struct bsq_pass *pass, struct bsq_search *search, int64_
     bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
     bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_LEVELS + BSQ_LEVEL_BITSPLIT]);
+    bsq_bound_block(search, &search->best, NULL);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -204,6 +207,7 @@ static void tensor_result_block(struct bsq_pass *pass, struct bsq_search *search
     memset(search->proven, 0, (size_t)search->block.channels * sizeof *search->proven);
     for (int64_t c = 0; c < search->block.channels; c++)
         search->bound[c] = -INFINITY;
+    bsq_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
 }
 
@@ -568,7 +572,7 @@ static void report_stages(struct solve *solve)
                 report_stage(solve, RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES + k, stages[k], effort);
         }
     }
-    if (solve->result->report.lower_bound > 0.0)
+    if (solve->levels > 0 && !is_tensor(options) && solve->result->report.lower_bound > 0.0)
         report_stage(solve, RECORD_EXACT, BSQ_STAGE_EXACT, options->effort);
     if (is_paper(options))
         report_stage(solve, RECORD_LEVELS + BSQ_LEVEL_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
@@ -640,13 +644,15 @@ static void plan_groups(struct solve *solve)
                                           .damping = choose_damping(options, rows, input->geometry->fan_in),
                                           .mu = target ? options->asymmetry : 0.0,
                                           .centred = options->bias_correction,
-                                          .factor = solve->levels > 0,
+                                          .wide = bsq_search_bounds(&search_plan),
                                           .dense = is_paper(options) || search_plan.scales_per_channel > 1};
+    solve->plan.factor = solve->levels > 0 || solve->plan.wide;
     solve->held_plan = (struct bsq_group_plan){.geometry = input->geometry,
                                                .stats = input->held_out,
                                                .mu = held_target ? solve->plan.mu : 0.0,
                                                .dense = solve->plan.dense};
-    solve->plan.narrow = !is_tensor(options) && bsq_quick_applies(&search_plan, &solve->plan);
+    solve->plan.dense |= solve->plan.wide;
+    solve->plan.narrow = !is_tensor(options) && !solve->plan.wide && bsq_quick_applies(&search_plan, &solve->plan);
 }
 
 /* Prepares for 'count' solves of up to options->weight_bits bits; to be released whatever the status. */
@@ -746,6 +752,7 @@ bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_
 
     options.weight_bits = bits_hi;
     options.effort = table_effort(input, bits_lo);
+    options.lower_bound = 0;
     own.options = &options;
     if (!options.bias_correction) /* held-out statistics decide about nothing else */
         own.held_out = NULL;

@@ -260,6 +260,15 @@ done >byeffort
 run "effort by held-out rows" --weights w.npy --input x1.npy --held-out h.npy --bits 3 --effort 3 --select-on-held-out
 is effort "$(sort -s -g -k 2 byeffort | head -n 1 | cut -d ' ' -f 1)"
 is held_out_error "$(sort -s -g -k 2 byeffort | head -n 1 | cut -d ' ' -f 2)"
+is channels_proven 6
+is lower_bound 1
+is lower_bound_says proven
+run "no bound" --weights w.npy --stats h.npy --bits 3 --scale group:5
+is lower_bound 0
+is lower_bound_says unknown
+run "a bound of one scale" --weights w.npy --stats h.npy --bits 3 --scale tensor --lower-bound
+expect "a bound" awk -v b="$(value lower_bound)" 'BEGIN { exit !(b > 0.1 && b < 1) }'
+is lower_bound_says useful
 run "bias correction" --weights w.npy --bias b.npy --input x.npy --bits 2 --bias-correction --out two
 expect "bias changes" test "$(numbers two/bias.npy | tr -s ' \n' '  ')" != "$(printf ' %s' $(cat b)) "
 run "weights alone" --weights w.npy --solver round --out two
@@ -470,8 +479,8 @@ expect "a failure leaves older results alone" diff -r before lin
 
 run "help" --help
 for name in weights bias stats input target held-out conv stride pad dilation groups channels-last ohwi bits range scale \
-    scale-format solver effort select-on-held-out threads mu damping bias-correction act-bits act-type act-clip act-scale \
-    out format json version; do
+    scale-format solver effort select-on-held-out lower-bound threads mu damping bias-correction act-bits act-type act-clip \
+    act-scale out format json version; do
     expect "help names --$name" grep -q -- "--$name" json
 done
 run "version" --version

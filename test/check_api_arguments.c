@@ -231,7 +231,8 @@ START_TEST(integer_options_have_bounds)
     REFUSE(select_on_held_out, 2, BSQ_E_RANGE);
     REFUSE(input_scale_kind, 1, BSQ_OK);
     REFUSE(input_scale_kind, 2, BSQ_E_ARGUMENT);
-    REFUSE(reserved, 1, BSQ_E_ARGUMENT);
+    REFUSE(lower_bound, 1, BSQ_OK);
+    REFUSE(lower_bound, 2, BSQ_E_RANGE);
 }
 END_TEST
 

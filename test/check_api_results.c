@@ -561,6 +561,78 @@ START_TEST(nothing_selects_without_held_out_rows)
 }
 END_TEST
 
+/* A bound is never above the optimum, which small fan-in has by exact search, whatever the kind of scale. */
+START_TEST(bounds_are_below_every_result)
+{
+    struct test_data data = test_data_linear(3, 12, 300, (uint64_t)_i + 5);
+    bsq_options_t options = defaults();
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, _i % 2);
+    bsq_report_t report;
+    double best;
+
+    bsq_report_init(&report, sizeof report);
+    for (options.weight_bits = 2; options.weight_bits <= 4; options.weight_bits++) {
+        options.scale_kind = BSQ_SCALE_PER_CHANNEL;
+        options.scale_format = BSQ_SCALE_FLOAT32;
+        options.solver = BSQ_SOLVER_AUTO;
+        options.lower_bound = 0;
+        options.effort = 9;
+        test_ok(layer, bsq_layer_set_options(layer, &options));
+        test_ok(layer, bsq_optimize(layer, &report));
+        ck_assert_int_eq(report.channels_proven, 3); /* by an enumeration that check_exact.c compares with another */
+        best = report.objective;
+        options.lower_bound = 1;
+        for (int kind = 0; kind < 5; kind++) {
+            options.scale_kind = kind == 1 ? BSQ_SCALE_PER_TENSOR : BSQ_SCALE_PER_CHANNEL;
+            options.scale_format = kind == 2 ? BSQ_SCALE_POWER_OF_TWO : BSQ_SCALE_FLOAT32;
+            options.solver = kind == 3 ? BSQ_SOLVER_PAPER : kind == 4 ? BSQ_SOLVER_ROUND : BSQ_SOLVER_AUTO;
+            options.effort = kind == 0 ? 1 : 5;
+            test_ok(layer, bsq_layer_set_options(layer, &options));
+            test_ok(layer, bsq_optimize(layer, &report));
+            ck_assert_double_gt(report.lower_bound, 0.0);
+            ck_assert_double_le(report.lower_bound, 1.0);
+            if (kind != 3) /* whose J has no damping */
+                ck_assert_double_le(report.lower_bound * report.objective, best * (1 + 1e-9));
+            ck_assert_double_ge(report.lower_bound * report.objective, 0.5 * (kind == 3 ? 0.0 : best));
+        }
+    }
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+/* Above the fan-in of exact searches: a bound only where it is asked for. */
+START_TEST(bounds_come_when_asked_for)
+{
+    struct test_data data = test_data_linear(2, 80, 400, 3);
+    bsq_options_t options = defaults();
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
+    bsq_report_t report, best;
+    bsq_channel_t channel;
+
+    bsq_report_init(&report, sizeof report);
+    bsq_report_init(&best, sizeof best);
+    bsq_channel_init(&channel, sizeof channel);
+    options.weight_bits = 2;
+    options.effort = 9;
+    test_ok(layer, bsq_layer_set_options(layer, &options));
+    test_ok(layer, bsq_optimize(layer, &best));
+    ck_assert_double_eq(best.lower_bound, 0.0);
+    options.effort = 2;
+    options.lower_bound = 1;
+    test_ok(layer, bsq_layer_set_options(layer, &options));
+    test_ok(layer, bsq_optimize(layer, &report));
+    ck_assert_double_gt(report.lower_bound, 0.0);
+    ck_assert_double_le(report.lower_bound * report.objective, best.objective * (1 + 1e-9));
+    for (int64_t c = 0; c < 2; c++) {
+        test_ok(layer, bsq_report_channel(layer, c, &channel));
+        ck_assert_double_gt(channel.lower_bound, 0.0);
+    }
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 static TCase *all(void)
 {
     TCase *tests = tcase_create("results");
@@ -572,6 +644,8 @@ static TCase *all(void)
     tcase_add_test(tests, held_out_targets_are_their_own);
     tcase_add_test(tests, held_out_error_selects_the_effort);
     tcase_add_test(tests, nothing_selects_without_held_out_rows);
+    tcase_add_loop_test(tests, bounds_are_below_every_result, 0, 4);
+    tcase_add_test(tests, bounds_come_when_asked_for);
     tcase_add_test(tests, damping_of_the_report);
     tcase_add_test(tests, bias_correction_does_what_the_report_says);
     tcase_add_test(tests, bias_correction_is_kept_only_where_it_helps);

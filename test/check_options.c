@@ -109,7 +109,7 @@ START_TEST(options_defaults)
     ck_assert_int_eq(o.input_clip, BSQ_CLIP_SQUARED_ERROR);
     ck_assert_int_eq(o.select_on_held_out, 0);
     ck_assert_int_eq(o.input_scale_kind, BSQ_INPUT_PER_TENSOR);
-    ck_assert_int_eq(o.reserved, 0);
+    ck_assert_int_eq(o.lower_bound, 0);
 }
 END_TEST
 
@@ -326,7 +326,7 @@ static const struct bound bounds[] = {
     BOUND(threads, 1, 1024, BSQ_E_RANGE),      BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
     BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, 0, 3, BSQ_E_ARGUMENT),
     BOUND(input_clip, 0, 2, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
-    BOUND(input_scale_kind, 0, 1, BSQ_E_ARGUMENT), BOUND(reserved, 0, 0, BSQ_E_ARGUMENT),
+    BOUND(input_scale_kind, 0, 1, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
 };
 
 enum { BOUNDS = sizeof bounds / sizeof *bounds };

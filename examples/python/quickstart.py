@@ -64,7 +64,7 @@ class Options(ctypes.Structure):
                 ("scale_kind", c_int32), ("scale_format", c_int32), ("solver", c_int32), ("effort", c_int32),
                 ("threads", c_int32), ("bias_correction", c_int32), ("input_bits", c_int32), ("input_type", c_int32),
                 ("input_clip", c_int32), ("select_on_held_out", c_int32),
-                ("input_scale_kind", c_int32), ("reserved", c_int32)]
+                ("input_scale_kind", c_int32), ("lower_bound", c_int32)]
 
 
 class LayerDesc(ctypes.Structure):
@@ -526,7 +526,7 @@ def check_declarations():
     options, desc = new(Options), new(LayerDesc)
     expect((options.damping, options.asymmetry, options.input_percentile) == (-1, 1, 0.9999), "options: numbers")
     expect((options.weight_bits, options.scale_kind, options.effort, options.threads) == (4, 2, 5, 1), "options")
-    expect(options.group_size == 0 and not options.progress and options.reserved == 0, "options: zeros")
+    expect(options.group_size == 0 and not options.progress and options.lower_bound == 0, "options: zeros")
     expect((options.select_on_held_out, options.input_scale_kind) == (0, INPUT_PER_TENSOR), "options: switches")
     expect((desc.groups, desc.kind, list(desc.kernel), list(desc.stride)) == (1, LINEAR, [1] * 3, [1] * 3), "desc")
     header = os.path.join(ROOT, "include", "bsq.h")

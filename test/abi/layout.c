@@ -64,13 +64,13 @@ AT(bsq_options_t, input_type, 148);
 AT(bsq_options_t, input_clip, 152);
 AT(bsq_options_t, select_on_held_out, 156);
 AT(bsq_options_t, input_scale_kind, 160);
-AT(bsq_options_t, reserved, 164);
+AT(bsq_options_t, lower_bound, 164);
 #define struct_type bsq_options_t
 FULL(OF(struct_size) + OF(memory_alloc) + OF(memory_free) + OF(memory_opaque) + OF(progress) + OF(progress_opaque) +
      OF(log) + OF(log_opaque) + OF(parallel_for) + OF(parallel_opaque) + OF(damping) + OF(asymmetry) +
      OF(input_percentile) + OF(group_size) + OF(weight_bits) + OF(weight_range) + OF(scale_kind) + OF(scale_format) +
      OF(solver) + OF(effort) + OF(threads) + OF(bias_correction) + OF(input_bits) + OF(input_type) + OF(input_clip) +
-     OF(select_on_held_out) + OF(input_scale_kind) + OF(reserved));
+     OF(select_on_held_out) + OF(input_scale_kind) + OF(lower_bound));
 #undef struct_type
 
 SIZE(bsq_layer_desc_t, 168);

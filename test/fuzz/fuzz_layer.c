@@ -99,6 +99,7 @@ static bsq_options_t take_options(struct bytes *bytes)
     options.asymmetry = take_below(bytes, 2) ? 1 : (double)take_float(bytes);
     options.input_percentile = take_below(bytes, 2) ? 0.9 : (double)take_float(bytes);
     options.select_on_held_out = take_below(bytes, 5) % 3;
+    options.lower_bound = take_below(bytes, 5) % 3;
     options.input_scale_kind = take_below(bytes, 64) % 3;
     if (options.solver == BSQ_SOLVER_PAPER && take_below(bytes, 4)) {
         options.weight_range = BSQ_RANGE_SYMMETRIC;
