@@ -1343,7 +1343,7 @@ START_TEST(memory_is_bounded)
     int64_t small_peak, large_peak;
 
     start_bench(&bench);
-    ck_assert(bsq_stats_bytes(&problem.geometry, 1, false, &held, &besides));
+    ck_assert(bsq_stats_bytes(&problem.geometry, 1, true, &held, &besides));
     for (int run = 0; run < 2; run++) {
         bsq_batch_t batch = part_of(&problem, 0, run ? 40 : 2);
 
