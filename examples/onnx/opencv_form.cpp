@@ -6,22 +6,27 @@ namespace bsq_onnx {
 
 namespace {
 
-// A node without what newer opsets have as inputs; these become attributes.
+// A node without what newer opsets have as inputs; these become attributes. Limits that are not constant stay, and
+// OpenCV refuses them.
 void inputs_to_attributes(const Graph &graph, onnx::NodeProto &node)
 {
     const std::string op = node.op_type();
     if (op != "ReduceSum" && op != "Split" && op != "Clip")
         return;
+    onnx::NodeProto result = node;
     for (int i = 1; i < node.input_size(); i++) {
-        if (!graph.constant(node.input(i)))
+        if (node.input(i).empty())
             continue;
+        if (!graph.constant(node.input(i)))
+            return;
         const onnx::TensorProto &value = graph.constants.at(node.input(i));
         if (op == "Clip")
-            set_real(node, i == 1 ? "min" : "max", floats_of(value).at(0));
+            set_real(result, i == 1 ? "min" : "max", floats_of(value).at(0));
         else
-            set_integers(node, op == "Split" ? "split" : "axes", integers_of(value));
+            set_integers(result, op == "Split" ? "split" : "axes", integers_of(value));
     }
-    node.mutable_input()->DeleteSubrange(1, node.input_size() - 1);
+    result.mutable_input()->DeleteSubrange(1, node.input_size() - 1);
+    node = result;
 }
 
 // Max and Min with a number: OpenCV wants tensors of the same shape.
@@ -54,7 +59,7 @@ bool uneven(const std::vector<int64_t> &pads)
 // counts in an average, which it does not know.
 void pad_before(const Graph &graph, onnx::NodeProto &node, OpencvForm &form)
 {
-    const size_t dims = graph.shape(node.input(0)).size() - 2;
+    const size_t dims = graph.shape(node.output(0)).size() - 2;
     const std::vector<int64_t> pads = get_integers(node, "pads", std::vector<int64_t>(2 * dims, 0));
     std::vector<int64_t> all(2 * dims + 4, 0);
     for (size_t i = 0; i < dims; i++) {

@@ -82,6 +82,31 @@ void check_attributes(const onnx::NodeProto &node)
     }
 }
 
+// Names go into JSON and HTML.
+void check_name(const std::string &name)
+{
+    size_t follow = 0; // bytes that the letter still has
+    for (const char byte : name) {
+        const auto bits = static_cast<unsigned char>(byte);
+        const bool following = (bits & 0xc0) == 0x80;
+        if (following != (follow > 0) || bits >= 0xf8)
+            throw Error("has a name that is not UTF-8");
+        follow = following ? follow - 1 : bits >= 0xf0 ? 3 : bits >= 0xe0 ? 2 : bits >= 0xc0 ? 1 : 0;
+    }
+    if (follow > 0)
+        throw Error("has a name that is not UTF-8");
+}
+
+void check_names(const onnx::NodeProto &node)
+{
+    check_name(node.name());
+    check_name(node.op_type());
+    for (const std::string &name : node.input())
+        check_name(name);
+    for (const std::string &name : node.output())
+        check_name(name);
+}
+
 void check_opset(const onnx::ModelProto &model)
 {
     int64_t version = 0;
@@ -117,6 +142,7 @@ void check_content(const onnx::ModelProto &model)
     for (const auto &node : model.graph().node()) {
         if (node.output_size() == 0)
             throw Error("has a node without outputs");
+        check_names(node);
         if (node.op_type().find("uantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
             node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" || node.op_type() == "MatMulInteger")
             throw Error("is quantized already (" + node.op_type() + ")");

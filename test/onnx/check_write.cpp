@@ -11,11 +11,14 @@
 #include <fstream>
 #include <sstream>
 
-#include <check.h>
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+extern "C" {
+#include "support.h"
+}
 
 using bsq_onnx::Model;
 
@@ -164,17 +167,11 @@ END_TEST
 
 int main()
 {
-    Suite *suite = suite_create("onnx write");
-    TCase *tcase = tcase_create("onnx write");
-    tcase_add_test(tcase, whole_files);
-    tcase_add_test(tcase, nothing_half_written);
-    tcase_add_test(tcase, full_disk);
-    tcase_add_test(tcase, sidecar);
-    tcase_add_test(tcase, float_files_in_opencv);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    TCase *tests = tcase_create("files");
+    tcase_add_test(tests, whole_files);
+    tcase_add_test(tests, nothing_half_written);
+    tcase_add_test(tests, full_disk);
+    tcase_add_test(tests, sidecar);
+    tcase_add_test(tests, float_files_in_opencv);
+    return test_run("bsq-onnx: files", tests);
 }

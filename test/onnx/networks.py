@@ -177,7 +177,7 @@ def residual():
     n = Network([1, 4, 6, 6])
     x = n.conv("input", (4, 4, 3, 3), pads=[1, 1, 1, 1])
     x = n.add("Relu", x)
-    y = n.conv(x, (4, 4, 3, 3), pads=[1, 1, 1, 1])
+    y = n.conv(x, (4, 4, 3, 4), pads=[0, 1, 2, 2])
     x = n.add("Add", y, x)  # of the layer's own input
     x = n.add("Relu", x)
     a = n.conv(x, (3, 4, 1, 1))
