@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
-
-#include <onnx/onnx_pb.h>
 
 #include "error.hpp"
 #include "store.hpp"
+#include "target.hpp"
 
 namespace bsq_onnx {
 
@@ -69,10 +67,13 @@ const char *op_name(Kind kind)
     return kind == Kind::conv ? "Conv" : kind == Kind::gemm ? "Gemm" : "MatMul";
 }
 
-// What layers that read the same inputs have in common: statistics of those are shared.
-std::string input_key(const Layer &layer)
+// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes the
+// layer's own activation function are not.
+std::string input_key(const Model &model, const Layer &layer)
 {
     const bsq_layer_desc_t &d = layer.desc;
+    if (passing_of(model, layer.output).cuts())
+        return layer.name;
     std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
     for (int i = 0; i < d.spatial_dims; i++)
         for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
@@ -132,7 +133,7 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
             last_use_[tensor] = static_cast<int>(i);
     for (size_t i = 0; i < model.layers().size(); i++)
         if (plan.bits[i] > 0)
-            readers_left_[input_key(model.layers()[i])]++;
+            readers_left_[input_key(model, model.layers()[i])]++;
     for (size_t i = 0; i < model.layers().size(); i++) {
         const Layer &layer = model.layers()[i];
         LayerResult l;
@@ -218,7 +219,7 @@ void Pass::run_segment(int index)
             if (done.quantizer.quantizes() && result_.quantizers.emplace(layer.input, done.quantizer).second)
                 result_.inputs.push_back(done.input);
             run_float(index, nullptr, nullptr);
-            readers_left_[input_key(layer)]--;
+            readers_left_[input_key(model_, layer)]--;
             progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
                           layer.name + ": was done before");
         } else {
@@ -230,50 +231,14 @@ void Pass::run_segment(int index)
                 export_stats(layer, which, handle.get());
             }
             solve(segment, layer, which, handle.get());
-            if (--readers_left_[input_key(layer)] > 0)
-                to_share_.emplace(input_key(layer), std::move(handle));
+            if (--readers_left_[input_key(model_, layer)] > 0)
+                to_share_.emplace(input_key(model_, layer), std::move(handle));
             else
-                to_share_.erase(input_key(layer));
+                to_share_.erase(input_key(model_, layer));
         }
     }
     run_quantized(index);
     drop_dead(index);
-}
-
-// Between which values the node that follows a layer lets its output pass: outside of them all values are the same to it.
-struct Passing {
-    float lowest = -std::numeric_limits<float>::infinity(), highest = std::numeric_limits<float>::infinity();
-};
-
-Passing passing(const Model &model, const std::string &tensor)
-{
-    const onnx::GraphProto &graph = model.proto().graph();
-    const onnx::NodeProto *reader = nullptr;
-    for (const onnx::NodeProto &node : graph.node())
-        for (const std::string &input : node.input())
-            if (input == tensor) {
-                if (reader != nullptr)
-                    return {};
-                reader = &node;
-            }
-    for (const onnx::ValueInfoProto &output : graph.output())
-        if (reader == nullptr || output.name() == tensor)
-            return {};
-    if (reader->op_type() == "Relu")
-        return {0, std::numeric_limits<float>::infinity()};
-    if (reader->op_type() != "Clip")
-        return {};
-    Passing limits;
-    for (const onnx::TensorProto &constant : graph.initializer()) {
-        const float *value = constant.raw_data().size() == sizeof(float)
-                                 ? reinterpret_cast<const float *>(constant.raw_data().data())
-                                 : constant.float_data_size() == 1 ? constant.float_data().data() : nullptr;
-        if (value != nullptr && reader->input_size() > 1 && reader->input(1) == constant.name())
-            limits.lowest = *value;
-        if (value != nullptr && reader->input_size() > 2 && reader->input(2) == constant.name())
-            limits.highest = *value;
-    }
-    return limits;
 }
 
 // Runs the float network's segment; with 'handle' its layer's statistics are gathered.
@@ -283,44 +248,31 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     std::vector<std::string> outputs = needed(segment, index);
     for (const std::string &tensor : outputs)
         float_.add(tensor, samples(), count_of(tensor));
-    std::vector<float> target;
+    std::unique_ptr<Target> target;
     if (handle != nullptr) {
-        target.resize(static_cast<size_t>(count_of(layer->output)));
+        const auto quantizer = result_.quantizers.find(layer->input);
+        target = std::make_unique<Target>(model_, segment, *layer,
+                                          quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
         outputs.push_back(layer->output);
     }
     if (outputs.empty())
         return;
     Runner runner(model_, segment, outputs);
-    std::unique_ptr<Runner> own;
-    std::vector<float> own_output(target.size());
-    Passing limits;
-    if (handle != nullptr) {
-        limits = passing(model_, layer->output);
-        if (limits.lowest > -std::numeric_limits<float>::infinity())
-            own = std::make_unique<Runner>(model_, segment, std::vector<std::string>{layer->output}, std::vector<float>(),
-                                           std::vector<float>(),
-                                           result_.quantizers.count(layer->input) ? result_.quantizers.at(layer->input)
-                                                                                  : Quantizer());
-    }
     std::vector<const float *> from(segment.inputs.size());
     std::vector<float *> to(outputs.size());
     for (int64_t i = 0; i < samples(); i++) {
-        if (own) {
-            for (size_t k = 0; k < from.size(); k++)
-                from[k] = now(segment.inputs[k], i);
-            own->run(from, {own_output.data()});
-        }
         for (size_t k = 0; k < from.size(); k++)
             from[k] = float_.at(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
-            to[k] = handle != nullptr && k + 1 == to.size() ? target.data() : float_.at(outputs[k], i);
+            to[k] = target && k + 1 == to.size() ? target->values() : float_.at(outputs[k], i);
         runner.run(from, to);
-        for (size_t k = 0; own && k < target.size(); k++)
-            if ((target[k] < limits.lowest && own_output[k] < limits.lowest) ||
-                (target[k] > limits.highest && own_output[k] > limits.highest))
-                target[k] = own_output[k];
-        if (handle != nullptr) {
-            const bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target.data(), i >= calibration_);
+        if (target) {
+            for (size_t k = 0; k < from.size(); k++)
+                from[k] = now(segment.inputs[k], i);
+            target->adapt(from);
+            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target->values(), i >= calibration_);
+            batch.row_weights = target->row_weights();
+            batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
         progress_.at(0.4 * static_cast<double>(i) / static_cast<double>(samples()));
@@ -391,7 +343,7 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
     const auto quantizer = result_.quantizers.find(layer.input);
     if (quantizer != result_.quantizers.end())
         set_quantizer(layer, quantizer->second, handle.get());
-    const auto source = to_share_.find(input_key(layer));
+    const auto source = to_share_.find(input_key(model_, layer));
     if (source != to_share_.end())
         check(bsq_layer_share_input(handle.get(), source->second.get()), layer, handle.get());
     return handle;
@@ -570,7 +522,7 @@ bool Pass::import_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
     }
     bool good = parts.size() == (held_out_too ? 2u : 1u);
     // A layer that shares its input has statistics already: its rows are gathered again.
-    good = good && to_share_.count(input_key(layer)) == 0;
+    good = good && to_share_.count(input_key(model_, layer)) == 0;
     for (size_t i = 0; good && i < parts.size(); i++)
         check(bsq_layer_merge_stats(handle, static_cast<int32_t>(i), parts[i]), layer, handle);
     for (bsq_stats_t *stats : parts)
