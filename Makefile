@@ -317,7 +317,7 @@ FUZZ_RUNS ?= 20000
 kind = $(MAKE) BUILD=build/$(1) LIB=build/$(1)/lib NO_UNDEFINED= WARNINGS='$(WARNINGS) -Werror' CC=$(2) CFLAGS='$(3)'
 
 .PHONY: check-long check-asan-gcc check-asan-clang check-asan-onnx check-tsan check-valgrind check-fuzz check-abidiff \
-    check-neon
+    check-neon check-networks
 check-long: check
 	$(MAKE) check-asan-gcc
 	$(MAKE) check-asan-clang
@@ -327,6 +327,7 @@ check-long: check
 	$(MAKE) check-fuzz
 	$(MAKE) check-abidiff
 	$(MAKE) check-neon
+	$(MAKE) check-networks
 
 check-asan-gcc:
 	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
@@ -366,6 +367,14 @@ fuzz: $(FUZZERS)
 check-abidiff: $(LINK)
 	@test/abi/abidiff $(LINK) $(ABI) $(BUILD)/release
 
+# Every real network once, on some of its pictures.
+check-networks: onnx
+	@if test ! -x $(BUILD)/examples/bsq-onnx || test ! -d $(SHARED_DATA)/models; then \
+	    echo "networks: skipped, there is no bsq-onnx or no $(SHARED_DATA)/models"; \
+	else \
+	    $(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) --quick; \
+	fi
+
 # The kernels for 64-bit ARM under emulation: nothing but them is needed, and a stand-in for Check.
 CROSS ?= aarch64-linux-gnu-gcc
 EMULATOR ?= qemu-aarch64-static
@@ -398,10 +407,11 @@ bench-table: $(BUILD)/bench/bench_table
 	$< $(SHARED_DATA)/layers
 
 # Takes an hour; its tables go to docs/results.md. ONLY=resnet20_cifar10: this network alone, and docs/ stays as it is.
+# PARTS=DIR: results are kept there, an interrupted run goes on.
 bench-networks: onnx
 	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-networks: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
 	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
-	    --markdown docs/results.md
+	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
 
 # QUICK=1: less of everything, and docs/ stays as it is.
 SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
@@ -492,8 +502,9 @@ help:
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-onnx     the tests of bsq-onnx'
+	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
-	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, ABI against the last release'
+	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, networks, ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
