@@ -110,8 +110,9 @@ void Chooser::keep_probes()
 // The relative error of the network's outputs with one layer quantized.
 double Chooser::effect(size_t segment, size_t index, const LayerResult &probe)
 {
-    const Segment &nodes = model_.segments()[segment];
-    Runner runner(model_, nodes, chain_.outputs(segment), probe.dequantized, model_.layers()[index].bias);
+    Segment nodes = model_.segments()[segment];
+    nodes.outputs = chain_.outputs(segment);
+    Runner runner(model_, nodes, nodes.outputs, probe.dequantized, model_.layers()[index].bias);
     chain_.swap(segment, runner);
     Difference difference;
     for (const Chain::Tensors &reference : kept_) {

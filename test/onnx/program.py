@@ -38,7 +38,7 @@ def skip(text):
 
 # ---- what the program works on -------------------------------------------------------------------------------------
 
-def classifier():
+def classifier(convolution_last=False):
     """Layers of several kinds; between some of them channels can be folded, around the addition not."""
     n = networks.Network([1, 3, 12, 12])
     x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
@@ -46,14 +46,18 @@ def classifier():
     x = n.add("Relu", n.conv(x, (12, 8, 1, 1), strides=[2, 2]))
     y = n.add("Relu", n.conv(x, (12, 12, 3, 3), pads=[1, 1, 1, 1]))
     x = n.add("Relu", n.add("Add", n.conv(y, (12, 12, 3, 3), pads=[1, 1, 1, 1]), x))
-    x = n.add("Flatten", n.add("GlobalAveragePool", x))
-    x = n.add("Gemm", x, n.weights(7, 12, scale=1.5), n.weights(7), transB=1)
+    x = n.add("GlobalAveragePool", x)
+    if convolution_last:
+        x = n.add("Flatten", n.conv(x, (7, 12, 1, 1)))
+    else:
+        x = n.add("Gemm", n.add("Flatten", x), n.weights(7, 12, scale=1.5), n.weights(7), transB=1)
     return n.model(n.add("Softmax", x, axis=1))
 
 
 def make_files():
     random = np.random.RandomState(3)
     onnx.save(classifier(), "net.onnx")
+    onnx.save(classifier(convolution_last=True), "convolutions.onnx")
     coarse = random.randint(0, 256, (60, 4, 4, 3))
     pictures = np.clip(np.kron(coarse, np.ones((1, 5, 5, 1))) + random.randint(-20, 21, (60, 20, 20, 3)), 0, 255)
     os.mkdir("pictures")
@@ -203,8 +207,9 @@ def check_options():
     for words in (("--threads", "1"), ("--threads", "3"), ("--memory", "1"), ("--held-out", "0"), ("--task", "none")):
         sidecar(*words)
         expect(read("out.onnx") == errors[()], f"{words} change the result")
-    mixed = good("--avg-bits", *TENSORS, "--avg-bits", "3.5")
-    expect(3.2 < mixed["average_bits"] <= 3.5, f"--avg-bits gives {mixed['average_bits']}")
+    for network in ("net.onnx", "convolutions.onnx"):
+        mixed = good("--avg-bits, " + network, network, *TENSORS[1:], "--avg-bits", "3.5")
+        expect(3.2 < mixed["average_bits"] <= 3.5, f"{network}: --avg-bits gives {mixed['average_bits']}")
 
     text = run(*TENSORS)
     expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
