@@ -106,15 +106,21 @@ bool classifies(const Model &model, const Task *task)
     return count(shape) > 1 && count(shape) == *std::max_element(shape.begin(), shape.end());
 }
 
-std::string class_text(const std::vector<float> &logits)
+std::string class_name(const Labels &labels, int64_t label)
+{
+    const auto name = labels.names.find(label);
+    return name != labels.names.end() ? name->second : "class " + std::to_string(label);
+}
+
+std::string class_text(const Labels &labels, const std::vector<float> &logits)
 {
     const size_t best = best_of(logits);
     double sum = 0;
     for (const float value : logits)
         sum += std::exp(static_cast<double>(value) - static_cast<double>(logits[best]));
-    char text[64];
-    std::snprintf(text, sizeof text, "class %zu (%.2f)", best, 1 / sum);
-    return text;
+    char probability[16];
+    std::snprintf(probability, sizeof probability, " (%.2f)", 1 / sum);
+    return class_name(labels, static_cast<int64_t>(best)) + probability;
 }
 
 struct Pair {
@@ -123,7 +129,7 @@ struct Pair {
 
 class Judge {
 public:
-    Judge(const Model &model, const Quantized &quantized, const std::vector<int64_t> &labels, const Task *task);
+    Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task);
     void add(size_t index, const Sample &sample, const std::string &name);
     Judgement result();
 
@@ -134,7 +140,7 @@ private:
     void show(const Sample &sample, Exhibit &exhibit);
 
     const Model &model_;
-    const std::vector<int64_t> &labels_;
+    const Labels &labels_;
     const Task *task_;
     std::vector<std::string> telling_;
     bool classifies_;
@@ -145,7 +151,7 @@ private:
     std::vector<Difference> differences_;                 // of each output
     std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;
-    int64_t agreeing_ = 0, float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
+    int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
 
 std::vector<std::string> beyond_outputs(const Model &model, const std::vector<std::string> &tensors)
@@ -160,7 +166,7 @@ std::vector<std::string> beyond_outputs(const Model &model, const std::vector<st
     return extra;
 }
 
-Judge::Judge(const Model &model, const Quantized &quantized, const std::vector<int64_t> &labels, const Task *task)
+Judge::Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task)
     : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)), classifies_(classifies(model, task)),
       whole_(whole(model, beyond_outputs(model, telling_))), float_(model, whole_, whole_.outputs),
       chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
@@ -181,16 +187,17 @@ void Judge::run_float(const std::vector<float> &input)
 void Judge::add_class(size_t index, Exhibit &exhibit)
 {
     const std::vector<float> &reference = reference_.at(telling_[0]), &quantized = chain_.tensor(telling_[0]);
-    exhibit.same_class = best_of(reference) == best_of(quantized);
-    agreeing_ += exhibit.same_class;
-    if (!labels_.empty()) {
-        float_top1_ += among(reference, labels_[index], 1);
-        float_top5_ += among(reference, labels_[index], 5);
-        top1_ += among(quantized, labels_[index], 1);
-        top5_ += among(quantized, labels_[index], 5);
+    exhibit.changes = best_of(reference) != best_of(quantized);
+    if (!labels_.classes.empty()) {
+        const int64_t label = labels_.classes[index];
+        float_top1_ += among(reference, label, 1);
+        float_top5_ += among(reference, label, 5);
+        top1_ += among(quantized, label, 1);
+        top5_ += among(quantized, label, 5);
+        exhibit.label_text = class_name(labels_, label);
     }
-    exhibit.float_text = class_text(reference);
-    exhibit.text = class_text(quantized);
+    exhibit.float_text = class_text(labels_, reference);
+    exhibit.text = class_text(labels_, quantized);
 }
 
 void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
@@ -202,28 +209,26 @@ void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
     }
     exhibit.float_boxes = task_->decode(reference, sample.placement);
     exhibit.boxes = task_->decode(quantized, sample.placement);
-    comparison_->add(exhibit.float_boxes, exhibit.boxes);
+    exhibit.changes = comparison_->add(exhibit.float_boxes, exhibit.boxes);
 }
 
-// Keeps the first pictures, or those with most confident boxes.
+// Keeps the pictures on which the networks differ most; among equals those with most confident boxes, and the first.
 void Judge::show(const Sample &sample, Exhibit &exhibit)
 {
     if (sample.picture.empty())
         return;
-    const auto confident = [&](const Exhibit &e) {
-        return std::count_if(e.float_boxes.begin(), e.float_boxes.end(),
-                             [&](const Box &box) { return box.score >= task_->confident_score(); });
+    const auto worth = [&](const Exhibit &e) {
+        const auto sure = [&](const Box &box) { return box.score >= task_->confident_score(); };
+        return std::make_pair(e.changes, std::count_if(e.float_boxes.begin(), e.float_boxes.end(), sure));
     };
     std::vector<Exhibit> &kept = judgement_.exhibits;
-    auto place = kept.end();
     if (kept.size() >= exhibits_most) {
-        if (task_ == nullptr)
+        const auto least = std::min_element(kept.rbegin(), kept.rend(), [&](const Exhibit &a, const Exhibit &b) {
+            return worth(a) < worth(b);
+        });
+        if (worth(*least) >= worth(exhibit))
             return;
-        place = std::min_element(kept.begin(), kept.end(),
-                                 [&](const Exhibit &a, const Exhibit &b) { return confident(a) < confident(b); });
-        if (confident(*place) >= confident(exhibit))
-            return;
-        place = kept.erase(place);
+        kept.erase(std::next(least).base());
     }
     exhibit.width = sample.picture.cols;
     exhibit.height = sample.picture.rows;
@@ -244,8 +249,9 @@ void Judge::add(size_t index, const Sample &sample, const std::string &name)
         add_class(index, exhibit);
     if (task_ != nullptr && !sample.picture.empty())
         add_boxes(sample, exhibit);
-    show(sample, exhibit);
+    judgement_.evaluation.changed += exhibit.changes > 0;
     judgement_.evaluation.samples++;
+    show(sample, exhibit);
 }
 
 Judgement Judge::result()
@@ -254,8 +260,8 @@ Judgement Judge::result()
     const auto share = [&](int64_t hits) { return static_cast<double>(hits) / static_cast<double>(e.samples); };
     e.agreement = -1;
     if (classifies_ && e.samples > 0) {
-        e.agreement = share(agreeing_);
-        e.labelled = !labels_.empty();
+        e.agreement = share(e.samples - e.changed);
+        e.labelled = !labels_.classes.empty();
         e.float_top1 = share(float_top1_);
         e.float_top5 = share(float_top5_);
         e.top1 = share(top1_);
@@ -267,6 +273,8 @@ Judgement Judge::result()
         sum.energy += difference.energy;
     }
     e.output_error = sum.relative();
+    std::stable_sort(judgement_.exhibits.begin(), judgement_.exhibits.end(),
+                     [](const Exhibit &a, const Exhibit &b) { return a.changes > b.changes; });
     judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;
     judgement_.has_detection = task_ != nullptr;
     if (task_ != nullptr) {
@@ -279,7 +287,7 @@ Judgement Judge::result()
 } // namespace
 
 Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
-                   const std::vector<int64_t> &labels, const Task *task, Progress &progress)
+                   const Labels &labels, const Task *task, Progress &progress)
 {
     Judge judge(model, quantized, labels, task);
     progress.begin(static_cast<double>(samples.size()));

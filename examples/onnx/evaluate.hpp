@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "labels.hpp"
 #include "model.hpp"
 #include "quantize.hpp"
 #include "tasks/tasks.hpp"
@@ -56,9 +57,9 @@ struct Judgement {
     std::vector<Exhibit> exhibits;
 };
 
-// 'labels': the class of each sample, or empty. 'task' may be NULL.
+// 'labels' are those of the samples, or empty. 'task' may be NULL.
 Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
-                   const std::vector<int64_t> &labels, const Task *task, Progress &progress);
+                   const Labels &labels, const Task *task, Progress &progress);
 
 } // namespace bsq_onnx
 

@@ -125,7 +125,7 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
         return gemm_layer(graph, index, layer);
     if (node.op_type() == "MatMul")
         return matmul_layer(graph, index, layer);
-    return "transposed convolutions are not quantized";
+    return "the library has no transposed convolutions";
 }
 
 } // namespace

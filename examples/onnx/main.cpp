@@ -24,6 +24,7 @@
 #include "quantize.hpp"
 #include "report.hpp"
 #include "settings.hpp"
+#include "split.hpp"
 #include "summary.hpp"
 #include "write.hpp"
 
@@ -41,52 +42,17 @@ int complain(int status, const std::string &text)
     return status;
 }
 
-// Which samples serve what.
-struct Split {
-    std::vector<SampleRef> calibration; // and behind them those that are held out
-    int64_t fitted = 0;                 // how many layers are fitted to
-    std::vector<SampleRef> evaluation;
-    std::vector<int64_t> labels; // of the evaluated ones, or empty
-};
-
-Split split_samples(const Settings &settings, const Samples &images, const Samples *test)
-{
-    Split split;
-    const Samples &judged = test != nullptr ? *test : images;
-    split.fitted = settings.calibration_samples;
-    if (split.fitted < 0)
-        split.fitted = test != nullptr ? images.count() : std::min<int64_t>(128, (images.count() + 1) / 2);
-    if (split.fitted > images.count())
-        throw Error("--calib is " + std::to_string(split.fitted) + ", but there are " + std::to_string(images.count()) +
-                    " samples");
-    for (int64_t i = 0; i < split.fitted; i++)
-        split.calibration.push_back({&images, i});
-    const int64_t first = test != nullptr ? 0 : split.fitted;
-    for (int64_t i = first; i < std::min(judged.count(), first + settings.held_out_samples); i++)
-        split.calibration.push_back({&judged, i});
-    int64_t last = judged.count();
-    if (settings.evaluation_samples >= 0)
-        last = std::min(last, first + settings.evaluation_samples);
-    for (int64_t i = first; i < last; i++)
-        split.evaluation.push_back({&judged, i});
-    if (!settings.labels.empty()) {
-        const std::vector<int64_t> all = judged.labels(settings.labels);
-        split.labels.assign(all.begin() + first, all.begin() + last);
-    }
-    return split;
-}
-
 Checkpoint::Conditions conditions(const Model &model, const Settings &settings, const Split &split)
 {
     uint64_t samples = digest("", 0);
-    for (const SampleRef &ref : split.calibration) {
+    for (const SampleRef &ref : split.for_layers()) {
         const Sample sample = ref.from->load(ref.index);
         samples = digest(sample.input.data(), sample.input.size() * sizeof(float), samples);
     }
     Checkpoint::Conditions list = {
         {"library", bsq_version_string()},
         {"network", hexadecimal(model.digest())},
-        {"number of samples", std::to_string(split.fitted) + " + " + std::to_string(split.calibration.size())},
+        {"number of samples", std::to_string(split.calibration.size()) + " + " + std::to_string(split.held_out.size())},
         {"samples", hexadecimal(samples)}};
     for (const std::string &line : describe(settings)) {
         const size_t space = line.rfind(' ');
@@ -117,8 +83,7 @@ void choose_or_load_bits(const Model &model, const Settings &settings, const Spl
         plan.bits = there;
         return;
     }
-    const std::vector<SampleRef> fitted(split.calibration.begin(), split.calibration.begin() + split.fitted);
-    choose_bits(model, settings, fitted, plan, progress);
+    choose_bits(model, settings, split.calibration, plan, progress);
     if (checkpoint != nullptr)
         checkpoint->save_bits(plan.bits);
 }
@@ -154,8 +119,9 @@ RunResult run(const Settings &settings, Progress &progress)
     Plan plan = make_plan(model, settings);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
-    const Quantized quantized =
-        quantize(model, settings, plan, split.calibration, split.fitted, progress, checkpoint.get());
+    const std::vector<SampleRef> samples = split.for_layers();
+    const auto fitted = static_cast<int64_t>(split.calibration.size());
+    const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
     const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized.layers)
@@ -163,8 +129,7 @@ RunResult run(const Settings &settings, Progress &progress)
     const Bound bound = network_bound(model, settings, errors, progress);
     progress.clear();
 
-    RunResult result = summarize(model, settings, quantized, judgement, bound, task.get());
-    result.calibration_samples = split.fitted;
+    RunResult result = summarize(model, settings, describe_use(split), quantized, judgement, bound);
     result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     write_results(model, settings, result);
     return result;

@@ -217,15 +217,24 @@ static std::string accuracy_table(const Evaluation &evaluation)
            "</tbody></table>\n";
 }
 
+// "128 samples (a.jpg to b.jpg)"
+static std::string range_text(const SampleRange &range)
+{
+    return counted(range.count, "sample") + (range.count > 0 ? " (" + escape(file_name(range.first)) +
+                  (range.count > 1 ? " to " + escape(file_name(range.last)) : "") + ")" : "");
+}
+
 static std::string evaluation_text(const RunResult &result)
 {
     const Evaluation &evaluation = result.evaluation;
     if (evaluation.samples < 1) {
         return "<p>The quantized network was not evaluated: no samples were left for it.</p>\n";
     }
-    std::string out = "<p>Measured on " + counted(evaluation.samples, "sample") +
-                      " that calibration did not see, against the float network on the same ones; calibrated on " +
-                      counted(result.calibration_samples, "sample") + ". ";
+    std::string out = "<p>Measured on " + range_text(result.samples.evaluation) +
+                      ", which calibration did not see, against the float network on the same ones; calibrated on " +
+                      range_text(result.samples.calibration) + ". " +
+                      (result.samples.shared ? "Among the former are those that the layers' held-out errors are of. "
+                                             : "");
     if (evaluation.agreement >= 0) {
         out += "Both give the same class on " + percent(evaluation.agreement) +
                standard_error(evaluation.agreement, evaluation.samples) + ". ";
@@ -297,10 +306,14 @@ static std::string errors(const RunResult &result)
     if (result.layers.empty()) {
         return "";
     }
+    const SampleRange &others = result.samples.held_out;
+    const std::string held_out =
+        others.count > 0 ? "<em>Held out</em>: the result on " + range_text(others) + ", which it was not fitted to. " : "";
     return "<section><h2 id=\"errors\">Error of every layer</h2>\n"
            "<p class=\"about\">The relative squared error of a layer's output, before its activation function, on the "
            "calibration samples: how far it is from the output that it should have, in the quantized network so far. "
-           "<em>Rounding</em> is the same layer with its weights rounded, the better of two scales in each channel. "
+           "<em>Rounding</em> is the same layer with its weights rounded, the better of two scales in each channel. " +
+           held_out +
            "Further left is better; each line of the grid is a factor of ten.</p>\n" +
            error_chart(result) + "</section>\n";
 }
@@ -383,7 +396,14 @@ static std::string exhibits(const RunResult &result)
     if (result.exhibits.empty()) {
         return "";
     }
+    const Evaluation &evaluation = result.evaluation;
     std::string out = "<section><h2 id=\"pictures\">Pictures</h2>\n";
+    if (evaluation.changed > 0) {
+        out += "<p class=\"about\">The networks differ on " + whole(evaluation.changed) + " of " +
+               counted(evaluation.samples, "sample") +
+               (result.has_detection ? ": a confident box has no match" : ": the class is another one") +
+               ". Pictures where they differ are shown before all others.</p>\n";
+    }
     if (result.has_detection) {
         out +=
             "<p class=\"about\">Objects that at least one of the networks is sure of; the same colour on both sides is "

@@ -56,6 +56,7 @@ struct Evaluation {
     int64_t samples = 0;
     bool labelled = false;
     double float_top1 = 0, float_top5 = 0, top1 = 0, top5 = 0; // shares, when labelled
+    int64_t changed = 0;       // samples with another class, or with a confident box that only one network has
     double agreement = 0;      // share of samples with the float network's class; -1 when the network does not classify
     // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
     double output_error = 0;
@@ -80,7 +81,9 @@ struct Exhibit {
     std::vector<uint8_t> bgr; // height x width x 3
     std::vector<Box> float_boxes, boxes;
     std::string float_text, text; // for classification: class and probability
-    bool same_class = true;       // for classification
+    std::string label_text;       // its true class, or ""
+    // Confident boxes that only one network has; 1 where classes differ. Exhibits with most of them come first.
+    int64_t changes = 0;
 };
 
 // Boxes of the quantized network against those of the float network.
@@ -96,6 +99,20 @@ struct Detection {
     double mean_iou = -1;  // mean over classes of the IoU of all pixels that confident objects cover; -1 without masks
 };
 
+// Samples that follow each other: how many, and the names of two of them.
+struct SampleRange {
+    int64_t count = 0;
+    std::string first, last;
+};
+
+// Which samples the figures are of.
+struct SampleUse {
+    SampleRange calibration; // LayerResult::error and error_rounding, InputResult
+    SampleRange held_out;    // LayerResult::held_out_error
+    SampleRange evaluation;  // Evaluation, Detection; none of them calibrates
+    bool shared = false;     // too few: held-out samples are evaluated, too
+};
+
 struct RunResult {
     std::string model, output, command, version;
     std::vector<std::string> settings; // "weight bits 4", ... for people
@@ -106,7 +123,7 @@ struct RunResult {
     Detection detection;
     std::vector<std::string> classes; // names of Box::label, or empty
     std::vector<Exhibit> exhibits;
-    int64_t calibration_samples = 0;
+    SampleUse samples;
     int64_t float_bytes = 0, quantized_bytes = 0; // of all weights and biases
     double average_bits = 0;   // over weights
     double network_bound = -1; // relative, of the output error; -1: unknown

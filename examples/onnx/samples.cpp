@@ -3,46 +3,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <map>
 #include <set>
-#include <sstream>
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "error.hpp"
-
-extern "C" {
-#include "npy.h"
-}
+#include "arrays.hpp"
 
 namespace bsq_onnx {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-struct NpyDeleter {
-    void operator()(npy_array *array) const
-    {
-        npy_free(array);
-        delete array;
-    }
-};
-using Npy = std::shared_ptr<npy_array>;
-
-Npy load_npy(const std::string &path)
-{
-    auto *array = new npy_array{};
-    Npy owner(array, NpyDeleter());
-    char message[NPY_MESSAGE_SIZE];
-    if (!npy_load(path.c_str(), array, message))
-        throw Error(path + ": " + message);
-    return owner;
-}
 
 std::string lower_extension(const fs::path &path)
 {
@@ -72,6 +45,11 @@ std::vector<std::string> pictures_of(const std::string &folder)
 }
 
 } // namespace
+
+bool is_array(const std::string &path)
+{
+    return lower_extension(path) == ".npy";
+}
 
 // One sample: a picture's file, or an element of an array.
 struct Entry {
@@ -140,7 +118,7 @@ void Samples::Impl::add(const std::string &source)
     const fs::file_status status = fs::status(source, code);
     if (!fs::exists(status))
         throw Error(source + ": " + (code ? code.message() : std::string("No such file or directory")));
-    if (lower_extension(source) == ".npy") {
+    if (is_array(source)) {
         add_array(source);
         return;
     }
@@ -183,7 +161,8 @@ cv::Mat Samples::Impl::fit(const cv::Mat &picture, Placement &placement) const
     placement.picture_height = picture.rows;
     cv::Mat fitted;
     if (preprocessing.fit == Fit::stretch) {
-        placement.scale = static_cast<double>(width) / picture.cols;
+        placement.scale_x = static_cast<double>(width) / picture.cols;
+        placement.scale_y = static_cast<double>(height) / picture.rows;
         if (picture.cols == width && picture.rows == height)
             return picture;
         cv::resize(picture, fitted, cv::Size(width, height));
@@ -202,7 +181,8 @@ cv::Mat Samples::Impl::fit(const cv::Mat &picture, Placement &placement) const
         cv::resize(picture, scaled, cv::Size(columns, rows));
 
     const int left = (width - columns) / 2, top = (height - rows) / 2;
-    placement.scale = scale;
+    placement.scale_x = static_cast<double>(columns) / picture.cols;
+    placement.scale_y = static_cast<double>(rows) / picture.rows;
     placement.left = left;
     placement.top = top;
     if (crop)
@@ -263,6 +243,12 @@ std::string Samples::name(int64_t index) const
     return entry.array ? entry.path + " [" + std::to_string(entry.index) + "]" : entry.path;
 }
 
+std::string Samples::picture_path(int64_t index) const
+{
+    const Entry &entry = impl_->entries[static_cast<size_t>(index)];
+    return entry.array ? "" : entry.path;
+}
+
 Sample Samples::load(int64_t index) const
 {
     const Entry &entry = impl_->entries[static_cast<size_t>(index)];
@@ -278,51 +264,6 @@ Sample Samples::load(int64_t index) const
     sample.picture = impl_->picture(entry);
     impl_->place(impl_->fit(sample.picture, sample.placement), sample.input);
     return sample;
-}
-
-static std::map<std::string, int64_t> read_lines(const std::string &path)
-{
-    std::ifstream file(path);
-    if (!file)
-        throw Error(path + ": " + std::strerror(errno));
-    std::map<std::string, int64_t> classes;
-    std::string line;
-    for (int64_t number = 1; std::getline(file, line); number++) {
-        if (line.find_first_not_of(" \t\r") == std::string::npos)
-            continue;
-        std::istringstream words(line);
-        int64_t label;
-        std::string name;
-        if (!(words >> label >> name) || label < 0)
-            throw Error(path + ": line " + std::to_string(number) + " is not \"class file\"");
-        classes[fs::path(name).filename().string()] = label;
-    }
-    return classes;
-}
-
-std::vector<int64_t> Samples::labels(const std::string &path) const
-{
-    std::vector<int64_t> labels;
-    if (lower_extension(path) == ".npy") {
-        const Npy array = load_npy(path);
-        if (array->type != NPY_INT64 || array->dims != 1)
-            throw Error(path + ": labels are one int64 for each sample");
-        if (array->count != count())
-            throw Error(path + ": " + std::to_string(array->count) + " labels for " + std::to_string(count()) + " samples");
-        const auto *values = static_cast<const int64_t *>(array->data);
-        labels.assign(values, values + array->count);
-        return labels;
-    }
-    const std::map<std::string, int64_t> classes = read_lines(path);
-    for (const Entry &entry : impl_->entries) {
-        if (entry.array)
-            throw Error(path + ": samples of " + entry.path + " need labels in a .npy file");
-        const auto found = classes.find(fs::path(entry.path).filename().string());
-        if (found == classes.end())
-            throw Error(path + ": no line for " + fs::path(entry.path).filename().string());
-        labels.push_back(found->second);
-    }
-    return labels;
 }
 
 } // namespace bsq_onnx

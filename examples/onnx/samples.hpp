@@ -31,6 +31,8 @@ struct Sample {
     Placement placement;      // of the picture in the input
 };
 
+bool is_array(const std::string &path); // a .npy file, by its name
+
 class Samples {
 public:
     // 'sources' are folders of pictures, pictures, and .npy files; a folder's pictures are sorted by name. Throws Error
@@ -40,11 +42,9 @@ public:
     ~Samples();
 
     int64_t count() const;
-    std::string name(int64_t index) const;
+    std::string name(int64_t index) const; // its path, and which one in an array
+    std::string picture_path(int64_t index) const; // "" for one of an array
     Sample load(int64_t index) const; // throws Error for an unreadable picture
-
-    // The class of every sample, from a text of lines "class file" or a .npy of integers. Throws Error when one is missing.
-    std::vector<int64_t> labels(const std::string &path) const;
 
 private:
     struct Impl;

@@ -53,61 +53,74 @@ const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-se
 #define AT(field) offsetof(Fields, field)
 
 const struct argument samples_table[] = {
-    {"images", ARGUMENT_LIST, "DIR|FILE", "pictures, or .npy samples; may be given several times", AT(images), 0, 0, nullptr},
-    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0, nullptr},
-    {"labels", ARGUMENT_TEXT, "FILE", "lines \"class file\", or a .npy of int64: of the evaluated samples", AT(labels), 0, 0,
+    {"images", ARGUMENT_LIST, "DIR|FILE", "folder of pictures, picture or .npy; may be given several times", AT(images), 0, 0,
      nullptr},
-    {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N samples [128, or half]", AT(calib), 1, INT_MAX, nullptr},
-    {"held-out", ARGUMENT_INTEGER, "N", "judge layers on N of the samples after those [16]", AT(held_out), 0, INT_MAX, nullptr},
-    {"eval", ARGUMENT_INTEGER, "N", "evaluate at most N samples, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
+    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0, nullptr},
+    {"labels", ARGUMENT_TEXT, "FILE", "lines \"class file [name of the class]\", or a .npy of int64, one for each sample",
+     AT(labels), 0, 0, nullptr},
+    {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N of --images [all with --test, else half, at most 128]",
+     AT(calib), 1, INT_MAX, nullptr},
+    {"held-out", ARGUMENT_INTEGER, "N", "then measure each layer's error on the next N, too; 0: do not [16]", AT(held_out), 0,
+     INT_MAX, nullptr},
+    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of the samples behind those, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
 };
 
 const struct argument picture_table[] = {
-    {"size", ARGUMENT_TEXT, "N|HxW", "of the network's input [as the network says]", AT(size), 0, 0, nullptr},
-    {"crop", ARGUMENT_FLAG, nullptr, "cut out the centre; else the picture is stretched", AT(crop), 0, 0, nullptr},
-    {"shorter", ARGUMENT_INTEGER, "N", "scale the shorter side to N before --crop [256]", AT(shorter), 1, 1000000, nullptr},
-    {"letterbox", ARGUMENT_FLAG, nullptr, "keep the ratio, fill up with a border", AT(letterbox), 0, 0, nullptr},
-    {"pad", ARGUMENT_NUMBER, "V", "value of the border, 0..255 [0]", AT(pad), 0, 255, nullptr},
-    {"bgr", ARGUMENT_FLAG, nullptr, "channels are blue, green, red [red, green, blue]", AT(bgr), 0, 0, nullptr},
-    {"mean", ARGUMENT_TEXT, "A,B,C", "x becomes (x - mean) / std, in the order of channels [0]", AT(mean), 0, 0, nullptr},
-    {"std", ARGUMENT_TEXT, "A,B,C", "[1]", AT(deviation), 0, 0, nullptr},
+    {"size", ARGUMENT_TEXT, "N|HxW", "pixels of the network's input; any other than it has is refused [what it has]", AT(size),
+     0, 0, nullptr},
+    {"crop", ARGUMENT_FLAG, nullptr, "scale as --shorter says, cut out the centre; else pictures are stretched", AT(crop), 0, 0,
+     nullptr},
+    {"shorter", ARGUMENT_INTEGER, "N", "with --crop: pixels of the shorter side, at least those of the input [256]", AT(shorter),
+     1, 1000000, nullptr},
+    {"letterbox", ARGUMENT_FLAG, nullptr, "scale to fit, fill up with a border on both sides", AT(letterbox), 0, 0, nullptr},
+    {"pad", ARGUMENT_NUMBER, "V", "with --letterbox: value of the border, 0..255 [0]", AT(pad), 0, 255, nullptr},
+    {"bgr", ARGUMENT_FLAG, nullptr, "channels are blue, green, red; else red, green, blue", AT(bgr), 0, 0, nullptr},
+    {"mean", ARGUMENT_TEXT, "M|A,B,C", "pixels of 0..255 become (pixel - mean) / std; one, or one for each channel in its order [0]",
+     AT(mean), 0, 0, nullptr},
+    {"std", ARGUMENT_TEXT, "S|A,B,C", "numbers above 0, one, or one for each channel [1]", AT(deviation), 0, 0, nullptr},
 };
 
 const struct argument preset_table[] = {
-    {"preset", ARGUMENT_TEXT, "FILE", "lines \"size 224\", \"bgr\", ...: the seven options above", AT(preset), 0, 0, nullptr},
+    {"preset", ARGUMENT_TEXT, "FILE", "lines as \"size 224\" or \"bgr\": options of this part; typed ones count before them",
+     AT(preset), 0, 0, nullptr},
 };
 
 const struct argument method_table[] = {
-    {"weight-bits", ARGUMENT_INTEGER, "B", "2..8 [4]", AT(weight_bits), 2, 8, nullptr},
+    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [4]", AT(weight_bits), 2, 8, nullptr},
     {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8, nullptr},
-    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point", AT(act_type), 0, 0, types},
-    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each input channel (ECAQ) [per-tensor]", AT(act_scale), 0, 0,
-     kinds},
-    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges are found [squared-error]", AT(act_clip), 0, 0, clips},
-    {"act-percentile", ARGUMENT_NUMBER, "P", "share of values inside with --act-clip percentile [0.9999]", AT(act_percentile),
-     0.500001, 1, nullptr},
-    {"edge-bits", ARGUMENT_INTEGER, "B", "bits of first and last layers, at least; 0: as others [8]", AT(edge_bits), 0, 8,
-     nullptr},
+    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]", AT(act_type), 0, 0,
+     types},
+    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each input channel where the graph allows it [per-tensor]",
+     AT(act_scale), 0, 0, kinds},
+    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges of activations are found [squared-error]", AT(act_clip), 0, 0, clips},
+    {"act-percentile", ARGUMENT_NUMBER, "P", "with --act-clip percentile: share of values inside, above 0.5 [0.9999]",
+     AT(act_percentile), 0.500001, 1, nullptr},
+    {"edge-bits", ARGUMENT_INTEGER, "B", "at least so many bits for first and last layers and their inputs; 0: as others [8]",
+     AT(edge_bits), 0, 8, nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
-    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer; may be given several times", AT(bits_for), 0, 0, nullptr},
-    {"avg-bits", ARGUMENT_NUMBER, "B", "choose each layer's bits, edges too, so that weights have B on average", AT(average_bits), 2, 8,
+    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer's weights, 2..8; may be given several times", AT(bits_for), 0, 0,
      nullptr},
+    {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
+     AT(average_bits), 2, 8, nullptr},
     {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
-    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 [5]", AT(effort), 0, 9, nullptr},
+    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
     {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [1]", AT(mu), 0, 1, nullptr},
-    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [by rows]", AT(damping), 0, 1, nullptr},
-    {"bias-correction", ARGUMENT_FLAG, nullptr, "correct biases for the mean of the error", AT(bias_correction), 0, 0, nullptr},
+    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping), 0, 1,
+     nullptr},
+    {"bias-correction", ARGUMENT_FLAG, nullptr, "correct biases for the mean of the error [off]", AT(bias_correction), 0, 0,
+     nullptr},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
     {"memory", ARGUMENT_INTEGER, "MB", "activations beyond this go to a file [half of the machine's]", AT(memory), 1, INT_MAX,
      nullptr},
 };
 
 const struct argument output_table[] = {
-    {"output", ARGUMENT_TEXT, "FILE", "-o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0, nullptr},
-    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, plain float, packed 4 bits [qdq]", AT(format), 0, 0,
-     formats},
+    {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0, nullptr},
+    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, float weights alone, packed 4 bits [qdq]", AT(format),
+     0, 0, formats},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
-    {"task", ARGUMENT_CHOICE, nullptr, "what the outputs mean, for boxes and masks [auto]", AT(task), 0, 0, tasks},
+    {"task", ARGUMENT_CHOICE, nullptr, "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]",
+     AT(task), 0, 0, tasks},
     {"resume", ARGUMENT_TEXT, "DIR", "keep finished work there, go on with what is there", AT(resume), 0, 0, nullptr},
     {"json", ARGUMENT_FLAG, nullptr, "print the results as one JSON object", AT(json), 0, 0, nullptr},
     {"quiet", ARGUMENT_FLAG, nullptr, "no progress", AT(quiet), 0, 0, nullptr},
@@ -117,7 +130,7 @@ const struct argument output_table[] = {
 
 const struct argument end_of_table = {nullptr, ARGUMENT_FLAG, nullptr, nullptr, 0, 0, 0, nullptr};
 
-using Table = std::vector<struct argument>;
+using Table = std::vector<struct argument>; // closed by end_of_table
 
 template <size_t... sizes> Table join(const struct argument (&...parts)[sizes])
 {
@@ -163,24 +176,39 @@ std::vector<std::string> read_preset(const std::string &path)
     return words;
 }
 
-// The command line with -o in its long form and what a preset holds in front, so that the options after it count.
-std::vector<std::string> expand(int count, char **words)
+// What was typed, in parts.
+struct Words {
+    std::vector<std::string> networks;
+    std::vector<std::string> preset, options; // the second count
+};
+
+bool takes_value(const Table &table, const std::string &word)
 {
-    std::vector<std::string> given(words, words + count), expanded = {given[0]};
-    for (size_t i = 1; i < given.size(); i++) {
-        if (given[i] == "-o")
-            given[i] = "--output";
-        const std::string prefix = "--preset=";
-        std::string path = given[i].compare(0, prefix.size(), prefix) == 0 ? given[i].substr(prefix.size()) : "";
-        if (given[i] == "--preset" && i + 1 < given.size())
-            path = given[i + 1];
-        if (path.empty())
+    return std::any_of(table.begin(), table.end() - 1, [&](const struct argument &a) {
+        return a.kind != ARGUMENT_FLAG && word == std::string("--") + a.name;
+    });
+}
+
+Words sort_words(const std::vector<std::string> &typed, const Table &table)
+{
+    Words words;
+    for (size_t i = 1; i < typed.size(); i++) {
+        const std::string word = typed[i] == "-o" ? "--output" : typed[i];
+        if (word.compare(0, 1, "-") != 0) {
+            words.networks.push_back(word);
             continue;
-        const std::vector<std::string> preset = read_preset(path);
-        expanded.insert(expanded.end(), preset.begin(), preset.end());
+        }
+        words.options.push_back(word);
+        if (takes_value(table, word) && i + 1 < typed.size())
+            words.options.push_back(typed[++i]);
+        const std::string prefix = "--preset=";
+        const std::string path = word.compare(0, prefix.size(), prefix) == 0 ? word.substr(prefix.size())
+                                 : word == "--preset"                        ? words.options.back()
+                                                                             : "--preset";
+        if (path != "--preset" && !path.empty())
+            words.preset = read_preset(path);
     }
-    expanded.insert(expanded.end(), given.begin() + 1, given.end());
-    return expanded;
+    return words;
 }
 
 Fields defaults(std::vector<const char *> &room)
@@ -303,26 +331,29 @@ void check(const Fields &fields, const Settings &settings)
 
 Settings read_settings(int count, char **words)
 {
-    std::vector<std::string> expanded = expand(count, words);
-    Settings settings;
-    for (int i = 0; i < count; i++)
-        settings.command += (i > 0 ? " " : "") + shell_word(i > 0 ? words[i] : "bsq-onnx");
-    const auto at = expanded.end() - (count - 1); // the first word that was typed
-    if (at != expanded.end() && at->compare(0, 1, "-") != 0) {
-        settings.model = *at;
-        expanded.erase(at);
-    }
-
-    std::vector<char *> pointers;
-    for (std::string &word : expanded)
-        pointers.push_back(word.data());
-    std::vector<const char *> room(4 * (expanded.size() + 1));
-    Fields fields = defaults(room);
     const Table table = join(samples_table, picture_table, preset_table, method_table, output_table);
+    const std::vector<std::string> typed(words, words + count);
+    const Words sorted = sort_words(typed, table);
+    Settings settings;
+    for (size_t i = 0; i < typed.size(); i++)
+        settings.command += i > 0 ? " " + shell_word(typed[i]) : "bsq-onnx";
+
+    std::vector<std::string> options = {"bsq-onnx"};
+    options.insert(options.end(), sorted.preset.begin(), sorted.preset.end());
+    options.insert(options.end(), sorted.options.begin(), sorted.options.end());
+    std::vector<char *> pointers;
+    for (std::string &word : options)
+        pointers.push_back(word.data());
+    std::vector<const char *> room(4 * (options.size() + 1));
+    Fields fields = defaults(room);
     char message[ARGUMENTS_MESSAGE_SIZE];
     if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
         throw UsageError(message);
 
+    if (sorted.networks.size() > 1)
+        throw UsageError("one network at a time: no option takes '" + sorted.networks[1] + "' beside '" +
+                         sorted.networks[0] + "'");
+    settings.model = sorted.networks.empty() ? "" : sorted.networks[0];
     settings.images = texts(fields.images);
     settings.test = texts(fields.test);
     settings.labels = text_of(fields.labels);
@@ -364,7 +395,7 @@ void print_help()
     };
     part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as they are",
          join(samples_table));
-    part("Pictures and uint8 arrays on their way into the network", join(picture_table, preset_table));
+    part("Pictures and uint8 arrays on their way into the network, as it was trained", join(picture_table, preset_table));
     part("Method", join(method_table));
     part("Results", join(output_table));
     std::cout << "\nExit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.\n" << std::flush;

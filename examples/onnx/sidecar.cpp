@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "summary.hpp"
+
 extern "C" {
 #include "json.h"
 }
@@ -33,12 +35,10 @@ void texts(json &out, const char *key, const std::vector<std::string> &values)
     json_close(&out, ']');
 }
 
-// A number that is null when it was not measured.
+// A number that is left out when it was not measured.
 void measured(json &out, const char *key, double value)
 {
-    if (value < 0)
-        json_string(&out, key, nullptr);
-    else
+    if (value >= 0)
         json_number(&out, key, value);
 }
 
@@ -91,6 +91,24 @@ void write_input(json &out, const InputResult &input)
     json_close(&out, '}');
 }
 
+void write_samples(json &out, const SampleUse &samples)
+{
+    const std::pair<const char *, const SampleRange *> uses[] = {
+        {"calibration", &samples.calibration}, {"held_out", &samples.held_out}, {"evaluation", &samples.evaluation}};
+    json_open(&out, "samples", '{');
+    for (const auto &[use, range] : uses) {
+        json_open(&out, use, '{');
+        json_integer(&out, "count", range->count);
+        if (range->count > 0) {
+            json_string(&out, "first", range->first.c_str());
+            json_string(&out, "last", range->last.c_str());
+        }
+        json_close(&out, '}');
+    }
+    json_string(&out, "note", samples.shared ? "held-out samples are evaluated, too" : "");
+    json_close(&out, '}');
+}
+
 void write_evaluation(json &out, const Evaluation &evaluation)
 {
     json_open(&out, "evaluation", '{');
@@ -102,7 +120,8 @@ void write_evaluation(json &out, const Evaluation &evaluation)
         json_number(&out, "top5", evaluation.top5);
     }
     measured(out, "agreement", evaluation.agreement);
-    json_number(&out, "output_error", evaluation.output_error);
+    if (evaluation.samples > 0)
+        json_number(&out, "output_error", evaluation.output_error);
     json_close(&out, '}');
 }
 
@@ -115,19 +134,21 @@ void write_detection(json &out, const Detection &detection)
     json_integer(&out, "extra", detection.extra);
     json_number(&out, "box_iou", detection.box_iou);
     measured(out, "mask_iou", detection.mask_iou);
+    measured(out, "mean_iou", detection.mean_iou);
     json_close(&out, '}');
 }
 
-void write_all(json &out, const RunResult &result)
+void write_whole(json &out, const RunResult &result)
 {
-    json_open(&out, nullptr, '{');
-    json_integer(&out, "format", 1);
+    json_integer(&out, "format", 2);
     json_string(&out, "model", result.model.c_str());
     json_string(&out, "output", result.output.c_str());
     json_string(&out, "command", result.command.c_str());
     json_string(&out, "version", result.version.c_str());
     texts(out, "settings", result.settings);
-    json_integer(&out, "calibration_samples", result.calibration_samples);
+    write_samples(out, result.samples);
+    json_integer(&out, "all_layers", static_cast<int64_t>(result.layers.size()));
+    json_integer(&out, "quantized_layers", quantized_layers(result));
     json_integer(&out, "float_bytes", result.float_bytes);
     json_integer(&out, "quantized_bytes", result.quantized_bytes);
     json_number(&out, "average_bits", result.average_bits);
@@ -137,7 +158,13 @@ void write_all(json &out, const RunResult &result)
     write_evaluation(out, result.evaluation);
     if (result.has_detection)
         write_detection(out, result.detection);
-    texts(out, "warnings", result.warnings);
+    texts(out, "warnings", all_warnings(result));
+}
+
+void write_all(json &out, const RunResult &result)
+{
+    json_open(&out, nullptr, '{');
+    write_whole(out, result);
     json_open(&out, "inputs", '[');
     for (const InputResult &input : result.inputs)
         write_input(out, input);
@@ -166,6 +193,14 @@ std::string write_sidecar(const RunResult &result)
     if (failed)
         throw std::bad_alloc();
     return bytes;
+}
+
+void print_json(const RunResult &result)
+{
+    json out = json_begin(stdout, true);
+    json_open(&out, nullptr, '{');
+    write_whole(out, result);
+    json_close(&out, '}');
 }
 
 } // namespace bsq_onnx

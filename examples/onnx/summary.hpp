@@ -10,11 +10,16 @@
 
 namespace bsq_onnx {
 
-RunResult summarize(const Model &model, const Settings &settings, const Quantized &quantized, const Judgement &judgement,
-                    const Bound &bound, const Task *task);
+RunResult summarize(const Model &model, const Settings &settings, const SampleUse &samples, const Quantized &quantized,
+                    const Judgement &judgement, const Bound &bound);
+
+int64_t quantized_layers(const RunResult &result);
+
+// Those of the run and those that layers and inputs carry.
+std::vector<std::string> all_warnings(const RunResult &result);
 
 void print_text(const RunResult &result);
-void print_json(const RunResult &result);
+void print_json(const RunResult &result); // the sidecar without its lists of layers and inputs
 
 } // namespace bsq_onnx
 

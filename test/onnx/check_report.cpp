@@ -168,7 +168,8 @@ static RunResult made_up_run()
     run.settings = {"weights: 4 bits, first and last layer 8", "activations: 8 bits", "folder <pictures>"};
     run.layers = made_up_layers();
     run.inputs = made_up_inputs();
-    run.calibration_samples = 128;
+    run.samples = {{128, "pictures/a.jpg", "pictures/b<1>.jpg"}, {16, "c.jpg", "d.jpg"}, {372, "e.jpg", "f.jpg"}, true};
+    run.evaluation.changed = 48;
     run.evaluation.samples = 372;
     run.evaluation.labelled = true;
     run.evaluation.float_top1 = 0.618;
@@ -190,7 +191,8 @@ static RunResult made_up_run()
     run.exhibits[0].text = "tabby cat 0.79";
     run.exhibits[1].float_text = "ship 0.61";
     run.exhibits[1].text = "<plane> 0.48";
-    run.exhibits[1].same_class = false;
+    run.exhibits[1].label_text = "truth & ship";
+    run.exhibits[1].changes = 1;
     return run;
 }
 
@@ -305,8 +307,12 @@ START_TEST(classification_says_everything)
                              "\u22121.6 \u00b1 1.9",
                              "+0.4",
                              "87.1\u202f% \u00b1 1.7",
-                             "372 samples",
-                             "128 samples",
+                             "372 samples (e.jpg to f.jpg)",
+                             "128 samples (a.jpg to b&lt;1&gt;.jpg)",
+                             "Among the former are those",
+                             "the result on 16 samples (c.jpg to d.jpg)",
+                             "differ on 48 of 372 samples: the class is another one",
+                             "<dt>label</dt><dd>truth &amp; ship",
                              "0.0123",
                              "652\u202fkB",
                              "4.94\u202fMB",
@@ -354,7 +360,7 @@ START_TEST(detection_shows_both_networks)
     const std::string page = write_report(made_up_detection());
     assert_well_formed(page);
     for (const char *text :
-         {"96.7\u202f%", "1160 of 1200 confident boxes", "0.871", "0.912", "0.830", "score from 0.40",
+         {"differ on 48 of 372 samples: a confident box has no match", "96.7\u202f%", "1160 of 1200 confident boxes", "0.871", "0.912", "0.830", "score from 0.40",
           "score from 0.25", "2 of 3 confident boxes found, 1 only in the quantized network",
           "0 of 0 confident boxes found", "&lt;bus&gt; 0.83", "class 7 0.62",
           "Float: person 0.91, &lt;bus&gt; 0.83, person 0.55, person 0.30", "nothing found"}) {
@@ -461,5 +467,6 @@ int main()
     tcase_add_test(tests, detection_shows_both_networks);
     tcase_add_test(tests, little_is_known);
     tcase_add_test(tests, a_browser_shows_the_charts);
+    tcase_set_timeout(tests, 120); // browsers take their time on a busy machine
     return test_run("bsq-onnx: report", tests);
 }

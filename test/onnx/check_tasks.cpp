@@ -152,7 +152,7 @@ static void assert_box(const Box &got, const Box &wanted)
     ck_assert_float_eq_tol(got.bottom, wanted.bottom, 1e-3F);
 }
 
-static const Placement plain_nanodet = {100, 64, 1, 0, 0};
+static const Placement plain_nanodet = {100, 64, 1, 1, 0, 0};
 
 START_TEST(nanodet_gives_back_what_was_encoded)
 {
@@ -178,11 +178,13 @@ START_TEST(boxes_go_back_to_the_picture)
     const auto task = make_task("nanodet", nanodet_input, nanodet_outputs());
     Outputs outputs = zeros(nanodet_outputs());
     put_nanodet(outputs, 16, 2, 1, box(2, 0.7F, 15, 10, 60, 50));
-    const Placement letterbox = {180, 80, 0.5, 5, 12};
+    const Placement letterbox = {180, 80, 0.5, 0.5, 5, 12};
     const std::vector<Box> boxes = task->decode(outputs, letterbox);
     ck_assert_uint_eq(boxes.size(), 1);
     assert_box(boxes[0], box(2, 0.7F, 20, 0, 110, 76)); // the top lies above the picture
-    const Placement elsewhere = {180, 80, 0.5, 61, 12}; // the picture begins right of the box
+    const Placement stretched = {220, 32, 0.5, 2, 5, 12};
+    assert_box(task->decode(outputs, stretched).at(0), box(2, 0.7F, 20, 0, 110, 19));
+    const Placement elsewhere = {180, 80, 0.5, 0.5, 61, 12}; // the picture begins right of the box
     ck_assert_uint_eq(task->decode(outputs, elsewhere).size(), 0);
 }
 END_TEST
@@ -256,7 +258,7 @@ START_TEST(yolo_gives_back_what_was_encoded)
     yolo.put(16, 2, 59, 119, wide, 0, 0);
     yolo.put(32, 0, 116, 90, box(1, 0.7F, 31, 6, 90, 56), 0, 0); // gives way
     yolo.put(32, 1, 156, 198, box(2, 0.2F, 10, 10, 80, 60), 0, 0); // below the score
-    const std::vector<Box> boxes = task->decode(yolo.outputs, {96, 64, 1, 0, 0});
+    const std::vector<Box> boxes = task->decode(yolo.outputs, {96, 64, 1, 1, 0, 0});
     ck_assert_uint_eq(boxes.size(), 2);
     assert_box(boxes[0], wide);
     assert_box(boxes[1], small);
@@ -282,10 +284,10 @@ START_TEST(masks_are_cut_to_the_box_in_pixels_of_the_picture)
     // Left of column 48 of the input; the other one above row 32.
     yolo.put(32, 0, 116, 90, box(0, 0.9F, 20, 12, 80, 60), 9, 0);
     yolo.put(16, 2, 59, 119, box(1, 0.8F, 8, 8, 40, 56), 0, 9);
-    // Pictures of 160 x 100, in the middle of the input at half the size.
-    const std::vector<Box> boxes = task->decode(yolo.outputs, {160, 100, 0.5, 8, 7});
+    // Pictures of 160 x 40, in the middle of the input at half the width and more of the height.
+    const std::vector<Box> boxes = task->decode(yolo.outputs, {160, 40, 0.5, 1.25, 8, 7});
     ck_assert_uint_eq(boxes.size(), 2);
-    assert_box(boxes[0], box(0, 0.9F, 24, 10, 144, 100));
+    assert_box(boxes[0], box(0, 0.9F, 24, 4, 144, 40));
     for (const Box &b : boxes) {
         const Mask &mask = b.mask;
         ck_assert_int_eq(mask.left, int(std::lround(b.left)));
@@ -295,7 +297,7 @@ START_TEST(masks_are_cut_to_the_box_in_pixels_of_the_picture)
         ck_assert_uint_eq(mask.pixels.size(), size_t(mask.width) * size_t(mask.height));
         for (int i = 0; i < mask.width * mask.height; i++) {
             const double x = (mask.left + i % mask.width + 0.5) * 0.5 + 8;
-            const double y = (mask.top + i / mask.width + 0.5) * 0.5 + 7;
+            const double y = (mask.top + i / mask.width + 0.5) * 1.25 + 7;
             const int wanted = b.label == 0 ? x < 48 : y < 32;
             ck_assert_int_eq(mask.pixels[size_t(i)], wanted);
         }
@@ -333,9 +335,9 @@ START_TEST(outputs_that_do_not_fit)
     const auto task = make_task("auto", yolo_input, yolo_outputs());
     Yolo yolo;
     yolo.outputs["pred_16"].pop_back();
-    ck_assert(fails([&] { task->decode(yolo.outputs, {96, 64, 1, 0, 0}); }, "'pred_16' has"));
+    ck_assert(fails([&] { task->decode(yolo.outputs, {96, 64, 1, 1, 0, 0}); }, "'pred_16' has"));
     yolo.outputs.erase("pred_16");
-    ck_assert(fails([&] { task->decode(yolo.outputs, {96, 64, 1, 0, 0}); }, "'pred_16' is missing"));
+    ck_assert(fails([&] { task->decode(yolo.outputs, {96, 64, 1, 1, 0, 0}); }, "'pred_16' is missing"));
 }
 END_TEST
 
@@ -429,7 +431,7 @@ static Scene letterbox(const cv::Mat &picture, int size, int pad)
     cv::resize(picture, resized, {width, height}, 0, 0, cv::INTER_LINEAR);
     cv::copyMakeBorder(resized, square, top, size - height - top, left, size - width - left, cv::BORDER_CONSTANT,
                        cv::Scalar::all(pad));
-    return {square, {picture.cols, picture.rows, scale, double(left), double(top)}};
+    return {square, {picture.cols, picture.rows, scale, scale, double(left), double(top)}};
 }
 
 // How many confident objects of each class the float network finds in a scene. Boxes lie in the picture, and masks fill

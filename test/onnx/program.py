@@ -4,6 +4,7 @@
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,9 +77,11 @@ def make_files():
 CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "60"]
 TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
 QUIET = ["--quiet"]
+used = set()
 
 
 def run(*words):
+    used.update(word.split("=")[0] for word in words if word.startswith("-"))
     return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
 
 
@@ -159,7 +162,8 @@ def check_samples():
     labelled = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.txt")
     again = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.npy")
     expect(labelled["evaluation"] == again["evaluation"] and "top1" in labelled["evaluation"], "labels")
-    expect(labelled["evaluation"]["samples"] == 20 and expected["calibration_samples"] == 40, "numbers of samples")
+    expect(labelled["evaluation"]["samples"] == 20 and expected["samples"]["calibration"] == {
+        "count": 40, "first": "samples.npy [0]", "last": "samples.npy [39]"}, "numbers of samples")
     np.save("rest.npy", np.load("samples.npy")[40:])
     np.save("first.npy", np.load("samples.npy")[:40])
     apart = good("--test", "net.onnx", "--images", "first.npy", "--test", "rest.npy", "--weight-bits", "3", "-o", "e.onnx")
@@ -214,8 +218,95 @@ def check_options():
     text = run(*TENSORS)
     expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
     expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
-    expect("--avg-bits" in run("--help").stdout and run("--help").returncode == 0, "--help")
+    expect(run("--help").returncode == 0 and run("--help", "more", "--and").returncode == 2, "--help")
     expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
+
+
+def check_words():
+    """The network stands anywhere; what is typed counts before a preset."""
+    plain = [*TENSORS, "--weight-bits", "3"]
+    good("network first", *plain, "-o", "a.onnx")
+    options = [["--images", "samples.npy"], ["--calib=40"], ["--weight-bits", "3"], ["-o", "b.onnx"]]
+    for place in range(len(options) + 1):
+        words = [*options[:place], ["net.onnx"], *options[place:]]
+        good(f"network at {place}", *sum(words, []))
+        expect(read("a.onnx") == read("b.onnx"), f"the network at place {place}")
+        os.remove("b.onnx")
+    refused("'net.onnx' beside 'other.onnx'", "other.onnx", "--quiet", "net.onnx", "--images", "samples.npy", status=2)
+    with open("small", "w", encoding="ascii") as preset:
+        preset.write("size 10\nmean 120\nstd 60\ncrop\nshorter 20\n")
+    for words in (["--preset", "small", "--size", "12"], ["--size=12", "--preset=small"]):
+        good("preset", "net.onnx", "--images", "pictures", "--calib", "40", "--weight-bits", "3", *words, "-o", "b.onnx")
+        expect(read("a.onnx") == read("b.onnx"), f"{words}: what is typed must count")
+    refused("--size is 10x10", "net.onnx", "--images", "pictures", "--preset", "small")
+    refused("--preset needs a value", *TENSORS, "--preset=", status=2)
+
+
+def check_split():
+    """Which samples the figures are of; none serves two things unless that is said."""
+    pictures = ["net.onnx", "--images", "pictures", *CUT]
+    apart = good("split", *pictures, "--calib", "20", "--held-out", "5", "--eval", "10", "-o", "out.onnx")["samples"]
+    ranges = [(apart[use]["count"], apart[use]["first"], apart[use]["last"]) for use in ("calibration", "held_out", "evaluation")]
+    path = "pictures/p{:02d}.ppm".format
+    expect(ranges == [(20, path(0), path(19)), (5, path(20), path(24)), (10, path(25), path(34))], f"split into {ranges}")
+    with open("out.onnx.json", encoding="utf-8") as file:
+        expect(json.load(file)["samples"] == apart, "the sidecar's split")
+    shared = good("few", *pictures, "--calib", "50", "--report", "out.html")
+    expect(shared["samples"]["evaluation"]["count"] == 10 and shared["samples"]["note"] != "" and
+           any("too few samples" in text for text in shared["warnings"]), "held-out samples that are evaluated")
+    expect(b"too few samples" in read("out.html"), "the report does not say that held-out samples are evaluated")
+    good("one sample", *TENSORS[:-1], "59", "--held-out", "0")
+    text = run(*TENSORS[:-1], "59", "--held-out", "0", *QUIET).stdout
+    expect("on 1 other sample: " in text and "1 samples" not in text, f"one sample: {text}")
+
+
+def check_pictures():
+    """The report shows those on which the networks differ, with the names of the classes."""
+    with open("named.txt", "w", encoding="ascii") as labels:
+        labels.writelines(f"{i % 7} pictures/p{i:02d}.ppm kind {'ABCDEFG'[i % 7]}\n" for i in range(60))
+    words = ["net.onnx", "--images", "pictures", *CUT, "--calib", "30", "--weight-bits", "2", "--edge-bits", "0"]
+    e = good("names", *words, "--labels", "named.txt", "--report", "out.html")["evaluation"]
+    page = read("out.html").decode()
+    changed = round((1 - e["agreement"]) * e["samples"])
+    expect(0 < changed < e["samples"], f"{changed} of {e['samples']} classes changed")
+    expect(f"differ on {changed} of" in page and page.count(">another class<") == min(changed, 6), "pictures that changed")
+    differ = ["another class" in card for card in page.split('id="pictures"')[1].split('<figure class="card">')[1:]]
+    expect(len(differ) == 6 and differ == sorted(differ, reverse=True), f"those that changed come first: {differ}")
+    expect("<dt>label</dt><dd>kind " in page and "<dt>float</dt><dd>kind " in page and "<dd>class " not in page, "names")
+    good("numbers", *words, "--labels", "labels.txt", "--report", "out.html")
+    expect("<dt>label</dt><dd>class " in read("out.html").decode(), "numbers of classes")
+    os.makedirs("again", exist_ok=True)
+    shutil.copy("pictures/p00.ppm", "again")
+    refused("line 1 may be of pictures/p00.ppm or of again/p00.ppm", *words, "--images", "again", "--labels", "labels.txt")
+
+
+def check_single():
+    """A network of one layer: nothing is said in the plural."""
+    n = networks.Network([1, 3, 12, 12])
+    onnx.save(n.model(n.conv("input", (4, 3, 3, 3))), "single.onnx")
+    done = run("single.onnx", *TENSORS[1:], "--report", "out.html", *QUIET)
+    page = read("out.html").decode()
+    expect(done.returncode == 0 and "1 of 1 layer quantized" in done.stdout, f"one layer: {done.stdout}{done.stderr}")
+    expect("1 layers" not in done.stdout + page and "1 samples" not in done.stdout + page, "one of something in the plural")
+
+
+def check_transposed():
+    """Transposed convolutions stay float, and it is said."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.add("ConvTranspose", x, n.weights(8, 4, 2, 2), n.weights(4), strides=[2, 2]))
+    onnx.save(n.model(n.conv(x, (3, 4, 3, 3), pads=[1, 1, 1, 1])), "transposed.onnx")
+    result = good("ConvTranspose", "transposed.onnx", *TENSORS[1:], "-o", "out.onnx", "--report", "out.html")
+    said = "ConvTranspose 'ConvTranspose_2' stays float: the library has no transposed convolutions"
+    expect(said in result["warnings"] and result["quantized_layers"] == 2, f"warnings {result['warnings']}")
+    expect(said.encode().replace(b"'", b"&#39;") in read("out.html"), "the report does not say that a layer stays float")
+    model = onnx.load("out.onnx")
+    onnx.checker.check_model(model)
+    before = {t.name: t for t in onnx.load("transposed.onnx").graph.initializer}
+    weights = [n.input[1] for n in model.graph.node if n.op_type == "ConvTranspose"]
+    after = {t.name: t for t in model.graph.initializer}
+    expect(len(weights) == 1 and np.array_equal(onnx.numpy_helper.to_array(after[weights[0]]),
+                                                onnx.numpy_helper.to_array(before[weights[0]])), "its weights")
 
 
 def check_folding():
@@ -234,7 +325,10 @@ def check_folding():
 def check_usage():
     for text, words in (
             ("network is missing", []), ("--images is missing", ["net.onnx"]),
-            ("unknown option '--bits'", [*TENSORS, "--bits", "4"]), ("no option takes", [*TENSORS, "more"]),
+            ("unknown option '--bits'", [*TENSORS, "--bits", "4"]), ("no option takes 'more' beside 'net.onnx'", [*TENSORS, "more"]),
+            ("--images needs a value", ["net.onnx", "--images="]), ("--calib is", [*TENSORS, "--calib", "0"]),
+            ("network is missing", ["--images", "samples.npy"]),
+            ("unknown option '-x'", [*TENSORS, "-x"]), ("--quiet takes no value", [*TENSORS, "--quiet=1"]),
             ("--weight-bits is a whole number", [*TENSORS, "--weight-bits", "9"]),
             ("--act-bits is", [*TENSORS, "--act-bits", "1"]), ("--size is", [*TENSORS, "--size", "12y"]),
             ("exclude each other", [*TENSORS, "--crop", "--letterbox"]), ("--mean is", [*TENSORS, "--mean", "1,,2"]),
@@ -286,7 +380,7 @@ def check_refusals():
             ("not float64", ["net.onnx", "--images", "double.npy"]),
             ("--size is 10x10", [*TENSORS, "--size", "10"]), ("--mean and --std need", [*pictures, "--mean", "1,2"]),
             ("--calib is 61", [*pictures, "--calib", "61"]), ("3 labels for 60", [*TENSORS, "--labels", "few.npy"]),
-            ("no line for p01.ppm", [*pictures, "--labels", "short.txt"]),
+            ("no line for pictures/p01.ppm", [*pictures, "--labels", "short.txt"]),
             ("line 1 is not", [*pictures, "--labels", "wrong.txt"]), ("missing.txt", [*pictures, "--labels", "missing.txt"]),
             ("no layer 'nothing'", [*TENSORS, "--skip", "nothing"]), ("preset2: line 1", [*TENSORS, "--preset", "preset2"]),
             ("missing", [*TENSORS, "--preset", "missing"]),
@@ -350,6 +444,11 @@ def check_resume():
     expect(status in (130, -signal.SIGINT), f"interrupted: status {status}, {said.strip()}")
 
 
+def check_all_options():
+    known = set(re.findall(r"^  (--[a-z-]+)", run("--help").stdout, re.MULTILINE))
+    expect(len(known) > 30 and known <= used | {"--output"}, f"options without a test: {sorted(known - used)}")
+
+
 # ---- a real network ------------------------------------------------------------------------------------------------
 
 def check_real():
@@ -373,8 +472,8 @@ def main():
     os.makedirs(FOLDER)
     os.chdir(FOLDER)
     make_files()
-    for step in (check_results, check_samples, check_options, check_folding, check_usage, check_refusals, check_resume,
-                 check_real):
+    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_single,
+                 check_transposed, check_folding, check_usage, check_refusals, check_resume, check_all_options, check_real):
         step()
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return failed > 0

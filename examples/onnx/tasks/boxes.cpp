@@ -64,10 +64,10 @@ std::vector<size_t> suppress(const std::vector<Box> &boxes, double limit)
 bool to_picture(double left, double top, double right, double bottom, const Placement &placement, Box &box)
 {
     const auto x = [&](double value) {
-        return float(std::clamp((value - placement.left) / placement.scale, 0.0, double(placement.picture_width)));
+        return float(std::clamp((value - placement.left) / placement.scale_x, 0.0, double(placement.picture_width)));
     };
     const auto y = [&](double value) {
-        return float(std::clamp((value - placement.top) / placement.scale, 0.0, double(placement.picture_height)));
+        return float(std::clamp((value - placement.top) / placement.scale_y, 0.0, double(placement.picture_height)));
     };
     box.left = x(left);
     box.top = y(top);

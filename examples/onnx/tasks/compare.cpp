@@ -47,12 +47,13 @@ Comparison::Comparison(const Task &task) : has_masks_(task.has_masks())
     sum_.mask_iou = 0;
 }
 
-void Comparison::add(const std::vector<Box> &float_boxes, const std::vector<Box> &boxes)
+int64_t Comparison::add(const std::vector<Box> &float_boxes, const std::vector<Box> &boxes)
 {
     const std::vector<Box> wanted = from_score(float_boxes, sum_.confident_score);
     const std::vector<Box> sure = from_score(boxes, sum_.confident_score);
     const std::vector<Box> among = from_score(boxes, sum_.match_score);
     const std::vector<int> matches = match_boxes(wanted, among);
+    const int64_t missed = std::count(matches.begin(), matches.end(), -1);
     sum_.pictures++;
     sum_.confident += int64_t(wanted.size());
     for (size_t i = 0; i < wanted.size(); i++) {
@@ -64,10 +65,12 @@ void Comparison::add(const std::vector<Box> &float_boxes, const std::vector<Box>
         }
     }
     const std::vector<int> backed = match_boxes(sure, from_score(float_boxes, sum_.match_score));
-    sum_.extra += std::count(backed.begin(), backed.end(), -1);
+    const int64_t extra = std::count(backed.begin(), backed.end(), -1);
+    sum_.extra += extra;
     if (has_masks_) {
         add_pixels(wanted, sure);
     }
+    return missed + extra;
 }
 
 // The pixels that the masks of one class cover in a picture: where overlapping masks meet, a pixel counts once.

@@ -13,10 +13,11 @@
 
 namespace bsq_onnx {
 
-// Where a picture went in the network's input: x_network = x_picture * scale + left, same for y and top.
+// Where a picture went in the network's input: x_network = x_picture * scale_x + left, y_network = y_picture *
+// scale_y + top.
 struct Placement {
     int picture_width = 0, picture_height = 0;
-    double scale = 1, left = 0, top = 0;
+    double scale_x = 1, scale_y = 1, left = 0, top = 0;
 };
 
 using Outputs = std::map<std::string, std::vector<float>>; // by tensor name, one sample, row-major
@@ -54,7 +55,8 @@ std::vector<int> match_boxes(const std::vector<Box> &wanted, const std::vector<B
 class Comparison {
 public:
     explicit Comparison(const Task &task);
-    void add(const std::vector<Box> &float_boxes, const std::vector<Box> &boxes);
+    // Returns how many confident boxes only one of both has.
+    int64_t add(const std::vector<Box> &float_boxes, const std::vector<Box> &boxes);
     Detection result() const;
 
 private:

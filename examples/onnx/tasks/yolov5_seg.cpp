@@ -141,9 +141,9 @@ Mask Yolov5Seg::make_mask(const float *prototypes, const float *coefficients, co
         return mask;
     }
     const int64_t width = prototypes_.width;
-    const auto xs = grid_positions(mask.left, mask.width, placement.scale, placement.left, prototypes_.step, width);
+    const auto xs = grid_positions(mask.left, mask.width, placement.scale_x, placement.left, prototypes_.step, width);
     const auto ys =
-        grid_positions(mask.top, mask.height, placement.scale, placement.top, prototypes_.step, prototypes_.height);
+        grid_positions(mask.top, mask.height, placement.scale_y, placement.top, prototypes_.step, prototypes_.height);
     const std::vector<double> probability = mix(prototypes, coefficients, prototypes_, xs.front().low, xs.back().high,
                                                 ys.front().low, ys.back().high);
     uint8_t *pixel = mask.pixels.data();
