@@ -22,7 +22,7 @@ BEGIN, END = "<!-- below: written by make bench-networks -->", "<!-- above: writ
 def networks(data):
     models, images = f"{data}/models", f"{data}/images"
     cifar = f"{data}/cifar10"
-    pictures = ["--images", images, "--calib", "128"]
+    pictures = ["--images", images, "--calib", "128", "--held-out", "0"]  # all others judge
     boxes = [*pictures, "--images", f"{images}/scenes", "--letterbox"]
     labelled = [*pictures, "--labels", f"{images}/labels.txt", "--crop"]
     return {

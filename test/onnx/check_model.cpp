@@ -320,5 +320,6 @@ int main()
     tcase_add_test(tests, unusable_files);
     tcase_add_test(tests, unusable_networks);
     tcase_add_test(tests, damaged_files);
+    tcase_set_timeout(tests, 120);
     return test_run("bsq-onnx: model", tests);
 }

@@ -123,8 +123,10 @@ START_TEST(sidecar)
     result.inputs[0].scales = {0.125};
     const std::string text = bsq_onnx::write_sidecar(result);
     for (const char *part : {"\"bsq-onnx \\\"a b\\\"\\u000a\"", "\"bits\": 3", "\"zero_point\": 7", "\"zero point\"",
-                             "0.125", "\"held_out_error\": null"})
+                             "0.125", "\"quantized_layers\": 1"})
         ck_assert_msg(text.find(part) != std::string::npos, "%s is missing", part);
+    for (const char *part : {"held_out_error", "agreement", "output_error", "top1", "detection", "network_bound"})
+        ck_assert_msg(text.find(part) == std::string::npos, "%s was not measured", part);
 }
 END_TEST
 
