@@ -44,7 +44,7 @@ enum { STRIP_ROWS = 128 };
 struct pass {
     const struct bsq_beam_task *task;
     int64_t width;
-    int64_t first, stride; /* channels of the task: first, first + stride, ... */
+    int64_t first, stride; /* in the list of channels: first, first + stride, ... */
     int64_t channels;
     int64_t count;     /* multipliers */
     int64_t lanes;     /* count x channels */
@@ -153,7 +153,9 @@ size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_pla
 /* Channel c of the pass in the task. */
 static int64_t channel_of(const struct pass *pass, int64_t c)
 {
-    return pass->first + c * pass->stride;
+    int64_t at = pass->first + c * pass->stride;
+
+    return pass->task->list ? pass->task->list[at] : at;
 }
 
 static const double *channel_scales(const struct pass *pass, int64_t c)
@@ -191,19 +193,20 @@ static void load_targets(struct pass *pass, int64_t first, int64_t count)
 {
     const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
-    const double *v = task->v + channel_of(pass, first) * factor->n;
+    const double *v[SIDE_BY_SIDE];
     double inverse[SIDE_BY_SIDE], limit[SIDE_BY_SIDE];
 
     for (int64_t c = 0; c < count; c++) {
+        v[c] = task->v + channel_of(pass, first + c) * factor->n;
         inverse[c] = 1.0 / pass->unit[first + c];
         limit[c] = far_steps;
     }
     for (int64_t k = 0; k < factor->n; k++) {
-        const double *x = v + factor->order[k];
+        int64_t j = factor->order[k];
         float *to = pass->v + k * pass->channels + first;
 
         for (int64_t c = 0; c < count; c++) {
-            double y = x[c * pass->stride * factor->n] * inverse[c];
+            double y = v[c][j] * inverse[c];
 
             if (task->scales_per_channel > 1)
                 limit[c] = far_steps * channel_scales(pass, first + c)[scale_of(task, k)] * inverse[c];
@@ -547,13 +550,15 @@ static void take_codes(struct pass *pass, const int64_t *lane, int64_t first, in
 {
     const struct bsq_beam_task *task = pass->task;
     const struct bsq_factor *factor = task->factor;
-    int8_t *codes = task->codes + channel_of(pass, first) * factor->n;
+    int8_t *codes[SIDE_BY_SIDE];
     double inverse[SIDE_BY_SIDE];
 
-    for (int64_t c = 0; c < count; c++)
+    for (int64_t c = 0; c < count; c++) {
+        codes[c] = task->codes + channel_of(pass, first + c) * factor->n;
         inverse[c] = lane[c] < 0 ? 0.0
                                  : pass->unit[first + c] /
                                        (multiplier_of(pass, lane[c]) * channel_scales(pass, first + c)[0]);
+    }
     for (int64_t k = 0; k < factor->n; k++) {
         const float *v = pass->v + k * pass->channels + first, *e = decided_row(pass, k);
 
@@ -564,7 +569,7 @@ static void take_codes(struct pass *pass, const int64_t *lane, int64_t first, in
             if (task->scales_per_channel > 1)
                 code *= scales[0] / scales[scale_of(task, k)];
             code = code < task->lowest ? task->lowest : code > task->highest ? task->highest : code;
-            codes[c * pass->stride * factor->n + factor->order[k]] = (int8_t)((int32_t)(code + 128.5) - 128);
+            codes[c][factor->order[k]] = (int8_t)((int32_t)(code + 128.5) - 128);
         }
     }
 }
@@ -578,20 +583,25 @@ static void run(struct pass *pass)
         align_lanes(pass);
 }
 
-/* Puts the multipliers that are best for a sample of the channels into 'best', in their order. */
-static void choose_multipliers(const struct bsq_beam_task *task, void *workspace, int64_t sample, double *best)
+int32_t bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace)
 {
-    const struct bsq_beam_plan *plan = &task->plan;
-    struct pass pass = {.task = task, .stride = task->channels / sample, .multipliers = task->multipliers};
+    struct bsq_beam_plan plan = {1, task->count, tried};
+    int64_t sample = sample_channels(task->factor->n, task->channels, &plan);
+    struct pass pass = {.task = task, .stride = sample > 0 ? task->channels / sample : 1,
+                        .multipliers = task->multipliers};
     double sum[BSQ_BEAM_COUNT] = {0.0}, unused;
     int32_t found = 0;
 
-    (void)lay_out(&pass, workspace, task->factor->n, sample, plan->count, 1);
+    if (sample == 0) {
+        memcpy(best, task->multipliers, (size_t)task->count * sizeof *best);
+        return task->count;
+    }
+    (void)lay_out(&pass, workspace, task->factor->n, sample, task->count, 1);
     run(&pass);
     for (int64_t c = 0; c < sample; c++) { /* relative to what is the most that a channel has to lose */
         double errors[BSQ_BEAM_COUNT], total = 0.0;
 
-        for (int32_t m = 0; m < plan->count; m++) {
+        for (int32_t m = 0; m < task->count; m++) {
             int64_t lane = m * sample + c;
 
             errors[m] = pass.total[lane];
@@ -599,17 +609,18 @@ static void choose_multipliers(const struct bsq_beam_task *task, void *workspace
                 errors[m] = refit(errors[m], pass.align[lane], pass.square[c], &unused);
             total += errors[m];
         }
-        for (int32_t m = 0; m < plan->count && total > 0.0; m++)
+        for (int32_t m = 0; m < task->count && total > 0.0; m++)
             sum[m] += errors[m] / total;
     }
-    for (int32_t m = 0; m < plan->count; m++) {
+    for (int32_t m = 0; m < task->count; m++) {
         int32_t better = 0;
 
-        for (int32_t i = 0; i < plan->count; i++)
+        for (int32_t i = 0; i < task->count; i++)
             better += sum[i] < sum[m] || (i < m && !(sum[m] < sum[i]));
-        if (better < plan->tried)
+        if (better < tried)
             best[found++] = task->multipliers[m];
     }
+    return found;
 }
 
 static void take_best(struct pass *pass)
@@ -626,25 +637,19 @@ static void take_best(struct pass *pass)
 
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
 {
-    const struct bsq_beam_plan *plan = &task->plan;
-    int64_t n = task->factor->n, sample = sample_channels(n, task->channels, plan);
-    int64_t count = sample > 0 ? plan->tried : plan->count;
-    int64_t most = channels_per_pass(n, task->channels, count, plan->width);
-    double best[BSQ_BEAM_COUNT];
-    struct pass pass = {.task = task, .stride = 1, .multipliers = sample > 0 ? best : task->multipliers};
+    int64_t n = task->factor->n, most = channels_per_pass(n, task->channels, task->count, task->width);
+    struct pass pass = {.task = task, .stride = 1, .multipliers = task->multipliers};
 
     for (int64_t c = 0; c < task->channels; c++) { /* stands if nothing is finite */
-        task->multiplier[c] = 1.0;
-        task->error[c] = INFINITY;
+        task->multiplier[channel_of(&pass, c)] = 1.0;
+        task->error[channel_of(&pass, c)] = INFINITY;
     }
-    if (sample > 0)
-        choose_multipliers(task, workspace, sample, best);
     for (; pass.first < task->channels; pass.first += most) {
         int64_t left = task->channels - pass.first;
 
         if (task->stop(task->stop_opaque, (double)pass.first / (double)task->channels))
             return false;
-        (void)lay_out(&pass, workspace, n, left < most ? left : most, count, plan->width);
+        (void)lay_out(&pass, workspace, n, left < most ? left : most, task->count, task->width);
         run(&pass);
         take_best(&pass);
     }

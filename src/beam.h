@@ -16,27 +16,29 @@ struct bsq_factor {
     double unit;
 };
 
-/* What a search tries. */
+enum { BSQ_BEAM_COUNT = 32 };
+
+/* What a search is made of. */
 struct bsq_beam_plan {
     int32_t width; /* survivors, 1 .. BSQ_BEAM_WIDTH */
-    int32_t count; /* multipliers, 1 .. BSQ_BEAM_COUNT */
+    int32_t count; /* multipliers to choose from, 1 .. BSQ_BEAM_COUNT */
     int32_t tried; /* of them, with every channel: the best for a sample of the channels; small problems try all */
 };
-
-enum { BSQ_BEAM_COUNT = 32 };
 
 /* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
 struct bsq_beam_task {
     const struct bsq_kernels *kernels;
     const struct bsq_factor *factor;
-    struct bsq_beam_plan plan;
-    int64_t channels;
+    int32_t width;          /* survivors */
+    const int32_t *list;    /* the channels to search; NULL: the first ones */
+    int64_t channels;       /* how many */
     const double *v;        /* channels x n */
     const double *p;        /* channels x n: H v; read for a refit only */
     const double *scales;   /* channels x scales_per_channel, > 0 */
     int64_t group_size;     /* inputs that share a scale */
     int64_t scales_per_channel;
-    const double *multipliers; /* plan.count */
+    const double *multipliers;
+    int32_t count;          /* of them */
     int32_t lowest, highest;
     int32_t refit;          /* judge what is left at the end by the error after a refit of the multiplier */
     bool (*stop)(void *opaque, double share); /* asked between passes with the share that is done: true ends the search */
@@ -52,7 +54,12 @@ struct bsq_beam_task {
  * threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
-/* False when it was stopped: codes, multiplier and error then have no meaning. */
+/* Puts the multipliers that are best for a sample of the channels, 'tried' at most, into 'best', in their order; all of
+ * them where the problem is small. Returns how many. */
+int32_t bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace);
+
+/* Tries every multiplier with every channel of the list; of other channels nothing is written. False when it was stopped:
+ * codes, multiplier and error then have no meaning. */
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
 
 #endif

@@ -412,11 +412,11 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, si
     return carver.used;
 }
 
-/* H times each of the block's rows of x. */
-static void multiply_by_h(const struct bsq_block *block, const double *x, double *product)
+/* H times each of 'rows' rows of x, as many as the block has at most. */
+static void multiply_by_h(const struct bsq_block *block, int64_t rows, const double *x, double *product)
 {
     const struct bsq_group *group = block->group;
-    int64_t n = group->n, rows = block->channels;
+    int64_t n = group->n;
 
     if (group->h) {
         bsq_dgemm(false, false, rows, n, n, 1.0, x, n, group->h, n, 0.0, product, n);
@@ -486,7 +486,7 @@ static void mix_target(struct bsq_block *block, int64_t c, const double *target)
 /* s = p - H v. */
 static void find_slopes(struct bsq_block *block)
 {
-    multiply_by_h(block, block->v, block->s);
+    multiply_by_h(block, block->channels, block->v, block->s);
     for (int64_t i = 0; i < block->channels * block->group->n; i++)
         block->s[i] = block->p[i] - block->s[i];
 }
@@ -552,7 +552,7 @@ void bsq_block_widen(struct bsq_block *block)
     int64_t n = group->n;
 
     block->narrow = 0;
-    multiply_by_h(block, block->v, block->p);
+    multiply_by_h(block, block->channels, block->v, block->p);
     for (int64_t c = 0; c < block->channels; c++) {
         const double *w = block->v + c * n;
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
@@ -635,22 +635,31 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
         .j = candidate->j[channel], .lowest = lowest, .highest = highest};
 }
 
-void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u)
+void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                              int64_t count, double *u)
 {
-    int64_t n = block->group->n, channels = block->channels;
+    int64_t n = block->group->n;
 
-    for (int64_t c = 0; c < channels; c++)
-        bsq_candidate_weights(candidate, n, c, u + c * n);
-    multiply_by_h(block, u, candidate->g);
-    for (int64_t c = 0; c < channels; c++) {
-        double sum = block->base[c];
+    for (int64_t i = 0; i < count; i++)
+        bsq_candidate_weights(candidate, n, list ? list[i] : i, u + i * n);
+    multiply_by_h(block, count, u, candidate->g);
+    for (int64_t i = count; i-- > 0;) { /* a product moves up to its channel, past none that is still to move */
+        int64_t c = list ? list[i] : i;
+        const double *product = candidate->g + i * n, *p = block->p + c * n, *v = block->v + c * n;
+        const double *s = block->s + c * n, *x = u + i * n;
+        double *g = candidate->g + c * n, sum = block->base[c];
 
-        for (int64_t i = c * n; i < (c + 1) * n; i++) {
-            candidate->g[i] = block->p[i] - candidate->g[i];
-            sum += (block->v[i] - u[i]) * (candidate->g[i] + block->s[i]);
+        for (int64_t j = 0; j < n; j++) {
+            g[j] = p[j] - product[j];
+            sum += (v[j] - x[j]) * (g[j] + s[j]);
         }
         candidate->j[c] = sum;
     }
+}
+
+void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u)
+{
+    bsq_candidate_judge_some(candidate, block, NULL, block->channels, u);
 }
 
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,

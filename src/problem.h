@@ -133,8 +133,12 @@ void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, doubl
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
                                      int32_t lowest, int32_t highest);
 
-/* Sets j and g of every channel and leaves u (channels x n) in 'u'. */
+/* Sets j and g of every channel; 'u' is channels x n of scratch. */
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u);
+
+/* The same for the 'count' channels of the list, which rises; g of others is lost. */
+void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                              int64_t count, double *u);
 
 /* |w - u|^2 of one channel. */
 double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights);

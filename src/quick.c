@@ -1,4 +1,4 @@
-/* Effort 1 in single precision. */
+/* Effort 1 in single precision, on which higher efforts build. */
 #include "quick.h"
 
 #include "blas.h"
@@ -19,7 +19,7 @@ static const double margin = 1e-5;
 
 bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_group_plan *group)
 {
-    return plan->effort == 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
+    return plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
            plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && group->mu == 0.0 && !group->centred;
 }
 
@@ -104,18 +104,19 @@ static bool is_above(const struct bsq_search *search, const double *sums)
 /* Rounds by 'rule' into best and notes what is known of its J; false when it may be as good as the trial. */
 static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
 {
-    int64_t n = search->plan->fan_in;
+    int64_t n = search->plan->fan_in, share = search->plan->effort == 1 ? CORNER_SHARE : 1;
     double sums[BSQ_BLOCK_MOST] = {0};
 
     bsq_search_round_block(search, &search->best, rule);
-    judge_corner(search, (n + CORNER_SHARE - 1) / CORNER_SHARE, sums);
+    judge_corner(search, (n + share - 1) / share, sums);
     if (!is_above(search, sums)) {
-        judge_corner(search, n, sums);
-        if (!is_above(search, sums))
+        if (share > 1)
+            judge_corner(search, n, sums);
+        if (share == 1 || !is_above(search, sums))
             return false;
     }
     for (int64_t c = 0; c < search->block.channels; c++)
-        start[c] = sums[c] * (1.0 - margin) < start[c] ? sums[c] * (1.0 - margin) : start[c];
+        start[c] = fmin(sums[c] * (1.0 - margin), start[c]);
     return true;
 }
 
@@ -155,7 +156,8 @@ bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *roundi
     if (!feed_back(search))
         return false;
     middle = bsq_seconds();
-    find_energies(search);
+    if (search->plan->effort == 1)
+        find_energies(search);
     if (!rule_out(search, BSQ_RULE_MAXIMUM, start) || !rule_out(search, BSQ_RULE_ALTERNATING, start))
         return false;
     memcpy(search->best.j, start, (size_t)channels * sizeof *start);

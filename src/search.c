@@ -16,14 +16,20 @@ enum { MOST_SWEEPS = 60, MOST_TURNS = 30 };
 /* Codes and scale have met when a refit moves the scale by less than this share. */
 static const double settled = 1e-9;
 
-/* Each level costs about twice the one before: wider beams, and at the end more scales with every channel. Many scales for
- * a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second scale. */
+/* Level 1 knows nothing but the weights; from 2 to 5 a wide beam comes to one quarter of the channels after the other,
+ * so that no level repeats what the one before did; then come wider beams, and at the end more scales with every channel.
+ * Many scales for a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second
+ * scale. */
 static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
-    {{0, 0, 0}, 1.0, 1.0, 0, 0, 0},    {{1, 9, 1}, 0.7, 1.4, 0, 0, 0},    {{2, 15, 2}, 0.8, 1.25, 0, 0, 0},
-    {{4, 15, 2}, 0.8, 1.25, 0, 0, 0},  {{8, 25, 1}, 0.85, 1.2, 0, 0, 0},  {{16, 25, 1}, 0.85, 1.2, 0, 0, 0},
-    {{32, 25, 1}, 0.85, 1.2, 1, 1, 0}, {{64, 25, 1}, 0.85, 1.2, 1, 1, 0}, {{64, 25, 3}, 0.85, 1.2, 1, 1, 8},
-    {{64, 25, 8}, 0.7, 1.4, 1, 1, 32},
+    {{0, 0, 0}, 1.0, 1.0, 0, 0, 0, 0},      {{1, 9, 1}, 0.7, 1.4, 0, 0, 0, 0},
+    {{16, 25, 1}, 0.85, 1.2, 1, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 2, 0, 0, 0},
+    {{16, 25, 1}, 0.85, 1.2, 3, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 4, 0, 0, 0},
+    {{64, 25, 1}, 0.85, 1.2, 0, 0, 0, 0},   {{64, 25, 2}, 0.85, 1.2, 0, 1, 1, 0},
+    {{64, 25, 3}, 0.85, 1.2, 0, 1, 1, 8},   {{64, 25, 8}, 0.7, 1.4, 0, 1, 1, 32},
 };
+
+/* What the levels cost, roughly, in units of the first. */
+static const double costs[BSQ_EFFORT_MOST + 1] = {0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 8.0, 20.0, 60.0, 300.0};
 
 const struct bsq_level *bsq_search_level(int32_t effort)
 {
@@ -98,6 +104,9 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->kept_g = bsq_carve(&carver, n, sizeof *search->kept_g);
     search->kept_codes = bsq_carve(&carver, n, sizeof *search->kept_codes);
     search->prices = bsq_carve(&carver, 2 * n, sizeof *search->prices);
+    search->rank = bsq_carve(&carver, plan->block_channels, sizeof *search->rank);
+    search->ranked = bsq_carve(&carver, plan->block_channels, sizeof *search->ranked);
+    search->multipliers = bsq_carve(&carver, BSQ_BEAM_COUNT, sizeof *search->multipliers);
     search->multiplier = bsq_carve(&carver, plan->block_channels, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
     search->error = bsq_carve(&carver, plan->block_channels, sizeof *search->error);
@@ -183,8 +192,26 @@ void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidat
         }
 }
 
+static void work_on_all(struct bsq_search *search)
+{
+    search->list = NULL;
+    search->listed = search->block.channels;
+}
+
+/* Which channel is number i of those that are worked on. */
+static int64_t listed_channel(const struct bsq_search *search, int64_t i)
+{
+    return search->list ? search->list[i] : i;
+}
+
+static void judge_listed(struct bsq_search *search)
+{
+    bsq_candidate_judge_some(&search->trial, &search->block, search->list, search->listed, search->u);
+}
+
 void bsq_search_reset(struct bsq_search *search)
 {
+    work_on_all(search);
     for (int64_t c = 0; c < search->block.channels; c++) {
         search->best.j[c] = INFINITY;
         search->open.j[c] = INFINITY;
@@ -222,35 +249,59 @@ static bool stop_beam(void *opaque, double share)
                         search->share + share * (search->share_end - search->share));
 }
 
-static bool beam_search(struct bsq_search *search, const double *multipliers, const struct bsq_beam_plan *beam,
-                        int32_t refit)
+/* The beam of width 'width' with 'count' multipliers. */
+static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bsq_factor *factor, int32_t width,
+                                      const double *multipliers, int32_t count, int32_t refit)
 {
     const struct bsq_search_plan *plan = search->plan;
-    const struct bsq_group *group = search->block.group;
-    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
-    struct bsq_beam_task task = {
-        .kernels = plan->kernels, .factor = &factor, .plan = *beam, .channels = search->block.channels,
+
+    return (struct bsq_beam_task){
+        .kernels = plan->kernels, .factor = factor, .width = width, .list = search->list, .channels = search->listed,
         .v = search->block.v, .p = search->block.p,
         .scales = search->trial.scales, .group_size = plan->group_size,
-        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers,
+        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .count = count,
         .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
         .codes = search->trial.codes, .multiplier = search->multiplier, .error = search->error,
         .stop = stop_beam, .stop_opaque = search};
+}
+
+static bool run_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
+{
+    const struct bsq_group *group = search->block.group;
+    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
+    struct bsq_beam_task task = beam_task(search, &factor, width, multipliers, count, refit);
+    int64_t scales = search->plan->scales_per_channel;
 
     if (!bsq_beam_search(&task, search->beam))
         return false;
-    for (int64_t c = 0; c < search->block.channels; c++)
-        for (int64_t a = 0; a < plan->scales_per_channel; a++)
-            search->trial.scales[c * plan->scales_per_channel + a] *= search->multiplier[c];
+    for (int64_t i = 0; i < search->listed; i++) {
+        int64_t c = listed_channel(search, i);
+
+        for (int64_t a = c * scales; a < (c + 1) * scales; a++)
+            search->trial.scales[a] *= search->multiplier[c];
+    }
     return true;
+}
+
+/* The multipliers of a level that are worth trying with every channel, for scales that stand in the trial, all of them. */
+static int32_t choose_multipliers(struct bsq_search *search, const struct bsq_level *level, int32_t refit, double *chosen)
+{
+    const struct bsq_group *group = search->block.group;
+    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
+    double multipliers[BSQ_BEAM_COUNT];
+    struct bsq_beam_task task = beam_task(search, &factor, 1, multipliers, level->beam.count, refit);
+
+    task.list = NULL;
+    task.channels = search->block.channels;
+    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
+    return bsq_beam_choose(&task, level->beam.tried, chosen, search->beam);
 }
 
 bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit)
 {
-    double multipliers[BSQ_GRID_MOST];
-
-    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
-    return beam_search(search, multipliers, &level->beam, refit);
+    if (level->quarter <= 1) /* the other quarters try the same */
+        search->tried = choose_multipliers(search, level, refit, search->multipliers);
+    return run_beam(search, level->beam.width, search->multipliers, search->tried, refit);
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -346,6 +397,12 @@ static void descend_channel(struct bsq_search *search, int64_t channel, bool ref
     search->trial.j[channel] = point.j;
 }
 
+static void descend_listed(struct bsq_search *search, bool refit)
+{
+    for (int64_t i = 0; i < search->listed; i++)
+        descend_channel(search, listed_channel(search, i), refit);
+}
+
 static int64_t total_sweeps(const struct bsq_search *search)
 {
     int64_t sum = 0;
@@ -396,9 +453,11 @@ void bsq_search_reduce_codes(const struct bsq_search_plan *plan, struct bsq_cand
 static void store_scales(struct bsq_search *search)
 {
     struct bsq_candidate *trial = &search->trial;
-    int64_t channels = search->block.channels, scales = trial->scales_per_channel;
+    int64_t scales = trial->scales_per_channel;
 
-    for (int64_t c = 0; c < channels; c++) {
+    for (int64_t i = 0; i < search->listed; i++) {
+        int64_t c = listed_channel(search, i);
+
         bsq_search_reduce_codes(search->plan, trial, c);
         for (int64_t a = 0; a < scales; a++) {
             struct bsq_point point = trial_point(search, c);
@@ -412,7 +471,7 @@ static void store_scales(struct bsq_search *search)
         }
     }
     if (scales > 1)
-        bsq_candidate_judge(trial, &search->block, search->u);
+        judge_listed(search);
 }
 
 /* Bit-split, then descent, on the trial; 'kept' is what it is compared with. Ends on codes that no single change
@@ -423,31 +482,28 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
     int64_t channels = search->block.channels;
 
     open_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
-    for (int64_t c = 0; search->level->digits && search->plan->planes && c < channels; c++)
-        bitsplit_channel(search, c, refit);
+    for (int64_t i = 0; search->level->digits && search->plan->planes && i < search->listed; i++)
+        bitsplit_channel(search, listed_channel(search, i), refit);
     close_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
     open_record(&records[BSQ_LEVEL_DESCENT], search, records[BSQ_LEVEL_BITSPLIT].after);
-    for (int64_t c = 0; c < channels; c++)
-        descend_channel(search, c, refit);
+    descend_listed(search, refit);
     if (refit) {
         store_scales(search);
-        for (int64_t c = 0; c < channels; c++)
-            descend_channel(search, c, false);
+        descend_listed(search, false);
     }
     if (!search->block.group->h) /* J was kept with rows in single precision */
-        bsq_candidate_judge(&search->trial, &search->block, search->u);
+        judge_listed(search);
     close_record(&records[BSQ_LEVEL_DESCENT], search, sum_of_better(kept, &search->trial, channels));
 }
 
 void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records)
 {
     const double one = 1.0;
-    const struct bsq_beam_plan beam = {width, 1, 1};
     double start = bsq_seconds();
 
-    if (width > 0 && !beam_search(search, &one, &beam, 0))
+    if (width > 0 && !run_beam(search, width, &one, 1, 0))
         return;
-    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    judge_listed(search);
     records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
     records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
     polish(search, &search->trial, false, records);
@@ -468,13 +524,12 @@ static void start_from(struct bsq_search *search, const struct bsq_candidate *fr
 }
 
 /* Polishes what is kept: a start that no trial has beaten is not yet a point that no single change improves. */
-static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit)
+static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit,
+                        struct bsq_stage_record *records)
 {
-    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
-
     start_from(search, kept);
     bsq_candidate_judge(&search->trial, &search->block, search->u);
-    polish(search, kept, refit, unused);
+    polish(search, kept, refit, records);
     (void)bsq_candidate_accept(kept, &search->trial, search->block.channels, search->plan->fan_in);
 }
 
@@ -525,38 +580,107 @@ static void improve_each_scale(struct bsq_search *search)
     }
 }
 
+/* Scales that the format does not allow are open; now for those that it does. */
+static void settle_scales(struct bsq_search *search, struct bsq_stage_record *records)
+{
+    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+    open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, search->block.channels));
+    if (search->plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
+        restrict_scales(search, search->level->beam.width);
+        improve_each_scale(search);
+        if (search->level == &levels[1])
+            polish_kept(search, &search->best, false, unused);
+    }
+    close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, search->block.channels));
+}
+
+/* Level 'effort' runs from now on, 'part' of it being done. */
+static void enter_level(struct bsq_search *search, int32_t effort)
+{
+    double before = 0.0, all = 0.0;
+
+    for (int32_t e = 0; e <= search->plan->effort; e++) {
+        before += e < effort ? costs[e] : 0.0;
+        all += costs[e];
+    }
+    search->level = &levels[effort];
+    search->share = before / all;
+    search->share_end = (before + costs[effort]) / all;
+}
+
+/* Channels by falling J, ties by index. */
+static void rank_channels(struct bsq_search *search)
+{
+    const double *j = search->open.j;
+
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        search->rank[c] = 0;
+        for (int64_t i = 0; i < search->block.channels; i++)
+            search->rank[c] += j[i] > j[c] || (j[i] == j[c] && i < c);
+    }
+}
+
+/* The channels that the level works on. */
+static void list_channels(struct bsq_search *search)
+{
+    enum { QUARTERS = 4 };
+    int64_t quarter = search->level->quarter, channels = search->block.channels;
+    int64_t first = (channels * (quarter - 1) + QUARTERS - 1) / QUARTERS;
+    int64_t end = (channels * quarter + QUARTERS - 1) / QUARTERS;
+
+    work_on_all(search);
+    if (quarter == 0)
+        return;
+    if (quarter == 1)
+        rank_channels(search);
+    search->listed = 0;
+    for (int32_t c = 0; c < channels; c++)
+        if (search->rank[c] >= first && search->rank[c] < end)
+            search->ranked[search->listed++] = c;
+    search->list = search->ranked;
+}
+
+void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *records)
+{
+    int64_t channels = search->block.channels;
+
+    enter_level(search, 1);
+    for (int64_t c = 0; c < channels; c++)
+        search->best.j[c] = INFINITY;
+    (void)bsq_candidate_accept(&search->best, &search->trial, channels, search->plan->fan_in);
+    for (int64_t c = 0; c < channels; c++) /* what is known of J is not in double */
+        search->best.j[c] = INFINITY;
+    polish_kept(search, &search->best, true, records);
+}
+
 void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
 {
     const struct bsq_search_plan *plan = search->plan;
-    const struct bsq_level *level = &levels[effort];
     int64_t channels = search->block.channels;
 
-    search->level = level;
-    /* levels cost about twice the one before, so all of them up to this one about 2^effort */
-    search->share = ldexp(1.0, effort - 1 - plan->effort) - ldexp(1.0, -1 - plan->effort);
-    search->share_end = ldexp(1.0, effort - plan->effort) - ldexp(1.0, -1 - plan->effort);
+    enter_level(search, effort);
+    list_channels(search);
+    for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
+        search->trial.j[c] = INFINITY;
     open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
         bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
     else
         copy_scales(&search->trial, &search->open, channels);
-    if (!bsq_search_beam(search, level, 1))
+    if (!bsq_search_beam(search, search->level, 1))
         return;
-    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    judge_listed(search);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
     polish(search, &search->open, true, records);
     if (bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in) < channels && effort == 1) {
-        polish_kept(search, &search->open, true);
+        struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+
+        polish_kept(search, &search->open, true, unused);
         records[BSQ_LEVEL_DESCENT].after = sum_of(search->open.j, channels);
     }
-    open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
-    if (plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
-        restrict_scales(search, level->beam.width);
-        improve_each_scale(search);
-        if (effort == 1)
-            polish_kept(search, &search->best, false);
-    }
-    close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, channels));
+    settle_scales(search, records);
+    work_on_all(search);
 }
 
 static bool stop_exact(void *opaque)

@@ -16,8 +16,9 @@ enum { BSQ_BOUND_INPUTS = 1024 };
 struct bsq_level {
     struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
     double low, high;          /* the multipliers' range */
-    int32_t digits;            /* 1: bit-split before descent */
-    int32_t pairs;   /* 1: pairs of codes move too */
+    int32_t quarter;  /* of the channels that it works on, 1 to 4, those with the largest J after level 1 first; 0: all */
+    int32_t digits;   /* 1: bit-split before descent */
+    int32_t pairs;    /* 1: pairs of codes move too */
     int32_t restarts; /* descents from codes that were pushed off an optimum */
 };
 
@@ -58,6 +59,12 @@ struct bsq_search {
     const struct bsq_search_plan *plan;
     const struct bsq_level *level; /* that runs */
     struct bsq_block block;
+    int32_t *rank;      /* channels: place by falling J after level 1 */
+    int32_t *ranked;    /* channels: those of a quarter, rising */
+    const int32_t *list; /* channels that are worked on: NULL when it is all of them */
+    int64_t listed;      /* how many */
+    double *multipliers; /* BSQ_BEAM_COUNT: those that are tried with every channel, */
+    int32_t tried;       /* how many */
     struct bsq_candidate best;  /* what is kept: scales are values of the format */
     struct bsq_candidate open;  /* the best with any float32 scales; the same as best when that is the format */
     struct bsq_candidate trial;
@@ -92,11 +99,10 @@ void bsq_search_round_scales(const struct bsq_search *search, struct bsq_candida
 void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
                             enum bsq_scale_rule rule);
 
-/* A beam of the level that runs from the scales that stand in the trial, into it; sets error. False when it was
- * stopped. */
+/* A beam from the scales that stand in the trial, into it; sets error. False when it was stopped. */
 bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit);
 
-/* Sets sweeps, limited, proven and bound of every channel to nothing. */
+/* Sets sweeps, limited, proven and bound of every channel to nothing, all channels being worked on. */
 void bsq_search_reset(struct bsq_search *search);
 
 /* Codes with a common divisor say the same with a larger scale: the smallest codes are kept, so that equally good
@@ -106,6 +112,10 @@ void bsq_search_reduce_codes(const struct bsq_search_plan *plan, struct bsq_cand
 /* Rounding, judged by J: the better of maximum and alternating scale for each channel, into best and open.
  * The block must be loaded. */
 void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record);
+
+/* Polishes what stands in the trial, which must be better than anything known, into best: the result of level 1 for a
+ * block that was solved by quick.h and then widened. */
+void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *records);
 
 /* Runs one level for a block with a start in best and open; 'records' has BSQ_LEVEL_STAGES entries. */
 void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);

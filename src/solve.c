@@ -127,29 +127,40 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
         records[k].before = records[k].after = sum;
 }
 
-static bool quick_block(struct solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
-                        int64_t channel)
+/* Rounding and level 1 of a block. */
+static void begin_block(struct solve *solve, struct bsq_search *search, struct bsq_stage_record *records, int64_t channel)
 {
-    if (!bsq_quick_search(search, &records[RECORD_ROUND], &records[RECORD_LEVELS + BSQ_LEVEL_BEAM]))
-        return false;
+    if (search->block.narrow && bsq_quick_search(search, &records[RECORD_ROUND], &records[RECORD_LEVELS + BSQ_LEVEL_BEAM])) {
+        note_start(solve, search, channel);
+        if (solve->levels > 1) {
+            bsq_block_widen(&search->block);
+            bsq_search_begin(search, records + RECORD_LEVELS);
+        }
+        return;
+    }
+    if (search->block.narrow)
+        bsq_block_widen(&search->block);
+    bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
-    note_result(solve, search, &search->trial, channel);
-    return true;
+    if (solve->levels >= 1 && search->block.group->searchable) {
+        bsq_search_level_run(search, 1, records + RECORD_LEVELS);
+        bsq_search_exact(search, 1, &records[RECORD_EXACT]);
+    } else if (solve->levels >= 1) {
+        keep_objective(search, records + RECORD_LEVELS);
+    }
 }
 
 static void search_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     struct solve *solve = pass->context;
     struct bsq_stage_record *records = records_of(solve, block);
-    int32_t effort = 1;
+    int32_t effort = 2;
 
+    begin_block(solve, search, records, channel);
     if (search->block.narrow) {
-        if (quick_block(solve, search, records, channel))
-            return;
-        bsq_block_widen(&search->block);
+        note_result(solve, search, &search->trial, channel);
+        return;
     }
-    bsq_search_round(search, &records[RECORD_ROUND]);
-    note_start(solve, search, channel);
     for (; effort <= solve->levels && search->block.group->searchable && !bsq_search_proven(search); effort++) {
         bsq_search_level_run(search, effort, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
         bsq_search_exact(search, effort, &records[RECORD_EXACT]);
@@ -202,11 +213,7 @@ static void tensor_result_block(struct bsq_pass *pass, struct bsq_search *search
 
     (void)block;
     judge(search, solve->tensor.best.codes, solve->result->scales, channel);
-    memset(search->sweeps, 0, (size_t)search->block.channels * sizeof *search->sweeps);
-    memset(search->limited, 0, (size_t)search->block.channels * sizeof *search->limited);
-    memset(search->proven, 0, (size_t)search->block.channels * sizeof *search->proven);
-    for (int64_t c = 0; c < search->block.channels; c++)
-        search->bound[c] = -INFINITY;
+    bsq_search_reset(search);
     bsq_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
 }
@@ -652,7 +659,8 @@ static void plan_groups(struct solve *solve)
                                                .mu = held_target ? solve->plan.mu : 0.0,
                                                .dense = solve->plan.dense};
     solve->plan.dense |= solve->plan.wide;
-    solve->plan.narrow = !is_tensor(options) && !solve->plan.wide && bsq_quick_applies(&search_plan, &solve->plan);
+    solve->plan.narrow = !is_tensor(options) && (solve->levels > 1 || !solve->plan.wide) &&
+                         bsq_quick_applies(&search_plan, &solve->plan);
 }
 
 /* Prepares for 'count' solves of up to options->weight_bits bits; to be released whatever the status. */
@@ -690,6 +698,7 @@ static bsq_status_t run_solve(struct solve *solve, int32_t bits)
     solve->options.weight_bits = bits;
     plan = bsq_pass_plan(solve->input->geometry, options);
     pass->plan.bits = plan.bits;
+    pass->plan.effort = solve->levels;
     pass->plan.rounding = plan.rounding;
     clear_notes(solve);
     if (solve->input->held_out)

@@ -32,6 +32,14 @@ static int32_t grid_scales(const struct bsq_level *level)
     return level->beam.count < MOST ? level->beam.count : MOST;
 }
 
+/* Survivors of a level's beams, at most those of the level. */
+static int32_t width_of(int32_t effort)
+{
+    static const int32_t widths[BSQ_EFFORT_MOST + 1] = {0, 1, 2, 4, 8, 16, 32, 64, 64, 64};
+
+    return widths[effort];
+}
+
 int64_t bsq_tensor_passes(int32_t effort)
 {
     int64_t passes = 2;
@@ -58,11 +66,9 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
     int8_t *codes = tensor->trial.codes + channel * n;
 
     memcpy(trial->codes, codes, (size_t)(channels * n));
-    for (int64_t c = 0; c < channels; c++) {
+    bsq_search_reset(search);
+    for (int64_t c = 0; c < channels; c++)
         trial->scales[c] = tensor->trial.scale;
-        search->sweeps[c] = 0;
-        search->limited[c] = 0;
-    }
     search->level = work->level;
     if (work->level && search->block.group->searchable)
         bsq_search_fixed(search, work->width, records);
@@ -163,7 +169,7 @@ bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, 
 
 /* The best of a grid of scales around 'centre', by the J that a refit leaves; open takes it when it is better. */
 static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
-                             double centre)
+                             int32_t width, double centre)
 {
     double multipliers[BSQ_GRID_MOST], unused;
 
@@ -172,7 +178,7 @@ static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, c
         bsq_status_t status;
 
         tensor->trial.scale = centre * multipliers[i];
-        status = run_trial(tensor, pass, level, level->beam.width);
+        status = run_trial(tensor, pass, level, width);
         if (status != BSQ_OK)
             return status;
         if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->open, &unused))
@@ -200,7 +206,8 @@ static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass,
 }
 
 /* Values of the format next to the scale of open, codes solved for each; best takes the better. */
-static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level)
+static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+                           int32_t width)
 {
     int32_t format = pass->plan.rounding.scale_format;
     double neighbours[2], wanted;
@@ -212,7 +219,7 @@ static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, con
 
         copy_point(tensor, &tensor->trial, &tensor->open);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : level->beam.width);
+        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)
@@ -244,7 +251,7 @@ bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, 
     records[BSQ_LEVEL_BEAM].before = tensor->open.j;
     if (effort == 1)
         centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count);
-    status = try_grid(tensor, pass, level, centre);
+    status = try_grid(tensor, pass, level, width_of(effort), centre);
     if (status == BSQ_OK) {
         records[BSQ_LEVEL_BEAM].after = tensor->open.j;
         records[BSQ_LEVEL_BITSPLIT].before = records[BSQ_LEVEL_BITSPLIT].after = tensor->open.j;
@@ -255,7 +262,7 @@ bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, 
     if (status == BSQ_OK) {
         records[BSQ_LEVEL_SCALE].before = tensor->best.j;
         found = bsq_seconds();
-        status = settle(tensor, pass, level);
+        status = settle(tensor, pass, level, width_of(effort));
         records[BSQ_LEVEL_SCALE].seconds = bsq_seconds() - found;
         records[BSQ_LEVEL_SCALE].after = tensor->best.j;
     }

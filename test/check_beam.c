@@ -113,7 +113,9 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
                    bool (*stop)(void *, double))
 {
     struct bsq_factor factor = {problem->n, problem->r, problem->order, UNIT};
-    struct bsq_beam_task task = {.kernels = kernels, .factor = &factor, .plan = plan, .channels = problem->channels,
+    double chosen[BSQ_BEAM_COUNT];
+    struct bsq_beam_task task = {.kernels = kernels, .factor = &factor, .width = plan.width, .count = plan.count,
+                                 .channels = problem->channels,
                                  .v = problem->v, .p = refit ? problem->p : NULL, .scales = problem->scales,
                                  .group_size = problem->group_size, .scales_per_channel = problem->scales_per_channel,
                                  .multipliers = MULTIPLIER, .lowest = -4, .highest = 3, .refit = refit, .stop = stop,
@@ -123,6 +125,8 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
     bool done;
 
     memset(workspace, 255, bytes);
+    task.count = bsq_beam_choose(&task, plan.tried, chosen, workspace);
+    task.multipliers = chosen;
     done = bsq_beam_search(&task, workspace);
     free(workspace);
     return done;
@@ -208,6 +212,40 @@ START_TEST(more_is_better)
 }
 END_TEST
 
+/* A list is searched as its channels are on their own; nothing is written for the others. */
+START_TEST(a_list_of_channels_is_enough)
+{
+    static const int32_t list[] = {1, 4, 5, 11};
+    struct problem all = draw(72, 12, _i ? 30 : 72, 9), some = draw(72, 12, _i ? 30 : 72, 9);
+    struct bsq_factor factor = {some.n, some.r, some.order, UNIT};
+    struct bsq_beam_plan plan = {4, MULTIPLIERS, MULTIPLIERS};
+    struct bsq_beam_task task = {.kernels = &bsq_kernels_portable, .factor = &factor, .width = plan.width, .list = list,
+                                 .channels = 4, .v = some.v, .p = some.p, .scales = some.scales,
+                                 .group_size = some.group_size, .scales_per_channel = some.scales_per_channel,
+                                 .multipliers = MULTIPLIER, .count = MULTIPLIERS, .lowest = -4, .highest = 3, .refit = 1,
+                                 .stop = never, .codes = some.codes, .multiplier = some.multiplier, .error = some.error};
+    size_t bytes = bsq_beam_workspace(some.n, some.channels, &plan);
+    void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    int listed = 0;
+
+    memset(some.codes, 99, (size_t)(some.n * some.channels));
+    ck_assert(search(&all, &bsq_kernels_portable, plan, true, never));
+    ck_assert(bsq_beam_search(&task, workspace));
+    for (int32_t c = 0; c < some.channels; c++) {
+        bool is_listed = listed < 4 && list[listed] == c;
+
+        listed += is_listed;
+        for (int64_t j = c * some.n; j < (c + 1) * some.n; j++)
+            ck_assert_int_eq(some.codes[j], is_listed ? all.codes[j] : 99);
+        if (is_listed)
+            ck_assert_double_eq_tol(some.error[c], all.error[c], 1e-5 * all.error[c]);
+    }
+    free(workspace);
+    free_problem(&all);
+    free_problem(&some);
+}
+END_TEST
+
 /* Products of BLAS are the same; all that differs is the kernels. */
 START_TEST(kernels_agree)
 {
@@ -282,6 +320,7 @@ int main(void)
 
     tcase_add_loop_test(t, errors_are_those_of_the_result, 0, 24);
     tcase_add_test(t, more_is_better);
+    tcase_add_loop_test(t, a_list_of_channels_is_enough, 0, 2);
     tcase_add_loop_test(t, kernels_agree, 0, 6);
     tcase_add_test(t, far_targets_have_no_error);
     tcase_add_test(t, it_stops_when_told);

@@ -629,7 +629,8 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
     struct bsq_beam_plan plan = {BSQ_BEAM_WIDTH, 1, 1};
     struct bsq_beam_task task = {.kernels = &bsq_kernels_portable,
                                  .factor = &triangle,
-                                 .plan = plan,
+                                 .width = plan.width,
+                                 .count = plan.count,
                                  .channels = 1,
                                  .v = v,
                                  .scales = stage.scales,
