@@ -57,7 +57,7 @@ struct Evaluation {
     bool labelled = false;
     double float_top1 = 0, float_top5 = 0, top1 = 0, top5 = 0; // shares, when labelled
     int64_t changed = 0;       // samples with another class, or with a confident box that only one network has
-    double agreement = 0;      // share of samples with the float network's class; -1 when the network does not classify
+    double agreement = -1;     // share of samples with the float network's class; -1 when the network does not classify
     // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
     double output_error = 0;
 };
