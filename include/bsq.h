@@ -534,7 +534,7 @@ BSQ_API bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
 /* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to
  * 'errors' (bits_hi - bits_lo + 1 doubles), for bsq_allocate_bits. Results and report of the layer stay as they are.
  * Meant for comparing numbers of bits, so it works with less effort than the options ask for: 5 at most up to a fan-in
- * of 64; from there on 2 at most, 1 above 5 bits, each 1 more for layers of up to 32 output channels. A whole table then takes little longer than one solve at
+ * of 64, 2 up to 256, 1 above, and without looking for optima. A whole table then takes little longer than one solve at
  * the default effort, and its errors are above those of that by a share that hardly depends on the number of bits
  * (docs/method.md has numbers). options.select_on_held_out does not matter. */
 BSQ_API bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors);

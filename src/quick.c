@@ -101,7 +101,30 @@ static bool is_above(const struct bsq_search *search, const double *sums)
     return true;
 }
 
-/* Rounds by 'rule' into best and notes what is known of its J; false when it may be as good as the trial. */
+/* Rounding of channel c, in best with an objective of 'sum', may be as good as the trial: takes it over where it clearly
+ * is better. False when single precision cannot tell. */
+static bool take_rounding(struct bsq_search *search, int64_t c, double sum, double *start)
+{
+    struct bsq_candidate *trial = &search->trial;
+    const struct bsq_candidate *best = &search->best;
+    int64_t n = search->plan->fan_in;
+
+    if (!(trial->j[c] > 0.0)) { /* a channel of zeros */
+        start[c] = fmin(sum * (1.0 + margin), start[c]);
+        return true;
+    }
+    if (!(start[c] > trial->j[c]) && !(best->scales[c] < trial->scales[c]) && !(best->scales[c] > trial->scales[c]))
+        return true; /* the other rule's, which has been taken, is the same */
+    if (!(sum * (1.0 + margin) < trial->j[c] * (1.0 - 2.0 * margin)))
+        return false;
+    memcpy(trial->codes + c * n, best->codes + c * n, (size_t)n);
+    trial->scales[c] = best->scales[c];
+    trial->j[c] = start[c] = sum * (1.0 + margin);
+    return true;
+}
+
+/* Rounds by 'rule' into best and notes what is known of its J. Channels of the trial that it is better than become what it
+ * is. False when that cannot be told for some. */
 static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
 {
     int64_t n = search->plan->fan_in, share = search->plan->effort == 1 ? CORNER_SHARE : 1;
@@ -109,14 +132,16 @@ static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double
 
     bsq_search_round_block(search, &search->best, rule);
     judge_corner(search, (n + share - 1) / share, sums);
-    if (!is_above(search, sums)) {
-        if (share > 1)
-            judge_corner(search, n, sums);
-        if (share == 1 || !is_above(search, sums))
+    if (share > 1 && !is_above(search, sums))
+        judge_corner(search, n, sums);
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        double least = sums[c] * (1.0 - margin);
+
+        if (least > search->trial.j[c])
+            start[c] = fmin(least, start[c]);
+        else if (!take_rounding(search, c, sums[c], start))
             return false;
     }
-    for (int64_t c = 0; c < search->block.channels; c++)
-        start[c] = fmin(sums[c] * (1.0 - margin), start[c]);
     return true;
 }
 

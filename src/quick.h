@@ -11,7 +11,8 @@ bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_grou
 /* Solves a block that was loaded narrow: rounding stands in search->best afterwards, the result in search->trial. J is
  * from single-precision products and kept on the high side, at most 2e-5 of it too high. At effort 1 the energies stand in
  * the block, and J of rounding is a lower bound, from the inputs that suffice; at higher efforts it is that of all inputs.
- * False when rounding could not be ruled out, or the search was stopped: the block then has to be solved in double. */
+ * A channel for which rounding is better keeps it. False when single precision cannot tell which is, or the search was
+ * stopped: the block then has to be solved in double. */
 bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam);
 
 #endif

@@ -71,7 +71,7 @@ static int64_t node_limit(int64_t fan_in, int32_t effort)
 /* Whether optima of single channels are looked for: with one scale a channel, of any value. */
 static bool has_exact(const struct bsq_search_plan *plan, int32_t effort)
 {
-    return node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
+    return plan->exact && node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
            plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
 }
 

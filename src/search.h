@@ -47,6 +47,7 @@ struct bsq_search_plan {
     int32_t bits;
     int32_t effort;   /* levels to run: 0 rounds */
     int32_t lower_bound; /* 1: bounds are asked for */
+    int32_t exact;    /* 1: optima of channels of small fan-in are looked for */
     int32_t planes;   /* 1: the range is that of ternary planes, so that bit-split applies */
 };
 

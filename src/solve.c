@@ -742,13 +742,12 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
 
 /* How much work an entry of a table is worth: what is compared are numbers of bits, whose errors differ by a factor of
  * about four from one to the next. Small layers cost little, and gain more from effort. */
-static int32_t table_effort(const struct bsq_solve_input *input, int32_t bits)
+static int32_t table_effort(const struct bsq_solve_input *input)
 {
-    enum { SMALL_FAN_IN = 64, SMALL_EFFORT = 5, FEW_CHANNELS = 32, FEW_BITS = 5 };
-    int32_t effort = 1 + (bits <= FEW_BITS) + (input->geometry->out_channels <= FEW_CHANNELS);
+    enum { TINY_FAN_IN = 64, TINY_EFFORT = 5, SMALL_FAN_IN = 256, SMALL_EFFORT = 2 };
+    int64_t n = input->geometry->fan_in;
+    int32_t effort = n <= TINY_FAN_IN ? TINY_EFFORT : n <= SMALL_FAN_IN ? SMALL_EFFORT : 1;
 
-    if (input->geometry->fan_in <= SMALL_FAN_IN)
-        effort = SMALL_EFFORT;
     return input->options->effort < effort ? input->options->effort : effort;
 }
 
@@ -760,15 +759,14 @@ bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_
     bsq_status_t status;
 
     options.weight_bits = bits_hi;
-    options.effort = table_effort(input, bits_lo);
+    options.effort = table_effort(input);
     options.lower_bound = 0;
     own.options = &options;
     if (!options.bias_correction) /* held-out statistics decide about nothing else */
         own.held_out = NULL;
     status = open_solves(&solve, &own, bits_hi - bits_lo + 1);
+    solve.pass.plan.exact = 0; /* what a proof costs grows with the bits */
     for (int32_t bits = bits_lo; bits <= bits_hi && status == BSQ_OK; bits++) {
-        if (solve.levels > 0)
-            solve.levels = table_effort(input, bits);
         status = run_solve(&solve, bits);
         if (status == BSQ_OK)
             errors[bits - bits_lo] = solve.result->report.error;
