@@ -219,8 +219,11 @@ void Judge::show(const Sample &sample, Exhibit &exhibit)
         return;
     const auto worth = [&](const Exhibit &e) {
         const auto sure = [&](const Box &box) { return box.score >= task_->confident_score(); };
-        return std::make_pair(e.changes, std::count_if(e.float_boxes.begin(), e.float_boxes.end(), sure));
+        return std::make_pair(e.changes, std::count_if(e.float_boxes.begin(), e.float_boxes.end(), sure) +
+                                             std::count_if(e.boxes.begin(), e.boxes.end(), sure));
     };
+    if (task_ != nullptr && worth(exhibit).second == 0)
+        return;
     std::vector<Exhibit> &kept = judgement_.exhibits;
     if (kept.size() >= exhibits_most) {
         const auto least = std::min_element(kept.rbegin(), kept.rend(), [&](const Exhibit &a, const Exhibit &b) {

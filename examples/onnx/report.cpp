@@ -286,9 +286,21 @@ static std::string summary(const RunResult &result)
     return out;
 }
 
+// A command whose lines break before options, not in the middle of one.
+static std::string in_parts(const std::string &command)
+{
+    std::string out;
+    for (size_t at = 0; at < command.size();) {
+        const size_t end = std::min(command.find(" -", at), command.size());
+        out += (at > 0 ? " <span>" : "<span>") + escape(command.substr(at, end - at)) + "</span>";
+        at = end + 1;
+    }
+    return out;
+}
+
 static std::string how(const RunResult &result)
 {
-    std::string out = "<section><h2 id=\"run\">The run</h2>\n<pre><code>" + escape(result.command) + "</code></pre>\n";
+    std::string out = "<section><h2 id=\"run\">The run</h2>\n<pre><code>" + in_parts(result.command) + "</code></pre>\n";
     if (!result.settings.empty()) {
         out += "<ul class=\"settings\">\n";
         for (const std::string &setting : result.settings) {

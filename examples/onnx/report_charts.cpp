@@ -163,7 +163,8 @@ static std::string bound_row(const std::string &name, double share, double most,
 
 std::string bound_chart(const RunResult &result)
 {
-    const size_t shown = 20;
+    const size_t most_shown = 20;
+    const double least_share = 0.0005; // smaller ones would be printed as none
     std::vector<const LayerResult *> ranked;
     for (const LayerResult &layer : result.layers) {
         if (positive(layer.bound_contribution)) {
@@ -176,6 +177,9 @@ std::string bound_chart(const RunResult &result)
     std::stable_sort(ranked.begin(), ranked.end(), [](const LayerResult *a, const LayerResult *b) {
         return a->bound_contribution > b->bound_contribution;
     });
+    const auto small = [&](const LayerResult *layer) { return layer->bound_contribution < least_share; };
+    const auto large = std::find_if(ranked.begin(), ranked.end(), small) - ranked.begin();
+    const size_t shown = std::min(most_shown, size_t(large));
     double rest = 0;
     for (size_t i = shown; i < ranked.size(); i++) {
         rest += ranked[i]->bound_contribution;
@@ -184,7 +188,7 @@ std::string bound_chart(const RunResult &result)
     std::string out =
         "<table class=\"bound\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
         "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n\">Share</th></tr></thead><tbody>\n";
-    for (size_t i = 0; i < std::min(shown, ranked.size()); i++) {
+    for (size_t i = 0; i < shown; i++) {
         out += bound_row(escape(ranked[i]->name), ranked[i]->bound_contribution, most, "bar");
     }
     if (ranked.size() > shown) {

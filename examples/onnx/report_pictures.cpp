@@ -117,24 +117,12 @@ static std::string mask_path(const Mask &mask)
     return path;
 }
 
-// Above the box, or in it where there is no room; begins at its left edge, or ends at its right one.
-static std::string label_text(const Box &box, const std::string &label, int width, double size, double unit)
-{
-    const double left = double(box.left) + 2 * unit, top = double(box.top);
-    const bool ends = left + 0.62 * size * double(label.size()) > width;
-    return "<text x=\"" + coordinate(ends ? double(box.right) : left) + "\" y=\"" +
-           coordinate(top > 1.3 * size ? top - 0.35 * size : top + 1.1 * size) + "\"" +
-           (ends ? " text-anchor=\"end\"" : "") + " font-size=\"" + coordinate(size) + "\" stroke-width=\"" +
-           coordinate(size / 4.5) + "\">" + label + "</text>";
-}
-
-static std::string object(const Marked &marked, const RunResult &result, int width, double size, double unit)
+static std::string object(const Marked &marked, const std::string &label, double unit)
 {
     static const char *const colors[] = {"#4cc9f0", "#ffd166", "#8ce99a", "#ff8fa3", "#c9a0ff",
                                          "#ffa94d", "#63e6be", "#74a9ff", "#f783e6", "#d8f068"};
     const Box &box = marked.box;
     const std::string color = colors[marked.color % 10];
-    const std::string label = escape(class_name(result, box.label)) + " " + fixed(double(box.score), 2);
     const std::string path = mask_path(box.mask);
     std::string out =
         "<g class=\"object" + std::string(marked.is_alone ? " alone" : "") + "\"><title>" + label + "</title>";
@@ -148,10 +136,61 @@ static std::string object(const Marked &marked, const RunResult &result, int wid
     if (marked.is_alone) {
         out += " stroke-dasharray=\"" + coordinate(6 * unit) + " " + coordinate(4 * unit) + "\"";
     }
-    return out + "/>" + label_text(box, label, width, size, unit) + "</g>";
+    return out + "/></g>";
 }
 
+// Finds a place for one label after the other: at the box, in the picture, and where it covers others least.
+class Labels {
+public:
+    Labels(const Exhibit &exhibit, double size) : width_(exhibit.width), height_(exhibit.height), size_(size) {}
+
+    // 'text' is escaped, of so many 'letters'.
+    void add(const Box &box, const std::string &text, size_t letters)
+    {
+        const double line = 1.2 * size_, long_ = 0.62 * size_ * double(letters);
+        const double left = std::clamp(double(box.left), 0.0, std::max(0.0, width_ - long_));
+        const double right = std::clamp(double(box.right) - long_, 0.0, std::max(0.0, width_ - long_));
+        const cv::Rect2d places[] = {
+            {left, box.top - line, long_, line},    {left, double(box.top), long_, line},
+            {left, double(box.bottom), long_, line}, {left, box.bottom - line, long_, line},
+            {right, box.top - line, long_, line},   {right, double(box.bottom), long_, line},
+            {left, box.top - 2 * line, long_, line}, {left, box.bottom + line, long_, line}};
+        const auto worse = [&](const cv::Rect2d &a, const cv::Rect2d &b) { return cost(a) < cost(b); };
+        taken_.push_back(*std::min_element(std::begin(places), std::end(places), worse));
+        text_ += "<text x=\"" + coordinate(taken_.back().x) + "\" y=\"" +
+                 coordinate(taken_.back().y + 0.85 * line) + "\">" + text + "</text>";
+    }
+
+    std::string svg() const
+    {
+        return text_.empty() ? "" : "<g class=\"labels\" font-size=\"" + coordinate(size_) + "\" stroke-width=\"" +
+                                        coordinate(size_ / 4.5) + "\">" + text_ + "</g>";
+    }
+
+private:
+    // What of it covers other labels, or lies above or below the picture.
+    double cost(const cv::Rect2d &place) const
+    {
+        const cv::Rect2d picture(0, 0, width_, height_);
+        double covered = place.area() - (place & picture).area();
+        for (const cv::Rect2d &other : taken_) {
+            covered += (place & other).area();
+        }
+        return covered;
+    }
+
+    double width_, height_, size_;
+    std::vector<cv::Rect2d> taken_;
+    std::string text_;
+};
+
 // ---- figures ----------------------------------------------------------------------------------------------------
+
+// Pixels of the page for the longer side of a picture, about: small ones are not blown up.
+static double shown_size(const Exhibit &exhibit)
+{
+    return std::clamp(1.5 * std::max(exhibit.width, exhibit.height), 200.0, 560.0);
+}
 
 static std::string canvas(const Exhibit &exhibit, const std::string &image, const std::string &label,
                           const std::string &over)
@@ -167,31 +206,36 @@ static std::string image_element(const Exhibit &exhibit, const std::string &uri,
            std::to_string(exhibit.height) + "\" href=\"" + uri + "\"/>";
 }
 
+// 'letter' is the size of a label's letters in units of the page.
 static std::string side(const Exhibit &exhibit, const RunResult &result, const std::vector<Marked> &objects,
-                        const char *title, const std::string &image)
+                        const char *title, const std::string &image, double letter)
 {
-    const double unit = std::max(exhibit.width, exhibit.height) / 440.0;
-    const double size = (objects.size() > 6 ? 8 : 11) * unit; // smaller in a crowd
-    std::string over, label = std::string(title) + ": ";
+    const double unit = std::max(exhibit.width, exhibit.height) / shown_size(exhibit);
+    Labels labels(exhibit, letter * unit);
+    std::string over, summary = std::string(title) + ": ";
     for (const Marked &marked : objects) {
-        over += object(marked, result, exhibit.width, size, unit);
-        label += (&marked == &objects[0] ? "" : ", ") + escape(class_name(result, marked.box.label)) + " " +
-                 fixed(double(marked.box.score), 2);
+        const std::string label = class_name(result, marked.box.label) + " " + fixed(double(marked.box.score), 2);
+        over += object(marked, escape(label), unit);
+        labels.add(marked.box, escape(label), label.size());
+        summary += (&marked == &objects[0] ? "" : ", ") + escape(label);
     }
-    label += objects.empty() ? "nothing found" : "";
-    return "<div><p class=\"side\">" + std::string(title) + "</p>" + canvas(exhibit, image, label, over) + "</div>";
+    summary += objects.empty() ? "nothing found" : "";
+    return "<div><p class=\"side\">" + std::string(title) + "</p>" +
+           canvas(exhibit, image, summary, over + labels.svg()) + "</div>";
 }
 
 static std::string detection_figure(const Exhibit &exhibit, const RunResult &result, const std::string &uri,
                                     const std::string &id)
 {
     const Sides sides = pair_objects(exhibit, result.detection);
+    const double letter = std::max(sides.of_float.size(), sides.quantized.size()) > 6 ? 10 : 13; // smaller in a crowd
     std::string out = "<figure class=\"pair\"><figcaption><span class=\"name\">" + escape(exhibit.name) +
                       "</span> \u00b7 " + whole(sides.found) + " of " + counted(sides.confident, "confident box") +
                       " found" + (sides.extra > 0 ? ", " + whole(sides.extra) + " only in the quantized network" : "") +
-                      "</figcaption><div class=\"two\">";
-    out += side(exhibit, result, sides.of_float, "Float", image_element(exhibit, uri, id));
-    out += side(exhibit, result, sides.quantized, "Quantized", "<use href=\"#" + id + "\"/>");
+                      "</figcaption><div class=\"two\" style=\"max-width:" +
+                      whole(std::llround(2 * shown_size(exhibit) + 12)) + "px\">";
+    out += side(exhibit, result, sides.of_float, "Float", image_element(exhibit, uri, id), letter);
+    out += side(exhibit, result, sides.quantized, "Quantized", "<use href=\"#" + id + "\"/>", letter);
     return out + "</div></figure>\n";
 }
 

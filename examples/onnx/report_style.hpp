@@ -32,6 +32,7 @@ pre {
     margin: .6rem 0 1rem; padding: .8rem 1rem; background: var(--wash); border-radius: 6px;
     white-space: pre-wrap; overflow-wrap: anywhere;
 }
+pre span { display: inline-block; max-width: 100%; }
 a { color: var(--ours); text-underline-offset: .15em; }
 nav { margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .9rem; }
 .soft, .about { color: var(--soft); }
@@ -51,10 +52,10 @@ nav { margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-
 .warnings summary { display: inline; cursor: pointer; text-decoration: underline dotted; }
 
 .tiles {
-    display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 1px; margin: 1.6rem 0 1rem;
+    display: flex; flex-wrap: wrap; gap: 1px; margin: 1.6rem 0 1rem;
     background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden;
 }
-.tiles div { background: var(--paper); padding: .9rem 1.1rem 1rem; }
+.tiles div { flex: 1 1 11.5rem; background: var(--paper); padding: .9rem 1.1rem 1rem; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; font-size: .85rem; color: var(--soft); line-height: 1.4; }
 .tiles dd.figure {
@@ -142,7 +143,7 @@ dl { margin: 0; }
 .side { margin: 0 0 .2rem; font-size: .85rem; color: var(--soft); }
 .mask { fill-opacity: .42; fill-rule: evenodd; }
 .box { fill: none; }
-.object text {
+.labels text {
     fill: #fff; stroke: #000c; stroke-linejoin: round; paint-order: stroke; font-weight: 600;
     font-family: system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
 }
@@ -155,14 +156,12 @@ footer {
     body { padding: 1.4rem 1rem 3rem; }
     h1 { font-size: 1.5rem; }
     .two { grid-template-columns: 1fr; }
-    .tiles { grid-template-columns: 1fr 1fr; }
-    .tiles div { padding: .7rem .8rem; }
+    .tiles div { flex-basis: 40%; padding: .7rem .8rem; }
     .tiles dd.figure { font-size: 1.35rem; }
     .errors .extra { display: none; }
     .errors th:first-child { width: 32%; }
     .errors th.n { width: 5.2rem; }
-    .settings { margin: .6rem 0 1rem; padding-left: 1.15rem; columns: 22rem auto; font-size: .9rem; }
-table.small { min-width: 0; width: 100%; }
+    table.small { min-width: 0; width: 100%; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
 }
 @media print {
@@ -177,6 +176,10 @@ table.small { min-width: 0; width: 100%; }
     nav { display: none; }
     tr, figure, .warnings, .tiles div { break-inside: avoid; }
     h2 { break-after: avoid; }
+    .errors { font-size: 8pt; }
+    .errors th.n { width: 3.4rem; }
+    .errors th.bits { width: 2rem; }
+    svg.axis text { font-size: 9px; }
     .wide { overflow: visible; }
     .wide table { font-size: 6.5pt; }
     .wide th, .wide td { padding: .15rem .25rem; }

@@ -401,6 +401,48 @@ START_TEST(little_is_known)
 }
 END_TEST
 
+START_TEST(little_shares_of_the_bound_are_together)
+{
+    RunResult run;
+    run.layers = {made_up_layer(0), made_up_layer(1), made_up_layer(2)};
+    run.layers[0].bound_contribution = 0.6999;
+    run.layers[1].bound_contribution = 0.0001;
+    run.layers[2].bound_contribution = 0.3;
+    const std::string page = write_report(run);
+    ck_assert_uint_eq(occurrences(page, "<rect class=\"bar"), 3);
+    ck_assert(has(page, "the other 1 layer<"));
+}
+END_TEST
+
+START_TEST(labels_do_not_cover_each_other)
+{
+    RunResult run = made_up_detection();
+    Exhibit crowd = made_up_picture("crowd.jpg", 640, 400);
+    for (int i = 0; i < 5; i++) {
+        const float x = 300.0F + 3.0F * float(i);
+        crowd.float_boxes.push_back(made_up_box(0, 0.9F, x, 150, x + 40, 250, false));
+    }
+    run.exhibits = {crowd};
+    const std::string page = write_report(run);
+    assert_well_formed(page);
+    std::vector<std::pair<double, double>> places;
+    const size_t labels = page.find("<g class=\"labels\"");
+    const double size = std::stod(page.substr(page.find("font-size=\"", labels) + 11));
+    const size_t end = page.find("</svg>", labels);
+    for (size_t at = page.find("<text x=\"", labels); at < end; at = page.find("<text x=\"", at + 1)) {
+        places.emplace_back(std::stod(page.substr(at + 9)), std::stod(page.substr(page.find("y=\"", at) + 3)));
+    }
+    ck_assert_uint_eq(places.size(), 5);
+    for (size_t i = 0; i < places.size(); i++) {
+        for (size_t k = 0; k < i; k++) {
+            ck_assert_msg(std::abs(places[i].second - places[k].second) >= size ||
+                              std::abs(places[i].first - places[k].first) >= 5 * size,
+                          "labels %zu and %zu", k, i);
+        }
+    }
+}
+END_TEST
+
 // ---- browser ----------------------------------------------------------------------------------------------------
 
 static std::string build_folder()
@@ -466,6 +508,8 @@ int main()
     tcase_add_test(tests, classification_says_everything);
     tcase_add_test(tests, detection_shows_both_networks);
     tcase_add_test(tests, little_is_known);
+    tcase_add_test(tests, little_shares_of_the_bound_are_together);
+    tcase_add_test(tests, labels_do_not_cover_each_other);
     tcase_add_test(tests, a_browser_shows_the_charts);
     tcase_set_timeout(tests, 120); // browsers take their time on a busy machine
     return test_run("bsq-onnx: report", tests);
