@@ -168,7 +168,9 @@ Segment whole(const Model &model, const std::vector<std::string> &extra)
     segment.inputs = {model.input().name};
     for (const Value &output : model.outputs())
         segment.outputs.push_back(output.name);
-    segment.outputs.insert(segment.outputs.end(), extra.begin(), extra.end());
+    for (const std::string &tensor : extra)
+        if (std::count(segment.outputs.begin(), segment.outputs.end(), tensor) == 0)
+            segment.outputs.push_back(tensor);
     return segment;
 }
 

@@ -154,21 +154,9 @@ private:
     int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
 
-std::vector<std::string> beyond_outputs(const Model &model, const std::vector<std::string> &tensors)
-{
-    std::vector<std::string> extra;
-    for (const std::string &tensor : tensors) {
-        const bool output = std::any_of(model.outputs().begin(), model.outputs().end(),
-                                        [&](const Value &value) { return value.name == tensor; });
-        if (!output)
-            extra.push_back(tensor);
-    }
-    return extra;
-}
-
 Judge::Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task)
     : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)), classifies_(classifies(model, task)),
-      whole_(whole(model, beyond_outputs(model, telling_))), float_(model, whole_, whole_.outputs),
+      whole_(whole(model, telling_)), float_(model, whole_, whole_.outputs),
       chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
       comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {

@@ -24,6 +24,7 @@
 #include "quantize.hpp"
 #include "report.hpp"
 #include "settings.hpp"
+#include "share.hpp"
 #include "split.hpp"
 #include "summary.hpp"
 #include "write.hpp"
@@ -119,6 +120,8 @@ RunResult run(const Settings &settings, Progress &progress)
     Plan plan = make_plan(model, settings);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
+    if (settings.share)
+        plan.shared = share_quantizers(model, settings, plan, split.calibration, progress);
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());
     const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());

@@ -365,6 +365,15 @@ bool Pass::may_fold(const std::string &tensor, std::string &reason) const
 // The quantizer of a tensor, from what its first reader sees.
 void Pass::choose_quantizer(const Layer &layer, int bits)
 {
+    if (const auto found = plan_.shared.find(layer.input); found != plan_.shared.end()) {
+        result_.quantizers[layer.input] = found->second.quantizer;
+        std::string others;
+        for (const std::string &tensor : found->second.tensors)
+            if (tensor != layer.input)
+                others += (others.empty() ? "shared with " : ", ") + tensor;
+        describe_input(layer, found->second.quantizer, others);
+        return;
+    }
     bsq_options_t options = settings_.options;
     options.input_bits = bits;
     std::string note;

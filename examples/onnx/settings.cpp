@@ -28,7 +28,7 @@ struct Fields {
     int32_t crop, letterbox, bgr, shorter;
     double pad;
     int32_t calib, held_out, eval, memory;
-    int32_t weight_bits, act_bits, act_type, act_scale, act_clip, edge_bits, range, effort, threads, bias_correction;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads, bias_correction;
     double act_percentile, average_bits, mu, damping;
     int32_t format, task, json, quiet, help, version;
 };
@@ -92,6 +92,8 @@ const struct argument method_table[] = {
      types},
     {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each input channel where the graph allows it [per-tensor]",
      AT(act_scale), 0, 0, kinds},
+    {"act-share", ARGUMENT_FLAG, nullptr, "one quantizer for all tensors that meet in an Add or Concat [each has its own]",
+     AT(act_share), 0, 0, nullptr},
     {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges of activations are found [squared-error]", AT(act_clip), 0, 0, clips},
     {"act-percentile", ARGUMENT_NUMBER, "P", "with --act-clip percentile: share of values inside, above 0.5 [0.9999]",
      AT(act_percentile), 0.500001, 1, nullptr},
@@ -321,8 +323,8 @@ void check(const Fields &fields, const Settings &settings)
         throw UsageError("--images is missing (--help lists the options)");
     if (fields.act_bits == 1 || fields.edge_bits == 1)
         throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") + "-bits is 2 to 8, or 0, not '1'");
-    if (fields.act_bits == 0 && (settings.per_channel || fields.act_type != BSQ_INPUT_AUTO))
-        throw UsageError("--act-scale and --act-type need --act-bits above 0");
+    if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_AUTO))
+        throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
         throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
 }
@@ -369,6 +371,7 @@ Settings read_settings(int count, char **words)
     settings.edge_bits = fields.edge_bits;
     settings.average_bits = fields.average_bits;
     settings.per_channel = fields.act_scale == 1;
+    settings.share = fields.act_share != 0;
     for (const std::string &name : texts(fields.skip))
         settings.skip.insert(name);
     set_bits_for(texts(fields.bits_for), settings.bits_for);
@@ -433,6 +436,8 @@ std::vector<std::string> describe(const Settings &settings)
     };
     if (options.input_bits > 0) {
         lines.push_back(std::string("activation scale ") + argument_choice_name(kinds, settings.per_channel));
+        if (settings.share)
+            lines.push_back("activation quantizers shared where Add or Concat join");
         lines.push_back(std::string("activation type ") + argument_choice_name(types, options.input_type));
         std::string clip = std::string("activation clip ") + argument_choice_name(clips, options.input_clip);
         if (options.input_clip == BSQ_CLIP_PERCENTILE)

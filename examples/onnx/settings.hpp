@@ -30,6 +30,7 @@ struct Settings {
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
     int edge_bits = 8;
     double average_bits = 0; // 0: not asked for
+    bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel
     std::set<std::string> skip;
     std::map<std::string, int> bits_for;
