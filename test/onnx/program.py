@@ -4,6 +4,7 @@
 """
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -80,9 +81,9 @@ QUIET = ["--quiet"]
 used = set()
 
 
-def run(*words):
+def run(*words, **more):
     used.update(word.split("=")[0] for word in words if word.startswith("-"))
-    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
 
 
 def good(what, *words):
@@ -92,9 +93,9 @@ def good(what, *words):
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
-def refused(text, *words, status=1):
+def refused(text, *words, status=1, **more):
     """One line with 'text' on stderr, nothing on stdout, no file."""
-    done = run(*words, *QUIET)
+    done = run(*words, *QUIET, **more)
     lines = done.stderr.splitlines()
     fine = done.returncode == status and len(lines) == 1 and lines[0].startswith("bsq-onnx: ") and text in lines[0]
     expect(fine and done.stdout == "", f"'{text}': status {done.returncode}, {done.stderr.strip()}")
@@ -387,6 +388,12 @@ def check_refusals():
     onnx.save(network, "operator.onnx")
     n = networks.Network([1, 3, 12, 12])
     onnx.save(n.model(n.add("Relu", "input")), "layerless.onnx")
+    n = networks.Network([1, 3, 12, 12])
+    weights = n.add("Reshape", n.add("GlobalAveragePool", "input"), n.ints([1, 3, 1, 1]))
+    onnx.save(n.model(n.add("Conv", "input", weights)), "computed.onnx")
+    for name, size in (("nothing.onnx", 0), ("half.onnx", os.path.getsize("net.onnx") // 2)):
+        with open(name, "wb") as file:
+            file.write(read("net.onnx")[:size])
     os.makedirs("empty", exist_ok=True)
     os.makedirs("bad", exist_ok=True)
     with open("bad/a.jpg", "w", encoding="ascii") as file:
@@ -395,6 +402,9 @@ def check_refusals():
     np.save("wide.npy", np.zeros((4, 3, 12, 13), np.float32))
     np.save("double.npy", np.zeros((4, 3, 12, 12)))
     np.save("few.npy", np.zeros(3, np.int64))
+    np.save("zero.npy", np.zeros((0, 3, 12, 12), np.float32))
+    shutil.copy("samples.npy", "cut.npy")
+    os.truncate("cut.npy", 1000)
     with open("short.txt", "w", encoding="ascii") as file:
         file.write("1 p00.ppm\n")
     with open("wrong.txt", "w", encoding="ascii") as file:
@@ -405,7 +415,11 @@ def check_refusals():
     for text, words in (
             ("missing.onnx: ", ["missing.onnx", *images]), ("text.onnx: ", ["text.onnx", *images]),
             ("operator.onnx: ", ["operator.onnx", *images]), ("dynamic.onnx: ", ["dynamic.onnx", *images]),
-            ("layerless.onnx: ", ["layerless.onnx", *images]),
+            ("layerless.onnx: has no layer with constant weights", ["layerless.onnx", *images]),
+            ("computed.onnx: has no layer with constant weights", ["computed.onnx", *images]),
+            ("nothing.onnx: ", ["nothing.onnx", *images]), ("half.onnx: ", ["half.onnx", *images]),
+            ("empty: ", ["empty", *images]), ("no samples", ["net.onnx", "--images", "zero.npy"]),
+            ("cut.npy: ", ["net.onnx", "--images", "cut.npy"]), ("missing: No such file", [*TENSORS, "--test", "missing"]),
             ("missing: No such file", ["net.onnx", "--images", "missing"]),
             ("empty: no pictures", ["net.onnx", "--images", "empty"]),
             ("a.jpg: cannot be read as a picture", ["net.onnx", "--images", "bad"]),
@@ -424,6 +438,8 @@ def check_refusals():
         refused(text, *words, *out)
     refused("none/out.onnx", *TENSORS, "-o", "none/out.onnx")
     refused("none/out.html", *TENSORS, "--report", "none/out.html")
+    refused("net.onnx/out.onnx", *TENSORS, "-o", "net.onnx/out.onnx")
+    refused("net.onnx: cannot be made a folder", *TENSORS, "--resume", "net.onnx", "-o", "none.onnx")
     refused("/dev/full", *TENSORS, "-o", "/dev/full")
     os.makedirs("folder", exist_ok=True)
     refused("folder", *TENSORS, "-o", "folder")
@@ -433,9 +449,56 @@ def check_refusals():
     expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "none" in done.stderr,
            f"a full disk: status {done.returncode}, {done.stderr.strip()}")
     expect(not [name for name in os.listdir(".") if name.startswith("none")], "a full disk leaves files")
+    # Where finished work goes, too.
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, *out,
+                           "--resume", "kept"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "kept/" in done.stderr,
+           f"a full disk for --resume: status {done.returncode}, {done.stderr.strip()}")
+    expect(not [name for name in os.listdir(".") + os.listdir("kept") if name.startswith("none") or name.endswith(".new")],
+           "a full disk for --resume leaves files")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([PROGRAM, *TENSORS, *QUIET], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    expect(done.returncode == 1 and done.stderr.startswith("bsq-onnx: stdout: "), f"nowhere to print to: {done.stderr.strip()}")
     if os.getuid() != 0:
         os.chmod("folder", 0o500)
         refused("folder/out.onnx", *TENSORS, "-o", "folder/out.onnx")
+
+
+def check_memory():
+    """Activations beyond --memory go to a file in TMPDIR; results are the same."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (64, 3, 3, 3), pads=[1, 1, 1, 1]))
+    onnx.save(n.model(n.conv(n.add("Relu", n.conv(x, (8, 64, 1, 1))), (4, 8, 3, 3))), "wide.onnx")
+    words = ["wide.onnx", *TENSORS[1:], "--eval", "0"]
+    good("in memory", *words, "-o", "a.onnx")
+    good("in a file", *words, "--memory", "1", "-o", "b.onnx")
+    expect(read("a.onnx") == read("b.onnx"), "--memory changes the result")
+    refused("none: no file for activations", *words, "--memory", "1", "-o", "none.onnx", env={**os.environ, "TMPDIR": "none"})
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *words, *QUIET, "--memory", "1",
+                           "-o", "none.onnx"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and "MB of activations" in done.stderr, f"no space for activations: {done.stderr.strip()}")
+
+
+def check_bar():
+    """On a terminal a bar with the layer's name, its error and the time that is left, wiped out in the end."""
+    above, below = pty.openpty()
+    process = subprocess.Popen([PROGRAM, *TENSORS, "--effort", "9"], stdout=subprocess.PIPE, stderr=below, text=True)
+    os.close(below)
+    drawn = b""
+    while True:
+        try:
+            part = os.read(above, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        drawn += part
+    said, _ = process.communicate()
+    os.close(above)
+    bars = drawn.decode().split("\r")
+    expect(process.returncode == 0 and "layer 2/6" not in said and "6 of 6 layers" in said, f"on a terminal: {said}")
+    expect(any(re.match(r"\[[#.]{30}\] +\d+ %  error \S+, \d+ s left  Conv_\d+", bar) for bar in bars), f"bars {bars[-5:]}")
+    expect(bars[-1] == "\x1b[K" and any("evaluation" in bar for bar in bars), "the bar stays")
 
 
 # ---- interruption --------------------------------------------------------------------------------------------------
@@ -458,6 +521,12 @@ def check_resume():
         status, said = interrupt(after, *words, "--resume", "work")
         expect(status == 130 and "the same command goes on" in said, f"interrupted at {after}: status {status}, {said.strip()}")
         expect(not os.path.exists("resumed.onnx") and not os.path.exists("resumed.onnx.json"), "an output of an interrupted run")
+    mixed = [*TENSORS, "--avg-bits", "3.5", "--effort", "9"]
+    good("chosen bits", *mixed, "-o", "whole-mixed.onnx")
+    interrupt("mixed/layer-0001", *mixed, "--resume", "mixed", "-o", "none.onnx")
+    expect(os.path.exists("mixed/bits"), "chosen bits are not kept")
+    good("chosen bits resumed", *mixed, "--resume", "mixed", "-o", "resumed-mixed.onnx")
+    expect(read("resumed-mixed.onnx") == read("whole-mixed.onnx"), "resumed with chosen bits: other bytes")
     refused("setting: weight bits 3, now weight bits 4", *TENSORS, "--effort", "9", "--resume", "work", "-o", "none.onnx")
     refused("another number of samples", *words[:-2], "--calib", "39", "--resume", "work", "-o", "none.onnx")
     changed = np.load("samples.npy")
@@ -508,8 +577,8 @@ def main():
     os.chdir(FOLDER)
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_single,
-                 check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_resume, check_all_options,
-                 check_real):
+                 check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_bar,
+                 check_resume, check_all_options, check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
