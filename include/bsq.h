@@ -453,8 +453,8 @@ enum { BSQ_KERNEL_PORTABLE = 1, BSQ_KERNEL_AVX2 = 2, BSQ_KERNEL_AVX512 = 3, BSQ_
 
 /* What bsq_optimize did and how good it is. All J and errors are of the scales as stored, in double; only BSQ_SOLVER_AUTO
  * at effort 1 may take them from single-precision products (with a fan-in above 64, one float32 scale a channel, no
- * target and no bias correction), good to 1e-5 of the error, and where the most important inputs are enough to rule
- * rounding out, objective_start and error_start are then lower bounds.
+ * target and no bias correction), good to 1e-5 of the error, and where part of a sum of squares is enough to rule
+ * rounding out, objective_start and error_start are then lower bounds; at higher efforts these two are good to 1e-5 there.
  * Without statistics H is the identity. With bias correction J is the centred objective, in which the mean of the output
  * error does not count; errors are of the outputs as they will be. */
 typedef struct bsq_report_t {

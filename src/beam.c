@@ -31,8 +31,8 @@ static const double far_steps = 32768.0;
  * ones are given up. */
 enum { MOST_OPEN_ROWS = 128 };
 
-/* Channels that choose multipliers for all, in problems of more inputs than that. */
-enum { SAMPLE = 16, SMALL_ROWS = 256 };
+/* Problems of no more inputs than that try all multipliers with every channel. */
+enum { SMALL_ROWS = 256 };
 
 /* States of the lanes that are searched at a time, so that what belongs to them stays in the first caches. */
 enum { NEAR_STATES = 256 };
@@ -44,7 +44,7 @@ enum { STRIP_ROWS = 128 };
 struct pass {
     const struct bsq_beam_task *task;
     int64_t width;
-    int64_t first, stride; /* in the list of channels: first, first + stride, ... */
+    int64_t first;     /* in the list of channels */
     int64_t channels;
     int64_t count;     /* multipliers */
     int64_t lanes;     /* count x channels */
@@ -111,10 +111,9 @@ static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channe
     return carver.used;
 }
 
-/* Channels that try all multipliers first; 0 when all channels do. */
-static int64_t sample_channels(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
+int64_t bsq_beam_sample(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
-    return plan->tried >= plan->count || n <= SMALL_ROWS || channels <= SAMPLE ? 0 : SAMPLE;
+    return plan->tried >= plan->count || n <= SMALL_ROWS || channels <= BSQ_BEAM_SAMPLE ? 0 : BSQ_BEAM_SAMPLE;
 }
 
 static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int64_t width)
@@ -128,7 +127,7 @@ static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int
 
 static size_t workspace_of(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
-    int64_t sample = sample_channels(n, channels, plan), count = sample > 0 ? plan->tried : plan->count;
+    int64_t sample = bsq_beam_sample(n, channels, plan), count = sample > 0 ? plan->tried : plan->count;
     struct pass pass;
     size_t first = sample > 0 ? lay_out(&pass, NULL, n, sample, plan->count, 1) : 0;
     size_t all = lay_out(&pass, NULL, n, channels_per_pass(n, channels, count, plan->width), count, plan->width);
@@ -153,7 +152,7 @@ size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_pla
 /* Channel c of the pass in the task. */
 static int64_t channel_of(const struct pass *pass, int64_t c)
 {
-    int64_t at = pass->first + c * pass->stride;
+    int64_t at = pass->first + c;
 
     return pass->task->list ? pass->task->list[at] : at;
 }
@@ -583,19 +582,12 @@ static void run(struct pass *pass)
         align_lanes(pass);
 }
 
-int32_t bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace)
+void bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace)
 {
-    struct bsq_beam_plan plan = {1, task->count, tried};
-    int64_t sample = sample_channels(task->factor->n, task->channels, &plan);
-    struct pass pass = {.task = task, .stride = sample > 0 ? task->channels / sample : 1,
-                        .multipliers = task->multipliers};
+    int64_t sample = task->channels;
+    struct pass pass = {.task = task, .multipliers = task->multipliers};
     double sum[BSQ_BEAM_COUNT] = {0.0}, unused;
-    int32_t found = 0;
 
-    if (sample == 0) {
-        memcpy(best, task->multipliers, (size_t)task->count * sizeof *best);
-        return task->count;
-    }
     (void)lay_out(&pass, workspace, task->factor->n, sample, task->count, 1);
     run(&pass);
     for (int64_t c = 0; c < sample; c++) { /* relative to what is the most that a channel has to lose */
@@ -618,9 +610,8 @@ int32_t bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double 
         for (int32_t i = 0; i < task->count; i++)
             better += sum[i] < sum[m] || (i < m && !(sum[m] < sum[i]));
         if (better < tried)
-            best[found++] = task->multipliers[m];
+            *best++ = task->multipliers[m];
     }
-    return found;
 }
 
 static void take_best(struct pass *pass)
@@ -638,7 +629,7 @@ static void take_best(struct pass *pass)
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
 {
     int64_t n = task->factor->n, most = channels_per_pass(n, task->channels, task->count, task->width);
-    struct pass pass = {.task = task, .stride = 1, .multipliers = task->multipliers};
+    struct pass pass = {.task = task, .multipliers = task->multipliers};
 
     for (int64_t c = 0; c < task->channels; c++) { /* stands if nothing is finite */
         task->multiplier[channel_of(&pass, c)] = 1.0;

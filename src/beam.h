@@ -16,7 +16,7 @@ struct bsq_factor {
     double unit;
 };
 
-enum { BSQ_BEAM_COUNT = 32 };
+enum { BSQ_BEAM_COUNT = 32, BSQ_BEAM_SAMPLE = 16 };
 
 /* What a search is made of. */
 struct bsq_beam_plan {
@@ -54,9 +54,12 @@ struct bsq_beam_task {
  * threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
-/* Puts the multipliers that are best for a sample of the channels, 'tried' at most, into 'best', in their order; all of
- * them where the problem is small. Returns how many. */
-int32_t bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace);
+/* How many channels choose the multipliers for all; 0: every channel tries all. */
+int64_t bsq_beam_sample(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
+
+/* Puts the 'tried' multipliers into 'best', in their order, that are best on average for the channels of the list, of which
+ * bsq_beam_sample must allow as many. Workspace as for plan.count multipliers. */
+void bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace);
 
 /* Tries every multiplier with every channel of the list; of other channels nothing is written. False when it was stopped:
  * codes, multiplier and error then have no meaning. */

@@ -159,6 +159,15 @@ static void prepare(struct bsq_pass *pass, struct bsq_group *group, int64_t inde
     pass->dead_inputs[first] = group->dead_inputs;
 }
 
+static void begin(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index)
+{
+    double start = bsq_seconds();
+
+    if (pass->begin)
+        pass->begin(pass, search, group, index);
+    pass->prepare_seconds[index * pass->blocks_per_group] += bsq_seconds() - start;
+}
+
 static void run_block(void *context, int64_t block, int32_t slot)
 {
     struct bsq_pass *pass = context;
@@ -168,8 +177,10 @@ static void run_block(void *context, int64_t block, int32_t slot)
     int64_t index = block / pass->blocks_per_group, first = block % pass->blocks_per_group * pass->plan.block_channels;
     int64_t left = geometry->group_outputs - first, channel = index * geometry->group_outputs + first;
 
-    if (pass->groups_in_slots)
+    if (pass->groups_in_slots) {
         prepare(pass, group, index);
+        begin(pass, search, group, index);
+    }
     bsq_block_load(&search->block, group, pass->input->weights + channel * geometry->fan_in, first,
                    left < pass->plan.block_channels ? left : pass->plan.block_channels);
     pass->work(pass, search, block, channel);
@@ -218,6 +229,7 @@ bsq_status_t bsq_pass_run(struct bsq_pass *pass, bsq_pass_work work, void *conte
         if (pass->prepared != index)
             prepare(pass, &pass->group[0], index);
         pass->prepared = index;
+        begin(pass, &pass->search[0], &pass->group[0], index);
         status = run_range(pass, index * pass->blocks_per_group, (index + 1) * pass->blocks_per_group);
     }
     return status;

@@ -14,6 +14,9 @@ struct bsq_pass;
 /* Work on one loaded block: 'block' counts blocks of the layer, 'channel' is its first channel in the layer. */
 typedef void (*bsq_pass_work)(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 
+/* Called once for each group before its blocks. */
+typedef void (*bsq_pass_begin)(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index);
+
 struct bsq_pass {
     const struct bsq_solve_input *input;
     struct bsq_parallel parallel;
@@ -27,6 +30,7 @@ struct bsq_pass {
     struct bsq_search *search; /* slots */
     struct bsq_group *group;   /* slots, or 1 */
     void **memory;             /* of the workspaces: slots for search, then as many as there are groups */
+    bsq_pass_begin begin; /* or NULL */
     bsq_pass_work work;
     void *context;             /* of the work */
     double *prepare_seconds;   /* blocks: what preparing the block's group took, on its first block */

@@ -31,6 +31,11 @@ struct parts {
     size_t scratch;
 };
 
+static int64_t most_top_rows(int64_t n)
+{
+    return n / 4;
+}
+
 static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geometry, const struct parts *parts,
                       void *memory)
 {
@@ -51,6 +56,8 @@ static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geomet
     }
     if (parts->r)
         group->r = bsq_carve(&carver, n * n, sizeof *group->r);
+    if (parts->r)
+        group->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *group->top);
     if (parts->solver)
         group->solver = bsq_carve(&carver, n * n, sizeof *group->solver);
     if (parts->floor_solver)
@@ -302,6 +309,41 @@ static void find_reach(struct bsq_group *group)
     }
 }
 
+/* Errors of rounding are much like independent noise of one variance d: row k of R adds d |R_k|^2 to J, and d R_kk^2
+ * where errors are fed back. So the largest rows that make up a multiple of the sum of R_kk^2 tell one from the other. */
+static void find_top(struct bsq_group *group)
+{
+    enum { LEAST_ROWS = 32 }; /* fewer vary too much from channel to channel */
+    const double multiple = 3.0;
+    int64_t n = group->n;
+    double *squares = group->scratch, fed_back = 0.0, sum = 0.0;
+
+    for (int64_t k = 0; k < n; k++) {
+        const float *row = group->r + k * n;
+
+        squares[k] = 0.0;
+        for (int64_t i = k; i < n; i++)
+            squares[k] += (double)row[i] * (double)row[i];
+        fed_back += (double)row[k] * (double)row[k];
+    }
+    for (group->top_rows = 0; sum < multiple * fed_back || group->top_rows < LEAST_ROWS; group->top_rows++) {
+        float *to = group->top + group->top_rows * n;
+        int64_t k = 0;
+
+        if (group->top_rows == most_top_rows(n)) {
+            group->top_rows = 0;
+            return;
+        }
+        for (int64_t i = 1; i < n; i++)
+            k = squares[i] > squares[k] ? i : k;
+        sum += squares[k];
+        squares[k] = 0.0;
+        memset(to, 0, (size_t)n * sizeof *to);
+        for (int64_t i = k; i < n; i++)
+            to[group->order[i]] = group->r[k * n + i];
+    }
+}
+
 static void start_group(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
 {
     group->index = index;
@@ -342,6 +384,8 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
         find_reach(group);
     }
     group->narrow = plan->narrow && group->searchable && !group->raised;
+    if (group->narrow)
+        find_top(group);
 }
 
 /* y += a * row j of H, from below the diagonal of r. */

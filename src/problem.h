@@ -33,6 +33,8 @@ struct bsq_group {
     double *solver;        /* n x n: R in double, where 'wide' */
     double *floor_solver;  /* n x n: the same of the undamped H; with h and a target only */
     float *r;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
+    float *top;            /* top_rows x n: the largest rows of R, inputs as they are; for a narrow group */
+    int64_t top_rows;      /* as many as rounding's J is likely to be told from that of error feedback by; or 0 */
     int64_t *order;
     int64_t *rank;         /* rank[order[k]] = k */
     void *scratch;         /* for reading statistics */
@@ -47,6 +49,8 @@ struct bsq_group {
     int32_t raised;        /* 1 when the search needed more damping than J has */
     int32_t wide;          /* 1: solver is there: for small fan-in always, with h and a target too */
     int32_t narrow;        /* 1: blocks are loaded for quick.h, without products in double */
+    int32_t tried;         /* multipliers of the scales that quick.h tries with every channel of such a group: how many, */
+    double multipliers[BSQ_BEAM_COUNT]; /* and which */
 };
 
 /* How a group is to be prepared. */

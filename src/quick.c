@@ -11,9 +11,6 @@
 /* Small problems are solved in double in no time. */
 enum { LEAST_INPUTS = 64 };
 
-/* The inputs decided first make up most of J: this share of them is looked at to rule rounding out. */
-enum { CORNER_SHARE = 4 };
-
 /* How far single precision may be off, as a share of J: bounds keep this distance. */
 static const double margin = 1e-5;
 
@@ -23,38 +20,80 @@ bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_grou
            plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && group->mu == 0.0 && !group->centred;
 }
 
-/* sums = |R e|^2 in units of the layer, over the last 'rows' rows of R; e (rows x channels, each channel in units of
- * its own) is lost. */
-static void corner_squares(const struct bsq_search *search, float *e, int64_t rows, const double *units, double *sums)
+void bsq_quick_begin(struct bsq_search *search, struct bsq_group *group, const float *weights)
 {
-    const struct bsq_group *group = search->block.group;
-    int64_t n = group->n, first = n - rows, channels = search->block.channels;
-    double plain[BSQ_BLOCK_MOST] = {0};
+    const struct bsq_level *level = bsq_search_level(1);
+    int64_t n = group->n, sample = bsq_beam_sample(n, group->channels, &level->beam);
+    float *sampled = (float *)search->u;
 
-    bsq_strmm(rows, channels, group->r + first * n + first, n, e, channels);
-    memset(sums, 0, (size_t)channels * sizeof *sums);
-    search->plan->kernels->sums(e, channels, rows, channels, NULL, plain, sums);
-    for (int64_t c = 0; c < channels; c++)
-        sums[c] *= group->unit * units[c] * units[c];
+    if (!group->narrow)
+        return;
+    for (int64_t c = 0; c < sample; c++)
+        memcpy(sampled + c * n, weights + c * (group->channels / sample) * n, (size_t)n * sizeof *sampled);
+    bsq_block_load(&search->block, group, sampled, 0, sample);
+    bsq_search_reset(search);
+    bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
+    group->tried = bsq_search_choose(search, level, sample, 0, group->multipliers);
 }
 
-/* to (rows x channels) = weights times 'inverse' of their channel, minus codes (or NULL), of the inputs in 'order'. A few
- * channels at a time, so that what is read and written stays close. */
-static void gather(const struct bsq_block *block, const int64_t *order, int64_t rows, const double *inverse,
-                   const int8_t *codes, float *to)
-{
-    enum { SIDE = 16 };
-    int64_t n = block->group->n, channels = block->channels;
+/* ---- sums of squares ----------------------------------------------------------------------------------------- */
 
-    for (int64_t first = 0; first < channels; first += SIDE) {
-        int64_t end = first + SIDE < channels ? first + SIDE : channels;
+/* A block's worth of floats, twice: the search's u. */
+static float *rows_of_channels(const struct bsq_search *search)
+{
+    return (float *)search->u;
+}
+
+static float *rows_of_inputs(const struct bsq_search *search)
+{
+    return (float *)search->u + search->block.channels * search->block.group->n;
+}
+
+/* sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
+ * in units of its own. */
+static void full_squares(const struct bsq_search *search, const float *e, const double *units, const int32_t *list,
+                         int64_t count, double *sums)
+{
+    enum { SIDE = 16 }; /* channels at a time, so that what is read and written stays close */
+    const struct bsq_group *group = search->block.group;
+    int64_t n = group->n;
+    double plain[BSQ_BLOCK_MOST] = {0}, squares[BSQ_BLOCK_MOST] = {0};
+    float *x = rows_of_inputs(search);
+
+    for (int64_t first = 0; first < count; first += SIDE) {
+        int64_t side = count - first < SIDE ? count - first : SIDE;
+        const float *from[SIDE];
+
+        for (int64_t i = 0; i < side; i++)
+            from[i] = e + (list ? list[first + i] : first + i) * n;
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t i = 0; i < side; i++)
+                x[k * count + first + i] = from[i][group->order[k]];
+    }
+    bsq_strmm(n, count, group->r, n, x, count);
+    search->plan->kernels->sums(x, count, n, count, NULL, plain, squares);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+
+        sums[c] = squares[i] * group->unit * units[c] * units[c];
+    }
+}
+
+/* The part of it that the largest rows of R make, of all channels. */
+static void top_squares(const struct bsq_search *search, const float *e, const double *units, double *sums)
+{
+    const struct bsq_group *group = search->block.group;
+    int64_t n = group->n, channels = search->block.channels, rows = group->top_rows;
+    float *z = rows_of_inputs(search);
+
+    if (rows > 0)
+        bsq_sgemm(false, true, channels, rows, n, 1.0f, e, n, group->top, n, 0.0f, z, rows);
+    for (int64_t c = 0; c < channels; c++) {
+        double sum = 0.0;
 
         for (int64_t k = 0; k < rows; k++)
-            for (int64_t c = first; c < end; c++) {
-                int64_t at = c * n + order[k];
-
-                to[k * channels + c] = (float)((double)block->weights[at] * inverse[c] - (codes ? codes[at] : 0));
-            }
+            sum += (double)z[c * rows + k] * (double)z[c * rows + k];
+        sums[c] = sum * group->unit * units[c] * units[c];
     }
 }
 
@@ -63,15 +102,15 @@ static void find_energies(struct bsq_search *search)
 {
     struct bsq_block *block = &search->block;
     int64_t n = block->group->n, channels = block->channels;
-    double units[BSQ_BLOCK_MOST] = {0}, inverse[BSQ_BLOCK_MOST] = {0};
-    float *x = (float *)search->u;
+    float *x = rows_of_channels(search);
 
     for (int64_t c = 0; c < channels; c++) {
-        units[c] = search->trial.scales[c];
-        inverse[c] = 1.0 / units[c];
+        float inverse = (float)(1.0 / search->trial.scales[c]);
+
+        for (int64_t j = c * n; j < (c + 1) * n; j++)
+            x[j] = inverse * block->weights[j];
     }
-    gather(block, block->group->order, n, inverse, NULL, x);
-    corner_squares(search, x, n, units, block->energy);
+    full_squares(search, x, search->trial.scales, NULL, channels, block->energy);
     for (int64_t c = 0; c < channels; c++) {
         const double *v = block->v + c * n;
 
@@ -79,79 +118,89 @@ static void find_energies(struct bsq_search *search)
     }
 }
 
-/* What the last 'rows' rows of R make of J for the codes and scales that stand in best; all of J when that is all
- * rows. */
-static void judge_corner(struct bsq_search *search, int64_t rows, double *sums)
-{
-    const struct bsq_block *block = &search->block;
-    double inverse[BSQ_BLOCK_MOST] = {0};
-    float *e = (float *)search->u;
+/* ---- rounding ------------------------------------------------------------------------------------------------- */
 
-    for (int64_t c = 0; c < block->channels; c++)
-        inverse[c] = 1.0 / search->best.scales[c];
-    gather(block, block->group->order + block->group->n - rows, rows, inverse, search->best.codes, e);
-    corner_squares(search, e, rows, search->best.scales, sums);
+static bool is_above(const struct bsq_search *search, int64_t c, double sum)
+{
+    return sum * (1.0 - margin) > search->trial.j[c];
 }
 
-static bool is_above(const struct bsq_search *search, const double *sums)
+/* What J of rounding is at least: by the largest rows at effort 1, by all where they do not suffice. */
+static void bound_rounding(const struct bsq_search *search, const float *e, const double *scales, double *sums)
 {
-    for (int64_t c = 0; c < search->block.channels; c++)
-        if (!(sums[c] * (1.0 - margin) > search->trial.j[c]))
-            return false;
-    return true;
+    int32_t list[BSQ_BLOCK_MOST];
+    int64_t channels = search->block.channels, listed = 0;
+    bool top = search->plan->effort == 1;
+
+    if (top)
+        top_squares(search, e, scales, sums);
+    for (int32_t c = 0; c < channels; c++)
+        if (!top || !is_above(search, c, sums[c]))
+            list[listed++] = c;
+    if (listed > 0)
+        full_squares(search, e, scales, list, listed, sums);
 }
 
-/* Rounding of channel c, in best with an objective of 'sum', may be as good as the trial: takes it over where it clearly
+/* Rounding of channel c with 'scale' and an objective of 'sum' may be as good as the trial: takes it over where it clearly
  * is better. False when single precision cannot tell. */
-static bool take_rounding(struct bsq_search *search, int64_t c, double sum, double *start)
+static bool take_rounding(struct bsq_search *search, int64_t c, double scale, double sum, double *start)
 {
     struct bsq_candidate *trial = &search->trial;
-    const struct bsq_candidate *best = &search->best;
     int64_t n = search->plan->fan_in;
 
     if (!(trial->j[c] > 0.0)) { /* a channel of zeros */
         start[c] = fmin(sum * (1.0 + margin), start[c]);
         return true;
     }
-    if (!(start[c] > trial->j[c]) && !(best->scales[c] < trial->scales[c]) && !(best->scales[c] > trial->scales[c]))
+    if (!(start[c] > trial->j[c]) && !(scale < trial->scales[c]) && !(scale > trial->scales[c]))
         return true; /* the other rule's, which has been taken, is the same */
     if (!(sum * (1.0 + margin) < trial->j[c] * (1.0 - 2.0 * margin)))
         return false;
-    memcpy(trial->codes + c * n, best->codes + c * n, (size_t)n);
-    trial->scales[c] = best->scales[c];
+    bsq_round_codes(&search->plan->rounding, search->block.weights + c * n, n, scale, trial->codes + c * n);
+    trial->scales[c] = scale;
     trial->j[c] = start[c] = sum * (1.0 + margin);
     return true;
 }
 
-/* Rounds by 'rule' into best and notes what is known of its J. Channels of the trial that it is better than become what it
- * is. False when that cannot be told for some. */
+/* Rounds by 'rule' and notes what is known of the least J of rounding, in 'start', and of |w - u|^2 there. Channels of the
+ * trial that it is better than become what it is. False when that cannot be told for some. */
 static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
 {
-    int64_t n = search->plan->fan_in, share = search->plan->effort == 1 ? CORNER_SHARE : 1;
-    double sums[BSQ_BLOCK_MOST] = {0};
+    const struct bsq_rounding *rounding = &search->plan->rounding;
+    const double *scales = search->best.scales;
+    int64_t n = search->plan->fan_in, channels = search->block.channels;
+    double sums[BSQ_BLOCK_MOST], distance[BSQ_BLOCK_MOST];
+    float *e = rows_of_channels(search);
 
-    bsq_search_round_block(search, &search->best, rule);
-    judge_corner(search, (n + share - 1) / share, sums);
-    if (share > 1 && !is_above(search, sums))
-        judge_corner(search, n, sums);
-    for (int64_t c = 0; c < search->block.channels; c++) {
-        double least = sums[c] * (1.0 - margin);
+    bsq_search_round_scales(search, &search->best, rule);
+    for (int64_t c = 0; c < channels; c++)
+        distance[c] = scales[c] * scales[c] *
+                      search->plan->kernels->round_errors(search->block.weights + c * n, n, 1.0 / scales[c],
+                                                          rounding->lowest, rounding->highest, e + c * n);
+    bound_rounding(search, e, scales, sums);
+    for (int64_t c = 0; c < channels; c++) {
+        double before = start[c];
 
-        if (least > search->trial.j[c])
-            start[c] = fmin(least, start[c]);
-        else if (!take_rounding(search, c, sums[c], start))
+        if (is_above(search, c, sums[c]))
+            start[c] = fmin(sums[c] * (1.0 - margin), start[c]);
+        else if (!take_rounding(search, c, scales[c], sums[c], start))
             return false;
+        if (start[c] < before)
+            search->distance[c] = distance[c];
     }
     return true;
 }
 
+/* ---- the search ----------------------------------------------------------------------------------------------- */
+
 static bool feed_back(struct bsq_search *search)
 {
+    const struct bsq_group *group = search->block.group;
     struct bsq_candidate *trial = &search->trial;
     double unused;
 
     bsq_search_round_scales(search, trial, BSQ_RULE_LEAST);
-    if (!bsq_search_beam(search, bsq_search_level(1), 0))
+    if (!bsq_search_beam(search, 1, group->multipliers, group->tried, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
         bsq_search_reduce_codes(search->plan, trial, c);

@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "scale.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Alternation ends at a fixed point; this only stops the rare case of two scales that differ by rounding for ever. */
@@ -27,7 +28,8 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
 static void round_sums(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
                        double *along, double *square)
 {
-    bsq_kernels_best()->round_sums(weights, count, 1.0 / scale, rounding->lowest, rounding->highest, along, square);
+    bsq_kernels_best()->round_sums(weights, count, (float)fmin(1.0 / scale, FLT_MAX), (float)rounding->lowest,
+                                   (float)rounding->highest, along, square);
 }
 
 static double alternate(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale, int turns)
@@ -37,7 +39,7 @@ static double alternate(const struct bsq_rounding *rounding, const float *weight
 
         round_sums(rounding, weights, count, scale, &along, &square);
         next = along / square;
-        if (!(square > 0.0) || !(next > 0.0) || next == scale)
+        if (!(square > 0.0) || !(next > 0.0) || !isfinite(next) || next == scale)
             return scale;
         scale = next;
     }
@@ -69,11 +71,11 @@ static int64_t take_sample(const float *weights, int64_t count, float *sample)
     return taken;
 }
 
-double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
+double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double maximum)
 {
     enum { STEPS = 13, TURNS = 4 };
     const double step = 1.0 / 1.2; /* down to 0.11 of the maximum */
-    double scale = bsq_round_maximum_scale(rounding, weights, count), best = scale, least = INFINITY;
+    double scale = maximum, best = scale, least = INFINITY;
     float sample[ROUND_SAMPLE];
     int64_t taken = take_sample(weights, count, sample);
 

@@ -17,8 +17,8 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
 double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count,
                                    double scale);
 
-/* The scale of least |w - scale code|^2 about: where a search may start. */
-double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count);
+/* The scale of least |w - scale code|^2 about, from the maximum scale: where a search may start. */
+double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double maximum);
 
 /* The allowed neighbour of 'scale' that rounds these weights with the smaller error. */
 double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale);

@@ -110,6 +110,8 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->multiplier = bsq_carve(&carver, plan->block_channels, sizeof *search->multiplier);
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
     search->error = bsq_carve(&carver, plan->block_channels, sizeof *search->error);
+    search->maximum = bsq_carve(&carver, plan->block_channels * plan->scales_per_channel, sizeof *search->maximum);
+    search->distance = bsq_carve(&carver, plan->block_channels, sizeof *search->distance);
     search->sweeps = bsq_carve(&carver, plan->block_channels, sizeof *search->sweeps);
     search->limited = bsq_carve(&carver, plan->block_channels, sizeof *search->limited);
     search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
@@ -149,35 +151,35 @@ static int64_t scale_span(const struct bsq_search_plan *plan, int64_t scale)
     return left < plan->group_size ? left : plan->group_size;
 }
 
-static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count,
+static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count, double maximum,
                             enum bsq_scale_rule rule)
 {
-    double most = bsq_round_maximum_scale(rounding, weights, count);
-
     switch (rule) {
-    case BSQ_RULE_MAXIMUM: return most;
-    case BSQ_RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, most);
-    default: return bsq_round_least_scale(rounding, weights, count);
+    case BSQ_RULE_MAXIMUM: return maximum;
+    case BSQ_RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, maximum);
+    default: return bsq_round_least_scale(rounding, weights, count, maximum);
     }
 }
 
-void bsq_search_round_scales(const struct bsq_search *search, struct bsq_candidate *candidate,
-                             enum bsq_scale_rule rule)
+void bsq_search_round_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
 
     for (int64_t c = 0; c < search->block.channels; c++)
         for (int64_t a = 0; a < plan->scales_per_channel; a++) {
             const float *weights = search->block.weights + c * plan->fan_in + a * plan->group_size;
-            int64_t count = scale_span(plan, a);
-            double scale = scale_by_rule(&plan->rounding, weights, count, rule);
+            int64_t count = scale_span(plan, a), at = c * plan->scales_per_channel + a;
 
-            candidate->scales[c * plan->scales_per_channel + a] =
-                bsq_round_allowed_scale(&plan->rounding, weights, count, scale);
+            if (!search->has_maximum)
+                search->maximum[at] = bsq_round_maximum_scale(&plan->rounding, weights, count);
+            candidate->scales[at] =
+                bsq_round_allowed_scale(&plan->rounding, weights, count,
+                                        scale_by_rule(&plan->rounding, weights, count, search->maximum[at], rule));
         }
+    search->has_maximum = true;
 }
 
-void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
+void bsq_search_round_block(struct bsq_search *search, struct bsq_candidate *candidate,
                             enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
@@ -212,6 +214,7 @@ static void judge_listed(struct bsq_search *search)
 void bsq_search_reset(struct bsq_search *search)
 {
     work_on_all(search);
+    search->has_maximum = false;
     for (int64_t c = 0; c < search->block.channels; c++) {
         search->best.j[c] = INFINITY;
         search->open.j[c] = INFINITY;
@@ -265,7 +268,7 @@ static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bs
         .stop = stop_beam, .stop_opaque = search};
 }
 
-static bool run_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
+bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
 {
     const struct bsq_group *group = search->block.group;
     struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
@@ -283,25 +286,36 @@ static bool run_beam(struct bsq_search *search, int32_t width, const double *mul
     return true;
 }
 
-/* The multipliers of a level that are worth trying with every channel, for scales that stand in the trial, all of them. */
-static int32_t choose_multipliers(struct bsq_search *search, const struct bsq_level *level, int32_t refit, double *chosen)
+int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_level *level, int64_t sample, int32_t refit,
+                          double *chosen)
 {
     const struct bsq_group *group = search->block.group;
     struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
     double multipliers[BSQ_BEAM_COUNT];
+    int32_t list[BSQ_BEAM_SAMPLE];
     struct bsq_beam_task task = beam_task(search, &factor, 1, multipliers, level->beam.count, refit);
 
-    task.list = NULL;
-    task.channels = search->block.channels;
     bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
-    return bsq_beam_choose(&task, level->beam.tried, chosen, search->beam);
+    if (sample == 0) {
+        memcpy(chosen, multipliers, (size_t)level->beam.count * sizeof *chosen);
+        return level->beam.count;
+    }
+    for (int64_t c = 0; c < sample; c++)
+        list[c] = (int32_t)(c * (search->block.channels / sample));
+    task.list = list;
+    task.channels = sample;
+    bsq_beam_choose(&task, level->beam.tried, chosen, search->beam);
+    return level->beam.tried;
 }
 
-bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit)
+static bool level_beam(struct bsq_search *search)
 {
+    const struct bsq_level *level = search->level;
+    int64_t sample = bsq_beam_sample(search->block.group->n, search->block.channels, &level->beam);
+
     if (level->quarter <= 1) /* the other quarters try the same */
-        search->tried = choose_multipliers(search, level, refit, search->multipliers);
-    return run_beam(search, level->beam.width, search->multipliers, search->tried, refit);
+        search->tried = bsq_search_choose(search, level, sample, 1, search->multipliers);
+    return bsq_search_beam(search, level->beam.width, search->multipliers, search->tried, 1);
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -501,7 +515,7 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     const double one = 1.0;
     double start = bsq_seconds();
 
-    if (width > 0 && !run_beam(search, width, &one, 1, 0))
+    if (width > 0 && !bsq_search_beam(search, width, &one, 1, 0))
         return;
     judge_listed(search);
     records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
@@ -668,7 +682,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
         bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
     else
         copy_scales(&search->trial, &search->open, channels);
-    if (!bsq_search_beam(search, search->level, 1))
+    if (!level_beam(search))
         return;
     judge_listed(search);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));

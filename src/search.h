@@ -75,7 +75,10 @@ struct bsq_search {
     double *kept_g;     /* n: of the best point of a channel between restarts */
     int8_t *kept_codes; /* n */
     double *multiplier; /* channels */
+    double *maximum;    /* channels x scales_per_channel: maximum scales */
+    bool has_maximum;   /* they stand there */
     double *error;      /* channels: of the beam's result */
+    double *distance;   /* channels: |w - u|^2 of rounding, from quick.h */
     int8_t *planes;     /* (bits - 1) x n */
     void *beam;
     struct bsq_exact exact;
@@ -95,13 +98,16 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
 enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
 
 /* Scales of the block into 'candidate'; and codes rounded with them. */
-void bsq_search_round_scales(const struct bsq_search *search, struct bsq_candidate *candidate,
-                             enum bsq_scale_rule rule);
-void bsq_search_round_block(const struct bsq_search *search, struct bsq_candidate *candidate,
-                            enum bsq_scale_rule rule);
+void bsq_search_round_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
+void bsq_search_round_block(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
+
+/* Chooses multipliers of a level for scales that stand in the trial, by 'sample' channels spread over the block; 0: all of
+ * the level's. Returns how many there are. */
+int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_level *level, int64_t sample, int32_t refit,
+                          double *chosen);
 
 /* A beam from the scales that stand in the trial, into it; sets error. False when it was stopped. */
-bool bsq_search_beam(struct bsq_search *search, const struct bsq_level *level, int32_t refit);
+bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit);
 
 /* Sets sweeps, limited, proven and bound of every channel to nothing, all channels being worked on. */
 void bsq_search_reset(struct bsq_search *search);

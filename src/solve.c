@@ -71,7 +71,8 @@ static void note_start(struct solve *solve, struct bsq_search *search, int64_t c
     int64_t n = group->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
-        double distance = bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
+        double distance = block->narrow ? search->distance[c]
+                                        : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
 
         solve->result->channel[channel + c].objective_start = search->best.j[c];
         solve->error_start[channel + c] = undamped(group, search->best.j[c], distance);
@@ -234,10 +235,21 @@ static void held_out_block(struct bsq_pass *pass, struct bsq_search *search, int
 
 /* ---- the ways to solve ---- */
 
+static void begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index)
+{
+    bsq_quick_begin(search, group, pass->input->weights + index * group->channels * group->n);
+}
+
 static bsq_status_t solve_channels(struct solve *solve)
 {
-    solve->pass.stage = solve->levels > 0 ? BSQ_STAGE_BEAM : BSQ_STAGE_ROUND;
-    return bsq_pass_run(&solve->pass, search_block, solve);
+    struct bsq_pass *pass = &solve->pass;
+    bsq_status_t status;
+
+    pass->stage = solve->levels > 0 ? BSQ_STAGE_BEAM : BSQ_STAGE_ROUND;
+    pass->begin = begin_group;
+    status = bsq_pass_run(pass, search_block, solve);
+    pass->begin = NULL;
+    return status;
 }
 
 static bsq_status_t solve_as_published(struct solve *solve)

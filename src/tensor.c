@@ -250,7 +250,8 @@ bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, 
     memset(tensor->blocks, 0, (size_t)(pass->blocks * BSQ_LEVEL_STAGES) * sizeof *tensor->blocks);
     records[BSQ_LEVEL_BEAM].before = tensor->open.j;
     if (effort == 1)
-        centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count);
+        centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count,
+                                       bsq_round_maximum_scale(&pass->plan.rounding, pass->input->weights, count));
     status = try_grid(tensor, pass, level, width_of(effort), centre);
     if (status == BSQ_OK) {
         records[BSQ_LEVEL_BEAM].after = tensor->open.j;

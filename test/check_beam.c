@@ -114,6 +114,8 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
 {
     struct bsq_factor factor = {problem->n, problem->r, problem->order, UNIT};
     double chosen[BSQ_BEAM_COUNT];
+    int32_t list[BSQ_BEAM_SAMPLE];
+    int64_t sample = bsq_beam_sample(problem->n, problem->channels, &plan);
     struct bsq_beam_task task = {.kernels = kernels, .factor = &factor, .width = plan.width, .count = plan.count,
                                  .channels = problem->channels,
                                  .v = problem->v, .p = refit ? problem->p : NULL, .scales = problem->scales,
@@ -125,8 +127,17 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
     bool done;
 
     memset(workspace, 255, bytes);
-    task.count = bsq_beam_choose(&task, plan.tried, chosen, workspace);
-    task.multipliers = chosen;
+    if (sample > 0) {
+        struct bsq_beam_task choice = task;
+
+        for (int64_t c = 0; c < sample; c++)
+            list[c] = (int32_t)(c * (problem->channels / sample));
+        choice.list = list;
+        choice.channels = sample;
+        bsq_beam_choose(&choice, plan.tried, chosen, workspace);
+        task.count = plan.tried;
+        task.multipliers = chosen;
+    }
     done = bsq_beam_search(&task, workspace);
     free(workspace);
     return done;

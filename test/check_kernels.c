@@ -701,13 +701,14 @@ START_TEST(rounded_weights_are_the_same)
     for (int count = 0; kernels && count <= 200; count++) {
         double scale = 0.01 * (1 + random_below(50)), along = 0, square = 0, found[2], portable[2];
         float *x = get((size_t)count, sizeof *x), least = 0, most = 0, ends[2];
+        float *errors = get((size_t)count, sizeof *errors), *others = get((size_t)count, sizeof *others);
         int8_t *codes = get((size_t)count, 1);
 
         for (int i = 0; i < count; i++) {
             double code;
 
             x[i] = 2.0F * random_float() - 1.0F;
-            code = rint(fmin(fmax((double)x[i] * (1.0 / scale), -8), 7));
+            code = (double)rintf(fminf(fmaxf(x[i] * (float)(1.0 / scale), -8), 7));
             along += code * (double)x[i];
             square += code * code;
             least = fminf(least, x[i]);
@@ -715,16 +716,30 @@ START_TEST(rounded_weights_are_the_same)
         }
         kernels->extremes(x, count, &ends[0], &ends[1]);
         expect(ends[0] == least && ends[1] == most, "extremes %g %g", (double)ends[0], (double)ends[1]);
-        kernels->round_sums(x, count, 1.0 / scale, -8, 7, &found[0], &found[1]);
-        expect(fabs(found[0] - along) <= 1e-12 * (1 + fabs(along)) && found[1] == square, "sums %g %g, not %g %g",
+        kernels->round_sums(x, count, (float)(1.0 / scale), -8, 7, &found[0], &found[1]);
+        expect(fabs(found[0] - along) <= 1e-6 * (1 + fabs(along)) && found[1] == square, "sums %g %g, not %g %g",
                found[0], found[1], along, square);
-        bsq_kernels_portable.round_sums(x, count, 1.0 / scale, -8, 7, &portable[0], &portable[1]);
+        bsq_kernels_portable.round_sums(x, count, (float)(1.0 / scale), -8, 7, &portable[0], &portable[1]);
         expect(same_bits(found, portable, sizeof found), "portable ones differ in bits");
+        found[0] = kernels->round_errors(x, count, 1.0 / scale, -8, 7, errors);
+        portable[0] = bsq_kernels_portable.round_errors(x, count, 1.0 / scale, -8, 7, others);
+        expect(same_bits(found, portable, sizeof *found), "sums of errors differ in bits");
+        expect(same_bits(errors, others, (size_t)count * sizeof *errors), "errors differ in bits");
+        portable[1] = 0;
+        for (int i = 0; i < count; i++) {
+            double quotient = (double)x[i] * (1.0 / scale), error = quotient - rint(fmin(fmax(quotient, -8), 7));
+
+            expect(errors[i] == (float)error, "error %g, not %g", (double)errors[i], error);
+            portable[1] += error * error;
+        }
+        expect(fabs(found[0] - portable[1]) <= 1e-12 * (1 + portable[1]), "sum %g, not %g", found[0], portable[1]);
         kernels->round_codes(x, count, scale, -8, 7, codes);
         for (int i = 0; i < count; i++)
             expect(codes[i] == (int)rint(fmin(fmax((double)x[i] / scale, -8), 7)), "%g in steps of %g is %d",
                    (double)x[i], scale, codes[i]);
         free(x);
+        free(errors);
+        free(others);
         free(codes);
     }
 }

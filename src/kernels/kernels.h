@@ -76,9 +76,12 @@ struct bsq_kernels {
     void (*requantize)(float *x, int64_t count, double scale, double low, double high);
     /* The least of x and 0, the largest of x and 0. */
     void (*extremes)(const float *x, int64_t count, float *least, float *most);
-    /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even. */
-    void (*round_sums)(const float *x, int64_t count, double inverse, double low, double high, double *along,
+    /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even; in single precision for a
+     * few terms at a time. */
+    void (*round_sums)(const float *x, int64_t count, float inverse, float low, float high, double *along,
                        double *square);
+    /* errors = x * inverse - (that clamped and rounded half to even); returns the sum of their squares. */
+    double (*round_errors)(const float *x, int64_t count, double inverse, double low, double high, float *errors);
     /* codes = x / scale clamped and rounded half to even. */
     void (*round_codes)(const float *x, int64_t count, double scale, double low, double high, int8_t *codes);
     /* The first i from 'from' on with |g_i| > half * diagonal_i; 'count' when there is none. */

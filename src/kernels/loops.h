@@ -120,6 +120,18 @@ static INLINE double clamp(double x, double low, double high)
     return x < high ? x : high;
 }
 
+/* The same for |x| below 2^22, in single precision. */
+static INLINE float round_even_float(float x)
+{
+    return FLT_EVAL_METHOD == 0 ? (x + ROUNDER) - ROUNDER : (float)round_even((double)x);
+}
+
+static INLINE float clamp_float(float x, float low, float high)
+{
+    x = x > low ? x : low;
+    return x < high ? x : high;
+}
+
 /* In double the quotient of two floats never rounds onto a tie that it is not. */
 static INLINE float requantize_one(float x, double scale, double low, double high)
 {
@@ -160,30 +172,67 @@ static void extremes(const float *x, int64_t count, float *least, float *most)
     }
 }
 
-static void round_sums(const float *restrict x, int64_t count, double inverse, double low, double high,
+/* Halves of the lanes on top of each other, down to one. */
+static INLINE double lane_sum(double *lanes)
+{
+    for (int half = ROUND_LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lanes[l] += lanes[l + half];
+    return lanes[0];
+}
+
+/* Products are summed in single precision for as long as squares of codes are exact there, then in double. */
+static void round_sums(const float *restrict x, int64_t count, float inverse, float low, float high,
                        double *restrict along, double *restrict square)
 {
+    enum { LANES = 2 * ROUND_LANES, TURNS = 16 };
     double a[ROUND_LANES] = {0}, s[ROUND_LANES] = {0};
+
+    for (int64_t i = 0; i < count;) {
+        float near_a[LANES] = {0}, near_s[LANES] = {0};
+
+        for (int turn = 0; turn < TURNS && i + LANES <= count; turn++, i += LANES)
+            for (int l = 0; l < LANES; l++) {
+                float code = round_even_float(clamp_float(x[i + l] * inverse, low, high));
+
+                near_a[l] += code * x[i + l];
+                near_s[l] += code * code;
+            }
+        for (int l = 0; i + LANES > count && i < count; i++, l++) {
+            float code = round_even_float(clamp_float(x[i] * inverse, low, high));
+
+            near_a[l] += code * x[i];
+            near_s[l] += code * code;
+        }
+        for (int l = 0; l < ROUND_LANES; l++) {
+            a[l] += (double)near_a[l] + (double)near_a[l + ROUND_LANES];
+            s[l] += (double)near_s[l] + (double)near_s[l + ROUND_LANES];
+        }
+    }
+    *along = lane_sum(a);
+    *square = lane_sum(s);
+}
+
+static double round_errors(const float *restrict x, int64_t count, double inverse, double low, double high,
+                           float *restrict errors)
+{
+    double s[ROUND_LANES] = {0};
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
         for (int l = 0; l < ROUND_LANES; l++) {
-            double code = round_even(clamp((double)x[i + l] * inverse, low, high));
+            double code = (double)x[i + l] * inverse, error = code - round_even(clamp(code, low, high));
 
-            a[l] += code * (double)x[i + l];
-            s[l] += code * code;
+            errors[i + l] = (float)error;
+            s[l] += error * error;
         }
     for (; i < count; i++) {
-        double code = round_even(clamp((double)x[i] * inverse, low, high));
+        double code = (double)x[i] * inverse, error = code - round_even(clamp(code, low, high));
 
-        a[0] += code * (double)x[i];
-        s[0] += code * code;
+        errors[i] = (float)error;
+        s[0] += error * error;
     }
-    *along = *square = 0.0;
-    for (int l = 0; l < ROUND_LANES; l++) {
-        *along += a[l];
-        *square += s[l];
-    }
+    return lane_sum(s);
 }
 
 static void round_codes(const float *restrict x, int64_t count, double scale, double low, double high,
@@ -259,16 +308,13 @@ static void code_sums(const int8_t *restrict codes, const double *restrict p, co
         a[0] += codes[i] * g[i];
         s[0] += codes[i] * (p[i] - g[i]);
     }
-    *along = *square = 0.0;
-    for (int l = 0; l < ROUND_LANES; l++) {
-        *along += a[l];
-        *square += s[l];
-    }
+    *along = lane_sum(a);
+    *square = lane_sum(s);
 }
 
 static double distance(const float *restrict x, const int8_t *restrict codes, double scale, int64_t count)
 {
-    double s[ROUND_LANES] = {0}, sum = 0.0;
+    double s[ROUND_LANES] = {0};
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
@@ -279,9 +325,7 @@ static double distance(const float *restrict x, const int8_t *restrict codes, do
         }
     for (; i < count; i++)
         s[0] += ((double)x[i] - scale * codes[i]) * ((double)x[i] - scale * codes[i]);
-    for (int l = 0; l < ROUND_LANES; l++)
-        sum += s[l];
-    return sum;
+    return lane_sum(s);
 }
 
 /* ---- packing ---------------------------------------------------------------------------------------------- */
@@ -322,6 +366,6 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
 #define KERNELS(number, search, multiply)                                                                              \
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
-        .extremes = extremes, .round_sums = round_sums, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
+        .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
         .next_step = next_step, .code_sums = code_sums, .most_gain = most_gain, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }
