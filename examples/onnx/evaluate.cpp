@@ -267,9 +267,9 @@ Judgement Judge::result()
     std::stable_sort(judgement_.exhibits.begin(), judgement_.exhibits.end(),
                      [](const Exhibit &a, const Exhibit &b) { return a.changes > b.changes; });
     judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;
-    judgement_.has_detection = task_ != nullptr;
     if (task_ != nullptr) {
         judgement_.detection = comparison_->result();
+        judgement_.has_detection = judgement_.detection.pictures > 0;
         judgement_.classes = task_->classes();
     }
     return std::move(judgement_);

@@ -35,8 +35,6 @@ static const struct {
 
 // A held-out error this many times the calibration error is told.
 static const double much_larger = 2;
-// So is a share of clipped values above this.
-static const double much_clipped = 0.01;
 
 static bool is_overfitted(const LayerResult &layer)
 {

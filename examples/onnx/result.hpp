@@ -37,6 +37,9 @@ struct LayerResult {
     std::string text; // other warnings for people, or ""
 };
 
+// A share of clipped values above this is told.
+inline constexpr double much_clipped = 0.01;
+
 // One quantized tensor of activations.
 struct InputResult {
     std::string tensor;

@@ -329,6 +329,35 @@ void check(const Fields &fields, const Settings &settings)
         throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
 }
 
+void take(const Fields &fields, Settings &settings)
+{
+    settings.images = texts(fields.images);
+    settings.test = texts(fields.test);
+    settings.labels = text_of(fields.labels);
+    settings.output = text_of(fields.output);
+    settings.report = text_of(fields.report);
+    settings.resume = text_of(fields.resume);
+    set_preprocessing(fields, settings.preprocessing);
+    settings.calibration_samples = fields.calib;
+    settings.held_out_samples = fields.held_out;
+    settings.evaluation_samples = fields.eval;
+    settings.memory = static_cast<int64_t>(fields.memory) << 20;
+    set_options(fields, settings.options);
+    settings.edge_bits = fields.edge_bits;
+    settings.average_bits = fields.average_bits;
+    settings.per_channel = fields.act_scale == 1;
+    settings.share = fields.act_share != 0;
+    for (const std::string &name : texts(fields.skip))
+        settings.skip.insert(name);
+    set_bits_for(texts(fields.bits_for), settings.bits_for);
+    settings.format = static_cast<Format>(fields.format);
+    settings.task = argument_choice_name(tasks, fields.task);
+    settings.json = fields.json != 0;
+    settings.quiet = fields.quiet != 0;
+    settings.help = fields.help != 0;
+    settings.version = fields.version != 0;
+}
+
 } // namespace
 
 Settings read_settings(int count, char **words)
@@ -356,31 +385,7 @@ Settings read_settings(int count, char **words)
         throw UsageError("one network at a time: no option takes '" + sorted.networks[1] + "' beside '" +
                          sorted.networks[0] + "'");
     settings.model = sorted.networks.empty() ? "" : sorted.networks[0];
-    settings.images = texts(fields.images);
-    settings.test = texts(fields.test);
-    settings.labels = text_of(fields.labels);
-    settings.output = text_of(fields.output);
-    settings.report = text_of(fields.report);
-    settings.resume = text_of(fields.resume);
-    set_preprocessing(fields, settings.preprocessing);
-    settings.calibration_samples = fields.calib;
-    settings.held_out_samples = fields.held_out;
-    settings.evaluation_samples = fields.eval;
-    settings.memory = static_cast<int64_t>(fields.memory) << 20;
-    set_options(fields, settings.options);
-    settings.edge_bits = fields.edge_bits;
-    settings.average_bits = fields.average_bits;
-    settings.per_channel = fields.act_scale == 1;
-    settings.share = fields.act_share != 0;
-    for (const std::string &name : texts(fields.skip))
-        settings.skip.insert(name);
-    set_bits_for(texts(fields.bits_for), settings.bits_for);
-    settings.format = static_cast<Format>(fields.format);
-    settings.task = argument_choice_name(tasks, fields.task);
-    settings.json = fields.json != 0;
-    settings.quiet = fields.quiet != 0;
-    settings.help = fields.help != 0;
-    settings.version = fields.version != 0;
+    take(fields, settings);
     if (!settings.help && !settings.version)
         check(fields, settings);
     return settings;

@@ -47,6 +47,10 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     add_sizes(model, result);
     if (samples.shared)
         result.warnings.push_back("too few samples: those that layers' held-out errors are of judge the network, too");
+    if (!settings.labels.empty() && result.evaluation.samples > 0 && !result.evaluation.labelled)
+        result.warnings.push_back("--labels is of no use: the network does not give each class a score");
+    if (!judgement.classes.empty() && result.evaluation.samples > 0 && !result.has_detection)
+        result.warnings.push_back("boxes are not compared: the samples are no pictures");
     for (const Remark &remark : model.left_float())
         result.warnings.push_back(remark.op + " '" + remark.node + "' stays float: " + remark.reason);
     return result;
@@ -66,7 +70,7 @@ std::vector<std::string> all_warnings(const RunResult &result)
         warnings.push_back(std::to_string(few) + (few == 1 ? " layer" : " layers") +
                            " saw fewer than two rows for each weight of a channel: more calibration samples may help");
     for (const InputResult &input : result.inputs)
-        if (input.clipped > 0.01) {
+        if (input.bits > 0 && input.clipped > much_clipped) {
             char text[200];
             std::snprintf(text, sizeof text, "%.1f %% of the values of '%.120s' are clipped", 100 * input.clipped,
                           input.tensor.c_str());

@@ -281,6 +281,44 @@ def check_pictures():
     refused("line 1 may be of pictures/p00.ppm or of again/p00.ppm", *words, "--images", "again", "--labels", "labels.txt")
 
 
+def detector():
+    """The head of NanoDet, for one stride and three classes, behind three layers."""
+    n = networks.Network([1, 3, 32, 48])
+    x = "input"
+    for channels, inputs in ((8, 3), (12, 8), (16, 12)):
+        x = n.add("Relu", n.conv(x, (channels, inputs, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]))
+    outputs = []
+    for name, channels in (("cls_pred_stride_8", 3), ("dis_pred_stride_8", 32)):
+        y = n.add("Conv", x, n.weights(channels, 16, 1, 1, scale=2), n.constant(np.linspace(-1, 1, channels)))
+        y = n.add("Reshape", n.add("Sigmoid", y) if channels == 3 else y, n.ints([1, channels, 24]))
+        n.add("Transpose", y, perm=[0, 2, 1])
+        n.nodes[-1].output[0] = name
+        outputs.append(name)
+    return n.model(*outputs)
+
+
+def check_boxes():
+    """Boxes of float and quantized network, whatever is done to the pictures."""
+    onnx.save(detector(), "detector.onnx")
+    words = ["detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60"]
+    for fit in ([], ["--crop"], ["--letterbox"]):
+        fine = good("boxes", *words, *fit, "--weight-bits", "8", "--report", "out.html")["detection"]
+        page = read("out.html").decode()
+        rough = good("boxes", *words, *fit, "--weight-bits", "2", "--edge-bits", "0")["detection"]
+        expect(fine["pictures"] == 20 and fine["confident"] > 20, f"{fit}: {fine}")
+        share = [result["found"] / result["confident"] for result in (fine, rough)]
+        expect(share[0] > 0.9 and share[1] < share[0] and fine["box_iou"] > 0.9, f"{fit}: {fine}, with 2 bits {rough}")
+        expect('<g class="object' in page and "Boxes found again" in page and page.count('<figure class="pair">') == 6,
+               f"{fit}: boxes in the report")
+    expect("detection" not in good("--task none", *words, "--task", "none"), "--task none")
+    expect("detection" in good("--task nanodet", *words, "--task", "nanodet"), "--task nanodet")
+    refused("", *words, "--task", "yolov5-seg", "-o", "none.onnx")
+    np.save("large.npy", np.random.RandomState(1).normal(0, 1, (60, 3, 32, 48)).astype(np.float32))
+    tensors = good("tensors", "detector.onnx", "--images", "large.npy", "--calib", "40", "--labels", "labels.npy")
+    expect("detection" not in tensors and any("boxes are not compared" in text for text in tensors["warnings"]), "no pictures")
+    expect(any("--labels is of no use" in text for text in tensors["warnings"]), "labels of a network without classes")
+
+
 def check_single():
     """A network of one layer: nothing is said in the plural."""
     n = networks.Network([1, 3, 12, 12])
@@ -576,9 +614,9 @@ def main():
     os.makedirs(FOLDER)
     os.chdir(FOLDER)
     make_files()
-    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_single,
-                 check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_bar,
-                 check_resume, check_all_options, check_real):
+    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes,
+                 check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory,
+                 check_bar, check_resume, check_all_options, check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
