@@ -17,6 +17,9 @@ enum { MOST_WIDE_INPUTS = 256 };
 /* Up to this fan-in H stands in double, 8 n^2 bytes. */
 enum { MOST_DENSE_INPUTS = 1024 };
 
+/* Up to this fan-in rows of H stand in single precision beside the factor, 4 n^2 bytes. */
+enum { MOST_ROW_INPUTS = 3072 };
+
 /* Without a double factor the minimiser is refined this many times. */
 enum { REFINEMENTS = 3 };
 
@@ -27,9 +30,14 @@ static bool is_dense(const struct bsq_group_plan *plan)
 
 /* What a group consists of. */
 struct parts {
-    bool h, targets, r, solver, floor_solver;
+    bool h, targets, r, rows, solver, floor_solver;
     size_t scratch;
 };
+
+static bool has_rows(const struct parts *parts, const struct bsq_geometry *geometry)
+{
+    return parts->r && !parts->h && geometry->fan_in <= MOST_ROW_INPUTS;
+}
 
 static int64_t most_top_rows(int64_t n)
 {
@@ -56,6 +64,8 @@ static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geomet
     }
     if (parts->r)
         group->r = bsq_carve(&carver, n * n, sizeof *group->r);
+    if (parts->rows)
+        group->rows = bsq_carve(&carver, n * n, sizeof *group->rows);
     if (parts->r)
         group->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *group->top);
     if (parts->solver)
@@ -73,6 +83,7 @@ size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *pl
     size_t bytes;
 
     parts.solver = parts.h && parts.r;
+    parts.rows = has_rows(&parts, plan->geometry);
     parts.floor_solver = parts.h && parts.targets && plan->mu > 0.0;
     parts.scratch = plan->stats ? bsq_stats_scratch(plan->stats) : 0;
     bytes = lay_out(group, plan->geometry, &parts, memory);
@@ -88,6 +99,7 @@ size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool fac
     struct bsq_group group;
 
     parts.solver = parts.h && factor;
+    parts.rows = has_rows(&parts, geometry);
     parts.floor_solver = parts.h;
     parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
     return lay_out(&group, geometry, &parts, NULL);
@@ -223,14 +235,20 @@ static void permute_square(float *square, const int64_t *order, int64_t n, float
     }
 }
 
-/* The factor above the diagonal from H below it and on it; 'more' is what the search adds to the diagonal of H / unit. */
+/* The diagonal of H / unit in the factor's order; 'more' is what the search adds to it. */
+static float ordered_diagonal(const struct bsq_group *group, int64_t k, double more)
+{
+    return (float)((group->diagonal[group->order[k]] + group->ridge) / group->unit + more);
+}
+
+/* The factor above the diagonal from H below it and on it. */
 static bool factor_square(struct bsq_group *group, double more)
 {
     int64_t n = group->n;
     float *r = group->r;
 
     for (int64_t k = 0; k < n; k++)
-        r[k * n + k] = (float)((group->diagonal[group->order[k]] + group->ridge) / group->unit + more);
+        r[k * n + k] = ordered_diagonal(group, k, more);
     if (bsq_spotrf(n, r, n))
         return true;
     for (int64_t i = 0; i < n; i++)
@@ -239,16 +257,36 @@ static bool factor_square(struct bsq_group *group, double more)
     return false;
 }
 
+/* The factor from rows. */
+static bool factor_rows(struct bsq_group *group, double more)
+{
+    int64_t n = group->n;
+    float *r = group->r;
+
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = group->rows + group->order[i] * n;
+
+        memset(r + i * n, 0, (size_t)i * sizeof *r);
+        r[i * n + i] = ordered_diagonal(group, i, more);
+        for (int64_t j = i + 1; j < n; j++)
+            r[i * n + j] = row[group->order[j]];
+    }
+    return bsq_spotrf(n, r, n);
+}
+
 static void prepare_square(struct bsq_group *group)
 {
     const double first_more = 1e-7, step = 10.0;
     int64_t n = group->n;
     float *row = group->scratch;
 
-    bsq_stats_read_square(group->stats, group->index, group->centred ? group->mean : NULL, 1.0 / group->unit, group->r,
-                          group->scratch);
-    permute_square(group->r, group->order, n, row, (bool *)(row + n));
-    for (double more = 0.0; !factor_square(group, more) && more < 1.0;) {
+    bsq_stats_read_square(group->stats, group->index, group->centred ? group->mean : NULL, 1.0 / group->unit,
+                          group->rows ? group->rows : group->r, group->scratch);
+    if (!group->rows)
+        permute_square(group->r, group->order, n, row, (bool *)(row + n));
+    for (int64_t k = 0; group->rows && k < n; k++)
+        group->rows[group->order[k] * (n + 1)] = ordered_diagonal(group, k, 0.0);
+    for (double more = 0.0; !(group->rows ? factor_rows(group, more) : factor_square(group, more)) && more < 1.0;) {
         more = more > 0.0 ? step * more : first_more;
         group->raised = 1;
     }
@@ -388,8 +426,18 @@ void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *pla
         find_top(group);
 }
 
-/* y += a * row j of H, from below the diagonal of r. */
-static void add_row(const struct bsq_group *group, int64_t j, double a, double *y)
+/* y += a * row j of H, from rows. */
+static void add_narrow_row(const struct bsq_group *group, int64_t j, double a, double *y)
+{
+    const float *row = group->rows + j * group->n;
+    double scaled = a * group->unit;
+
+    bsq_kernels_best()->add_scaled(row, scaled, group->n, y);
+    y[j] += a * group->diagonal[j] - scaled * (double)row[j];
+}
+
+/* The same from below the diagonal of r. */
+static void add_split_row(const struct bsq_group *group, int64_t j, double a, double *y)
 {
     int64_t n = group->n, k = group->rank[j];
     const float *h = group->r;
@@ -663,8 +711,10 @@ void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, doubl
 {
     if (point->h)
         bsq_daxpy(point->n, a, point->h + j * point->n, y);
+    else if (point->group->rows)
+        add_narrow_row(point->group, j, a, y);
     else
-        add_row(point->group, j, a, y);
+        add_split_row(point->group, j, a, y);
 }
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
@@ -696,6 +746,39 @@ void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_
         for (int64_t j = 0; j < n; j++) {
             g[j] = p[j] - product[j];
             sum += (v[j] - x[j]) * (g[j] + s[j]);
+        }
+        candidate->j[c] = sum;
+    }
+}
+
+void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                            int64_t count, double *u)
+{
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
+    float *e = (float *)u, *product = e + count * n;
+
+    if (group->h || !group->rows) {
+        bsq_candidate_judge_some(candidate, block, list, count, u);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+        double *g = candidate->g + c * n;
+
+        bsq_candidate_weights(candidate, n, c, g);
+        for (int64_t j = 0; j < n; j++)
+            e[i * n + j] = (float)(block->v[c * n + j] - g[j]);
+    }
+    bsq_sgemm(false, false, count, n, n, 1.0f, e, n, group->rows, n, 0.0f, product, n);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+        const double *s = block->s + c * n;
+        double *g = candidate->g + c * n, sum = block->base[c];
+
+        for (int64_t j = 0; j < n; j++) { /* p - H u = H (v - u) + s */
+            g[j] = group->unit * (double)product[i * n + j] + s[j];
+            sum += (double)e[i * n + j] * (g[j] + s[j]);
         }
         candidate->j[c] = sum;
     }

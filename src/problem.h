@@ -17,8 +17,8 @@
 enum { BSQ_BLOCK_LEAST = 64, BSQ_BLOCK_MOST = 256 };
 int64_t bsq_block_channels(const struct bsq_geometry *geometry);
 
-/* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, rows of
- * it, for the search, from below the diagonal of 'r'. */
+/* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, and what the
+ * search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the diagonal of 'r'. */
 struct bsq_group {
     int64_t n;
     int64_t channels;      /* of the group */
@@ -33,6 +33,7 @@ struct bsq_group {
     double *solver;        /* n x n: R in double, where 'wide' */
     double *floor_solver;  /* n x n: the same of the undamped H; with h and a target only */
     float *r;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
+    float *rows;           /* n x n: H / unit; or NULL */
     float *top;            /* top_rows x n: the largest rows of R, inputs as they are; for a narrow group */
     int64_t top_rows;      /* as many as rounding's J is likely to be told from that of error feedback by; or 0 */
     int64_t *order;
@@ -149,6 +150,11 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
 
 /* u of one channel. */
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u);
+
+/* The same as bsq_candidate_judge_some for the search to go on from: products are in single precision where the group has
+ * 'rows', so that the result has to be judged. */
+void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                            int64_t count, double *u);
 
 /* Takes over every channel of 'from' whose objective is lower; returns how many. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,

@@ -211,6 +211,12 @@ static void judge_listed(struct bsq_search *search)
     bsq_candidate_judge_some(&search->trial, &search->block, search->list, search->listed, search->u);
 }
 
+/* For what is polished next, which ends with a judgement where this is not one. */
+static void estimate_listed(struct bsq_search *search)
+{
+    bsq_candidate_estimate(&search->trial, &search->block, search->list, search->listed, search->u);
+}
+
 void bsq_search_reset(struct bsq_search *search)
 {
     work_on_all(search);
@@ -517,7 +523,7 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
 
     if (width > 0 && !bsq_search_beam(search, width, &one, 1, 0))
         return;
-    judge_listed(search);
+    estimate_listed(search);
     records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
     records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
     polish(search, &search->trial, false, records);
@@ -542,7 +548,7 @@ static void polish_kept(struct bsq_search *search, struct bsq_candidate *kept, b
                         struct bsq_stage_record *records)
 {
     start_from(search, kept);
-    bsq_candidate_judge(&search->trial, &search->block, search->u);
+    estimate_listed(search);
     polish(search, kept, refit, records);
     (void)bsq_candidate_accept(kept, &search->trial, search->block.channels, search->plan->fan_in);
 }
@@ -684,7 +690,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
         copy_scales(&search->trial, &search->open, channels);
     if (!level_beam(search))
         return;
-    judge_listed(search);
+    estimate_listed(search);
     close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
     polish(search, &search->open, true, records);
     if (bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in) < channels && effort == 1) {

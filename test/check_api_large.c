@@ -5,6 +5,7 @@
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static double measured_objective(bsq_layer_t *layer, const struct test_data *data, const bsq_options_t *options,
                                  bool target)
@@ -67,6 +68,33 @@ START_TEST(many_inputs_are_solved_as_few_are)
 }
 END_TEST
 
+/* So many that rows of H do not stand beside the factor. */
+START_TEST(most_inputs_of_all)
+{
+    struct test_data data = test_data_linear(2, 3080, 120, 11);
+    bsq_options_t options;
+    double last = INFINITY;
+
+    bsq_options_init(&options, sizeof options);
+    options.asymmetry = 0;
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
+
+    for (options.effort = 1; options.effort <= 2; options.effort++) {
+        bsq_report_t report = solve(layer, &options);
+        double measured = measured_objective(layer, &data, &options, true);
+
+        ck_assert_msg(fabs(report.objective - measured) <= 1e-4 * measured, "effort %d: J is %.12g, not %.12g",
+                      (int)options.effort, measured, report.objective);
+        ck_assert(report.objective <= last);
+        last = report.objective;
+    }
+    ck_assert_msg(last < 0.9 * solve(layer, &options).objective_start, "J is %g", last);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* 8 G n^2 + 12 M n bytes and 64 MiB, 4 M n more with a target. */
 static double promised(const struct test_data *data, bool target)
 {
@@ -118,6 +146,8 @@ static TCase *all(void)
 
     tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, many_inputs_are_solved_as_few_are, 0, 6);
+    if (!getenv("BSQ_CHECK_SLOW"))
+        tcase_add_test(tests, most_inputs_of_all);
     tcase_add_loop_test(tests, memory_is_as_promised, 0, 5);
     return tests;
 }

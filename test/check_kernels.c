@@ -745,6 +745,32 @@ START_TEST(rounded_weights_are_the_same)
 }
 END_TEST
 
+START_TEST(scaled_rows_are_added)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 9;
+    for (int count = 0; kernels && count <= 80; count++) {
+        float *x = get((size_t)count, sizeof *x);
+        double *y = get((size_t)count, sizeof *y), *sum = get((size_t)count, sizeof *sum);
+
+        for (int i = 0; i < count; i++) {
+            volatile double product; /* rounded by itself */
+
+            x[i] = 2.0F * random_float() - 1.0F;
+            y[i] = (double)random_float();
+            product = 0.7 * (double)x[i];
+            sum[i] = y[i] + product;
+        }
+        kernels->add_scaled(x, 0.7, count, y);
+        expect(same_bits(y, sum, (size_t)count * sizeof *y), "%d sums differ", count);
+        free(x);
+        free(y);
+        free(sum);
+    }
+}
+END_TEST
+
 START_TEST(steps_and_sums_of_descent_are_the_same)
 {
     const struct bsq_kernels *kernels = kernels_of(_i);
@@ -842,6 +868,7 @@ static Suite *suite(void)
     tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, quantized_inputs_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, rounded_weights_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, scaled_rows_are_added, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, steps_and_sums_of_descent_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, packing_is_right, FIRST_KERNEL, LAST_KERNEL + 1);
     suite_add_tcase(s, dispatch);

@@ -92,6 +92,8 @@ struct bsq_kernels {
     /* Sums of code * g and of code * (p - g). */
     void (*code_sums)(const int8_t *codes, const double *p, const double *g, int64_t count, double *along,
                       double *square);
+    /* y += scale * x */
+    void (*add_scaled)(const float *x, double scale, int64_t count, double *y);
     /* Sum of (x - scale * code)^2. */
     double (*distance)(const float *x, const int8_t *codes, double scale, int64_t count);
     /* Packs count codes of 4 or 2 bits, low bits first; count is a multiple of 8 / bits. And back. */

@@ -312,6 +312,12 @@ static void code_sums(const int8_t *restrict codes, const double *restrict p, co
     *square = lane_sum(s);
 }
 
+static void add_scaled(const float *restrict x, double scale, int64_t count, double *restrict y)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] += scale * (double)x[i];
+}
+
 static double distance(const float *restrict x, const int8_t *restrict codes, double scale, int64_t count)
 {
     double s[ROUND_LANES] = {0};
@@ -367,5 +373,5 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
         .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
-        .next_step = next_step, .code_sums = code_sums, .most_gain = most_gain, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
+        .next_step = next_step, .code_sums = code_sums, .most_gain = most_gain, .add_scaled = add_scaled, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
     }
