@@ -59,6 +59,7 @@ def classifier(convolution_last=False):
 def make_files():
     random = np.random.RandomState(3)
     onnx.save(classifier(), "net.onnx")
+    onnx.save(detector(), "detector.onnx")
     onnx.save(classifier(convolution_last=True), "convolutions.onnx")
     coarse = random.randint(0, 256, (60, 4, 4, 3))
     pictures = np.clip(np.kron(coarse, np.ones((1, 5, 5, 1))) + random.randint(-20, 21, (60, 20, 20, 3)), 0, 255)
@@ -299,7 +300,6 @@ def detector():
 
 def check_boxes():
     """Boxes of float and quantized network, whatever is done to the pictures."""
-    onnx.save(detector(), "detector.onnx")
     words = ["detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60"]
     for fit in ([], ["--crop"], ["--letterbox"]):
         fine = good("boxes", *words, *fit, "--weight-bits", "8", "--report", "out.html")["detection"]
@@ -317,6 +317,22 @@ def check_boxes():
     tensors = good("tensors", "detector.onnx", "--images", "large.npy", "--calib", "40", "--labels", "labels.npy")
     expect("detection" not in tensors and any("boxes are not compared" in text for text in tensors["warnings"]), "no pictures")
     expect(any("--labels is of no use" in text for text in tensors["warnings"]), "labels of a network without classes")
+
+
+def check_browser():
+    """A report of a run, as a browser shows it: all charts are there, and nothing else."""
+    if shutil.which("chromium") is None:
+        skip("a report in a browser: there is no Chromium")
+        return
+    good("boxes", "detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60", "--report", "out.html")
+    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={FOLDER}/browser",
+                           "--dump-dom", f"file://{FOLDER}/out.html"], capture_output=True, text=True, check=False, timeout=300)
+    written, shown = read("out.html").decode(), done.stdout
+    for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
+        expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "
+               f"{shown.count(element)} shown")
+    for chart in ('class="errors"', 'class="bound"', 'class="histogram"', 'class="picture', 'class="box"'):
+        expect(chart in shown, f"the report has no {chart}")
 
 
 def check_single():
@@ -614,7 +630,7 @@ def main():
     os.makedirs(FOLDER)
     os.chdir(FOLDER)
     make_files()
-    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes,
+    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory,
                  check_bar, check_resume, check_all_options, check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
