@@ -91,7 +91,7 @@ int64_t label_of(const std::string &picture, Lines &lines, const std::string &pa
     return best->label;
 }
 
-std::vector<int64_t> label_array(const std::string &path, int64_t samples)
+std::vector<int64_t> label_array(const std::string &path, int64_t samples, int64_t first, int64_t last)
 {
     const Npy array = load_npy(path);
     if (array->type != NPY_INT64 || array->dims != 1)
@@ -99,20 +99,20 @@ std::vector<int64_t> label_array(const std::string &path, int64_t samples)
     if (array->count != samples)
         throw Error(path + ": " + std::to_string(array->count) + " labels for " + std::to_string(samples) + " samples");
     const auto *values = static_cast<const int64_t *>(array->data);
-    return std::vector<int64_t>(values, values + array->count);
+    return std::vector<int64_t>(values + first, values + last);
 }
 
 } // namespace
 
-Labels read_labels(const std::string &path, const Samples &samples)
+Labels read_labels(const std::string &path, const Samples &samples, int64_t first, int64_t last)
 {
     Labels labels;
     if (is_array(path)) {
-        labels.classes = label_array(path, samples.count());
+        labels.classes = label_array(path, samples.count(), first, last);
         return labels;
     }
     Lines lines = read_lines(path, labels);
-    for (int64_t i = 0; i < samples.count(); i++) {
+    for (int64_t i = first; i < last; i++) {
         const std::string picture = samples.picture_path(i);
         if (picture.empty())
             throw Error(path + ": " + samples.name(i) + " needs its label in a .npy file");

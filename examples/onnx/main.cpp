@@ -54,7 +54,7 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
         {"library", bsq_version_string()},
         {"network", hexadecimal(model.digest())},
         {"number of samples", std::to_string(split.calibration.size()) + " + " + std::to_string(split.held_out.size())},
-        {"samples", hexadecimal(samples)}};
+        {"set of samples", hexadecimal(samples)}};
     for (const std::string &line : describe(settings)) {
         const size_t space = line.rfind(' ');
         list.emplace_back("setting", line.substr(0, space) + " " + line.substr(space + 1));

@@ -55,11 +55,8 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
         last = std::min(last, first + settings.evaluation_samples);
     split.evaluation = range(judged, first, last);
     split.shared = split.shared && last > first;
-    if (!settings.labels.empty()) {
-        split.labels = read_labels(settings.labels, judged);
-        std::vector<int64_t> &classes = split.labels.classes;
-        classes = std::vector<int64_t>(classes.begin() + first, classes.begin() + last);
-    }
+    if (!settings.labels.empty())
+        split.labels = read_labels(settings.labels, judged, first, last);
     return split;
 }
 

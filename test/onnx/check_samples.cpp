@@ -93,7 +93,8 @@ END_TEST
 static Labels labels_of(const std::string &text, const std::vector<std::string> &sources)
 {
     test::write_bytes(test::file("labels.txt"), text);
-    return read_labels(test::file("labels.txt"), Samples(sources, Preprocessing(), input));
+    const Samples samples(sources, Preprocessing(), input);
+    return read_labels(test::file("labels.txt"), samples, 0, samples.count());
 }
 
 static void assert_labels(const std::string &text, const std::vector<std::string> &sources,
@@ -198,7 +199,7 @@ START_TEST(labels_are_of_the_evaluated)
     settings.held_out_samples = 2;
     settings.labels = test::file("evaluated.txt");
     std::string lines;
-    for (int i = 0; i < 12; i++)
+    for (int i = 5; i < 12; i++)
         lines += std::to_string(100 + i) + " " + names("a", 12)[static_cast<size_t>(i)] + "\n";
     test::write_bytes(settings.labels, lines);
     const Samples a({folder("evaluated", names("a", 12))}, Preprocessing(), input);

@@ -278,8 +278,8 @@ def check_pictures():
     good("numbers", *words, "--labels", "labels.txt", "--report", "out.html")
     expect("<dt>label</dt><dd>class " in read("out.html").decode(), "numbers of classes")
     os.makedirs("again", exist_ok=True)
-    shutil.copy("pictures/p00.ppm", "again")
-    refused("line 1 may be of pictures/p00.ppm or of again/p00.ppm", *words, "--images", "again", "--labels", "labels.txt")
+    shutil.copy("pictures/p45.ppm", "again")
+    refused("line 46 may be of pictures/p45.ppm or of again/p45.ppm", *words, "--images", "again", "--labels", "labels.txt")
 
 
 def detector():
@@ -483,7 +483,7 @@ def check_refusals():
             ("not float64", ["net.onnx", "--images", "double.npy"]),
             ("--size is 10x10", [*TENSORS, "--size", "10"]), ("--mean and --std need", [*pictures, "--mean", "1,2"]),
             ("--calib is 61", [*pictures, "--calib", "61"]), ("3 labels for 60", [*TENSORS, "--labels", "few.npy"]),
-            ("no line for pictures/p01.ppm", [*pictures, "--labels", "short.txt"]),
+            ("no line for pictures/p30.ppm", [*pictures, "--labels", "short.txt"]),
             ("line 1 is not", [*pictures, "--labels", "wrong.txt"]), ("missing.txt", [*pictures, "--labels", "missing.txt"]),
             ("no layer 'nothing'", [*TENSORS, "--skip", "nothing"]), ("preset2: line 1", [*TENSORS, "--preset", "preset2"]),
             ("missing", [*TENSORS, "--preset", "missing"]),
@@ -586,7 +586,7 @@ def check_resume():
     changed = np.load("samples.npy")
     changed[3, 0, 0, 0] += 1
     np.save("changed.npy", changed)
-    refused("another samples", "net.onnx", "--images", "changed.npy", *words[3:-2], "--resume", "work", "-o", "none.onnx")
+    refused("another set of samples", "net.onnx", "--images", "changed.npy", *words[3:-2], "--resume", "work", "-o", "none.onnx")
     network = classifier()
     network.doc_string = "another one"
     onnx.save(network, "other.onnx")
