@@ -161,7 +161,8 @@ footer {
     .errors .extra { display: none; }
     .errors th:first-child { width: 32%; }
     .errors th.n { width: 5.2rem; }
-    table.small { min-width: 0; width: 100%; }
+    table.small { min-width: 0; width: 100%; font-size: .8rem; }
+    .small th, .small td { padding-left: .25rem; padding-right: .25rem; white-space: normal; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
 }
 @media print {

@@ -455,7 +455,12 @@ std::vector<std::string> describe(const Settings &settings)
         lines.push_back("bits for " + entry.first + " " + std::to_string(entry.second));
     for (const std::string &name : settings.skip)
         lines.push_back("skip " + name);
-    lines.push_back(std::string("pictures ") + fits[static_cast<int>(pictures.fit)] + ", " + (pictures.bgr ? "BGR" : "RGB") +
+    std::string fit = fits[static_cast<int>(pictures.fit)];
+    if (pictures.fit == Fit::crop)
+        fit += " from a shorter side of " + std::to_string(pictures.shorter);
+    if (pictures.fit == Fit::letterbox)
+        fit += " with a border of " + number(pictures.pad);
+    lines.push_back("pictures " + fit + ", " + (pictures.bgr ? "BGR" : "RGB") +
                     ", mean " + list(pictures.mean) + ", std " + list(pictures.deviation));
     return lines;
 }

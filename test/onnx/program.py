@@ -324,10 +324,22 @@ def check_browser():
     if shutil.which("chromium") is None:
         skip("a report in a browser: there is no Chromium")
         return
+
+    def browse(page, *more):
+        done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={FOLDER}/browser",
+                               *more, "--dump-dom", f"file://{FOLDER}/{page}"], capture_output=True, text=True, check=False,
+                              timeout=300)
+        return done.stdout
+
     good("boxes", "detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60", "--report", "out.html")
-    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={FOLDER}/browser",
-                           "--dump-dom", f"file://{FOLDER}/out.html"], capture_output=True, text=True, check=False, timeout=300)
-    written, shown = read("out.html").decode(), done.stdout
+    good("classes", "net.onnx", "--images", "pictures", *CUT, "--labels", "labels.txt", "--report", "classes.html")
+    for page, width in (("out.html", 420), ("classes.html", 420), ("classes.html", 360), ("out.html", 1200)):
+        with open("frame.html", "w", encoding="ascii") as frame:
+            frame.write(f'<iframe id="frame" width="{width}" height="900" src="{page}"></iframe><p id="said"></p><script>onload = '
+                        '() => said.textContent = `needs ${frame.contentDocument.documentElement.scrollWidth}`</script>')
+        needed = re.search(r">needs (\d+)<", browse("frame.html", "--allow-file-access-from-files"))
+        expect(needed and int(needed[1]) <= width, f"{page} in a window of {width} pixels needs {needed and needed[1]}")
+    written, shown = read("out.html").decode(), browse("out.html")
     for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
         expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "
                f"{shown.count(element)} shown")
