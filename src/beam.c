@@ -82,7 +82,8 @@ static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channe
 {
     struct bsq_carver carver = {memory, 0};
     int64_t lanes = channels * count, states = lanes * width, strip = n < STRIP_ROWS ? n : STRIP_ROWS;
-    int64_t block = width > 1 ? BSQ_BEAM_ROWS * near_lanes(width) * width : 0, open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
+    int64_t block = width > 1 ? BSQ_BEAM_ROWS * near_lanes(width) * width : 0;
+    int64_t open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
 
     pass->channels = channels;
     pass->count = count;

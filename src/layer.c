@@ -290,7 +290,8 @@ static bool life_bytes(const struct plan *plan, size_t *bytes)
     size_t held, adding, solving;
 
     if (!own_bytes(plan, bytes) ||
-        !bsq_stats_bytes(&plan->geometry, plan->options.threads, plan->options.progress || plan->options.parallel_for, &held, &adding) ||
+        !bsq_stats_bytes(&plan->geometry, plan->options.threads,
+                         plan->options.progress || plan->options.parallel_for, &held, &adding) ||
         !bsq_solve_bytes(&plan->geometry, &plan->options, &solving))
         return false;
     return add_bytes(bytes, held) && add_bytes(bytes, adding > solving ? adding : solving);

@@ -67,6 +67,9 @@ struct bsq_group_plan {
     int32_t narrow;                  /* 1: quick.h will search, if r is that of J */
 };
 
+/* Whether H will stand in double. */
+bool bsq_group_is_dense(const struct bsq_group_plan *plan);
+
 /* Lays a group out in 'memory' (NULL: only counts) and returns the bytes that it needs. */
 size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory);
 

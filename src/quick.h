@@ -1,5 +1,6 @@
-/* Effort 1 in single precision: error feedback, its own sums of squares for J, and rounding ruled out by the few rows of
- * the factor that matter most to it. No product with H in double, which would take longer than all the rest. Higher efforts start from it. */
+/* Effort 1 in single precision: error feedback, its own sums of squares for J, and rounding ruled out by the rows of the
+ * factor that matter most to it. No product with H in double, which would take longer than all the rest. Higher efforts
+ * start from it. */
 #ifndef BSQ_SRC_QUICK_H
 #define BSQ_SRC_QUICK_H
 

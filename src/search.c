@@ -84,7 +84,8 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
 {
     int64_t n = plan->fan_in;
     size_t beam = 0;
-    struct bsq_carver carver = {memory, bsq_block_layout(&search->block, plan->block_channels, n, plan->block_scratch, memory)};
+    size_t block = bsq_block_layout(&search->block, plan->block_channels, n, plan->block_scratch, memory);
+    struct bsq_carver carver = {memory, block};
 
     for (int32_t effort = 1; effort <= plan->effort; effort++) {
         size_t bytes = bsq_beam_workspace(n, plan->block_channels, &levels[effort].beam);

@@ -507,7 +507,8 @@ static void multiply_block(void *context, int64_t block, int32_t slot)
     }
 
     int64_t group = (block - input_blocks) / target_panels, panel = (block - input_blocks) % target_panels;
-    struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group), targets = bsq_tile_targets(tile, geometry, group);
+    struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group);
+    struct bsq_tile_columns targets = bsq_tile_targets(tile, geometry, group);
 
     multiply_targets(tile, &targets, &inputs, panel, scratch, stats->p + group * outputs * n);
 }
@@ -533,117 +534,7 @@ static bsq_status_t flush(struct adding *adding)
     return status;
 }
 
-/* ---- checks ----------------------------------------------------------------------------------------------- */
-
-/* Index of the first value that is not finite, or 'count'. */
-static int64_t find_not_finite(const float *x, int64_t count)
-{
-    enum { BLOCK = 1024 };
-
-    for (int64_t first = 0; first < count; first += BLOCK) {
-        int64_t end = count - first < BLOCK ? count : first + BLOCK;
-        uint32_t found = 0;
-
-        for (int64_t i = first; i < end; i++) {
-            uint32_t bits;
-
-            memcpy(&bits, x + i, sizeof bits);
-            found |= (uint32_t)((bits & 0x7f800000U) == 0x7f800000U);
-        }
-        for (int64_t i = first; found && i < end; i++)
-            if (!isfinite(x[i]))
-                return i;
-    }
-    return count;
-}
-
-static bsq_status_t check_finite(const char *name, const float *x, int64_t count, struct bsq_message *message)
-{
-    int64_t bad = find_not_finite(x, count);
-
-    if (bad == count)
-        return BSQ_OK;
-    return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %s", name, (long long)bad,
-                    isnan(x[bad]) ? "not a number" : "infinite");
-}
-
-/* size * a * b floats, checked to fit memory. */
-static bool count_values(int64_t size, int64_t a, int64_t b, int64_t *values)
-{
-    int64_t bytes;
-
-    return bsq_extent_mul(a, b, values) && bsq_extent_mul(*values, size, values) &&
-           bsq_extent_mul(*values, (int64_t)sizeof(float), &bytes) && (uint64_t)bytes <= SIZE_MAX;
-}
-
-static bsq_status_t check_weights(const bsq_batch_t *batch, int64_t rows, struct bsq_message *message)
-{
-    int64_t count = batch->row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? rows : batch->size;
-
-    if (batch->row_weights_kind != BSQ_ROW_WEIGHTS_PER_SAMPLE && batch->row_weights_kind != BSQ_ROW_WEIGHTS_PER_ROW)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "row_weights_kind %d is unknown", (int)batch->row_weights_kind);
-    if (!batch->row_weights)
-        return BSQ_OK;
-
-    bsq_status_t status = check_finite("row_weights", batch->row_weights, count, message);
-
-    for (int64_t i = 0; status == BSQ_OK && i < count; i++)
-        if (batch->row_weights[i] < 0)
-            status = bsq_fail(message, BSQ_E_RANGE, "row_weights[%lld] is %g, must not be negative", (long long)i,
-                              (double)batch->row_weights[i]);
-    return status;
-}
-
-/* Values of one channel of one sample, and of its output. */
-static bsq_status_t check_extents(const struct bsq_geometry *geometry, const bsq_batch_t *batch, int64_t output[3],
-                                  int64_t *plane, int64_t *positions, struct bsq_message *message)
-{
-    *plane = *positions = 1;
-    if (batch->size < 0)
-        return bsq_fail(message, BSQ_E_SHAPE, "size is %lld, must not be negative", (long long)batch->size);
-    if (batch->size == 0)
-        return BSQ_OK;
-
-    bsq_status_t status = bsq_geometry_output(geometry, batch->spatial, output, positions, message);
-
-    if (status != BSQ_OK)
-        return status;
-    for (int32_t d = 0; d < geometry->dims; d++)
-        if (!bsq_extent_mul(*plane, batch->spatial[d], plane))
-            return bsq_fail(message, BSQ_E_SHAPE, "the batch is too large for this machine");
-    return BSQ_OK;
-}
-
-bsq_status_t bsq_stats_check_batch(const struct bsq_geometry *geometry, const bsq_batch_t *batch, int32_t with_target,
-                                   int64_t *input_values, struct bsq_message *message)
-{
-    int64_t output[3], plane, positions, target_values;
-    bsq_status_t status = check_extents(geometry, batch, output, &plane, &positions, message);
-
-    if (status != BSQ_OK)
-        return status;
-    if (!count_values(batch->size, geometry->in_channels, plane, input_values) ||
-        !count_values(batch->size, geometry->out_channels, positions, &target_values))
-        return bsq_fail(message, BSQ_E_SHAPE, "the batch is too large for this machine");
-    if (batch->size > 0 && !batch->input)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "input is NULL");
-    status = check_finite("input", batch->input, *input_values, message);
-    if (status != BSQ_OK || !with_target)
-        return status;
-    if (batch->target && (status = check_finite("target", batch->target, target_values, message)) != BSQ_OK)
-        return status;
-    return check_weights(batch, batch->size * positions, message);
-}
-
-/* A target without its bias must stay finite: a bias up to here cannot carry any float over the top. */
-static bsq_status_t check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message)
-{
-    for (int64_t m = 0; bias && m < geometry->out_channels; m++)
-        if (fabsf(bias[m]) > FLT_MAX * FLT_EPSILON / 8)
-            return bsq_fail(message, BSQ_E_NUMERIC, "bias[%lld] is %g, too large to be taken from targets",
-                            (long long)m, (double)bias[m]);
-    return BSQ_OK;
-}
+/* ---- adding ----------------------------------------------------------------------------------------------- */
 
 /* Whether statistics take batches at all, and with or without a target. */
 static bsq_status_t check_state(const struct bsq_stats_t *stats, bool with_target, struct bsq_message *message)
@@ -661,8 +552,6 @@ static bsq_status_t check_state(const struct bsq_stats_t *stats, bool with_targe
     return bsq_fail(message, BSQ_E_STATE, with_target ? "a batch with target after batches without"
                                                       : "a batch without target after batches with");
 }
-
-/* ---- adding ----------------------------------------------------------------------------------------------- */
 
 /* Nobody else's numbers change, and there is room for a tile; false when out of memory. The numbers stay the same. */
 static bool make_ready(struct bsq_stats_t *stats, bool with_target)
@@ -808,7 +697,7 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
 
     if (status != BSQ_OK || batch->size == 0 ||
         (status = check_state(*stats, batch->target, work->message)) != BSQ_OK ||
-        (batch->target && (status = check_bias(geometry, bias, work->message)) != BSQ_OK))
+        (batch->target && (status = bsq_stats_check_bias(geometry, bias, work->message)) != BSQ_OK))
         return status;
     (void)bsq_geometry_output(geometry, batch->spatial, output, &positions, work->message);
 
@@ -981,116 +870,4 @@ bsq_status_t bsq_stats_merge(struct bsq_stats_t **into, const struct bsq_stats_t
     if (status == BSQ_OK)
         *into = sum;
     return status;
-}
-
-/* ---- a host's moments ------------------------------------------------------------------------------------- */
-
-static bsq_status_t check_values(const char *name, const double *values, int64_t count, double scale,
-                                 struct bsq_message *message)
-{
-    for (int64_t i = 0; values && i < count; i++)
-        if (!isfinite(values[i]) || !isfinite(values[i] * scale))
-            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %g", name, (long long)i, values[i]);
-    return BSQ_OK;
-}
-
-static bsq_status_t check_not_negative(const char *name, const double *values, int64_t count, int64_t step,
-                                       struct bsq_message *message)
-{
-    for (int64_t i = 0; values && i < count; i++)
-        if (values[i * step] < 0)
-            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %g, must not be negative", name,
-                            (long long)(i * step), values[i * step]);
-    return BSQ_OK;
-}
-
-static bsq_status_t check_symmetric(const double *h, int64_t n, int64_t group, struct bsq_message *message)
-{
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < i; j++) {
-            double bound = 1e-6 * sqrt(h[i * n + i]) * sqrt(h[j * n + j]);
-
-            if (fabs(h[i * n + j] - h[j * n + i]) > bound)
-                return bsq_fail(message, BSQ_E_NUMERIC, "h of group %lld is not symmetric at %lld, %lld: %g and %g",
-                                (long long)group, (long long)i, (long long)j, h[i * n + j], h[j * n + i]);
-        }
-    return BSQ_OK;
-}
-
-static bsq_status_t check_moments(const struct bsq_geometry *geometry, const bsq_moments_t *moments,
-                                  struct bsq_message *message)
-{
-    int64_t n = geometry->fan_in, groups = geometry->groups, outputs = geometry->out_channels;
-    double scale = moments->rows > 1 ? moments->rows : 1;
-    bsq_status_t status;
-
-    if (!moments->h)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "h is NULL");
-    if (!moments->p != !moments->target_square || (moments->target_mean && !moments->p))
-        return bsq_fail(message, BSQ_E_ARGUMENT, "p and target_square are needed together, and with target_mean");
-    if (!isfinite(moments->rows) || moments->rows < 0)
-        return bsq_fail(message, BSQ_E_RANGE, "rows is %g, must be 0 or a positive number", moments->rows);
-    if ((status = check_values("h", moments->h, groups * n * n, scale, message)) != BSQ_OK ||
-        (status = check_values("input_mean", moments->input_mean, groups * n, scale, message)) != BSQ_OK ||
-        (status = check_values("p", moments->p, outputs * n, scale, message)) != BSQ_OK ||
-        (status = check_values("target_mean", moments->target_mean, outputs, scale, message)) != BSQ_OK ||
-        (status = check_values("target_square", moments->target_square, outputs, scale, message)) != BSQ_OK ||
-        (status = check_not_negative("target_square", moments->target_square, outputs, 1, message)) != BSQ_OK)
-        return status;
-    for (int64_t g = 0; g < groups && status == BSQ_OK; g++) {
-        status = check_not_negative("diagonal of h", moments->h + g * n * n, n, n + 1, message);
-        if (status == BSQ_OK)
-            status = check_symmetric(moments->h + g * n * n, n, g, message);
-    }
-    return status;
-}
-
-static void set_group(double *panels, const double *h, int64_t n, double scale)
-{
-    for (int64_t panel = 0; panel < bsq_panel_count(n); panel++) {
-        int64_t first = panel * BSQ_PANEL, width = bsq_panel_width(n, panel);
-        double *to = panels + bsq_panel_offset(n, panel);
-
-        for (int64_t i = 0; i < bsq_panel_rows(n, panel); i++)
-            for (int64_t j = i; j < width; j++) {
-                double above = h[(first + i) * n + first + j], below = h[(first + j) * n + first + i];
-
-                to[i * width + j] = scale * (0.5 * above + 0.5 * below);
-            }
-    }
-}
-
-static void set_values(double *to, const double *from, int64_t count, double scale)
-{
-    for (int64_t i = 0; from && i < count; i++)
-        to[i] = scale * from[i];
-}
-
-bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry *geometry,
-                           const struct bsq_quantizer *quantizer, const bsq_moments_t *moments,
-                           const struct bsq_memory *memory, struct bsq_message *message)
-{
-    int64_t n = geometry->fan_in, outputs = geometry->out_channels;
-    double scale = moments->rows > 0 ? moments->rows : 1;
-    bsq_status_t status = check_moments(geometry, moments, message);
-    struct bsq_stats_t *set = status == BSQ_OK ? bsq_stats_create(geometry, quantizer, memory) : NULL;
-
-    if (status != BSQ_OK)
-        return status;
-    if (!set || (moments->p && !bsq_stats_make_targets(set))) {
-        bsq_stats_release(set);
-        return bsq_fail_memory(message);
-    }
-    for (int64_t g = 0; g < geometry->groups; g++)
-        set_group(set->inputs->h + g * bsq_inputs_group_size(geometry), moments->h + g * n * n, n, scale);
-    set_values(set->inputs->sum, moments->input_mean, geometry->groups * n, scale);
-    set->inputs->has_mean = moments->input_mean != NULL;
-    set->inputs->count = (struct bsq_count){moments->rows, scale, moments->rows};
-    set_values(set->p, moments->p, outputs * n, scale);
-    set_values(set->target_sum, moments->target_mean, outputs, scale);
-    set_values(set->target_square, moments->target_square, outputs, scale);
-    set->has_target_mean = moments->target_mean != NULL;
-    bsq_stats_release(*stats);
-    *stats = set;
-    return BSQ_OK;
 }

@@ -1,4 +1,5 @@
-/* What statistics hold: for stats.c, which fills them, and stats_io.c, which writes and reads them. */
+/* What statistics hold: for stats.c and stats_moments.c, which fill them, stats_read.c, and stats_io.c, which writes and
+ * reads them; stats_check.c looks at rows before they are added. */
 #ifndef BSQ_SRC_STATS_PRIVATE_H
 #define BSQ_SRC_STATS_PRIVATE_H
 
@@ -80,6 +81,9 @@ bool bsq_stats_make_targets(struct bsq_stats_t *stats);
 /* Room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
 bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
                       const struct bsq_memory *memory);
+
+/* A target without its bias must stay finite. */
+bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);
 
 /* The checksum of exported statistics: CRC-64/XZ. */
 uint64_t bsq_stats_checksum(const void *data, size_t size);

@@ -371,7 +371,9 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
 
 #define KERNELS(number, search, multiply)                                                                              \
     {                                                                                                                  \
-        .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums, .requantize = requantize,                     \
-        .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors, .round_codes = round_codes, .pack4 = pack4, .pack2 = pack2,    \
-        .next_step = next_step, .code_sums = code_sums, .most_gain = most_gain, .add_scaled = add_scaled, .distance = distance, .unpack4 = unpack4, .unpack2 = unpack2                         \
+        .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums,           \
+        .requantize = requantize, .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors,        \
+        .round_codes = round_codes, .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums,            \
+        .add_scaled = add_scaled, .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4,            \
+        .unpack2 = unpack2                                                                                             \
     }
