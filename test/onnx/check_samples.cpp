@@ -155,6 +155,12 @@ static std::string short_text(const SampleRange &range)
     return first + "-" + last;
 }
 
+static void assert_range(const SampleRange &range, const char *wanted)
+{
+    const std::string text = short_text(range);
+    ck_assert_str_eq(text.c_str(), wanted);
+}
+
 // Of 'images' pictures a00.., and 'tests' pictures b00.. when that is not 0.
 static void assert_split(int images, int tests, int64_t calib, int64_t held_out, int64_t eval, const Counts &wanted)
 {
@@ -166,9 +172,9 @@ static void assert_split(int images, int tests, int64_t calib, int64_t held_out,
     const Samples b({folder("split-b", names("b", std::max(tests, 1)))}, Preprocessing(), input);
     const Split split = split_samples(settings, a, tests > 0 ? &b : nullptr);
     const SampleUse use = describe_use(split);
-    ck_assert_str_eq(short_text(use.calibration).c_str(), wanted.calibration);
-    ck_assert_str_eq(short_text(use.held_out).c_str(), wanted.held_out);
-    ck_assert_str_eq(short_text(use.evaluation).c_str(), wanted.evaluation);
+    assert_range(use.calibration, wanted.calibration);
+    assert_range(use.held_out, wanted.held_out);
+    assert_range(use.evaluation, wanted.evaluation);
     ck_assert_int_eq(use.shared, wanted.shared);
     ck_assert_uint_eq(split.for_layers().size(), split.calibration.size() + split.held_out.size());
 }
