@@ -622,6 +622,9 @@ def check_all_options():
 # ---- a real network ------------------------------------------------------------------------------------------------
 
 def check_real():
+    if os.environ.get("BSQ_CHECK_SLOW"):
+        skip("a real network: this build is too slow")
+        return
     data = os.path.join(SHARED, "cifar10")
     if not os.path.exists(data):
         skip("a real network: there is no " + SHARED)
