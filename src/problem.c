@@ -124,16 +124,20 @@ static void mix_target(struct bsq_block *block, int64_t c, const double *target)
     double ww = bsq_ddot(n, v, v), wp = bsq_ddot(n, v, target) + (group->centred ? xw * ym : 0.0);
     double energy = (1.0 - mu) * (1.0 - mu) * block->energy[c] + 2.0 * mu * (1.0 - mu) * wp +
                     mu * mu * group->target_square[channel];
-    double centred_energy = group->centred ? energy - mean * mean : energy;
+    double rest = group->centred ? energy - mean * mean : energy;
 
+    if (group->centred) { /* a mean has no noise to fit: the target's, whatever mu */
+        energy = rest + ym * ym;
+        mean = ym;
+    }
     block->energy[c] = fmax(energy, 0.0);
     block->target_mean[c] = mean;
     for (int64_t j = 0; j < n; j++)
         p[j] = (1.0 - mu) * (p[j] - group->ridge * v[j]) + mu * target[j];
     if (group->floor_solver)
-        block->floor[c] = least_error(group, p, centred_energy, block->scratch);
+        block->floor[c] = least_error(group, p, rest, block->scratch);
     bsq_daxpy(n, group->ridge, v, p);
-    block->base[c] = centred_energy + group->ridge * ww;
+    block->base[c] = rest + group->ridge * ww;
 }
 
 /* s = p - H v. */

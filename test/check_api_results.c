@@ -374,6 +374,7 @@ START_TEST(bias_correction_does_what_the_report_says)
 
     options.weight_bits = 3;
     options.bias_correction = 1;
+    options.asymmetry = _i == 0 ? 1.0 : 0.5; /* the wanted mean is the target's, with any mu above 0 */
 
     bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
@@ -383,8 +384,10 @@ START_TEST(bias_correction_does_what_the_report_says)
     struct test_moments moments = test_moments_get(layer, &data, 0, true);
     struct test_error plain = test_output_error(&output, &data, &moments, 1, 0);
 
-    check_close(output.report.error * output.report.energy, error_on_rows(&data, &output), 1e-5, "error on the rows");
-    check_close(output.report.error_uncorrected * output.report.energy, plain.loss, 1e-6, "error without correction");
+    if (_i == 0) {
+        check_close(output.report.error * output.report.energy, error_on_rows(&data, &output), 1e-5, "error on the rows");
+        check_close(output.report.error_uncorrected * output.report.energy, plain.loss, 1e-6, "error without correction");
+    }
     ck_assert(output.report.error_corrected <= output.report.error_uncorrected * (1 + 1e-9));
     for (int64_t m = 0; m < data.channels; m++) {
         bsq_channel_t channel;
@@ -647,7 +650,7 @@ static TCase *all(void)
     tcase_add_loop_test(tests, bounds_are_below_every_result, 0, 4);
     tcase_add_test(tests, bounds_come_when_asked_for);
     tcase_add_test(tests, damping_of_the_report);
-    tcase_add_test(tests, bias_correction_does_what_the_report_says);
+    tcase_add_loop_test(tests, bias_correction_does_what_the_report_says, 0, 2);
     tcase_add_test(tests, bias_correction_is_kept_only_where_it_helps);
     tcase_add_test(tests, bias_without_means_or_bias);
     return tests;

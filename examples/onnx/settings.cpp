@@ -39,6 +39,7 @@ const struct argument_choice types[] = {{"auto", BSQ_INPUT_AUTO},
                                         {"signed", BSQ_INPUT_SIGNED},
                                         {"zero-point", BSQ_INPUT_ZERO_POINT},
                                         {nullptr, 0}};
+const struct argument_choice switches[] = {{"on", 1}, {"off", 0}, {nullptr, 0}};
 const struct argument_choice kinds[] = {{"per-tensor", 0}, {"per-channel", 1}, {nullptr, 0}};
 const struct argument_choice clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
                                         {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
@@ -109,8 +110,8 @@ const struct argument method_table[] = {
     {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.5]", AT(mu), 0, 1, nullptr},
     {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping), 0, 1,
      nullptr},
-    {"bias-correction", ARGUMENT_FLAG, nullptr, "correct biases for the mean of the error [off]", AT(bias_correction), 0, 0,
-     nullptr},
+    {"bias-correction", ARGUMENT_CHOICE, nullptr, "biases make up for the mean of the error [on]", AT(bias_correction), 0, 0,
+     switches},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
     {"memory", ARGUMENT_INTEGER, "MB", "activations beyond this go to a file [half of the machine's]", AT(memory), 1, INT_MAX,
      nullptr},
@@ -230,6 +231,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.act_percentile = 0.9999;
     fields.effort = 5;
     fields.mu = 0.5;
+    fields.bias_correction = 1;
     fields.damping = -1;
     fields.threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
     return fields;

@@ -205,14 +205,17 @@ def check_options():
     expect([i["note"] != "" for i in folded["inputs"]].count(True) == 1, "one tensor must not be folded")
     errors = {}
     for words in ((), ("--effort", "0"), ("--mu", "0"), ("--damping", "0.5"), ("--act-clip", "minimum-maximum"),
-                  ("--act-clip", "percentile", "--act-percentile", "0.9"), ("--bias-correction",), ("--calib", "20"),
+                  ("--act-clip", "percentile", "--act-percentile", "0.9"), ("--bias-correction", "off"), ("--calib", "20"),
                   ("--range", "symmetric")):
         sidecar(*words)
         errors[words] = read("out.onnx")
     expect(len(set(errors.values())) == len(errors), "an option that changes nothing")
-    for words in (("--threads", "1"), ("--threads", "3"), ("--memory", "1"), ("--held-out", "0"), ("--task", "none")):
+    for words in (("--threads", "1"), ("--threads", "3"), ("--memory", "1"), ("--task", "none")):
         sidecar(*words)
         expect(read("out.onnx") == errors[()], f"{words} change the result")
+    # Held-out samples decide about corrected biases, and about nothing else.
+    sidecar("--bias-correction", "off", "--held-out", "0")
+    expect(read("out.onnx") == errors["--bias-correction", "off"], "--held-out 0 changes more than biases")
     for network in ("net.onnx", "convolutions.onnx"):
         mixed = good("--avg-bits, " + network, network, *TENSORS[1:], "--avg-bits", "3.5")
         expect(3.2 < mixed["average_bits"] <= 3.5, f"{network}: --avg-bits gives {mixed['average_bits']}")
