@@ -97,7 +97,7 @@ static double total(const struct bench *bench, int32_t setting, int32_t effort)
 /* What all layers will take, from the nearest effort below that ran. */
 static double predicted(const struct bench *bench, int32_t setting, int32_t effort)
 {
-    const double growth = 2.2;
+    const double growth = 3.5;
 
     for (int32_t lower = effort - 1; lower > 0; lower--)
         if (bench->runs[setting][lower][0].done)
