@@ -4,7 +4,6 @@
 #include "blas.h"
 #include "scale.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -210,15 +209,6 @@ static bool feed_back(struct bsq_search *search)
     return true;
 }
 
-static double sum_of(const double *values, int64_t count)
-{
-    double sum = 0.0;
-
-    for (int64_t i = 0; i < count; i++)
-        sum += values[i];
-    return sum;
-}
-
 bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
 {
     int64_t channels = search->block.channels;
@@ -235,8 +225,8 @@ bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *roundi
     if (!rule_out(search, BSQ_RULE_MAXIMUM, start) || !rule_out(search, BSQ_RULE_ALTERNATING, start))
         return false;
     memcpy(search->best.j, start, (size_t)channels * sizeof *start);
-    rounding->before = rounding->after = beam->before = sum_of(start, channels);
-    beam->after = sum_of(search->trial.j, channels);
+    rounding->before = rounding->after = beam->before = bsq_search_sum(start, channels);
+    beam->after = bsq_search_sum(search->trial.j, channels);
     beam->seconds = middle - begin;
     rounding->seconds = bsq_seconds() - middle;
     return true;

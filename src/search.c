@@ -126,7 +126,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     return carver.used;
 }
 
-static double sum_of(const double *j, int64_t channels)
+double bsq_search_sum(const double *j, int64_t channels)
 {
     double sum = 0.0;
 
@@ -242,12 +242,12 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
         bsq_search_round_block(search, &search->trial, rule);
         bsq_candidate_judge(&search->trial, &search->block, search->u);
         if (rule == BSQ_RULE_MAXIMUM)
-            record->before = sum_of(search->trial.j, channels);
+            record->before = bsq_search_sum(search->trial.j, channels);
         (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
         if (search->open.j != search->best.j)
             (void)bsq_candidate_accept(&search->open, &search->trial, channels, n);
     }
-    record->after = sum_of(search->best.j, channels);
+    record->after = bsq_search_sum(search->best.j, channels);
     record->seconds = bsq_seconds() - start;
 }
 
@@ -525,7 +525,8 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     if (width > 0 && !bsq_search_beam(search, width, &one, 1, 0))
         return;
     estimate_listed(search);
-    records[BSQ_LEVEL_BEAM].before = records[BSQ_LEVEL_BEAM].after = sum_of(search->trial.j, search->block.channels);
+    records[BSQ_LEVEL_BEAM].before = bsq_search_sum(search->trial.j, search->block.channels);
+    records[BSQ_LEVEL_BEAM].after = records[BSQ_LEVEL_BEAM].before;
     records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
     polish(search, &search->trial, false, records);
 }
@@ -606,17 +607,17 @@ static void settle_scales(struct bsq_search *search, struct bsq_stage_record *re
 {
     struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
 
-    open_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, search->block.channels));
+    open_record(&records[BSQ_LEVEL_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
     if (search->plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
         restrict_scales(search, search->level->beam.width);
         improve_each_scale(search);
         if (search->level == &levels[1])
             polish_kept(search, &search->best, false, unused);
     }
-    close_record(&records[BSQ_LEVEL_SCALE], search, sum_of(search->best.j, search->block.channels));
+    close_record(&records[BSQ_LEVEL_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
 }
 
-/* Level 'effort' runs from now on, 'part' of it being done. */
+/* Level 'effort' runs from now on. */
 static void enter_level(struct bsq_search *search, int32_t effort)
 {
     double before = 0.0, all = 0.0;
@@ -667,12 +668,11 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
     int64_t channels = search->block.channels;
 
     enter_level(search, 1);
-    for (int64_t c = 0; c < channels; c++)
-        search->best.j[c] = INFINITY;
-    (void)bsq_candidate_accept(&search->best, &search->trial, channels, search->plan->fan_in);
     for (int64_t c = 0; c < channels; c++) /* what is known of J is not in double */
         search->best.j[c] = INFINITY;
-    polish_kept(search, &search->best, true, records);
+    estimate_listed(search);
+    polish(search, &search->best, true, records);
+    (void)bsq_candidate_accept(&search->best, &search->trial, channels, search->plan->fan_in);
 }
 
 void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
@@ -684,7 +684,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
     list_channels(search);
     for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
         search->trial.j[c] = INFINITY;
-    open_record(&records[BSQ_LEVEL_BEAM], search, sum_of(search->open.j, channels));
+    open_record(&records[BSQ_LEVEL_BEAM], search, bsq_search_sum(search->open.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
         bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
     else
@@ -698,7 +698,7 @@ void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_
         struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
 
         polish_kept(search, &search->open, true, unused);
-        records[BSQ_LEVEL_DESCENT].after = sum_of(search->open.j, channels);
+        records[BSQ_LEVEL_DESCENT].after = bsq_search_sum(search->open.j, channels);
     }
     settle_scales(search, records);
     work_on_all(search);
@@ -740,7 +740,7 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
     struct bsq_stage_record now;
     int32_t found = 0;
 
-    open_record(&now, search, sum_of(search->best.j, channels));
+    open_record(&now, search, bsq_search_sum(search->best.j, channels));
     if (has_exact(plan, effort) && !search->block.group->raised && !bsq_search_proven(search)) {
         bsq_exact_prepare(&search->exact, search->block.group->solver, search->block.group->order);
         start_from(search, &search->best);
@@ -753,7 +753,7 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
             (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
         }
     }
-    close_record(&now, search, sum_of(search->best.j, channels));
+    close_record(&now, search, bsq_search_sum(search->best.j, channels));
     record->before = record->seconds > 0.0 ? record->before : now.before;
     record->after = now.after;
     record->seconds += now.seconds;

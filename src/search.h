@@ -7,7 +7,7 @@
 #include "problem.h"
 #include "round.h"
 
-enum { BSQ_EFFORT_MOST = 9, BSQ_GRID_MOST = 32 };
+enum { BSQ_EFFORT_MOST = 9 };
 
 /* Bounds are looked for up to this fan-in. */
 enum { BSQ_BOUND_INPUTS = 1024 };
@@ -141,6 +141,9 @@ bool bsq_search_proven(const struct bsq_search *search);
 /* For a scale that is given (per tensor): codes for scales that stand in trial.scales, by beam search of that width or,
  * with width 0, starting from the codes in trial, then descent; sets trial.j and trial.g. */
 void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records);
+
+/* Sum over channels, in their order. */
+double bsq_search_sum(const double *j, int64_t channels);
 
 /* Seconds from an arbitrary start. */
 double bsq_seconds(void);

@@ -81,10 +81,8 @@ struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t bloc
 /* A level that a block has no need of leaves J as it is. */
 static void keep_objective(const struct bsq_search *search, struct bsq_stage_record *records)
 {
-    double sum = 0.0;
+    double sum = bsq_search_sum(search->best.j, search->block.channels);
 
-    for (int64_t c = 0; c < search->block.channels; c++)
-        sum += search->best.j[c];
     for (int k = 0; k < BSQ_LEVEL_STAGES; k++)
         records[k].before = records[k].after = sum;
 }

@@ -171,7 +171,7 @@ bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, 
 static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
                              int32_t width, double centre)
 {
-    double multipliers[BSQ_GRID_MOST], unused;
+    double multipliers[BSQ_BEAM_COUNT], unused;
 
     bsq_scale_grid(level->low, level->high, grid_scales(level), multipliers);
     for (int32_t i = 0; i < grid_scales(level); i++) {
