@@ -36,7 +36,7 @@ std::string hexadecimal(uint64_t value)
 namespace {
 
 const char *const manifest_name = "manifest";
-const char *const manifest_head = "bsq-onnx work 1";
+const char *const manifest_head = "bsq-onnx work 2";
 
 std::string read_file(const std::string &path)
 {
@@ -139,7 +139,7 @@ template <typename Stream, typename Done> void transfer(Stream &stream, Done &do
     stream(q.scales), stream(q.zero_points);
     auto &i = done.input;
     stream(i.tensor), stream(i.bits), stream(i.type), stream(i.zero_point), stream(i.scales);
-    stream(i.zero_points), stream(i.note), stream(i.minimum), stream(i.maximum), stream(i.clipped), stream(i.histogram);
+    stream(i.zero_points), stream(i.strength), stream(i.note), stream(i.minimum), stream(i.maximum), stream(i.clipped), stream(i.histogram);
 }
 
 std::string numbered(const char *what, size_t index)

@@ -7,6 +7,7 @@
 
 #include "error.hpp"
 #include "store.hpp"
+#include "strength.hpp"
 #include "target.hpp"
 
 namespace bsq_onnx {
@@ -61,6 +62,7 @@ bsq_batch_t make_batch(const Layer &layer, const float *input, const float *targ
 namespace {
 
 constexpr int histogram_bins = 64;
+constexpr double unknown_strength = -1;
 
 const char *op_name(Kind kind)
 {
@@ -93,8 +95,11 @@ private:
     void run_float(int index, bsq_layer_t *handle, const Layer *layer);
     void run_quantized(int index);
     void choose_quantizer(const Layer &layer, int bits);
+    Quantizer observe(const Layer &layer, int bits, bool per_channel);
+    Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
+    bsq_options_t layer_options(const Layer &layer, int bits) const;
     bool may_fold(const std::string &tensor, std::string &reason) const;
-    void describe_input(const Layer &layer, const Quantizer &quantizer, const std::string &note);
+    void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
     bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
@@ -120,6 +125,7 @@ private:
     std::map<std::string, int> last_use_;
     std::map<std::string, int> readers_left_;     // layers to come, by input_key
     std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
+    double seconds_choosing_ = 0;                 // scales for the layer at hand
     Quantized result_;
 };
 
@@ -329,14 +335,21 @@ double asymmetry_of(const Layer &layer, int64_t samples, double asked)
     return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
 }
 
-LayerHandle Pass::prepare(const Layer &layer, int bits)
+bsq_options_t Pass::layer_options(const Layer &layer, int bits) const
 {
-    if (settings_.options.input_bits > 0 && result_.quantizers.count(layer.input) == 0)
-        choose_quantizer(layer, plan_.input_bits.at(layer.input));
     bsq_options_t options = settings_.options;
     options.weight_bits = bits;
     options.input_bits = 0;
     options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
+    return options;
+}
+
+LayerHandle Pass::prepare(const Layer &layer, int bits)
+{
+    seconds_choosing_ = 0;
+    if (settings_.options.input_bits > 0 && result_.quantizers.count(layer.input) == 0)
+        choose_quantizer(layer, plan_.input_bits.at(layer.input));
+    bsq_options_t options = layer_options(layer, bits);
     options.progress = Progress::callback;
     options.progress_opaque = &progress_;
     LayerHandle handle = make_layer(layer, options);
@@ -371,13 +384,23 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
         for (const std::string &tensor : found->second.tensors)
             if (tensor != layer.input)
                 others += (others.empty() ? "shared with " : ", ") + tensor;
-        describe_input(layer, found->second.quantizer, others);
+        describe_input(layer, {unknown_strength, found->second.quantizer}, others);
         return;
     }
+    std::string note;
+    Candidate scales = {unknown_strength, observe(layer, bits, false)};
+    if (settings_.per_channel && may_fold(layer.input, note))
+        scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
+    result_.quantizers[layer.input] = scales.quantizer;
+    describe_input(layer, scales, note);
+}
+
+// The quantizer of least error of the layer's input.
+Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
+{
     bsq_options_t options = settings_.options;
     options.input_bits = bits;
-    std::string note;
-    if (settings_.per_channel && may_fold(layer.input, note))
+    if (per_channel)
         options.input_scale_kind = BSQ_INPUT_PER_CHANNEL;
     const LayerHandle handle = make_layer(layer, options);
     for (int64_t i = 0; i < calibration_; i++) {
@@ -395,13 +418,30 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
               layer, handle.get());
         quantizer.values.zero_point = 0;
     }
-    result_.quantizers[layer.input] = quantizer;
-    describe_input(layer, quantizer, note);
+    return quantizer;
 }
 
-void Pass::describe_input(const Layer &layer, const Quantizer &quantizer, const std::string &note)
+// Those that suit all layers which read the tensor.
+Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candidate> &scales)
 {
+    std::vector<Reader> readers;
+    for (const Segment &segment : model_.segments())
+        if (segment.layer >= 0 && model_.layers()[static_cast<size_t>(segment.layer)].input == tensor) {
+            const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
+            readers.push_back({&layer, &segment, layer_options(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
+        }
+    const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
+                                     [&](int64_t i) { return now(tensor, i); }};
+    const Strength strength = choose_strength(model_, scales, readers, activations, progress_);
+    seconds_choosing_ = strength.seconds;
+    return scales[strength.chosen];
+}
+
+void Pass::describe_input(const Layer &layer, const Candidate &scales, const std::string &note)
+{
+    const Quantizer &quantizer = scales.quantizer;
     InputResult input;
+    input.strength = scales.strength;
     input.tensor = layer.input;
     input.bits = quantizer.values.bits;
     input.type = quantizer.values.type;
@@ -495,7 +535,7 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     l.error_floor = report.error_floor;
     l.lower_bound = report.lower_bound;
     l.rows_per_input = report.rows_per_input;
-    l.seconds = report.seconds;
+    l.seconds = report.seconds + seconds_choosing_;
     l.warnings = report.warnings;
     l.own_error = own_error(segment, layer);
 

@@ -311,6 +311,9 @@ static std::string activation_card(const InputResult &input)
         }
         out += line(input.scales.size() > 1 ? "scales" : "scale",
                     input.scales.size() > 1 ? range_text(*least, *most) : number(*least));
+        if (input.strength >= 0) {
+            out += line("strength of own scales", number(input.strength));
+        }
         out += line("clipped", input.clipped > 0 ? percent(input.clipped, input.clipped < 0.001 ? 3 : 2) : "none");
     }
     return out + "</dl>" + (input.note.empty() ? "" : "<p class=\"soft\">" + escape(input.note) + "</p>") +

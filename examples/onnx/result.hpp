@@ -32,7 +32,7 @@ struct LayerResult {
     double own_error = 0;      // root mean square of the norm by which its quantized form changes its output on the same inputs
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
     double rows_per_input = 0;
-    double seconds = 0; // of the solve
+    double seconds = 0; // of its solves
     int32_t warnings = 0; // BSQ_WARN_...
     std::string text; // other warnings for people, or ""
 };
@@ -48,6 +48,7 @@ struct InputResult {
     int32_t zero_point = 0;
     std::vector<double> scales; // 1, or one per channel when folded; the folded inputs then have the largest as their scale
     std::vector<int32_t> zero_points; // one for each of several scales; empty with one scale
+    double strength = -1; // how far channels have scales of their own, 0..1; -1: there was no choice
     std::string note; // why it is not folded although that was asked for, or which tensors share it; or ""
     double minimum = 0, maximum = 0; // observed on calibration samples
     double clipped = 0; // share of values outside of the range

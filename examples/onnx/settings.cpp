@@ -91,7 +91,7 @@ const struct argument method_table[] = {
     {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8, nullptr},
     {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]", AT(act_type), 0, 0,
      types},
-    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each input channel where the graph allows it [per-tensor]",
+    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each channel as far as it helps and the graph allows it [per-tensor]",
      AT(act_scale), 0, 0, kinds},
     {"act-share", ARGUMENT_FLAG, nullptr, "one quantizer for all tensors that meet in an Add or Concat [each has its own]",
      AT(act_share), 0, 0, nullptr},

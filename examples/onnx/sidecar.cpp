@@ -83,6 +83,7 @@ void write_input(json &out, const InputResult &input)
         numbers(out, "scales", input.scales);
         if (!input.zero_points.empty())
             numbers(out, "zero_points", input.zero_points);
+        measured(out, "strength", input.strength);
         json_number(&out, "clipped", input.clipped);
     }
     json_number(&out, "minimum", input.minimum);

@@ -13,6 +13,7 @@ namespace bsq_onnx {
 struct Passing {
     float lowest, highest; // infinite without a Relu or Clip that alone reads the output
     bool cuts() const;
+    float passed(float value) const { return value < lowest ? lowest : value > highest ? highest : value; }
 };
 Passing passing_of(const Model &model, const std::string &tensor);
 

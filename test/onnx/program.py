@@ -203,6 +203,11 @@ def check_options():
     folded = changed("--act-scale", lambda s: {len(i["scales"]) for i in s["inputs"]} == {1, 3, 8, 12},
                      "--act-scale", "per-channel", "--act-bits", "4")
     expect([i["note"] != "" for i in folded["inputs"]].count(True) == 1, "one tensor must not be folded")
+    for i in folded["inputs"]:
+        expect(("strength" in i) == (i["note"] == ""), f"strength of {i['tensor']}")
+        expect(i.get("strength", 0) in (0, 0.5, 1) and (i.get("strength", 0) > 0) == (len(i["scales"]) > 1),
+               f"strength {i.get('strength')} of {i['tensor']} with {len(i['scales'])} scales")
+    expect(not any("strength" in i for i in plain["inputs"]), "strengths without scales of channels")
     errors = {}
     for words in ((), ("--effort", "0"), ("--mu", "0"), ("--damping", "0.5"), ("--act-clip", "minimum-maximum"),
                   ("--act-clip", "percentile", "--act-percentile", "0.9"), ("--bias-correction", "off"), ("--calib", "20"),
@@ -590,12 +595,17 @@ def check_resume():
         status, said = interrupt(after, *words, "--resume", "work")
         expect(status == 130 and "the same command goes on" in said, f"interrupted at {after}: status {status}, {said.strip()}")
         expect(not os.path.exists("resumed.onnx") and not os.path.exists("resumed.onnx.json"), "an output of an interrupted run")
-    mixed = [*TENSORS, "--avg-bits", "3.5", "--effort", "9"]
+    mixed = [*TENSORS, "--avg-bits", "3.5", "--effort", "9", "--act-bits", "4", "--act-scale", "per-channel"]
     good("chosen bits", *mixed, "-o", "whole-mixed.onnx")
     interrupt("mixed/layer-0001", *mixed, "--resume", "mixed", "-o", "none.onnx")
     expect(os.path.exists("mixed/bits"), "chosen bits are not kept")
     good("chosen bits resumed", *mixed, "--resume", "mixed", "-o", "resumed-mixed.onnx")
     expect(read("resumed-mixed.onnx") == read("whole-mixed.onnx"), "resumed with chosen bits: other bytes")
+    inputs = []
+    for name in ("whole-mixed", "resumed-mixed"):
+        with open(f"{name}.onnx.json", encoding="utf-8") as file:
+            inputs.append(json.load(file)["inputs"])
+    expect(inputs[0] == inputs[1], "resumed with chosen scales: other quantizers in the sidecar")
     refused("setting: weight bits 3, now weight bits 4", *TENSORS, "--effort", "9", "--resume", "work", "-o", "none.onnx")
     refused("another number of samples", *words[:-2], "--calib", "39", "--resume", "work", "-o", "none.onnx")
     changed = np.load("samples.npy")
