@@ -107,7 +107,7 @@ const struct argument method_table[] = {
      AT(average_bits), 2, 8, nullptr},
     {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
-    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.5]", AT(mu), 0, 1, nullptr},
+    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1, nullptr},
     {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping), 0, 1,
      nullptr},
     {"bias-correction", ARGUMENT_CHOICE, nullptr, "biases make up for the mean of the error [on]", AT(bias_correction), 0, 0,
@@ -230,7 +230,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.act_bits = fields.edge_bits = 8;
     fields.act_percentile = 0.9999;
     fields.effort = 5;
-    fields.mu = 0.5;
+    fields.mu = 0.75;
     fields.bias_correction = 1;
     fields.damping = -1;
     fields.threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
