@@ -150,10 +150,12 @@ def compare(results):
     for network, first, second, figure in PAIRS:
         if (network, first) in results and (network, second) in results:
             a, b = (results[network, setting]["evaluation"][figure] for setting in (first, second))
-            better = b < a if figure == "output_error" else b > a
+            better = "yes" if (b < a if figure == "output_error" else b > a) else "no"
+            if figure == "agreement" and b <= a and 100 * (a - b) <= figures(results[network, second])["agreement"][1]:
+                better = "within one standard error"
             name = "relative error of outputs" if figure == "output_error" else "same class as float, %"
             shown = [f"{v:.4f}" if figure == "output_error" else f"{100 * v:.1f}" for v in (a, b)]
-            rows.append([network, second, "better than " + first, name, shown[1], shown[0], "yes" if better else "no"])
+            rows.append([network, second, "better than " + first, name, shown[1], shown[0], better])
     return table(["network", "setting", "must be", "in", "this", "that", "reached"], rows) if rows else ""
 
 
