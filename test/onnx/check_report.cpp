@@ -113,6 +113,7 @@ static std::vector<InputResult> made_up_inputs()
     inputs[1].clipped = 0.034;
     inputs[1].note = "shared with add_1, add_2";
     inputs[3].scales = {0.02, 0.1, 0.4};
+    inputs[3].strength = 0.5;
     inputs[3].clipped = 0;
     inputs[5].minimum = inputs[5].maximum = 0;
     inputs[5].histogram = {1};
@@ -335,6 +336,7 @@ START_TEST(classification_says_everything)
                              "stays float",
                              "zero point 85",
                              "3 scales",
+                             "<dt>strength of own scales</dt><dd>0.500</dd>",
                              "widest range",
                              "narrowest range",
                              "3.40\u202f%",
