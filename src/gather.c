@@ -4,10 +4,12 @@
  * read, and which taps fall into padding is found once for a run, so the inner loops only copy. */
 #include "gather.h"
 
+#include "kernels/kernels.h"
+
 #include <string.h>
 
 /* Rows in a run: few enough that the lines that are written stay in the first cache. */
-enum { RUN = 8 };
+enum { RUN = 16 };
 
 /* Output channels that are copied together: a cache line of the tile. */
 enum { TARGET_BLOCK = 16 };
@@ -19,6 +21,7 @@ struct run {
     int64_t begin[2], end[2];  /* taps there that do not fall into padding */
     int64_t x[RUN];            /* the same along the line, for each row */
     int64_t x_begin[RUN], x_end[RUN];
+    bool whole;                /* no tap of any row falls into padding */
 };
 
 void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geometry, const bsq_batch_t *batch,
@@ -42,6 +45,24 @@ void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geome
         gather->out[d] = own ? output[from] : 1;
         gather->sample *= gather->in[d];
     }
+}
+
+void bsq_gather_plan(struct bsq_gather *gather, int64_t *column)
+{
+    const struct bsq_geometry *geometry = gather->geometry;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    int64_t line = gather->in[2], plane = gather->in[1] * line;
+    int64_t channel_stride = channel_major ? geometry->kernel_volume : 1;
+    int64_t tap_stride = channel_major ? 1 : geometry->group_inputs, tap = 0;
+
+    gather->column = column;
+    for (int64_t z = 0; z < gather->kernel[0]; z++)
+        for (int64_t y = 0; y < gather->kernel[1]; y++)
+            for (int64_t x = 0; x < gather->kernel[2]; x++, tap++)
+                for (int64_t c = 0; c < geometry->group_inputs; c++)
+                    column[c * channel_stride + tap * tap_stride] =
+                        (c * gather->in[0] + z * gather->dilation[0]) * plane + y * gather->dilation[1] * line +
+                        x * gather->dilation[2];
 }
 
 /* Taps k with 0 <= origin + k * dilation < extent. */
@@ -73,52 +94,48 @@ static void start_run(const struct bsq_gather *gather, const int64_t *index, int
     while (run->count < most && index[run->count] == index[0] + run->count)
         run->count++;
     run->sample = gather->input + sample * gather->sample;
+    run->whole = true;
     for (int32_t d = 0; d < 2; d++) {
         run->origin[d] = outer[d] * gather->stride[d] - gather->pad[d];
         find_taps(gather, d, run->origin[d], &run->begin[d], &run->end[d]);
+        run->whole &= run->end[d] - run->begin[d] == gather->kernel[d];
     }
     for (int64_t i = 0; i < run->count; i++) {
+        bool all;
+
         run->x[i] = (along + i) * gather->stride[2] - gather->pad[2];
         find_taps(gather, 2, run->x[i], &run->x_begin[i], &run->x_end[i]);
+        all = run->x_end[i] - run->x_begin[i] == gather->kernel[2];
+        if (i == 0)
+            run->whole &= all;
+        if (all != (run->x_end[0] - run->x_begin[0] == gather->kernel[2]))
+            run->count = i; /* what touches padding does not hold up the rest */
     }
 }
 
 /* Padding reads as zero: rows that touch it are cleared before the taps that do not are copied. */
 static void clear_padded(const struct bsq_gather *gather, const struct run *run, float *rows)
 {
-    int64_t n = gather->geometry->fan_in;
-    bool outer = run->end[0] - run->begin[0] < gather->kernel[0] || run->end[1] - run->begin[1] < gather->kernel[1];
-
-    for (int64_t i = 0; i < run->count; i++)
-        if (outer || run->x_end[i] - run->x_begin[i] < gather->kernel[2])
-            memset(rows + i * n, 0, (size_t)n * sizeof *rows);
+    if (!run->whole)
+        memset(rows, 0, (size_t)(run->count * gather->geometry->fan_in) * sizeof *rows);
 }
 
-/* Every row's taps along one line of one channel. Three taps and one are by far the most frequent cases. */
+/* Rows without padding: every column of the tile reads a line of the input from a place of its own on. */
+static void copy_columns(const struct bsq_gather *gather, const struct run *run, const float *channels, float *rows)
+{
+    int64_t n = gather->geometry->fan_in;
+    const float *first = channels + (run->origin[0] * gather->in[1] + run->origin[1]) * gather->in[2] + run->x[0];
+
+    bsq_kernels_best()->gather(first, gather->column, gather->stride[2], run->count, n, rows, n);
+}
+
+/* Every row's taps along one line of one channel. */
 static void copy_line(const struct bsq_gather *gather, const struct run *run, const float *line, float *rows,
                       int64_t tap_stride)
 {
-    int64_t n = gather->geometry->fan_in, dilation = gather->dilation[2];
-
-    for (int64_t i = 0; i < run->count; i++) {
-        int64_t x = run->x[i];
-        float *to = rows + i * n;
-
-        if (run->x_begin[i] == 0 && run->x_end[i] == 3) {
-            float first = line[x], second = line[x + dilation], third = line[x + 2 * dilation];
-
-            to[0] = first;
-            to[tap_stride] = second;
-            to[2 * tap_stride] = third;
-            continue;
-        }
-        if (run->x_begin[i] == 0 && run->x_end[i] == 1) {
-            to[0] = line[x];
-            continue;
-        }
+    for (int64_t i = 0; i < run->count; i++)
         for (int64_t k = run->x_begin[i]; k < run->x_end[i]; k++)
-            to[k * tap_stride] = line[x + k * dilation];
-    }
+            rows[i * gather->geometry->fan_in + k * tap_stride] = line[run->x[i] + k * gather->dilation[2]];
 }
 
 static void copy_channels_first(const struct bsq_gather *gather, const struct run *run, int64_t group, float *rows)
@@ -130,6 +147,10 @@ static void copy_channels_first(const struct bsq_gather *gather, const struct ru
     int64_t plane = gather->in[0] * gather->in[1] * gather->in[2];
     const float *first = run->sample + group * geometry->group_inputs * plane;
 
+    if (run->whole) {
+        copy_columns(gather, run, first, rows);
+        return;
+    }
     for (int64_t c = 0; c < geometry->group_inputs; c++)
         for (int64_t z = run->begin[0]; z < run->end[0]; z++)
             for (int64_t y = run->begin[1]; y < run->end[1]; y++) {

@@ -14,11 +14,15 @@ struct bsq_gather {
     int64_t sample;      /* values of one sample's input */
     /* Three dimensions, the last one the innermost; those that the layer does not have come first and are 1. */
     int64_t kernel[3], stride[3], dilation[3], pad[3], in[3], out[3];
+    const int64_t *column; /* n: where each is read, from tap 0 of a group's first channel on; channels before positions */
 };
 
 /* For a batch that bsq_stats_check_batch has accepted; 'output' is from bsq_geometry_output. */
 void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geometry, const bsq_batch_t *batch,
                      const float *bias, const int64_t output[3], int64_t positions);
+
+/* Fills 'column' (n), which stays the caller's, for as long as rows are copied. */
+void bsq_gather_plan(struct bsq_gather *gather, int64_t *column);
 
 /* Copies the inputs of the rows 'index' (ascending) of every group: row i of group g goes to
  * x + g * group_stride + i * n. */

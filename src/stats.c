@@ -360,8 +360,9 @@ bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool 
         !add_cost(held, outputs, geometry->fan_in, sizeof(double)) || !add_cost(held, outputs, 1, sizeof(double)) ||
         !add_cost(held, outputs, 1, sizeof(double)))
         return false;
-    if (!add_cost(&work, tile, 1, sizeof(int64_t)) || !add_cost(&work, slots, bsq_tile_scratch(tile), sizeof(double)) ||
-        work > SIZE_MAX / 2 - *held)
+    if (!add_cost(&work, tile, 1, sizeof(int64_t)) || !add_cost(&work, geometry->fan_in, 1, sizeof(int64_t)) ||
+        !add_cost(&work, geometry->groups, 1, sizeof(bool)) ||
+        !add_cost(&work, slots, bsq_tile_scratch(tile), sizeof(double)) || work > SIZE_MAX / 2 - *held)
         return false;
     *besides = work + (copies ? *held : 0);
     return true;
@@ -376,7 +377,9 @@ struct adding {
     const struct bsq_gather *gather;
     int64_t *index; /* rows of the batch that go into the tile next */
     int64_t picked;
-    double *scratch; /* of bsq_tile_multiply, for each slot */
+    int64_t *column; /* of bsq_gather_plan */
+    bool *single;    /* for each group: whether its products are summed in single precision */
+    double *scratch; /* of products, for each slot */
     int64_t scratch_stride;
     bool targets;
 };
@@ -386,6 +389,8 @@ static void end_adding(struct adding *adding)
     const struct bsq_memory *memory = adding->work->memory;
 
     bsq_memory_put(memory, adding->index);
+    bsq_memory_put(memory, adding->column);
+    bsq_memory_put(memory, adding->single);
     bsq_memory_put(memory, adding->scratch);
 }
 
@@ -397,9 +402,11 @@ static bool start_adding(struct adding *adding)
 
     adding->scratch_stride = bsq_tile_scratch(tile);
     adding->index = bsq_memory_get(memory, tile, sizeof(int64_t));
+    adding->column = bsq_memory_get(memory, geometry->fan_in, sizeof *adding->column);
+    adding->single = bsq_memory_get(memory, geometry->groups, sizeof *adding->single);
     adding->scratch = bsq_memory_get(memory, slots_for(geometry, adding->work->parallel),
                                      (size_t)adding->scratch_stride * sizeof(double));
-    if (!adding->index || !adding->scratch) {
+    if (!adding->index || !adding->column || !adding->single || !adding->scratch) {
         end_adding(adding);
         return false;
     }
@@ -444,14 +451,17 @@ struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const stru
     return (struct bsq_tile_columns){tile->y ? tile->y + group * outputs : NULL, geometry->out_channels, outputs};
 }
 
-void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
+void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel, bool single,
                      double *scratch, double *to, int64_t ldt)
 {
     int64_t first = panel * BSQ_PANEL;
     struct bsq_tile_columns a = bsq_columns_part(inputs, first, bsq_panel_rows(inputs->columns, panel));
     struct bsq_tile_columns b = bsq_columns_part(inputs, first, bsq_panel_width(inputs->columns, panel));
 
-    bsq_tile_multiply(&a, &b, bsq_tile_weights(tile), tile->fill, scratch, to, ldt);
+    if (single)
+        bsq_tile_multiply_single(&a, &b, tile->fill, scratch, to, ldt);
+    else
+        bsq_tile_multiply(&a, &b, bsq_tile_weights(tile), tile->fill, scratch, to, ldt);
 }
 
 /* Panel 'panel' of the products of targets with inputs. */
@@ -476,8 +486,10 @@ static void sum_block(void *context, int64_t group, int32_t slot)
     struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group), targets;
 
     (void)slot;
-    if (!stats->frozen)
+    if (!stats->frozen) {
         bsq_tile_sum(&inputs, weights, tile->fill, stats->inputs->sum + group * geometry->fan_in, NULL);
+        adding->single[group] = !weights && bsq_tile_allows_single(inputs.x, tile->fill, geometry->fan_in);
+    }
     if (!adding->targets)
         return;
     targets = bsq_tile_targets(tile, geometry, group);
@@ -502,7 +514,7 @@ static void multiply_block(void *context, int64_t block, int32_t slot)
         struct bsq_tile_columns inputs = bsq_tile_inputs(tile, geometry, group);
         double *h = stats->inputs->h + group * bsq_inputs_group_size(geometry) + bsq_panel_offset(n, panel);
 
-        bsq_tile_square(tile, &inputs, panel, scratch, h, bsq_panel_width(n, panel));
+        bsq_tile_square(tile, &inputs, panel, adding->single[group], scratch, h, bsq_panel_width(n, panel));
         return;
     }
 
@@ -714,6 +726,7 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
         return bsq_fail_memory(work->message);
     }
     bsq_gather_init(&gather, geometry, batch, bias, output, positions);
+    bsq_gather_plan(&gather, adding.column);
 
     struct bsq_count count = *bsq_stats_count(target);
     int64_t fill = bsq_stats_tile(target)->fill;

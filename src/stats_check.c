@@ -3,6 +3,7 @@
 
 #include "blas.h"
 #include "gather.h"
+#include "kernels/kernels.h"
 
 #include <float.h>
 #include <math.h>
@@ -15,15 +16,10 @@ static int64_t find_not_finite(const float *x, int64_t count)
 
     for (int64_t first = 0; first < count; first += BLOCK) {
         int64_t end = count - first < BLOCK ? count : first + BLOCK;
-        uint32_t found = 0;
+        float least, most;
 
-        for (int64_t i = first; i < end; i++) {
-            uint32_t bits;
-
-            memcpy(&bits, x + i, sizeof bits);
-            found |= (uint32_t)((bits & 0x7f800000U) == 0x7f800000U);
-        }
-        for (int64_t i = first; found && i < end; i++)
+        bsq_kernels_best()->magnitudes(x + first, end - first, &least, &most);
+        for (int64_t i = first; !isfinite(most) && i < end; i++)
             if (!isfinite(x[i]))
                 return i;
     }

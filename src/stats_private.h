@@ -69,7 +69,7 @@ struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const stru
 struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns, int64_t first, int64_t count);
 
 /* Adds panel 'panel' of the products of the inputs with themselves, from its diagonal on. */
-void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel,
+void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel, bool single,
                      double *scratch, double *to, int64_t ldt);
 
 /* Doubles of one group's part of 'h'. */

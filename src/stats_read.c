@@ -66,7 +66,7 @@ static void read_panel(const struct bsq_stats_t *stats, int64_t group, int64_t p
     for (int64_t i = 0; i < rows; i++)
         memcpy(to + i * ldt, from + i * width, (size_t)width * sizeof *to);
     if (tile->fill > 0)
-        bsq_tile_square(tile, &inputs, panel, scratch, to, ldt);
+        bsq_tile_square(tile, &inputs, panel, false, scratch, to, ldt);
     for (int64_t i = 0; i < rows; i++)
         scale_values(to + i * ldt + i, width - i, stats->inputs->count.weight);
 }

@@ -18,13 +18,21 @@ struct bsq_tile_columns {
     int64_t columns;
 };
 
-/* Doubles of scratch that bsq_tile_multiply needs for that many rows. */
+/* Doubles of scratch that products need for that many rows. */
 int64_t bsq_tile_scratch(int64_t rows);
 
 /* to (columns of a x columns of b, leading dimension ldt) += weighted sum over rows of a' b; at most BSQ_PANEL columns
  * of a. 'weights' is NULL when all are 1. When a begins where b does, what is below the diagonal may be left out. */
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt);
+
+/* Whether such products of 'rows' rows of n inputs, one after the other, may be summed in single precision: inputs are many,
+ * and magnitudes are zero or leave room for their products. */
+bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n);
+
+/* The same when a begins where b does and all weights are 1; sums of a few products are in single precision. */
+void bsq_tile_multiply_single(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, int64_t rows,
+                              double *scratch, double *to, int64_t ldt);
 
 /* sum += weighted sums of the columns, square += weighted sums of their squares (or NULL: not wanted). */
 void bsq_tile_sum(const struct bsq_tile_columns *columns, const float *weights, int64_t rows, double *sum,

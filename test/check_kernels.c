@@ -93,9 +93,12 @@ START_TEST(tables_are_complete)
         if (!kernels)
             continue;
         expect(kernels->id == id, "kernel %d says it is %d", id, (int)kernels->id);
-        expect(kernels->beam && kernels->spread && kernels->follow && kernels->sums && kernels->requantize && kernels->pack4 && kernels->pack2 &&
-                          kernels->unpack4 && kernels->unpack2,
-                      "kernel %d lacks a function", id);
+        expect(kernels->beam && kernels->spread && kernels->follow && kernels->gather && kernels->sums &&
+                   kernels->requantize && kernels->magnitudes && kernels->extremes && kernels->round_sums &&
+                   kernels->round_errors && kernels->round_codes && kernels->next_step && kernels->most_gain &&
+                   kernels->code_sums && kernels->add_scaled && kernels->distance && kernels->pack4 &&
+                   kernels->pack2 && kernels->unpack4 && kernels->unpack2 && !kernels->product == !kernels->square,
+               "kernel %d lacks a function", id);
     }
 }
 END_TEST
@@ -592,6 +595,131 @@ START_TEST(products_are_right)
 }
 END_TEST
 
+/* Half of the values are zeros, of either sign; the others are random or, when 'whole', small integers. */
+static float *draw_activations(size_t count, bool whole)
+{
+    float *x = get(count, sizeof *x);
+
+    for (size_t i = 0; i < count; i++) {
+        float value = whole ? (float)(random_below(17) - 8) : ldexpf(random_float(), random_below(21) - 10);
+
+        x[i] = random_below(2) ? value : random_below(2) ? 0.0F : -0.0F;
+    }
+    return x;
+}
+
+/* In single precision sums of small integers are exact, and of 128 rows and more others good to its rounding. */
+static void square(const struct bsq_kernels *kernels, int64_t rows, int64_t columns_a, int64_t columns_b, bool whole)
+{
+    int64_t ld = columns_b + random_below(4), ldt = columns_b + random_below(4);
+    size_t cells = (size_t)((columns_a - 1) * ldt + columns_b);
+    float *x = draw_activations((size_t)((rows - 1) * ld + columns_b), whole);
+    double *to = get(cells, sizeof *to), *before = get(cells, sizeof *before);
+    double *scratch = get((size_t)((rows + 1 + BSQ_SQUARE_ROOM) * columns_a), sizeof *scratch);
+
+    for (size_t i = 0; i < cells; i++)
+        to[i] = before[i] = (double)random_below(100);
+
+    struct bsq_product product = {.a = x, .b = x, .rows = rows, .columns_a = columns_a, .columns_b = columns_b,
+                                  .lda = ld, .ldb = ld, .symmetric = true, .scratch = scratch, .to = to, .ldt = ldt};
+
+    kernels->square(&product);
+    for (int64_t i = 0; i < columns_a; i++)
+        for (int64_t j = i; j < ldt && i * ldt + j < (int64_t)cells; j++) {
+            double sum = before[i * ldt + j], size = fabs(sum), found = to[i * ldt + j];
+
+            for (int64_t row = 0; j < columns_b && row < rows; row++) {
+                double term = (double)x[row * ld + i] * (double)x[row * ld + j];
+
+                sum += term;
+                size += fabs(term);
+            }
+            expect(fabs(found - sum) <= (whole || j >= columns_b ? 0.0 : 1e-6 * size), "(%d, %d) of %d x %d: %g, not %g",
+                   (int)i, (int)j, (int)rows, (int)columns_b, found, sum);
+        }
+    free(x);
+    free(to);
+    free(before);
+    free(scratch);
+}
+
+START_TEST(squares_are_right)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 6;
+    if (!kernels || !kernels->square)
+        return;
+    for (int64_t columns = 1; columns <= 300; columns += 1 + random_below(9)) {
+        int64_t most = columns < BSQ_SQUARE_MOST ? columns : BSQ_SQUARE_MOST;
+
+        square(kernels, 1 + random_below(200), 1 + random_below((int)most), columns, true);
+        square(kernels, 1 + random_below(200), most, columns, false);
+    }
+    square(kernels, 512, BSQ_SQUARE_MOST, 384, true);
+}
+END_TEST
+
+START_TEST(magnitudes_are_found)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+    static const float special[] = {0.0F, -0.0F, 1e-45F, -FLT_MAX, INFINITY, -INFINITY, NAN};
+    enum { SPECIAL = sizeof special / sizeof *special };
+
+    random_state = 7;
+    for (int64_t count = 0; kernels && count <= 70; count++)
+        for (int trial = 0; trial < 2 * SPECIAL; trial++) {
+            float *x = get((size_t)count, sizeof *x), least = INFINITY, most = 0.0F, found_least, found_most;
+
+            for (int64_t i = 0; i < count; i++)
+                x[i] = trial < SPECIAL ? random_float() : 0.0F;
+            if (count > 0)
+                x[random_below((int)count)] = special[trial % SPECIAL];
+            for (int64_t i = 0; i < count; i++) {
+                float size = fabsf(x[i]);
+
+                least = size > 0.0F && size < least ? size : least;
+                most = isnan(size) || size > most ? size : most;
+            }
+            kernels->magnitudes(x, count, &found_least, &found_most);
+            expect(isfinite(most) ? same_bits(&most, &found_most, sizeof most) : !isfinite(found_most), "most of %d: %g",
+                   (int)count, (double)found_most);
+            expect(!isfinite(most) || same_bits(&least, &found_least, sizeof least), "least of %d: %g", (int)count,
+                   (double)found_least);
+            free(x);
+        }
+}
+END_TEST
+
+START_TEST(rows_are_gathered)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 8;
+    for (int64_t columns = 1; kernels && columns <= 40; columns++)
+        for (int64_t step = 1; step <= 3; step++) {
+            int64_t rows = 1 + random_below(20), ldt = columns + random_below(3), reach = 1 + random_below(50);
+            size_t cells = (size_t)((rows - 1) * ldt + columns);
+            float *from = draw_activations((size_t)(reach + (rows - 1) * step), false), *to = draw_activations(cells, false);
+            float *before = copy_of(to, cells, sizeof *to);
+            int64_t *column = get((size_t)columns, sizeof *column);
+
+            for (int64_t j = 0; j < columns; j++)
+                column[j] = random_below((int)reach);
+            kernels->gather(from, column, step, rows, columns, to, ldt);
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < ldt && i * ldt + j < (int64_t)cells; j++)
+                    expect(same_bits(to + i * ldt + j,
+                                     j < columns ? from + column[j] + i * step : before + i * ldt + j, sizeof *to),
+                           "row %d, column %d of %d", (int)i, (int)j, (int)columns);
+            free(from);
+            free(to);
+            free(before);
+            free(column);
+        }
+}
+END_TEST
+
 START_TEST(sums_are_the_same)
 {
     const struct bsq_kernels *kernels = kernels_of(_i);
@@ -865,6 +993,9 @@ static Suite *suite(void)
     tcase_add_loop_test(each, spread_and_follow, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, best_extensions_survive, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, products_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, squares_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, magnitudes_are_found, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, rows_are_gathered, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, quantized_inputs_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, rounded_weights_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);

@@ -39,6 +39,8 @@ static const struct kind kinds[] = {
     {"depthwise", 2, 7, 7, 7, {3, 3, 1}, {2, 2, 1}, {1, 1, 1}, {0, 0, 0}, {1, 1, 0}, {12, 12, 0}, 17},
     {"channel multiplier", 2, 3, 6, 3, {5, 5, 1}, {1, 1, 1}, {1, 1, 1}, {2, 2, 0}, {2, 2, 0}, {7, 6, 0}, 15},
     {"grouped 1x1", 2, 8, 4, 2, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {6, 9, 0}, 12},
+    {"wide 3x3", 2, 29, 3, 1, {3, 3, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 0}, {1, 1, 0}, {10, 6, 0}, 10},
+    {"wide 1x1", 2, 257, 2, 1, {1, 1, 1}, {2, 2, 1}, {1, 1, 1}, {0}, {0}, {15, 39, 0}, 4},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -553,15 +555,20 @@ END_TEST
 
 /* ---- the same bits ---------------------------------------------------------------------------------------- */
 
-/* With 'weighted', some rows have weight 0. */
-static struct problem make_long_problem(bool weighted)
+enum { PLAIN, WEIGHTED, WIDE, LONG_PROBLEMS };
+
+/* Some of the rows of the weighted one have weight 0. */
+static struct problem make_long_problem(int which)
 {
     static const struct kind long_kind = {"long", 2, 8, 6, 2, {3, 3, 1}, {1, 1, 1}, {1, 1, 1},
                                           {1, 0, 0}, {1, 2, 0}, {9, 10, 0}, 40};
-    struct problem problem = make_problem(&long_kind, BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, 21);
+    static const struct kind wide_kind = {"long and wide", 2, 64, 4, 2, {3, 3, 1}, {1, 1, 1}, {1, 1, 1},
+                                          {1, 1, 0}, {1, 1, 0}, {6, 10, 0}, 40};
+    struct problem problem = make_problem(which == WIDE ? &wide_kind : &long_kind, BSQ_WEIGHTS_OIHW,
+                                          BSQ_CHANNELS_FIRST, 21);
     struct test_random random = test_random_seed(22);
 
-    if (!weighted)
+    if (which != WEIGHTED)
         return problem;
     problem.row_weights = malloc((size_t)problem.rows * sizeof(float));
     for (int64_t row = 0; row < problem.rows; row++)
@@ -685,7 +692,7 @@ END_TEST
 
 START_TEST(merge_into_nothing_is_exact)
 {
-    struct problem problem = make_long_problem(true);
+    struct problem problem = make_long_problem(WEIGHTED);
     bsq_batch_t first = part_of(&problem, 0, 17), second = part_of(&problem, 17, 23);
     struct bench bench;
     struct bsq_stats_t *whole, *shard, *stats;
@@ -709,7 +716,7 @@ END_TEST
 
 START_TEST(merge_with_itself)
 {
-    struct problem problem = make_long_problem(false);
+    struct problem problem = make_long_problem(PLAIN);
     struct bench bench;
     struct bsq_stats_t *stats, *same;
     struct moments once, twice;
@@ -826,7 +833,7 @@ END_TEST
 
 START_TEST(snapshots_do_not_change)
 {
-    struct problem problem = make_long_problem(false);
+    struct problem problem = make_long_problem(PLAIN);
     struct bench bench;
     struct bsq_stats_t *stats, *snapshot;
     uint64_t before;
@@ -922,19 +929,50 @@ START_TEST(two_values)
 }
 END_TEST
 
+/* Layers that are summed in single precision: constant, rectified, two values, large mean with small spread, plain. */
+START_TEST(many_inputs)
+{
+    enum { KINDS_OF_COLUMN = 5, N = 256, ROWS = 2048 };
+    struct problem problem = make_linear(N, 1, ROWS, 9);
+    struct bench bench;
+    struct bsq_stats_t *stats;
+
+    for (int64_t i = 0; i < ROWS * N; i++) {
+        float *x = problem.input + i, size = 1.0F + (float)(i % N) / 97.0F;
+
+        switch (i % N % KINDS_OF_COLUMN) {
+        case 0: *x = 0.3F * size; break;
+        case 1: *x = *x > 0 ? *x : 0; break;
+        case 2: *x = *x > 0 ? 0.7F * size : -0.7F * size; break;
+        case 3: *x = 1000 + 0.01F * *x; break;
+        default: break;
+        }
+    }
+    start_bench(&bench);
+    stats = gather_all(&bench, &problem);
+    worst_error = 0;
+    compare(&problem, stats);
+    printf("many inputs: error of H and P up to %.2e\n", worst_error);
+    bsq_stats_release(stats);
+    end_bench(&bench);
+    free_problem(&problem);
+}
+END_TEST
+
 START_TEST(magnitudes)
 {
-    enum { N = 10, ROWS = 1100 };
-    static const float scales[N] = {1e-30F, 1e30F, 1, 1e-30F, 1e30F, 3e38F, 1e-38F, 1e-44F, 1e10F, 1};
-    struct problem problem = make_linear(N, 3, ROWS, 12);
+    enum { SCALES = 10, ROWS = 1100 };
+    static const float scales[SCALES] = {1e-30F, 1e30F, 1, 1e-30F, 1e30F, 3e38F, 1e-38F, 1e-44F, 1e10F, 1};
+    int64_t n = _i ? 260 : SCALES; /* many inputs may be summed in single precision, and these must not be */
+    struct problem problem = make_linear(n, 3, ROWS, 12);
     struct bench bench;
     struct bsq_stats_t *stats;
 
     for (int64_t row = 0; row < ROWS; row++) {
-        float *x = problem.input + row * N, *y = problem.target + row * 3;
+        float *x = problem.input + row * n, *y = problem.target + row * 3;
 
-        for (int64_t j = 0; j < N; j++)
-            x[j] = fmodf(x[j], 1) * scales[j];
+        for (int64_t j = 0; j < n; j++)
+            x[j] = fmodf(x[j], 1) * scales[j % SCALES];
         x[2] = row % 5 ? x[2] * 1e-30F : x[2] * 1e30F; /* both in one column */
         x[9] = row == 700 ? 1e30F : x[9];              /* one that drowns the others */
         y[0] *= 1e30F;
@@ -1180,7 +1218,7 @@ static int32_t stop(const bsq_progress_t *progress, void *opaque)
 /* From no rows and from some; with few rows (no tile is filled) and many. */
 START_TEST(cancel_takes_the_batch_back)
 {
-    struct problem problem = make_long_problem(true);
+    struct problem problem = make_long_problem(WEIGHTED);
     int64_t seen = _i & 1 ? 9 : 0, size = _i & 2 ? 31 : 3;
     bsq_batch_t head = part_of(&problem, 0, seen), tail = part_of(&problem, seen, size);
     struct stopper stopper = {.total = size * problem.positions};
@@ -1316,7 +1354,7 @@ done:
 
 START_TEST(every_allocation_fails)
 {
-    struct problem problem = make_long_problem(true);
+    struct problem problem = make_long_problem(WEIGHTED);
     struct bench bench;
     int64_t fail_at = 0;
     bool passed;
@@ -1336,7 +1374,7 @@ END_TEST
 
 START_TEST(memory_is_bounded)
 {
-    struct problem problem = make_long_problem(false);
+    struct problem problem = make_long_problem(PLAIN);
     struct bench bench;
     struct bsq_stats_t *stats;
     size_t held, besides;
@@ -1579,7 +1617,7 @@ int main(void)
     tcase_add_loop_test(tests, moments_of_every_kind, 0, 4 * KINDS);
     tcase_add_loop_test(tests, convolution_is_weights_times_rows, 0, 4 * KINDS);
     tcase_add_test(tests, quantized_inputs);
-    tcase_add_loop_test(tests, any_cut_into_batches, 0, 2);
+    tcase_add_loop_test(tests, any_cut_into_batches, 0, LONG_PROBLEMS);
     tcase_add_loop_test(tests, any_number_of_threads, 0, 3);
     tcase_add_loop_test(tests, merge_equals_the_whole, 0, 2);
     tcase_add_test(tests, merge_into_nothing_is_exact);
@@ -1589,7 +1627,8 @@ int main(void)
     tcase_add_test(tests, snapshots_do_not_change);
     tcase_add_test(tests, a_million_rows);
     tcase_add_test(tests, two_values);
-    tcase_add_test(tests, magnitudes);
+    tcase_add_test(tests, many_inputs);
+    tcase_add_loop_test(tests, magnitudes, 0, 2);
     tcase_add_loop_test(tests, weights_are_repeated_rows, 0, 2);
     tcase_add_test(tests, weights_per_sample);
     tcase_add_loop_test(tests, weights_of_any_magnitude, 0, 3);

@@ -54,6 +54,11 @@ static INLINE floats f_mul(floats a, floats b)
     return _mm256_mul_ps(a, b);
 }
 
+static INLINE floats f_multiply_add(floats a, floats b, floats c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
 static INLINE floats f_min(floats a, floats b)
 {
     return _mm256_min_ps(a, b);
@@ -237,13 +242,14 @@ static INLINE keys d_multiply_add(keys a, keys b, keys c)
     return _mm256_fmadd_pd(a, b, c);
 }
 
-enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 3 };
+enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 3, PART_VECTORS = 3 };
 
 #include "beam_lanes.h"
 #include "loops.h"
 #include "product.h"
+#include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX2, beam, multiply);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX2, beam, multiply, square);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -54,6 +54,11 @@ static INLINE floats f_mul(floats a, floats b)
     return _mm512_mul_ps(a, b);
 }
 
+static INLINE floats f_multiply_add(floats a, floats b, floats c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
 static INLINE floats f_min(floats a, floats b)
 {
     return _mm512_min_ps(a, b);
@@ -234,13 +239,14 @@ static INLINE keys d_multiply_add(keys a, keys b, keys c)
     return _mm512_fmadd_pd(a, b, c);
 }
 
-enum { PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2 };
+enum { PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2, PART_VECTORS = 2 };
 
 #include "beam_lanes.h"
 #include "loops.h"
 #include "product.h"
+#include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX512, beam, multiply);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX512, beam, multiply, square);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,7 +1,7 @@
 /* Inner loops that are worth more than one version. portable.c is the reference; dispatch.c picks once.
  *
  * Every version does the same operations in the same order, each rounded by itself, so results have the same bits; only
- * 'product' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
+ * 'product' and 'square' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
  * machine, with the vectors and instructions that the including file stands for. */
 #ifndef BSQ_SRC_KERNELS_H
 #define BSQ_SRC_KERNELS_H
@@ -12,6 +12,11 @@
 enum {
     BSQ_BEAM_ROWS = 32,  /* rows of the factor that one call of beam() decides */
     BSQ_BEAM_WIDTH = 64  /* most survivors of a lane */
+};
+
+enum {
+    BSQ_SQUARE_MOST = 128, /* most columns_a of square() */
+    BSQ_SQUARE_ROOM = 128  /* doubles for each of them that it takes besides */
 };
 
 /* One diagonal block of a beam search: 'rows' codes of every lane, the last row first. A lane is one channel at one
@@ -69,11 +74,20 @@ struct bsq_kernels {
     void (*follow)(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent, unsigned char *differ);
     /* NULL: BLAS is the better choice. */
     void (*product)(const struct bsq_product *product);
+    /* The same for at most BSQ_SQUARE_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or far
+     * from the ends of the range of float: up to 32 products that are not 0 make a sum in single precision. The scratch has
+     * (rows + 1 + BSQ_SQUARE_ROOM) x columns_a doubles. NULL where product is. */
+    void (*square)(const struct bsq_product *product);
+    /* to[i * ldt + j] = from[column[j] + i * step] for i < rows and j < columns. */
+    void (*gather)(const float *from, const int64_t *column, int64_t step, int64_t rows, int64_t columns, float *to,
+                   int64_t ldt);
     /* For each column: sum += weight * x, and square += weight * x * x unless it is NULL. */
     void (*sums)(const float *x, int64_t ld, int64_t rows, int64_t columns, const float *weights, double *sum,
                  double *square);
     /* x = scale * (x / scale clamped and rounded half to even), kept within the range of float. */
     void (*requantize)(float *x, int64_t count, double scale, double low, double high);
+    /* The least magnitude that is not zero (infinity: there is none) and the largest, which is not finite when any is not. */
+    void (*magnitudes)(const float *x, int64_t count, float *least, float *most);
     /* The least of x and 0, the largest of x and 0. */
     void (*extremes)(const float *x, int64_t count, float *least, float *most);
     /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even; in single precision for a

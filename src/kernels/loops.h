@@ -151,6 +151,36 @@ static void requantize(float *x, int64_t count, double scale, double low, double
 /* Sums run in this many lanes, so that they have the same bits with vectors of any width. */
 enum { ROUND_LANES = 16 };
 
+static void magnitudes(const float *x, int64_t count, float *least, float *most)
+{
+    float low[ROUND_LANES], high[ROUND_LANES] = {0}, nothing[ROUND_LANES] = {0};
+    int64_t i = 0;
+
+    for (int l = 0; l < ROUND_LANES; l++)
+        low[l] = INFINITY;
+    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
+        for (int l = 0; l < ROUND_LANES; l++) {
+            float size = fabsf(x[i + l]), above = size > 0.0F ? size : INFINITY;
+
+            low[l] = above < low[l] ? above : low[l];
+            high[l] = size > high[l] ? size : high[l];
+            nothing[l] += 0.0F * size; /* not of what is not finite */
+        }
+    for (; i < count; i++) {
+        float size = fabsf(x[i]);
+
+        low[0] = size > 0.0F && size < low[0] ? size : low[0];
+        high[0] = size > high[0] ? size : high[0];
+        nothing[0] += 0.0F * size;
+    }
+    *least = low[0];
+    *most = high[0] + nothing[0];
+    for (int l = 1; l < ROUND_LANES; l++) {
+        *least = low[l] < *least ? low[l] : *least;
+        *most = nothing[l] + (high[l] > *most ? high[l] : *most);
+    }
+}
+
 static void extremes(const float *x, int64_t count, float *least, float *most)
 {
     float low[ROUND_LANES] = {0}, high[ROUND_LANES] = {0};
@@ -367,11 +397,72 @@ static void unpack2(const unsigned char *restrict packed, int64_t count, int8_t 
     }
 }
 
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+#if defined(__GNUC__)
+typedef float quad __attribute__((vector_size(16)));
+
+static INLINE quad load_quad(const float *from)
+{
+    quad x;
+
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+static INLINE void store_quad(float *to, quad x)
+{
+    memcpy(to, &x, sizeof x);
+}
+
+/* Four rows of four columns. */
+static INLINE void gather_quad(const float *from, const int64_t *column, float *to, int64_t ldt)
+{
+    quad a = load_quad(from + column[0]), b = load_quad(from + column[1]);
+    quad c = load_quad(from + column[2]), d = load_quad(from + column[3]);
+    quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+
+    store_quad(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+    store_quad(to + ldt, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+    store_quad(to + 2 * ldt, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+    store_quad(to + 3 * ldt, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+#endif
+
+/* Four columns. */
+static INLINE void gather_columns(const float *from, const int64_t *column, int64_t step, int64_t rows, float *to,
+                                  int64_t ldt)
+{
+    int64_t i = 0;
+
+#if defined(__GNUC__)
+    for (; step == 1 && i + 4 <= rows; i += 4)
+        gather_quad(from + i, column, to + i * ldt, ldt);
+#endif
+    for (; i < rows; i++)
+        for (int64_t j = 0; j < 4; j++)
+            to[i * ldt + j] = from[column[j] + i * step];
+}
+
+static void gather(const float *from, const int64_t *column, int64_t step, int64_t rows, int64_t columns, float *to,
+                   int64_t ldt)
+{
+    int64_t j = 0;
+
+    for (; j + 4 <= columns; j += 4)
+        gather_columns(from, column + j, step, rows, to + j, ldt);
+    for (; j < columns; j++)
+        for (int64_t i = 0; i < rows; i++)
+            to[i * ldt + j] = from[column[j] + i * step];
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------- */
 
-#define KERNELS(number, search, multiply)                                                                              \
+#define KERNELS(number, search, multiply, multiply_itself)                                                             \
     {                                                                                                                  \
-        .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply, .sums = sums,           \
+        .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply,                        \
+        .square = multiply_itself, .gather = gather, .sums = sums, .magnitudes = magnitudes,                           \
         .requantize = requantize, .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors,        \
         .round_codes = round_codes, .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums,            \
         .add_scaled = add_scaled, .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4,            \

@@ -47,6 +47,11 @@ static INLINE floats f_mul(floats a, floats b)
     return vmulq_f32(a, b);
 }
 
+static INLINE floats f_multiply_add(floats a, floats b, floats c)
+{
+    return vfmaq_f32(c, a, b);
+}
+
 static INLINE floats f_select(mask m, floats yes, floats no)
 {
     return vbslq_f32(m, yes, no);
@@ -252,13 +257,14 @@ static INLINE keys d_multiply_add(keys a, keys b, keys c)
     return vfmaq_f64(c, a, b);
 }
 
-enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4 };
+enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4, PART_VECTORS = 6 };
 
 #include "beam_lanes.h"
 #include "loops.h"
 #include "product.h"
+#include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_NEON, beam, multiply);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_NEON, beam, multiply, square);
 
 const struct bsq_kernels *bsq_kernels_neon(void)
 {

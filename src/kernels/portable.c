@@ -214,4 +214,4 @@ static void beam(const struct bsq_beam_block *block)
         bsq_beam_feedback(block, 0);
 }
 
-const struct bsq_kernels bsq_kernels_portable = KERNELS(BSQ_KERNEL_PORTABLE, beam, NULL);
+const struct bsq_kernels bsq_kernels_portable = KERNELS(BSQ_KERNEL_PORTABLE, beam, NULL, NULL);

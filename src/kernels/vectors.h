@@ -1,4 +1,4 @@
-/* What beam_lanes.h and product.h expect of the file that includes them:
+/* What beam_lanes.h, product.h and square.h expect of the file that includes them:
  *
  *   FLOATS                    floats in a vector, a power of two
  *   KEY_MASK                  a bit for each double of a vector of doubles
@@ -19,7 +19,7 @@
  *   k_swap(a, bit)            element whose state differs in that bit (1 or from 4 on) of its index
  *   k_min_or_max(a, b, m)     the larger where the mask's bit is set, the smaller elsewhere
  *   d_load, d_store, d_all, d_add  the same for vectors of doubles, of the same type as keys
- *   d_multiply_add            a * b + c, rounded once */
+ *   f_multiply_add, d_multiply_add  a * b + c, rounded once */
 #ifndef BSQ_SRC_KERNELS_VECTORS_H
 #define BSQ_SRC_KERNELS_VECTORS_H
 
@@ -38,9 +38,12 @@
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+/* x[offset] is asked for, which may be beyond the end. */
+#define PREFETCH(x, offset) __builtin_prefetch((const void *)((uintptr_t)(x) + (uintptr_t)(offset) * sizeof *(x)))
 #else
 #define INLINE inline
 #define NOINLINE
+#define PREFETCH(x, offset) ((void)(x))
 #endif
 
 #if defined(__GNUC__) && !defined(ROLLED)
