@@ -1,6 +1,7 @@
 // What a layer's output is to be, and how much each of its rows matters, given the activation function that follows.
 #include "target.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -13,21 +14,35 @@ namespace {
 constexpr float infinite = std::numeric_limits<float>::infinity();
 constexpr float least_weight = 0.02F; // of a row that passes nowhere
 
+// The nodes that read a tensor, once for each time; none when it is an output of the network.
+std::vector<const onnx::NodeProto *> readers_of(const onnx::GraphProto &graph, const std::string &tensor)
+{
+    for (const onnx::ValueInfoProto &output : graph.output())
+        if (output.name() == tensor)
+            return {};
+    std::vector<const onnx::NodeProto *> readers;
+    for (const onnx::NodeProto &node : graph.node())
+        readers.insert(readers.end(), static_cast<size_t>(std::count(node.input().begin(), node.input().end(), tensor)), &node);
+    return readers;
+}
+
 // The node that reads a tensor when it is the only one and the tensor is no output, else NULL.
 const onnx::NodeProto *only_reader(const onnx::GraphProto &graph, const std::string &tensor)
 {
-    const onnx::NodeProto *reader = nullptr;
-    for (const onnx::NodeProto &node : graph.node())
-        for (const std::string &input : node.input())
-            if (input == tensor) {
-                if (reader != nullptr)
-                    return nullptr;
-                reader = &node;
-            }
-    for (const onnx::ValueInfoProto &output : graph.output())
-        if (output.name() == tensor)
-            return nullptr;
-    return reader;
+    const std::vector<const onnx::NodeProto *> readers = readers_of(graph, tensor);
+    return readers.size() == 1 ? readers[0] : nullptr;
+}
+
+// Whether Sigmoid and a Mul with what that gives are all that reads a tensor.
+bool goes_through_silu(const onnx::GraphProto &graph, const std::string &tensor)
+{
+    const std::vector<const onnx::NodeProto *> readers = readers_of(graph, tensor);
+    for (size_t i = 0; i < 2 && readers.size() == 2; i++) {
+        const onnx::NodeProto &gate = *readers[i], &product = *readers[1 - i];
+        if (gate.op_type() == "Sigmoid" && product.op_type() == "Mul" && only_reader(graph, gate.output(0)) == &product)
+            return true;
+    }
+    return false;
 }
 
 float constant_or(const onnx::GraphProto &graph, const std::string &name, float otherwise)
@@ -42,7 +57,25 @@ float constant_or(const onnx::GraphProto &graph, const std::string &name, float 
 
 bool Passing::cuts() const
 {
-    return lowest > -infinite || highest < infinite;
+    return lowest > -infinite || highest < infinite || silu;
+}
+
+float Passing::passed(float value) const
+{
+    if (silu)
+        return value / (1 + std::exp(-value));
+    return value < lowest ? lowest : value > highest ? highest : value;
+}
+
+float Passing::share(float a, float b) const
+{
+    if (silu) {
+        // Twice the slope between both, which is 1/2 at zero, so that nothing is taken off positive values.
+        const float far = a - b, gate = 1 / (1 + std::exp(-a));
+        const float slope = std::fabs(far) > 1e-3F ? (passed(a) - passed(b)) / far : gate * (1 + a * (1 - gate));
+        return std::min(1.0F, 2 * std::fabs(slope));
+    }
+    return (a < lowest && b < lowest) || (a > highest && b > highest) ? 0.0F : 1.0F;
 }
 
 Passing passing_of(const Model &model, const std::string &tensor)
@@ -53,7 +86,7 @@ Passing passing_of(const Model &model, const std::string &tensor)
         return {0, infinite};
     if (reader != nullptr && reader->op_type() == "Clip")
         return {constant_or(graph, input_of(*reader, 1), -infinite), constant_or(graph, input_of(*reader, 2), infinite)};
-    return {-infinite, infinite};
+    return {-infinite, infinite, goes_through_silu(graph, tensor)};
 }
 
 Target::Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer)
@@ -75,18 +108,16 @@ void Target::adapt(const std::vector<const float *> &inputs)
         return;
     own_->run(inputs, {own_values_.data()});
     for (int64_t p = 0; p < positions_; p++) {
-        int64_t passing = 0;
+        double passing = 0;
         for (int64_t c = 0; c < channels_; c++) {
             const auto k = static_cast<size_t>(channels_last_ ? p * channels_ + c : c * positions_ + p);
-            const bool below = values_[k] < passing_.lowest && own_values_[k] < passing_.lowest;
-            const bool above = values_[k] > passing_.highest && own_values_[k] > passing_.highest;
-            if (below || above)
-                values_[k] = own_values_[k];
-            else
-                passing++;
+            const float share = passing_.share(values_[k], own_values_[k]);
+            if (share < 1)
+                values_[k] = own_values_[k] + share * (values_[k] - own_values_[k]);
+            passing += static_cast<double>(share);
         }
         weights_[static_cast<size_t>(p)] =
-            std::max(least_weight, static_cast<float>(passing) / static_cast<float>(channels_));
+            std::max(least_weight, static_cast<float>(passing / static_cast<double>(channels_)));
     }
 }
 

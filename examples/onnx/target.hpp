@@ -9,16 +9,21 @@
 
 namespace bsq_onnx {
 
-// Between which values the node that follows a layer lets its output pass: outside of them all values are the same to it.
+// What the activation function that alone reads a layer's output lets pass: Relu and Clip cut values off, SiLU, x sigmoid(x), lets
+// next to nothing of negative values through.
 struct Passing {
-    float lowest, highest; // infinite without a Relu or Clip that alone reads the output
+    float lowest, highest; // infinite without Relu or Clip
+    bool silu = false;
+
     bool cuts() const;
-    float passed(float value) const { return value < lowest ? lowest : value > highest ? highest : value; }
+    float passed(float value) const;
+    float share(float a, float b) const; // of the difference of two values, 0..1
 };
 Passing passing_of(const Model &model, const std::string &tensor);
 
-// The float network's output, but where the activation function cuts both it and the layer's own output off: there the latter, so
-// that nothing is asked for. Rows (output positions) count by the share of channels that pass.
+// The float network's output, but where the activation function lets little of the difference between it and the layer's own output
+// through: there that much nearer to the latter, so that nothing is asked for that is cut off. Rows (output positions) count by the
+// share that passes, over channels.
 class Target {
 public:
     Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer);
