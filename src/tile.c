@@ -29,7 +29,7 @@ static int64_t smaller(int64_t a, int64_t b)
 
 int64_t bsq_tile_scratch(int64_t rows)
 {
-    return (2 * rows + 1 + BSQ_SQUARE_ROOM) * BSQ_PANEL;
+    return (2 * rows + BSQ_SQUARE_ROOM) * BSQ_PANEL;
 }
 
 /* 'count' columns from 'first' on as doubles, multiplied by the weights of their rows. */

@@ -615,7 +615,7 @@ static void square(const struct bsq_kernels *kernels, int64_t rows, int64_t colu
     size_t cells = (size_t)((columns_a - 1) * ldt + columns_b);
     float *x = draw_activations((size_t)((rows - 1) * ld + columns_b), whole);
     double *to = get(cells, sizeof *to), *before = get(cells, sizeof *before);
-    double *scratch = get((size_t)((rows + 1 + BSQ_SQUARE_ROOM) * columns_a), sizeof *scratch);
+    double *scratch = get((size_t)((rows + BSQ_SQUARE_ROOM) * BSQ_SQUARE_MOST), sizeof *scratch);
 
     for (size_t i = 0; i < cells; i++)
         to[i] = before[i] = (double)random_below(100);
@@ -656,6 +656,7 @@ START_TEST(squares_are_right)
         square(kernels, 1 + random_below(200), 1 + random_below((int)most), columns, true);
         square(kernels, 1 + random_below(200), most, columns, false);
     }
+    square(kernels, 1, BSQ_SQUARE_MOST, BSQ_SQUARE_MOST, true);
     square(kernels, 512, BSQ_SQUARE_MOST, 384, true);
 }
 END_TEST

@@ -227,6 +227,13 @@ static INLINE void d_store(double *to, keys a)
     _mm256_storeu_pd(to, a);
 }
 
+static INLINE ints i_mark(ints marks, floats x, int32_t bit)
+{
+    __m256 found = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+
+    return _mm256_or_si256(marks, _mm256_and_si256(_mm256_castps_si256(found), _mm256_set1_epi32(bit)));
+}
+
 static INLINE keys d_all(double a)
 {
     return _mm256_set1_pd(a);
@@ -249,7 +256,7 @@ enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 3, PART_VECTORS = 3 };
 #include "product.h"
 #include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX2, beam, multiply, square);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX2, beam, multiply, multiply_itself);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -224,6 +224,11 @@ static INLINE void d_store(double *to, keys a)
     _mm512_storeu_pd(to, a);
 }
 
+static INLINE ints i_mark(ints marks, floats x, int32_t bit)
+{
+    return _mm512_mask_or_epi32(marks, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ), marks, _mm512_set1_epi32(bit));
+}
+
 static INLINE keys d_all(double a)
 {
     return _mm512_set1_pd(a);
@@ -246,7 +251,7 @@ enum { PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2, PART_VECTORS = 2 };
 #include "product.h"
 #include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX512, beam, multiply, square);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX512, beam, multiply, multiply_itself);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -16,7 +16,7 @@ enum {
 
 enum {
     BSQ_SQUARE_MOST = 128, /* most columns_a of square() */
-    BSQ_SQUARE_ROOM = 128  /* doubles for each of them that it takes besides */
+    BSQ_SQUARE_ROOM = 130  /* scratch besides, as rows */
 };
 
 /* One diagonal block of a beam search: 'rows' codes of every lane, the last row first. A lane is one channel at one
@@ -76,7 +76,7 @@ struct bsq_kernels {
     void (*product)(const struct bsq_product *product);
     /* The same for at most BSQ_SQUARE_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or far
      * from the ends of the range of float: up to 32 products that are not 0 make a sum in single precision. The scratch has
-     * (rows + 1 + BSQ_SQUARE_ROOM) x columns_a doubles. NULL where product is. */
+     * (rows + BSQ_SQUARE_ROOM) x BSQ_SQUARE_MOST doubles. NULL where product is. */
     void (*square)(const struct bsq_product *product);
     /* to[i * ldt + j] = from[column[j] + i * step] for i < rows and j < columns. */
     void (*gather)(const float *from, const int64_t *column, int64_t step, int64_t rows, int64_t columns, float *to,

@@ -459,10 +459,10 @@ static void gather(const float *from, const int64_t *column, int64_t step, int64
 
 /* ---- the table -------------------------------------------------------------------------------------------- */
 
-#define KERNELS(number, search, multiply, multiply_itself)                                                             \
+#define KERNELS(number, search, multiply, squares)                                                                     \
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply,                        \
-        .square = multiply_itself, .gather = gather, .sums = sums, .magnitudes = magnitudes,                           \
+        .square = squares, .gather = gather, .sums = sums, .magnitudes = magnitudes,                           \
         .requantize = requantize, .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors,        \
         .round_codes = round_codes, .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums,            \
         .add_scaled = add_scaled, .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4,            \

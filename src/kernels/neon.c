@@ -242,6 +242,11 @@ static INLINE void d_store(double *to, keys a)
     vst1q_f64(to, a);
 }
 
+static INLINE ints i_mark(ints marks, floats x, int32_t bit)
+{
+    return vorrq_s32(marks, vbicq_s32(vdupq_n_s32(bit), vreinterpretq_s32_u32(vceqzq_f32(x))));
+}
+
 static INLINE keys d_all(double a)
 {
     return vdupq_n_f64(a);
@@ -264,7 +269,7 @@ enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4, PART_VECTORS = 6 };
 #include "product.h"
 #include "square.h"
 
-static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_NEON, beam, multiply, square);
+static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_NEON, beam, multiply, multiply_itself);
 
 const struct bsq_kernels *bsq_kernels_neon(void)
 {

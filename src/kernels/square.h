@@ -8,65 +8,86 @@ enum {
     SQUARE_PARTS = 4, /* of registers, so that what is below the diagonal can be left out */
     PART_COLUMNS = PART_VECTORS * FLOATS,
     SQUARE_COLUMNS = SQUARE_PARTS * PART_COLUMNS,
-    SQUARE_ROWS = 56, /* half of which mostly are no more than */
+    SQUARE_ROWS = 56, /* at most 64; half of which mostly are no more than */
     SQUARE_TERMS = 32,
-    LISTED_COLUMNS = 8, /* whose lists are written at the same time */
-    LINE = 16           /* floats of a line of the cache */
+    LINE = 16 /* floats of a line of the cache */
 };
 
-/* What is not zero in a column, by rows: the row, and below it the bits of the value. A list ends with END. */
-typedef uint64_t term;
+/* The scratch of square(). */
+struct square {
+    float *a;        /* its columns_a, rows BSQ_SQUARE_MOST apart */
+    uint64_t *masks; /* (chunks of rows, BSQ_SQUARE_MOST): a bit for each row in which a column is not zero */
+    double *sum;     /* columns_a x SQUARE_COLUMNS */
+};
 
-static const term END = UINT64_MAX;
-
-static INLINE int64_t term_row(term t)
+static struct square lay_out_square(const struct bsq_product *p)
 {
-    return (int64_t)(t >> 32);
+    double *next = p->scratch;
+    int64_t chunks = (p->rows + SQUARE_ROWS - 1) / SQUARE_ROWS;
+    struct square square;
+
+    square.a = (float *)(void *)next;
+    next += p->rows * BSQ_SQUARE_MOST / 2;
+    square.masks = (uint64_t *)(void *)next;
+    next += chunks * BSQ_SQUARE_MOST;
+    square.sum = next;
+    return square;
 }
 
-static INLINE float term_value(term t)
+/* Copies 'rows' rows, at most 32, of a line of columns; the bits of rows in which a column is not zero go to its mask. */
+static INLINE void copy_line(const float *x, int64_t ld, int64_t rows, float *to, uint64_t *masks, int shift)
 {
-    uint32_t bits = (uint32_t)t;
-    float value;
+    enum { VECTORS = LINE / FLOATS };
+    ints found[VECTORS];
+    int32_t bits[LINE];
 
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* 'count' is a constant where this is called. */
-static INLINE void list_columns(const float *x, int64_t ld, int64_t rows, int count, term *lists)
-{
-    term *end[LISTED_COLUMNS];
-
-    for (int i = 0; i < count; i++)
-        end[i] = lists + i * (rows + 1);
-    for (int64_t row = 0; row < rows; row++, x += ld) {
+    UNROLL for (int j = 0; j < VECTORS; j++)
+        found[j] = i_all(0);
+    for (int64_t row = 0; row < rows; row++, x += ld, to += BSQ_SQUARE_MOST) {
         PREFETCH(x, 16 * ld);
-        UNROLL for (int i = 0; i < count; i++) {
-            uint32_t bits;
+        UNROLL for (int j = 0; j < VECTORS; j++) {
+            floats line = f_load(x + j * FLOATS);
 
-            memcpy(&bits, x + i, sizeof bits);
-            *end[i] = (term)row << 32 | bits;
-            end[i] += bits << 1 != 0;
+            f_store(to + j * FLOATS, line);
+            found[j] = i_mark(found[j], line, (int32_t)((uint32_t)1 << row));
         }
     }
-    for (int i = 0; i < count; i++)
-        *end[i] = END;
+    UNROLL for (int j = 0; j < VECTORS; j++)
+        i_store(bits + j * FLOATS, found[j]);
+    for (int i = 0; i < LINE; i++)
+        masks[i] |= (uint64_t)(uint32_t)bits[i] << shift;
 }
 
-static void list_terms(const struct bsq_product *p, term *lists)
+/* The same of less than a line. */
+static void copy_rest(const float *x, int64_t ld, int64_t rows, int64_t count, float *to, uint64_t *masks)
 {
-    int64_t i = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        float line[LINE] = {0};
 
-    for (; i + LISTED_COLUMNS <= p->columns_a; i += LISTED_COLUMNS)
-        list_columns(p->a + i, p->lda, p->rows, LISTED_COLUMNS, lists + i * (p->rows + 1));
-    for (; i < p->columns_a; i++)
-        list_columns(p->a + i, p->lda, p->rows, 1, lists + i * (p->rows + 1));
+        memcpy(line, x + row * ld, (size_t)count * sizeof *line);
+        copy_line(line, 0, 1, to + row * BSQ_SQUARE_MOST, masks, (int)row);
+    }
 }
 
-/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS terms of rows below 'end'. Returns the
- * term after. */
-static INLINE const term *add_terms(const term *next, int64_t end, const float *b, int parts, double *sum)
+static void copy_first(const struct bsq_product *p, const struct square *square)
+{
+    for (int64_t row = 0, chunk = 0; row < p->rows; row += SQUARE_ROWS, chunk++)
+        for (int64_t i = 0; i < p->columns_a; i += LINE) {
+            const float *x = p->a + row * p->lda + i;
+            float *to = square->a + row * BSQ_SQUARE_MOST + i;
+            uint64_t *masks = square->masks + chunk * BSQ_SQUARE_MOST + i;
+            int64_t count = least(LINE, p->columns_a - i), rows = least(SQUARE_ROWS, p->rows - row);
+
+            memset(masks, 0, LINE * sizeof *masks);
+            if (count < LINE)
+                copy_rest(x, p->lda, rows, count, to, masks);
+            for (int64_t half = 0; count == LINE && half < rows; half += 32)
+                copy_line(x + half * p->lda, p->lda, least(32, rows - half), to + half * BSQ_SQUARE_MOST, masks, (int)half);
+        }
+}
+
+/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS rows, the bits of 'terms'. Returns the others. */
+static INLINE uint64_t add_terms(uint64_t terms, const float *a, const float *b, int parts, double *sum)
 {
     floats part[SQUARE_PARTS * PART_VECTORS];
     _Alignas(64) float total[SQUARE_COLUMNS];
@@ -74,40 +95,40 @@ static INLINE const term *add_terms(const term *next, int64_t end, const float *
 
     UNROLL for (int j = 0; j < vectors; j++)
         part[j] = f_all(0.0F);
-    for (const term *last = next + SQUARE_TERMS; next < last && term_row(*next) < end; next++) {
-        floats value = f_all(term_value(*next));
-        const float *row = b + term_row(*next) * SQUARE_COLUMNS;
+    for (int term = 0; terms != 0 && term < SQUARE_TERMS; term++, terms &= terms - 1) {
+        int row = FIRST_BIT(terms);
+        floats value = f_all(a[row * BSQ_SQUARE_MOST]);
 
         UNROLL for (int j = 0; j < vectors; j++)
-            part[j] = f_multiply_add(value, f_load(row + j * FLOATS), part[j]);
+            part[j] = f_multiply_add(value, f_load(b + row * SQUARE_COLUMNS + j * FLOATS), part[j]);
     }
     UNROLL for (int j = 0; j < vectors; j++)
         f_store(total + j * FLOATS, part[j]);
     for (int j = 0; j < vectors * FLOATS; j++)
         sum[j] += (double)total[j];
-    return next;
+    return terms;
 }
 
-typedef const term *add_parts(const term *next, int64_t end, const float *b, double *sum);
+typedef uint64_t add_parts(uint64_t terms, const float *a, const float *b, double *sum);
 
-static NOINLINE const term *add_1(const term *next, int64_t end, const float *b, double *sum)
+static NOINLINE uint64_t add_1(uint64_t terms, const float *a, const float *b, double *sum)
 {
-    return add_terms(next, end, b, 1, sum);
+    return add_terms(terms, a, b, 1, sum);
 }
 
-static NOINLINE const term *add_2(const term *next, int64_t end, const float *b, double *sum)
+static NOINLINE uint64_t add_2(uint64_t terms, const float *a, const float *b, double *sum)
 {
-    return add_terms(next, end, b, 2, sum);
+    return add_terms(terms, a, b, 2, sum);
 }
 
-static NOINLINE const term *add_3(const term *next, int64_t end, const float *b, double *sum)
+static NOINLINE uint64_t add_3(uint64_t terms, const float *a, const float *b, double *sum)
 {
-    return add_terms(next, end, b, 3, sum);
+    return add_terms(terms, a, b, 3, sum);
 }
 
-static NOINLINE const term *add_4(const term *next, int64_t end, const float *b, double *sum)
+static NOINLINE uint64_t add_4(uint64_t terms, const float *a, const float *b, double *sum)
 {
-    return add_terms(next, end, b, 4, sum);
+    return add_terms(terms, a, b, 4, sum);
 }
 
 /* Rows to come are asked for while others are worked on: lines 'from' to 'to' of them, row by row. */
@@ -126,19 +147,16 @@ static INLINE void copy_rows(const float *x, int64_t ld, int64_t rows, int64_t w
             to[i * SQUARE_COLUMNS + j] = x[i * ld + j];
 }
 
-/* Columns of the lists times 'width' columns from 'first' on. */
-static void add_products(const struct bsq_product *p, const term *lists, int64_t first, int64_t width, double *sum)
+/* sum = columns_a times 'width' columns from 'first' on. */
+static void add_products(const struct bsq_product *p, const struct square *square, int64_t first, int64_t width)
 {
     static add_parts *const add[SQUARE_PARTS] = {add_1, add_2, add_3, add_4};
     _Alignas(64) float b[SQUARE_ROWS * SQUARE_COLUMNS];
-    const term *next[BSQ_SQUARE_MOST];
     int64_t wanted = least(p->columns_a, first + width), parts = (width + PART_COLUMNS - 1) / PART_COLUMNS;
 
     memset(b, 0, sizeof b); /* beyond the width */
-    memset(sum, 0, (size_t)(wanted * SQUARE_COLUMNS) * sizeof *sum);
-    for (int64_t i = 0; i < wanted; i++)
-        next[i] = lists + i * (p->rows + 1);
-    for (int64_t row = 0; row < p->rows; row += SQUARE_ROWS) {
+    memset(square->sum, 0, (size_t)(wanted * SQUARE_COLUMNS) * sizeof *square->sum);
+    for (int64_t row = 0, chunk = 0; row < p->rows; row += SQUARE_ROWS, chunk++) {
         const float *x = p->b + row * p->ldb + first;
         int64_t rows = least(SQUARE_ROWS, p->rows - row), to_come = least(SQUARE_ROWS, p->rows - row - rows);
         int64_t lines = to_come * (SQUARE_COLUMNS / LINE), each = (lines + wanted - 1) / wanted;
@@ -149,30 +167,29 @@ static void add_products(const struct bsq_product *p, const term *lists, int64_t
             copy_rows(x, p->ldb, rows, width, b);
         for (int64_t i = 0; i < wanted; i++) {
             int64_t skip = i > first ? (i - first) / PART_COLUMNS : 0;
+            uint64_t left = square->masks[chunk * BSQ_SQUARE_MOST + i];
 
             fetch_lines(x + rows * p->ldb, p->ldb, i * each, least((i + 1) * each, lines));
-            while (term_row(*next[i]) < row + rows)
-                next[i] = add[parts - skip - 1](next[i], row + rows, b + skip * PART_COLUMNS - row * SQUARE_COLUMNS,
-                                                sum + i * SQUARE_COLUMNS + skip * PART_COLUMNS);
+            while (left != 0)
+                left = add[parts - skip - 1](left, square->a + row * BSQ_SQUARE_MOST + i, b + skip * PART_COLUMNS,
+                                             square->sum + i * SQUARE_COLUMNS + skip * PART_COLUMNS);
         }
     }
 }
 
-static void square(const struct bsq_product *p)
+static void multiply_itself(const struct bsq_product *p)
 {
-    term *lists = (term *)(void *)p->scratch;
-    double *sum = p->scratch + p->columns_a * (p->rows + 1);
-
+    const struct square square = lay_out_square(p);
     int64_t spans = (p->columns_b + SQUARE_COLUMNS - 1) / SQUARE_COLUMNS; /* of equal width, a multiple of a part */
     int64_t span = ((p->columns_b + spans - 1) / spans + PART_COLUMNS - 1) / PART_COLUMNS * PART_COLUMNS;
 
-    list_terms(p, lists);
+    copy_first(p, &square);
     for (int64_t first = 0; first < p->columns_b; first += span) {
         int64_t width = least(span, p->columns_b - first), wanted = least(p->columns_a, first + width);
 
-        add_products(p, lists, first, width, sum);
+        add_products(p, &square, first, width);
         for (int64_t i = 0; i < wanted; i++)
             for (int64_t j = 0; j < width; j++)
-                p->to[i * p->ldt + first + j] += sum[i * SQUARE_COLUMNS + j];
+                p->to[i * p->ldt + first + j] += square.sum[i * SQUARE_COLUMNS + j];
     }
 }

@@ -11,6 +11,7 @@
  *   f_at_most, f_any_at_most  a <= b for each; whether any is
  *   f_from_bits, i_from_bits  the same bits
  *   f_from_codes, i_from_codes  a code as a float, to and from a code + 128 as an integer
+ *   i_mark(marks, x, bit)     the marks, with the bit where x is not zero
  *   f_lookup(table, i, n)     table[i] where the table is n vectors in memory
  *   f_lookup_one(table, i)    table[i] where the table is a vector
  *   k_lower, k_upper          keys of low and high halves: of elements 4 i, 4 i + 1, and of 4 i + 2, 4 i + 3
@@ -38,6 +39,7 @@
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+#define FIRST_BIT(mask) __builtin_ctzll(mask)
 /* x[offset] is asked for, which may be beyond the end. */
 #define PREFETCH(x, offset) __builtin_prefetch((const void *)((uintptr_t)(x) + (uintptr_t)(offset) * sizeof *(x)))
 #else
