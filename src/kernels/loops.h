@@ -151,15 +151,22 @@ static void requantize(float *x, int64_t count, double scale, double low, double
 /* Sums run in this many lanes, so that they have the same bits with vectors of any width. */
 enum { ROUND_LANES = 16 };
 
+/* Before a loop over lanes: it becomes vectors, which it does not once it is unrolled. */
+#if defined(__GNUC__)
+#define LANEWISE _Pragma("GCC unroll 1")
+#else
+#define LANEWISE
+#endif
+
 static void magnitudes(const float *x, int64_t count, float *least, float *most)
 {
     float low[ROUND_LANES], high[ROUND_LANES] = {0}, nothing[ROUND_LANES] = {0};
     int64_t i = 0;
 
-    for (int l = 0; l < ROUND_LANES; l++)
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
         low[l] = INFINITY;
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
             float size = fabsf(x[i + l]), above = size > 0.0F ? size : INFINITY;
 
             low[l] = above < low[l] ? above : low[l];
@@ -187,7 +194,7 @@ static void extremes(const float *x, int64_t count, float *least, float *most)
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
             low[l] = x[i + l] < low[l] ? x[i + l] : low[l];
             high[l] = x[i + l] > high[l] ? x[i + l] : high[l];
         }
@@ -196,10 +203,22 @@ static void extremes(const float *x, int64_t count, float *least, float *most)
         high[0] = x[i] > high[0] ? x[i] : high[0];
     }
     *least = *most = 0.0F;
-    for (int l = 0; l < ROUND_LANES; l++) {
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
         *least = low[l] < *least ? low[l] : *least;
         *most = high[l] > *most ? high[l] : *most;
     }
+}
+
+/* Codes as numbers, some at a time: conversions from bytes next to what works on them would keep that from vectors. */
+enum { NUMBERED = 256 };
+
+static INLINE int64_t number_codes(const int8_t *restrict codes, int64_t count, float *restrict numbers)
+{
+    int64_t some = count < NUMBERED ? count : NUMBERED;
+
+    for (int64_t i = 0; i < some; i++)
+        numbers[i] = codes[i];
+    return some;
 }
 
 /* Halves of the lanes on top of each other, down to one. */
@@ -222,7 +241,7 @@ static void round_sums(const float *restrict x, int64_t count, float inverse, fl
         float near_a[LANES] = {0}, near_s[LANES] = {0};
 
         for (int turn = 0; turn < TURNS && i + LANES <= count; turn++, i += LANES)
-            for (int l = 0; l < LANES; l++) {
+            LANEWISE for (int l = 0; l < LANES; l++) {
                 float code = round_even_float(clamp_float(x[i + l] * inverse, low, high));
 
                 near_a[l] += code * x[i + l];
@@ -234,7 +253,7 @@ static void round_sums(const float *restrict x, int64_t count, float inverse, fl
             near_a[l] += code * x[i];
             near_s[l] += code * code;
         }
-        for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
             a[l] += (double)near_a[l] + (double)near_a[l + ROUND_LANES];
             s[l] += (double)near_s[l] + (double)near_s[l + ROUND_LANES];
         }
@@ -250,7 +269,7 @@ static double round_errors(const float *restrict x, int64_t count, double invers
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
             double code = (double)x[i + l] * inverse, error = code - round_even(clamp(code, low, high));
 
             errors[i + l] = (float)error;
@@ -305,10 +324,10 @@ static double most_gain(const double *restrict h, const double *restrict g, cons
     double most[ROUND_LANES], all = -DBL_MAX;
     int64_t i = 0;
 
-    for (int l = 0; l < ROUND_LANES; l++)
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
         most[l] = -DBL_MAX;
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
             double gain = gain_of(g[i + l] - shift * h[i + l], up[i + l], down[i + l]);
 
             most[l] = gain > most[l] ? gain : most[l];
@@ -318,7 +337,7 @@ static double most_gain(const double *restrict h, const double *restrict g, cons
 
         most[0] = gain > most[0] ? gain : most[0];
     }
-    for (int l = 0; l < ROUND_LANES; l++)
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
         all = most[l] > all ? most[l] : all;
     return all;
 }
@@ -327,16 +346,21 @@ static void code_sums(const int8_t *restrict codes, const double *restrict p, co
                       double *restrict along, double *restrict square)
 {
     double a[ROUND_LANES] = {0}, s[ROUND_LANES] = {0};
-    int64_t i = 0;
+    float code[NUMBERED];
 
-    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
-            a[l] += codes[i + l] * g[i + l];
-            s[l] += codes[i + l] * (p[i + l] - g[i + l]);
+    for (int64_t first = 0, some; first < count; first += some, p += some, g += some) {
+        int64_t i = 0;
+
+        some = number_codes(codes + first, count - first, code);
+        for (; i + ROUND_LANES <= some; i += ROUND_LANES)
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+                a[l] += (double)code[i + l] * g[i + l];
+                s[l] += (double)code[i + l] * (p[i + l] - g[i + l]);
+            }
+        for (; i < some; i++) {
+            a[0] += (double)code[i] * g[i];
+            s[0] += (double)code[i] * (p[i] - g[i]);
         }
-    for (; i < count; i++) {
-        a[0] += codes[i] * g[i];
-        s[0] += codes[i] * (p[i] - g[i]);
     }
     *along = lane_sum(a);
     *square = lane_sum(s);
@@ -351,16 +375,24 @@ static void add_scaled(const float *restrict x, double scale, int64_t count, dou
 static double distance(const float *restrict x, const int8_t *restrict codes, double scale, int64_t count)
 {
     double s[ROUND_LANES] = {0};
-    int64_t i = 0;
+    float code[NUMBERED];
 
-    for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        for (int l = 0; l < ROUND_LANES; l++) {
-            double apart = (double)x[i + l] - scale * codes[i + l];
+    for (int64_t first = 0, some; first < count; first += some, x += some) {
+        int64_t i = 0;
 
-            s[l] += apart * apart;
+        some = number_codes(codes + first, count - first, code);
+        for (; i + ROUND_LANES <= some; i += ROUND_LANES)
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+                double apart = (double)x[i + l] - scale * (double)code[i + l];
+
+                s[l] += apart * apart;
+            }
+        for (; i < some; i++) {
+            double apart = (double)x[i] - scale * (double)code[i];
+
+            s[0] += apart * apart;
         }
-    for (; i < count; i++)
-        s[0] += ((double)x[i] - scale * codes[i]) * ((double)x[i] - scale * codes[i]);
+    }
     return lane_sum(s);
 }
 
