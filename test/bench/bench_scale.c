@@ -325,7 +325,7 @@ static void run_thread_rows(void)
         {"3x3 in 4 groups, 128 to 128", {128, 4, 128, 16, 3}, 16, DEFAULT_EFFORT},
     };
 
-    printf("\n### Threads\n\nWall seconds with one and two threads, the best of %d, OpenBLAS with one; processor seconds of "
+    printf("\n### Threads\n\nWall seconds with one and two threads, the best of %d; processor seconds of "
            "two over those of one.\n\n"
            "| layer | effort | calibrate, 1 | 2 | speed-up | processor | optimize, 1 | 2 | speed-up | processor | "
            "same bits |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
