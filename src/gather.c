@@ -56,6 +56,9 @@ void bsq_gather_plan(struct bsq_gather *gather, int64_t *column)
     int64_t tap_stride = channel_major ? 1 : geometry->group_inputs, tap = 0;
 
     gather->column = column;
+    for (int32_t d = 0; d < 3; d++)
+        if ((gather->kernel[d] - 1) * gather->dilation[d] >= gather->in[d])
+            return; /* every row touches padding, and offsets might not fit */
     for (int64_t z = 0; z < gather->kernel[0]; z++)
         for (int64_t y = 0; y < gather->kernel[1]; y++)
             for (int64_t x = 0; x < gather->kernel[2]; x++, tap++)
