@@ -359,14 +359,14 @@ static void slide(struct bsq_histogram *histogram, struct view *view, uint32_t u
     view->base += by;
 }
 
-static void add_values(struct bsq_histogram *histogram, struct view *view, const float *x, int64_t count,
-                       int64_t stride)
+/* The bits of 'count' values. */
+static void add_bits(struct bsq_histogram *histogram, struct view *view, const uint32_t *values, int64_t count)
 {
     const uint32_t mask = ((uint32_t)1 << view->low_bits) - 1;
     struct bin *bins[SIDES] = {bins_of(histogram, view, POSITIVE), bins_of(histogram, view, NEGATIVE)};
 
     for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = float_bits(x[i * stride]), upper = (bits & INT32_MAX) >> view->low_bits;
+        uint32_t bits = values[i], upper = (bits & INT32_MAX) >> view->low_bits;
         uint32_t low = bits & mask, room = mask - low;
 
         if (upper < view->base)
@@ -380,6 +380,32 @@ static void add_values(struct bsq_histogram *histogram, struct view *view, const
         bin->sum += low;
         bin->largest = low > bin->largest ? low : bin->largest;
         bin->room = room > bin->room ? room : bin->room;
+    }
+}
+
+static void add_zeros(struct bsq_histogram *histogram, struct view *view, int64_t count)
+{
+    struct bin *bin = bins_of(histogram, view, POSITIVE);
+
+    if (count == 0 || view->base > 0)
+        return;
+    bin->count += (uint64_t)count;
+    bin->room = ((uint32_t)1 << view->low_bits) - 1;
+}
+
+/* Zeros, of which activations have many, are set aside: values that change the same bin wait for each other. */
+static void add_values(struct bsq_histogram *histogram, struct view *view, const float *x, int64_t count,
+                       int64_t stride)
+{
+    enum { SOME = 256 };
+    uint32_t values[SOME];
+
+    for (int64_t first = 0; first < count; first += SOME) {
+        int64_t some = count - first < SOME ? count - first : SOME;
+        int64_t listed = bsq_kernels_best()->list_bits(x + first * stride, some, stride, values);
+
+        add_zeros(histogram, view, some - listed);
+        add_bits(histogram, view, values, listed);
     }
     view->count += count;
     histogram->count += count;

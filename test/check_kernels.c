@@ -94,7 +94,7 @@ START_TEST(tables_are_complete)
             continue;
         expect(kernels->id == id, "kernel %d says it is %d", id, (int)kernels->id);
         expect(kernels->beam && kernels->spread && kernels->follow && kernels->gather && kernels->sums &&
-                   kernels->requantize && kernels->magnitudes && kernels->extremes && kernels->round_sums &&
+                   kernels->requantize && kernels->magnitudes && kernels->list_bits && kernels->extremes && kernels->round_sums &&
                    kernels->round_errors && kernels->round_codes && kernels->next_step && kernels->most_gain &&
                    kernels->code_sums && kernels->add_scaled && kernels->distance && kernels->pack4 &&
                    kernels->pack2 && kernels->unpack4 && kernels->unpack2 && !kernels->product == !kernels->square,
@@ -692,6 +692,33 @@ START_TEST(magnitudes_are_found)
 }
 END_TEST
 
+START_TEST(bits_are_listed)
+{
+    const struct bsq_kernels *kernels = kernels_of(_i);
+
+    random_state = 9;
+    for (int64_t count = 0; kernels && count <= 300; count += 1 + count / 40)
+        for (int64_t stride = 1; stride <= 3; stride++) {
+            float *x = draw_activations(count > 0 ? (size_t)((count - 1) * stride + 1) : 0, false);
+            uint32_t *found = get((size_t)count, sizeof *found);
+            int64_t listed = kernels->list_bits(x, count, stride, found), next = 0;
+
+            for (int64_t i = 0; i < count; i++) {
+                uint32_t bits;
+
+                memcpy(&bits, x + i * stride, sizeof bits);
+                if (bits == 0)
+                    continue;
+                expect(next < listed && found[next] == bits, "value %d of %d", (int)i, (int)count);
+                next++;
+            }
+            expect(next == listed, "%d of %d listed, not %d", (int)listed, (int)count, (int)next);
+            free(x);
+            free(found);
+        }
+}
+END_TEST
+
 START_TEST(rows_are_gathered)
 {
     const struct bsq_kernels *kernels = kernels_of(_i);
@@ -996,6 +1023,7 @@ static Suite *suite(void)
     tcase_add_loop_test(each, products_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, squares_are_right, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, magnitudes_are_found, FIRST_KERNEL, LAST_KERNEL + 1);
+    tcase_add_loop_test(each, bits_are_listed, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, rows_are_gathered, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, sums_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);
     tcase_add_loop_test(each, quantized_inputs_are_the_same, FIRST_KERNEL, LAST_KERNEL + 1);

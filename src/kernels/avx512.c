@@ -229,6 +229,17 @@ static INLINE ints i_mark(ints marks, floats x, int32_t bit)
     return _mm512_mask_or_epi32(marks, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ), marks, _mm512_set1_epi32(bit));
 }
 
+#define LISTS
+
+static INLINE int64_t list_vector(const float *x, uint32_t *bits)
+{
+    __m512i all = _mm512_castps_si512(f_load(x));
+    __mmask16 some = _mm512_test_epi32_mask(all, all);
+
+    _mm512_storeu_si512(bits, _mm512_maskz_compress_epi32(some, all));
+    return _mm_popcnt_u32(some);
+}
+
 static INLINE keys d_all(double a)
 {
     return _mm512_set1_pd(a);

@@ -88,6 +88,9 @@ struct bsq_kernels {
     void (*requantize)(float *x, int64_t count, double scale, double low, double high);
     /* The least magnitude that is not zero (infinity: there is none) and the largest, which is not finite when any is not. */
     void (*magnitudes)(const float *x, int64_t count, float *least, float *most);
+    /* The bits of those of 'count' values, 'stride' apart, that are not +0, one after the other; returns how many. There is
+     * room for all of them. */
+    int64_t (*list_bits)(const float *x, int64_t count, int64_t stride, uint32_t *bits);
     /* The least of x and 0, the largest of x and 0. */
     void (*extremes)(const float *x, int64_t count, float *least, float *most);
     /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even; in single precision for a

@@ -188,6 +188,22 @@ static void magnitudes(const float *x, int64_t count, float *least, float *most)
     }
 }
 
+/* LISTS: there is list_vector(x, bits), which does it for a vector; it may write beyond what it lists, not beyond FLOATS. */
+static int64_t list_bits(const float *x, int64_t count, int64_t stride, uint32_t *bits)
+{
+    int64_t i = 0, listed = 0;
+
+#ifdef LISTS
+    for (; stride == 1 && i + FLOATS <= count; i += FLOATS)
+        listed += list_vector(x + i, bits + listed);
+#endif
+    for (; i < count; i++) {
+        memcpy(bits + listed, x + i * stride, sizeof *bits);
+        listed += bits[listed] != 0;
+    }
+    return listed;
+}
+
 static void extremes(const float *x, int64_t count, float *least, float *most)
 {
     float low[ROUND_LANES] = {0}, high[ROUND_LANES] = {0};
@@ -495,6 +511,7 @@ static void gather(const float *from, const int64_t *column, int64_t step, int64
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .product = multiply,                        \
         .square = squares, .gather = gather, .sums = sums, .magnitudes = magnitudes,                           \
+        .list_bits = list_bits,                                                                                        \
         .requantize = requantize, .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors,        \
         .round_codes = round_codes, .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums,            \
         .add_scaled = add_scaled, .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4,            \
