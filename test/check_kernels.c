@@ -94,10 +94,11 @@ START_TEST(tables_are_complete)
             continue;
         expect(kernels->id == id, "kernel %d says it is %d", id, (int)kernels->id);
         expect(kernels->beam && kernels->spread && kernels->follow && kernels->gather && kernels->sums &&
-                   kernels->requantize && kernels->magnitudes && kernels->list_bits && kernels->extremes && kernels->round_sums &&
-                   kernels->round_errors && kernels->round_codes && kernels->next_step && kernels->most_gain &&
-                   kernels->code_sums && kernels->add_scaled && kernels->distance && kernels->pack4 &&
-                   kernels->pack2 && kernels->unpack4 && kernels->unpack2 && !kernels->product == !kernels->square,
+                   kernels->requantize && kernels->magnitudes && kernels->list_bits && kernels->extremes &&
+                   kernels->round_sums && kernels->round_errors && kernels->round_codes && kernels->next_step &&
+                   kernels->most_gain && kernels->code_sums && kernels->add_scaled && kernels->distance &&
+                   kernels->pack4 && kernels->pack2 && kernels->unpack4 && kernels->unpack2 &&
+                   !kernels->product == !kernels->square,
                "kernel %d lacks a function", id);
     }
 }
