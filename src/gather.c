@@ -24,8 +24,34 @@ struct run {
     bool whole;                /* no tap of any row falls into padding */
 };
 
+static bool is_channels_last(const struct bsq_geometry *geometry)
+{
+    return geometry->activation_layout == BSQ_CHANNELS_LAST || geometry->dims == 0;
+}
+
+/* Fills in where columns are read, for rows without padding. */
+static void plan_columns(const struct bsq_gather *gather, int64_t *column)
+{
+    const struct bsq_geometry *geometry = gather->geometry;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    int64_t line = gather->in[2], plane = gather->in[1] * line;
+    int64_t channel_stride = channel_major ? geometry->kernel_volume : 1;
+    int64_t tap_stride = channel_major ? 1 : geometry->group_inputs, tap = 0;
+
+    for (int32_t d = 0; d < 3; d++)
+        if ((gather->kernel[d] - 1) * gather->dilation[d] >= gather->in[d])
+            return; /* every row touches padding, and offsets might not fit */
+    for (int64_t z = 0; z < gather->kernel[0]; z++)
+        for (int64_t y = 0; y < gather->kernel[1]; y++)
+            for (int64_t x = 0; x < gather->kernel[2]; x++, tap++)
+                for (int64_t c = 0; c < geometry->group_inputs; c++)
+                    column[c * channel_stride + tap * tap_stride] =
+                        (c * gather->in[0] + z * gather->dilation[0]) * plane + y * gather->dilation[1] * line +
+                        x * gather->dilation[2];
+}
+
 void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geometry, const bsq_batch_t *batch,
-                     const float *bias, const int64_t output[3], int64_t positions)
+                     const float *bias, const int64_t output[3], int64_t positions, int64_t *column)
 {
     gather->geometry = geometry;
     gather->input = batch->input;
@@ -45,27 +71,9 @@ void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geome
         gather->out[d] = own ? output[from] : 1;
         gather->sample *= gather->in[d];
     }
-}
-
-void bsq_gather_plan(struct bsq_gather *gather, int64_t *column)
-{
-    const struct bsq_geometry *geometry = gather->geometry;
-    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
-    int64_t line = gather->in[2], plane = gather->in[1] * line;
-    int64_t channel_stride = channel_major ? geometry->kernel_volume : 1;
-    int64_t tap_stride = channel_major ? 1 : geometry->group_inputs, tap = 0;
-
     gather->column = column;
-    for (int32_t d = 0; d < 3; d++)
-        if ((gather->kernel[d] - 1) * gather->dilation[d] >= gather->in[d])
-            return; /* every row touches padding, and offsets might not fit */
-    for (int64_t z = 0; z < gather->kernel[0]; z++)
-        for (int64_t y = 0; y < gather->kernel[1]; y++)
-            for (int64_t x = 0; x < gather->kernel[2]; x++, tap++)
-                for (int64_t c = 0; c < geometry->group_inputs; c++)
-                    column[c * channel_stride + tap * tap_stride] =
-                        (c * gather->in[0] + z * gather->dilation[0]) * plane + y * gather->dilation[1] * line +
-                        x * gather->dilation[2];
+    if (!is_channels_last(geometry))
+        plan_columns(gather, column);
 }
 
 /* Taps k with 0 <= origin + k * dilation < extent. */
@@ -88,6 +96,7 @@ static void start_run(const struct bsq_gather *gather, const int64_t *index, int
     int64_t along = position % gather->out[2], line = position / gather->out[2];
     int64_t outer[2] = {line / gather->out[1], line % gather->out[1]};
     int64_t most = gather->out[2] - along;
+    bool whole_line = true;
 
     if (most > count)
         most = count;
@@ -110,10 +119,11 @@ static void start_run(const struct bsq_gather *gather, const int64_t *index, int
         find_taps(gather, 2, run->x[i], &run->x_begin[i], &run->x_end[i]);
         all = run->x_end[i] - run->x_begin[i] == gather->kernel[2];
         if (i == 0)
-            run->whole &= all;
-        if (all != (run->x_end[0] - run->x_begin[0] == gather->kernel[2]))
+            whole_line = all;
+        else if (all != whole_line)
             run->count = i; /* what touches padding does not hold up the rest */
     }
+    run->whole &= whole_line;
 }
 
 /* Padding reads as zero: rows that touch it are cleared before the taps that do not are copied. */
@@ -213,7 +223,6 @@ void bsq_gather_inputs(const struct bsq_gather *gather, const int64_t *index, in
                        int64_t group_stride)
 {
     const struct bsq_geometry *geometry = gather->geometry;
-    bool channels_last = geometry->activation_layout == BSQ_CHANNELS_LAST || geometry->dims == 0;
     struct run run;
 
     for (int64_t row = 0; row < count; row += run.count) {
@@ -222,7 +231,7 @@ void bsq_gather_inputs(const struct bsq_gather *gather, const int64_t *index, in
             float *rows = x + g * group_stride + row * geometry->fan_in;
 
             clear_padded(gather, &run, rows);
-            if (channels_last)
+            if (is_channels_last(geometry))
                 copy_channels_last(gather, &run, g, rows);
             else
                 copy_channels_first(gather, &run, g, rows);

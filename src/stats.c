@@ -377,7 +377,7 @@ struct adding {
     const struct bsq_gather *gather;
     int64_t *index; /* rows of the batch that go into the tile next */
     int64_t picked;
-    int64_t *column; /* of bsq_gather_plan */
+    int64_t *column; /* of bsq_gather_init */
     bool *single;    /* for each group: whether its products are summed in single precision */
     double *scratch; /* of products, for each slot */
     int64_t scratch_stride;
@@ -725,8 +725,7 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
             bsq_stats_release(target);
         return bsq_fail_memory(work->message);
     }
-    bsq_gather_init(&gather, geometry, batch, bias, output, positions);
-    bsq_gather_plan(&gather, adding.column);
+    bsq_gather_init(&gather, geometry, batch, bias, output, positions, adding.column);
 
     struct bsq_count count = *bsq_stats_count(target);
     int64_t fill = bsq_stats_tile(target)->fill;

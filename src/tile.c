@@ -45,6 +45,14 @@ static void widen(const struct bsq_tile_columns *columns, int64_t first, int64_t
     }
 }
 
+static struct bsq_product product_of(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b,
+                                     const float *weights, int64_t rows, double *scratch, double *to, int64_t ldt)
+{
+    return (struct bsq_product){
+        .a = a->x, .b = b->x, .weights = weights, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
+        .lda = a->ld, .ldb = b->ld, .symmetric = a->x == b->x, .scratch = scratch, .to = to, .ldt = ldt};
+}
+
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt)
 {
@@ -52,9 +60,7 @@ void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_c
     double *left = scratch, *right = scratch + rows * BSQ_PANEL;
 
     if (kernels->product) {
-        struct bsq_product product = {
-            .a = a->x, .b = b->x, .weights = weights, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
-            .lda = a->ld, .ldb = b->ld, .symmetric = a->x == b->x, .scratch = scratch, .to = to, .ldt = ldt};
+        struct bsq_product product = product_of(a, b, weights, rows, scratch, to, ldt);
 
         kernels->product(&product);
         return;
@@ -83,8 +89,7 @@ bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n)
 void bsq_tile_multiply_single(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, int64_t rows,
                               double *scratch, double *to, int64_t ldt)
 {
-    struct bsq_product product = {.a = a->x, .b = b->x, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
-                                  .lda = a->ld, .ldb = b->ld, .symmetric = true, .scratch = scratch, .to = to, .ldt = ldt};
+    struct bsq_product product = product_of(a, b, NULL, rows, scratch, to, ldt);
 
     bsq_kernels_best()->square(&product);
 }

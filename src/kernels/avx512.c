@@ -226,7 +226,9 @@ static INLINE void d_store(double *to, keys a)
 
 static INLINE ints i_mark(ints marks, floats x, int32_t bit)
 {
-    return _mm512_mask_or_epi32(marks, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ), marks, _mm512_set1_epi32(bit));
+    __mmask16 found = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+
+    return _mm512_mask_or_epi32(marks, found, marks, _mm512_set1_epi32(bit));
 }
 
 #define LISTS

@@ -86,7 +86,8 @@ static void copy_first(const struct bsq_product *p, const struct square *square)
         }
 }
 
-/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS rows, the bits of 'terms'. Returns the others. */
+/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS rows, the bits of 'terms'. Returns the
+ * others. */
 static INLINE uint64_t add_terms(uint64_t terms, const float *a, const float *b, int parts, double *sum)
 {
     floats part[SQUARE_PARTS * PART_VECTORS];
