@@ -38,7 +38,7 @@ ABI := $(shell cat src/ABI)
 header_number = $(shell sed -n 's/^\#define BSQ_VERSION_$(1) \([0-9]*\)$$/\1/p' include/bsq.h)
 VERSION := $(call header_number,MAJOR).$(call header_number,MINOR).$(call header_number,PATCH)
 
-LIBRARY_SOURCES := $(wildcard src/*.c src/kernels/*.c)
+LIBRARY_SOURCES := $(wildcard src/*/*.c)
 COMMON_SOURCES := $(wildcard examples/common/*.c)
 DEMO_SOURCES := $(wildcard examples/demo/*.c)
 EXAMPLE_SOURCES := $(wildcard examples/*.c)
@@ -387,7 +387,7 @@ check-neon: $(BUILD)/flags
 	        src/kernels/neon.c; \
 	    $(CROSS) $(filter-out -MMD -MP,$(NEEDED)) -O3 $(TEST_WARNINGS) -Werror -static -Itest/cross -Iinclude -Isrc \
 	        -o $(BUILD)/test/check_kernels_aarch64 test/check_kernels.c $(BUILD)/test/neon.o \
-	        $(filter-out %/neon.c,$(wildcard src/kernels/*.c)) src/names.c -lm; \
+	        $(filter-out %/neon.c,$(wildcard src/kernels/*.c)) src/base/names.c -lm; \
 	    $(EMULATOR) $(BUILD)/test/check_kernels_aarch64 > $(BUILD)/test/check_kernels_aarch64.log || \
 	        { cat $(BUILD)/test/check_kernels_aarch64.log; exit 1; }; \
 	    if grep '^neon: not' $(BUILD)/test/check_kernels_aarch64.log; then exit 1; fi; \

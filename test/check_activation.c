@@ -1,6 +1,6 @@
 /* Activation ranges: quantizing against a direct computation, chosen quantizers against a search over the raw values,
  * ranges against numbers worked out by hand. */
-#include "activation.h"
+#include "input/activation.h"
 #include "support.h"
 
 #include <check.h>

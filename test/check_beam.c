@@ -1,6 +1,6 @@
 /* The beam search as a whole: codes in range, the error that it tells, a sample of channels that chooses multipliers,
  * the same result with all kernels and however channels are cut. */
-#include "beam.h"
+#include "stages/beam.h"
 #include "bsq.h"
 #include "support.h"
 

@@ -1,5 +1,5 @@
 /* The joint optimum of scale and codes against enumeration of all codes. */
-#include "exact.h"
+#include "stages/exact.h"
 
 #include <check.h>
 #include <math.h>

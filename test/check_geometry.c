@@ -1,5 +1,5 @@
 /* Layer descriptions: what is accepted, and how many output positions an input has. */
-#include "geometry.h"
+#include "base/geometry.h"
 
 #include <check.h>
 #include <stdlib.h>

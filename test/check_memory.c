@@ -1,5 +1,5 @@
 /* Memory: the host's hooks, alignment, sizes that overflow, accounting. */
-#include "memory.h"
+#include "base/memory.h"
 
 #include <check.h>
 #include <limits.h>

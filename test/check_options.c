@@ -1,5 +1,5 @@
 /* Host structs: init, struct_size of other versions, every bound, and the texts of failures. */
-#include "options.h"
+#include "base/options.h"
 
 #include <check.h>
 #include <float.h>

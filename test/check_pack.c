@@ -1,5 +1,5 @@
 /* Packing: bytes written down by hand, a slow second writer for every size, and every refusal. */
-#include "pack.h"
+#include "format/pack.h"
 #include "support.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
 /* Blocks of work on own threads and on pools of the host, also on pools that do not keep their promise. */
-#include "parallel.h"
+#include "base/parallel.h"
 
 #include <check.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* Bit-split and stitching, for every code of every width and every combination of digits. */
-#include "bitsplit.h"
-#include "stitch.h"
+#include "stages/bitsplit.h"
+#include "stages/stitch.h"
 
 #include <check.h>
 #include <stdlib.h>

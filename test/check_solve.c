@@ -1,9 +1,9 @@
 /* The solver against brute force on tiny problems, and what must hold on every problem: never above rounding, never
  * worse with more effort, no single code left to improve. J is computed here, from the codes and scales as stored. */
-#include "beam.h"
-#include "descent.h"
+#include "stages/beam.h"
+#include "stages/descent.h"
 #include "sample.h"
-#include "scale.h"
+#include "stages/scale.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Statistics against direct computation in double: every kind of layer, any cut into batches, any number of threads,
  * merging, weights, magnitudes, and that nothing is lost when a call fails. */
-#include "options.h"
-#include "stats.h"
+#include "base/options.h"
+#include "stats/stats.h"
 #include "support.h"
 
 #include <check.h>

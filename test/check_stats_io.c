@@ -1,6 +1,6 @@
 /* Exported statistics: what is written, that going on from them is exact, and that nothing damaged is accepted. */
-#include "options.h"
-#include "stats_private.h"
+#include "base/options.h"
+#include "stats/private.h"
 #include "support.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
 /* Status codes, their texts, the caller's error struct, version and names. */
-#include "status.h"
+#include "base/status.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Exported statistics from anywhere: refused, or good enough to be read, written and added to. */
-#include "options.h"
-#include "stats_private.h"
+#include "base/options.h"
+#include "stats/private.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Any bytes as a packed tensor: codes that pack again, or a refusal with a text.
  *
  * Input: format (index into the list below), bits, channels, fan-in (low byte first, two each), then packed bytes. */
-#include "pack.h"
+#include "format/pack.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,315 @@
+/* Public life cycle of a layer: create, clone, change options, predict memory, free. */
+#include "api/layer.h"
+
+#include "base/options.h"
+#include "solve/solve.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bsq_status_t bsq_layer_enter(bsq_layer_t *layer)
+{
+    if (!layer)
+        return BSQ_E_ARGUMENT;
+    layer->message.text[0] = '\0';
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const char *name)
+{
+    if (!pointer)
+        return bsq_fail(&layer->message, BSQ_E_ARGUMENT, "'%s' is NULL", name);
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_require_result(bsq_layer_t *layer)
+{
+    if (!layer->result)
+        return bsq_fail(&layer->message, BSQ_E_STATE, "there is no result yet: call bsq_optimize first");
+    return BSQ_OK;
+}
+
+void bsq_layer_log(const bsq_layer_t *layer, int32_t level, const char *format, ...)
+{
+    struct bsq_message line;
+    va_list arguments;
+
+    if (!layer->options.log)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(line.text, sizeof line.text, format, arguments);
+    va_end(arguments);
+    layer->options.log(level, line.text, layer->options.log_opaque);
+}
+
+const char *bsq_layer_error_message(const bsq_layer_t *layer)
+{
+    return layer ? layer->message.text : "'layer' is NULL";
+}
+
+void bsq_layer_free(bsq_layer_t *layer)
+{
+    if (!layer)
+        return;
+
+    struct bsq_memory memory = layer->memory;
+
+    bsq_result_free(layer->result);
+    bsq_stats_release(layer->held_out);
+    bsq_stats_release(layer->stats);
+    bsq_histogram_free(layer->histogram);
+    bsq_quantizer_release(&layer->quantizer);
+    bsq_memory_put(&memory, layer->bias);
+    bsq_memory_put(&memory, layer->weights);
+    bsq_memory_put(&memory, layer);
+}
+
+/* ---- create ---- */
+
+/* Everything that is known of a layer before it holds memory. */
+struct plan {
+    struct bsq_geometry geometry;
+    bsq_options_t options;
+    struct bsq_memory memory;
+    int64_t weight_count;
+};
+
+static bsq_status_t plan_init(struct plan *plan, const bsq_layer_desc_t *desc, const bsq_options_t *options,
+                              struct bsq_message *message)
+{
+    bsq_status_t status;
+
+    if (!desc)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "'desc' is NULL");
+    if ((status = bsq_options_read(&plan->options, options, message)) != BSQ_OK ||
+        (status = bsq_geometry_init(&plan->geometry, desc, message)) != BSQ_OK ||
+        (status = bsq_options_check_layer(&plan->options, &plan->geometry, message)) != BSQ_OK)
+        return status;
+    if (!bsq_extent_mul(plan->geometry.out_channels, plan->geometry.fan_in, &plan->weight_count) ||
+        (uint64_t)plan->weight_count > SIZE_MAX / sizeof(double))
+        return bsq_fail(message, BSQ_E_SHAPE, "%lld x %lld weights are too many for this machine",
+                        (long long)plan->geometry.out_channels, (long long)plan->geometry.fan_in);
+    plan->memory = bsq_memory_hooks(&plan->options);
+    return BSQ_OK;
+}
+
+static bsq_status_t check_finite(const float *values, int64_t count, const char *name, struct bsq_message *message)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %s", name, (long long)i,
+                            isnan(values[i]) ? "NaN" : "infinite");
+    return BSQ_OK;
+}
+
+/* A copy of 'count' values; NULL when out of memory. */
+static float *copy_values(const struct bsq_memory *memory, const float *values, int64_t count)
+{
+    float *copy = bsq_memory_get(memory, count, sizeof *copy);
+
+    if (copy)
+        memcpy(copy, values, (size_t)count * sizeof *copy);
+    return copy;
+}
+
+/* A layer with weights and bias and nothing else; NULL when out of memory. */
+static bsq_layer_t *layer_new(const struct plan *plan, const float *weights, const float *bias)
+{
+    bsq_layer_t *layer = bsq_memory_get_zeroed(&plan->memory, 1, sizeof *layer);
+
+    if (!layer)
+        return NULL;
+    layer->geometry = plan->geometry;
+    layer->options = plan->options;
+    layer->memory = plan->memory;
+    layer->weights = copy_values(&plan->memory, weights, plan->weight_count);
+    if (bias)
+        layer->bias = copy_values(&plan->memory, bias, plan->geometry.out_channels);
+    if (!layer->weights || (bias && !layer->bias)) {
+        bsq_layer_free(layer);
+        return NULL;
+    }
+    return layer;
+}
+
+static bsq_status_t create(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
+                           const float *bias, bsq_layer_t **layer, struct bsq_message *message)
+{
+    struct plan plan;
+    bsq_status_t status;
+
+    if (!layer)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "'layer' is NULL");
+    *layer = NULL;
+    if (!weights)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "'weights' is NULL");
+    if ((status = plan_init(&plan, desc, options, message)) != BSQ_OK ||
+        (status = check_finite(weights, plan.weight_count, "weights", message)) != BSQ_OK)
+        return status;
+    if (bias && (status = check_finite(bias, plan.geometry.out_channels, "bias", message)) != BSQ_OK)
+        return status;
+    *layer = layer_new(&plan, weights, bias);
+    return *layer ? BSQ_OK : bsq_fail_memory(message);
+}
+
+bsq_status_t bsq_layer_create(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
+                              const float *bias, bsq_error_t *error, bsq_layer_t **layer)
+{
+    struct bsq_message message = {""};
+    bsq_status_t status = create(desc, options, weights, bias, layer, &message);
+
+    return bsq_error_store(error, status, &message);
+}
+
+bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (clone)
+        *clone = NULL;
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, clone, "clone")) != BSQ_OK)
+        return status;
+
+    const struct bsq_geometry *geometry = &layer->geometry;
+    struct plan plan = {*geometry, layer->options, layer->memory, geometry->out_channels * geometry->fan_in};
+    bsq_layer_t *copy = layer_new(&plan, layer->weights, layer->bias);
+
+    if (!copy)
+        return bsq_fail_memory(&layer->message);
+    if (layer->histogram && !(copy->histogram = bsq_histogram_clone(layer->histogram))) {
+        bsq_layer_free(copy);
+        return bsq_fail_memory(&layer->message);
+    }
+    copy->quantizer = bsq_quantizer_retain(&layer->quantizer);
+    copy->quantizer_state = layer->quantizer_state;
+    copy->quantizer_chosen = layer->quantizer_chosen;
+    copy->stats = layer->stats ? bsq_stats_retain(layer->stats) : NULL;
+    copy->held_out = layer->held_out ? bsq_stats_retain(layer->held_out) : NULL;
+    *clone = copy;
+    return BSQ_OK;
+}
+
+/* ---- options ---- */
+
+/* The name of an option that decides about the input quantizer and differs, or NULL. */
+static const char *changed_input_option(const bsq_options_t *a, const bsq_options_t *b)
+{
+    if (a->input_bits != b->input_bits)
+        return "input_bits";
+    if (a->input_type != b->input_type)
+        return "input_type";
+    if (a->input_clip != b->input_clip)
+        return "input_clip";
+    if (a->input_percentile < b->input_percentile || a->input_percentile > b->input_percentile)
+        return "input_percentile";
+    if (a->input_scale_kind != b->input_scale_kind)
+        return "input_scale_kind";
+    return NULL;
+}
+
+bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options)
+{
+    bsq_options_t own;
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_options_read(&own, options, &layer->message)) != BSQ_OK ||
+        (status = bsq_options_check_layer(&own, &layer->geometry, &layer->message)) != BSQ_OK)
+        return status;
+
+    struct bsq_memory memory = bsq_memory_hooks(&own);
+    const char *changed = changed_input_option(&own, &layer->options);
+
+    if (!bsq_memory_same(&memory, &layer->memory))
+        return bsq_fail(&layer->message, BSQ_E_STATE, "options: the allocator of a layer cannot change");
+    if (layer->quantizer_state == BSQ_QUANTIZER_FIXED && changed)
+        return bsq_fail(&layer->message, BSQ_E_STATE, "options: %s cannot change after the input quantizer is fixed",
+                        changed);
+    if (layer->histogram && own.input_scale_kind != layer->options.input_scale_kind)
+        return bsq_fail(&layer->message, BSQ_E_STATE,
+                        "options: input_scale_kind cannot change once inputs were observed");
+    layer->options = own;
+    if (changed)
+        bsq_layer_forget_choice(layer);
+    return BSQ_OK;
+}
+
+/* ---- memory ---- */
+
+static bool add_bytes(size_t *sum, size_t bytes)
+{
+    if (bytes > SIZE_MAX - *sum)
+        return false;
+    *sum += bytes;
+    return true;
+}
+
+/* Adds the cost of a block of count x size bytes. */
+static bool add_block(size_t *sum, int64_t count, size_t size)
+{
+    if ((uint64_t)count > (SIZE_MAX / 2) / size)
+        return false;
+    return add_bytes(sum, bsq_memory_cost((size_t)count * size));
+}
+
+/* Histograms, and with scales of channels: these, of the layer and as they are chosen, and the folded weights. */
+static bool add_input_bytes(const struct plan *plan, size_t *bytes)
+{
+    int64_t channels = plan->geometry.in_channels;
+
+    if (!plan->options.input_bits)
+        return true;
+    if (plan->options.input_scale_kind == BSQ_INPUT_PER_TENSOR)
+        return add_block(bytes, 1, bsq_histogram_bytes(0));
+    return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_bytes(bytes, bsq_input_channels_cost(channels)) &&
+           add_block(bytes, plan->weight_count, sizeof(float));
+}
+
+/* The handle with its weights and histograms, and its last result, which stays until the next one is complete. */
+static bool own_bytes(const struct plan *plan, size_t *bytes)
+{
+    int64_t channels = plan->geometry.out_channels, group_size = plan->geometry.fan_in;
+
+    if (plan->options.scale_kind == BSQ_SCALE_PER_GROUP)
+        group_size = plan->options.group_size;
+
+    int64_t scales = channels * ((plan->geometry.fan_in - 1) / group_size + 1);
+
+    *bytes = 0;
+    return add_block(bytes, 1, sizeof(bsq_layer_t)) && add_block(bytes, plan->weight_count, sizeof(float)) &&
+           add_block(bytes, channels, sizeof(float)) && add_block(bytes, 1, sizeof(struct bsq_result)) &&
+           add_block(bytes, plan->weight_count, sizeof(int8_t)) && add_block(bytes, scales, sizeof(double)) &&
+           add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t)) &&
+           add_block(bytes, bsq_solve_stages(&plan->options), sizeof(bsq_stage_t)) &&
+           add_input_bytes(plan, bytes);
+}
+
+static bool life_bytes(const struct plan *plan, size_t *bytes)
+{
+    size_t held, adding, solving;
+
+    if (!own_bytes(plan, bytes) ||
+        !bsq_stats_bytes(&plan->geometry, plan->options.threads,
+                         plan->options.progress || plan->options.parallel_for, &held, &adding) ||
+        !bsq_solve_bytes(&plan->geometry, &plan->options, &solving))
+        return false;
+    return add_bytes(bytes, held) && add_bytes(bytes, adding > solving ? adding : solving);
+}
+
+bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,
+                              size_t *bytes)
+{
+    struct bsq_message message = {""};
+    struct plan plan;
+    size_t sum = 0;
+    bsq_status_t status;
+
+    if (!bytes)
+        status = bsq_fail(&message, BSQ_E_ARGUMENT, "'bytes' is NULL");
+    else if ((status = plan_init(&plan, desc, options, &message)) == BSQ_OK && !life_bytes(&plan, &sum))
+        status = bsq_fail(&message, BSQ_E_SHAPE, "this layer needs more memory than this machine can address");
+    if (bytes)
+        *bytes = status == BSQ_OK ? sum : 0;
+    return bsq_error_store(error, status, &message);
+}

@@ -1,0 +1,288 @@
+/* Public calls that solve: the run itself, the table over numbers of bits, and the report. */
+#include "api/layer.h"
+
+#include "base/options.h"
+#include "solve/solve.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The first version of the structs that are written here. */
+enum {
+    REPORT_LEAST = offsetof(bsq_report_t, weight_range) + sizeof(int32_t),
+    STAGE_LEAST = offsetof(bsq_stage_t, effort) + sizeof(int32_t),
+    CHANNEL_LEAST = offsetof(bsq_channel_t, bias_corrected) + sizeof(int32_t)
+};
+
+/* Statistics that say something, or NULL. */
+static const struct bsq_stats_t *known(const struct bsq_stats_t *stats)
+{
+    return bsq_stats_empty(stats) ? NULL : stats;
+}
+
+/* The weights that meet folded inputs, in a block of their own. */
+static bsq_status_t fold_weights(bsq_layer_t *layer, const struct bsq_quantizer *quantizer, float **folded)
+{
+    const struct bsq_geometry *geometry = &layer->geometry;
+    int64_t n = geometry->fan_in, count = geometry->out_channels * n;
+    float *weights = bsq_memory_get(&layer->memory, count, sizeof *weights);
+
+    if (!weights)
+        return bsq_fail_memory(&layer->message);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t channel = bsq_geometry_channel(geometry, i / n / geometry->group_outputs, i % n);
+
+        weights[i] = (float)(layer->weights[i] * bsq_quantizer_beta(quantizer, channel));
+        if (isfinite(weights[i]))
+            continue;
+        bsq_memory_put(&layer->memory, weights);
+        return bsq_fail(&layer->message, BSQ_E_NUMERIC, "weights[%lld] times the beta of its input is infinite",
+                        (long long)i);
+    }
+    *folded = weights;
+    return BSQ_OK;
+}
+
+/* What a solve needs to know of the inputs. Without statistics one scale for all of them may still be unknown. */
+static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer)
+{
+    bsq_status_t status = bsq_layer_resolve_quantizer(layer, quantizer);
+
+    if (status != BSQ_E_STATE || layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL)
+        return status;
+    layer->message.text[0] = '\0';
+    return BSQ_OK;
+}
+
+/* What a solve by 'options' gets; 'folded' (or NULL) is to be put back when it is done. */
+static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_quantizer *quantizer,
+                               struct bsq_solve_input *input, float **folded)
+{
+    bsq_status_t status = find_quantizer(layer, quantizer);
+
+    *folded = NULL;
+    *input = (struct bsq_solve_input){
+        .geometry = &layer->geometry,
+        .stats = known(layer->stats),
+        .held_out = known(layer->held_out),
+        .options = options,
+        .memory = &layer->memory,
+        .message = &layer->message,
+    };
+    if (status != BSQ_OK || (quantizer->channels && (status = fold_weights(layer, quantizer, folded)) != BSQ_OK))
+        return status;
+    input->weights = *folded ? *folded : layer->weights;
+    return input->held_out ? bsq_stats_check_rows(input->held_out, &layer->message) : BSQ_OK;
+}
+
+/* Solves by 'options' into a new result. */
+static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+{
+    struct bsq_solve_input input;
+    struct bsq_quantizer quantizer;
+    float *folded;
+    bsq_status_t status = make_input(layer, options, &quantizer, &input, &folded);
+
+    *result = NULL;
+    if (status == BSQ_OK)
+        status = bsq_solve(&input, result);
+    bsq_memory_put(&layer->memory, folded);
+    if (status == BSQ_OK)
+        (*result)->inputs = bsq_quantizer_retain(&quantizer);
+    return status;
+}
+
+/* ---- series of solves ---- */
+
+/* Progress of one solve as a part of a series. */
+struct series {
+    bsq_progress_fn progress;
+    void *opaque;
+    int32_t index;
+    int32_t count;
+};
+
+static int32_t series_progress(const bsq_progress_t *progress, void *opaque)
+{
+    const struct series *series = opaque;
+    bsq_progress_t whole = *progress;
+
+    whole.fraction = (series->index + progress->fraction) / series->count;
+    whole.done = series->index * progress->total + progress->done;
+    whole.total = series->count * progress->total;
+    return series->progress(&whole, series->opaque);
+}
+
+/* Reports the solves by 'options' as parts of a series from now on. */
+static void begin_series(struct series *series, bsq_options_t *options, int32_t count)
+{
+    *series = (struct series){options->progress, options->progress_opaque, 0, count};
+    if (options->progress) {
+        options->progress = series_progress;
+        options->progress_opaque = series;
+    }
+}
+
+/* The effort of least held-out error, the lowest of equals. Each effort includes those below it and costs about as much
+ * as all of them together, so solving by all of them takes about twice as long as solving by the last. */
+static bsq_status_t solve_selected(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+{
+    bsq_options_t now = *options;
+    struct bsq_result *other;
+    struct series series;
+    double seconds = 0.0;
+    bsq_status_t status;
+
+    if (!options->select_on_held_out || options->solver != BSQ_SOLVER_AUTO || !known(layer->held_out))
+        return solve(layer, options, result);
+    *result = NULL;
+    begin_series(&series, &now, options->effort + 1);
+    for (; series.index < series.count; series.index++) {
+        now.effort = series.index;
+        if ((status = solve(layer, &now, &other)) != BSQ_OK) {
+            bsq_result_free(*result);
+            *result = NULL;
+            return status;
+        }
+        seconds += other->report.seconds;
+        if (!*result || other->report.held_out_error < (*result)->report.held_out_error) {
+            struct bsq_result *worse = *result;
+
+            *result = other;
+            other = worse;
+        }
+        bsq_result_free(other);
+    }
+    (*result)->report.seconds = seconds;
+    return BSQ_OK;
+}
+
+/* ---- log ---- */
+
+static void log_warnings(const bsq_layer_t *layer, int32_t warnings)
+{
+    static const struct {
+        int32_t bit;
+        const char *text;
+    } texts[] = {
+        {BSQ_WARN_FEW_ROWS, "few rows for this fan-in"},
+        {BSQ_WARN_SCALE_LIMITED, "a scale left the range of its format"},
+        {BSQ_WARN_RAISED_DAMPING, "damping was raised for the search"},
+        {BSQ_WARN_DEAD_INPUTS, "some inputs are always zero"},
+        {BSQ_WARN_DEAD_OUTPUTS, "some channels have no weights"},
+        {BSQ_WARN_NO_STATISTICS, "solved without statistics"},
+    };
+    struct bsq_message line = {""};
+    size_t length = 0;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (warnings & texts[i].bit)
+            length += (size_t)snprintf(line.text + length, sizeof line.text - length, "%s%s", length ? ", " : "",
+                                       texts[i].text);
+    if (length)
+        bsq_layer_log(layer, BSQ_LOG_WARNING, "optimize: %s", line.text);
+}
+
+static void log_report(const bsq_layer_t *layer, const bsq_report_t *report)
+{
+    bsq_layer_log(layer, BSQ_LOG_INFO, "optimize: %d bits, relative error %.4g, rounding %.4g, %s, %.3f s",
+                  (int)report->weight_bits, report->error, report->error_start, bsq_outcome_string(report->outcome),
+                  report->seconds);
+    log_warnings(layer, report->warnings);
+}
+
+/* ---- solve ---- */
+
+static bsq_status_t write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result)
+{
+    return bsq_struct_write(to, &result->report, sizeof result->report, REPORT_LEAST, "bsq_report_t", &layer->message);
+}
+
+/* That a report can be written, found out before the work. */
+static bsq_status_t check_report(bsq_layer_t *layer, bsq_report_t *to)
+{
+    size_t nothing = sizeof nothing;
+
+    return to ? bsq_struct_write(to, &nothing, sizeof nothing, REPORT_LEAST, "bsq_report_t", &layer->message) : BSQ_OK;
+}
+
+bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
+{
+    struct bsq_result *result;
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
+        (status = solve_selected(layer, &layer->options, &result)) != BSQ_OK)
+        return status;
+    bsq_result_free(layer->result);
+    layer->result = result;
+    log_report(layer, &result->report);
+    return report ? write_report(layer, report, result) : BSQ_OK;
+}
+
+bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors)
+{
+    double table[9];
+    struct bsq_solve_input input;
+    struct bsq_quantizer quantizer;
+    float *folded;
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, errors, "errors")) != BSQ_OK)
+        return status;
+    if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
+        return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
+                        (int)bits_lo, (int)bits_hi);
+    status = make_input(layer, &layer->options, &quantizer, &input, &folded);
+    if (status == BSQ_OK)
+        status = bsq_solve_errors(&input, bits_lo, bits_hi, table);
+    bsq_memory_put(&layer->memory, folded);
+    if (status == BSQ_OK)
+        memcpy(errors, table, (size_t)(bits_hi - bits_lo + 1) * sizeof *errors);
+    return status;
+}
+
+/* ---- report ---- */
+
+static bsq_status_t check_index(bsq_layer_t *layer, int64_t index, int64_t count)
+{
+    if (index < 0 || index >= count)
+        return bsq_fail(&layer->message, BSQ_E_RANGE, "index is %lld, not in 0..%lld", (long long)index,
+                        (long long)count - 1);
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_report_get(bsq_layer_t *layer, bsq_report_t *report)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, report, "report")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK)
+        return status;
+    return write_report(layer, report, layer->result);
+}
+
+bsq_status_t bsq_report_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, stage, "stage")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK ||
+        (status = check_index(layer, index, layer->result->stage_count)) != BSQ_OK)
+        return status;
+    return bsq_struct_write(stage, &layer->result->stages[index], sizeof *stage, STAGE_LEAST, "bsq_stage_t",
+                            &layer->message);
+}
+
+bsq_status_t bsq_report_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK || (status = bsq_layer_require(layer, channel, "channel")) != BSQ_OK ||
+        (status = bsq_layer_require_result(layer)) != BSQ_OK ||
+        (status = check_index(layer, index, layer->result->channels)) != BSQ_OK)
+        return status;
+    return bsq_struct_write(channel, &layer->result->channel[index], sizeof *channel, CHANNEL_LEAST,
+                            "bsq_channel_t", &layer->message);
+}

@@ -1,0 +1,201 @@
+/* What a solve does with one block, and what it notes. */
+#include "solve/private.h"
+
+#include "base/blas.h"
+#include "solve/lower_bound.h"
+#include "solve/single_precision.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- what a finished candidate is worth ---- */
+
+/* J without its damping term, |w - u|^2 being 'distance'. */
+static double undamped(const struct bsq_group *group, double j, double distance)
+{
+    return fmax(j - group->ridge * distance, 0.0);
+}
+
+/* Mean of the output error; 'u' is n doubles of scratch. */
+static double mean_error(const struct bsq_block *block, const struct bsq_candidate *candidate, int64_t c, double *u)
+{
+    int64_t n = block->group->n;
+
+    bsq_candidate_weights(candidate, n, c, u);
+    return block->target_mean[c] - bsq_ddot(n, u, block->group->mean);
+}
+
+static void note_start(struct bsq_solve *solve, struct bsq_search *search, int64_t channel)
+{
+    const struct bsq_block *block = &search->block;
+    const struct bsq_group *group = block->group;
+    int64_t n = group->n;
+
+    for (int64_t c = 0; c < block->channels; c++) {
+        double distance = block->narrow ? search->distance[c]
+                                        : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
+
+        solve->result->channel[channel + c].objective_start = search->best.j[c];
+        solve->error_start[channel + c] = undamped(group, search->best.j[c], distance);
+        if (group->centred) /* the start has no corrected bias to show for */
+            solve->error_start[channel + c] += pow(mean_error(block, &search->best, c, search->u), 2.0);
+    }
+}
+
+static void note_result(struct bsq_solve *solve, struct bsq_search *search, const struct bsq_candidate *candidate,
+                        int64_t channel)
+{
+    const struct bsq_block *block = &search->block;
+    struct bsq_result *result = solve->result;
+    int64_t n = block->group->n, scales = result->scales_per_channel;
+
+    memcpy(result->codes + channel * n, candidate->codes, (size_t)(block->channels * n));
+    memcpy(result->scales + channel * scales, candidate->scales,
+           (size_t)(block->channels * scales) * sizeof *candidate->scales);
+    for (int64_t c = 0; c < block->channels; c++) {
+        bsq_channel_t *out = &result->channel[channel + c];
+
+        out->objective = candidate->j[c];
+        out->energy = block->energy[c];
+        out->sweeps += search->sweeps[c];
+        if (search->limited[c])
+            out->outcome = BSQ_OUTCOME_LIMIT;
+        if (search->proven[c])
+            out->outcome = BSQ_OUTCOME_PROVEN;
+        out->lower_bound = search->proven[c] ? 1.0 : fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0);
+        solve->error[channel + c] =
+            undamped(block->group, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
+        solve->floor[channel + c] = block->floor[c];
+        if (solve->gap)
+            solve->gap[channel + c] = mean_error(block, candidate, c, search->u);
+    }
+}
+
+/* ---- work on blocks ---- */
+
+struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t block)
+{
+    return solve->records + block * solve->record_count;
+}
+
+/* A level that a block has no need of leaves J as it is. */
+static void keep_objective(const struct bsq_search *search, struct bsq_stage_record *records)
+{
+    double sum = bsq_search_sum(search->best.j, search->block.channels);
+
+    for (int k = 0; k < BSQ_LEVEL_STAGES; k++)
+        records[k].before = records[k].after = sum;
+}
+
+/* Rounding and level 1 of a block. */
+static void begin_block(struct bsq_solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
+                        int64_t channel)
+{
+    struct bsq_stage_record *beam = &records[RECORD_LEVELS + BSQ_LEVEL_BEAM];
+
+    if (search->block.narrow && bsq_quick_search(search, &records[RECORD_ROUND], beam)) {
+        note_start(solve, search, channel);
+        if (solve->levels > 1) {
+            bsq_block_widen(&search->block);
+            bsq_search_begin(search, records + RECORD_LEVELS);
+        }
+        return;
+    }
+    if (search->block.narrow)
+        bsq_block_widen(&search->block);
+    bsq_search_round(search, &records[RECORD_ROUND]);
+    note_start(solve, search, channel);
+    if (solve->levels >= 1 && search->block.group->searchable) {
+        bsq_search_level_run(search, 1, records + RECORD_LEVELS);
+        bsq_search_exact(search, 1, &records[RECORD_EXACT]);
+    } else if (solve->levels >= 1) {
+        keep_objective(search, records + RECORD_LEVELS);
+    }
+}
+
+void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+    struct bsq_stage_record *records = bsq_solve_records(solve, block);
+    int32_t effort = 2;
+
+    begin_block(solve, search, records, channel);
+    if (search->block.narrow) {
+        note_result(solve, search, &search->trial, channel);
+        return;
+    }
+    for (; effort <= solve->levels && search->block.group->searchable && !bsq_search_proven(search); effort++) {
+        bsq_search_level_run(search, effort, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+        bsq_search_exact(search, effort, &records[RECORD_EXACT]);
+    }
+    for (; effort <= solve->levels; effort++)
+        keep_objective(search, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+    bsq_bound_block(search, &search->best, &records[RECORD_EXACT]);
+    note_result(solve, search, &search->best, channel);
+}
+
+void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+    struct bsq_stage_record *records = bsq_solve_records(solve, block);
+
+    bsq_search_round(search, &records[RECORD_ROUND]);
+    note_start(solve, search, channel);
+    bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_LEVELS + BSQ_LEVEL_BITSPLIT]);
+    bsq_bound_block(search, &search->best, NULL);
+    note_result(solve, search, &search->best, channel);
+}
+
+/* Puts codes and scales that stand somewhere into the trial and judges them. */
+static void judge(struct bsq_search *search, const int8_t *codes, const double *scales, int64_t channel)
+{
+    struct bsq_candidate *trial = &search->trial;
+    int64_t n = search->block.group->n, channels = search->block.channels, count = trial->scales_per_channel;
+
+    memcpy(trial->codes, codes + channel * n, (size_t)(channels * n));
+    memcpy(trial->scales, scales + channel * count, (size_t)(channels * count) * sizeof *scales);
+    bsq_candidate_judge(trial, &search->block, search->u);
+}
+
+/* The tensor's best point as it stands, as start or as result. */
+void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+
+    (void)block;
+    judge(search, solve->tensor.best.codes, solve->result->scales, channel);
+    (void)memcpy(search->best.j, search->trial.j, (size_t)search->block.channels * sizeof *search->trial.j);
+    memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.group->n));
+    memcpy(search->best.scales, search->trial.scales, (size_t)search->block.channels * sizeof *search->trial.scales);
+    note_start(solve, search, channel);
+}
+
+void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+
+    (void)block;
+    judge(search, solve->tensor.best.codes, solve->result->scales, channel);
+    bsq_search_reset(search);
+    bsq_bound_block(search, &search->trial, NULL);
+    note_result(solve, search, &search->trial, channel);
+}
+
+void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+
+    (void)block;
+    judge(search, solve->result->codes, solve->result->scales, channel);
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        solve->held_energy[channel + c] = search->block.energy[c];
+        solve->held_error[channel + c] = fmax(search->trial.j[c], 0.0);
+        if (solve->held_gap)
+            solve->held_gap[channel + c] = mean_error(&search->block, &search->trial, c, search->u);
+    }
+}
+
+void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index)
+{
+    bsq_quick_begin(search, group, pass->input->weights + index * group->channels * group->n);
+}

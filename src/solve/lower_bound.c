@@ -1,0 +1,46 @@
+/* What J of a channel cannot be below: the branch and bound of exact.c, from a low threshold and with few nodes. What
+ * it finds on the way is not taken over: a bound is a report. */
+#include "solve/lower_bound.h"
+
+#include <math.h>
+
+enum { NODES = 20000 };
+
+static const double first_share = 0.01;
+
+static bool stop(void *opaque)
+{
+    struct bsq_search *search = opaque;
+
+    return search->poll(search->poll_opaque, search->slot, search->share_end);
+}
+
+static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)
+{
+    const struct bsq_rounding *rounding = &search->plan->rounding;
+    struct bsq_exact_task task = {
+        .v = search->block.v + channel * search->plan->fan_in, .lowest = rounding->lowest,
+        .highest = rounding->highest, .first_share = first_share, .node_limit = NODES, .stop = stop,
+        .stop_opaque = search, .codes = search->planes, .scale = scale, .cost = cost};
+
+    (void)bsq_exact_solve(&search->exact, &task);
+    return task.bound;
+}
+
+void bsq_bound_block(struct bsq_search *search, const struct bsq_candidate *kept, struct bsq_stage_record *record)
+{
+    const struct bsq_group *group = search->block.group;
+    double start = bsq_seconds();
+
+    if (!bsq_search_bounds(search->plan) || !group->wide || group->raised || bsq_search_proven(search))
+        return;
+    bsq_exact_prepare(&search->exact, group->solver, group->order);
+    for (int64_t c = 0; c < search->block.channels && !stop(search); c++) {
+        double base = search->block.base[c], cost = kept->j[c] - base;
+
+        if (!search->proven[c] && cost > 0.0)
+            search->bound[c] = fmax(search->bound[c], base + bound_of(search, c, cost, kept->scales[c]));
+    }
+    if (record)
+        record->seconds += bsq_seconds() - start;
+}

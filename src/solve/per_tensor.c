@@ -1,0 +1,272 @@
+/* One scale for the whole tensor: a grid over it, each value judged by the J of the whole layer. */
+#include "solve/per_tensor.h"
+
+#include "stages/scale.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Turns of scale and codes after the grid. */
+enum { MOST_TURNS = 4 };
+
+size_t bsq_tensor_layout(struct bsq_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+
+    *tensor = (struct bsq_tensor){.channels = channels, .fan_in = fan_in};
+    tensor->best.codes = bsq_carve(&carver, channels * fan_in, 1);
+    tensor->open.codes = bsq_carve(&carver, channels * fan_in, 1);
+    tensor->trial.codes = bsq_carve(&carver, channels * fan_in, 1);
+    tensor->j = bsq_carve(&carver, channels, sizeof *tensor->j);
+    tensor->along = bsq_carve(&carver, channels, sizeof *tensor->along);
+    tensor->square = bsq_carve(&carver, channels, sizeof *tensor->square);
+    tensor->blocks = bsq_carve(&carver, blocks * BSQ_LEVEL_STAGES, sizeof *tensor->blocks);
+    return carver.used;
+}
+
+/* Scales of a level's grid: each is tried with all channels. */
+static int32_t grid_scales(const struct bsq_level *level)
+{
+    enum { MOST = 9 };
+
+    return level->beam.count < MOST ? level->beam.count : MOST;
+}
+
+/* Survivors of a level's beams, at most those of the level. */
+static int32_t width_of(int32_t effort)
+{
+    static const int32_t widths[BSQ_EFFORT_MOST + 1] = {0, 1, 2, 4, 8, 16, 32, 64, 64, 64};
+
+    return widths[effort];
+}
+
+int64_t bsq_tensor_passes(int32_t effort)
+{
+    int64_t passes = 2;
+
+    for (int32_t e = 1; e <= effort; e++)
+        passes += grid_scales(bsq_search_level(e)) + MOST_TURNS + 2;
+    return passes;
+}
+
+/* What a pass does to the codes of the trial. */
+struct tensor_work {
+    struct bsq_tensor *tensor;
+    const struct bsq_level *level; /* NULL: only judge them */
+    int32_t width;  /* beam from the weights; 0: start from the codes that are there */
+};
+
+static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    const struct tensor_work *work = pass->context;
+    struct bsq_tensor *tensor = work->tensor;
+    struct bsq_candidate *trial = &search->trial;
+    int64_t n = tensor->fan_in, channels = search->block.channels;
+    struct bsq_stage_record records[BSQ_LEVEL_STAGES] = {{0}};
+    int8_t *codes = tensor->trial.codes + channel * n;
+
+    memcpy(trial->codes, codes, (size_t)(channels * n));
+    bsq_search_reset(search);
+    for (int64_t c = 0; c < channels; c++)
+        trial->scales[c] = tensor->trial.scale;
+    search->level = work->level;
+    if (work->level && search->block.group->searchable)
+        bsq_search_fixed(search, work->width, records);
+    else
+        bsq_candidate_judge(trial, &search->block, search->u);
+    memcpy(codes, trial->codes, (size_t)(channels * n));
+    for (int64_t c = 0; c < channels; c++) {
+        double along = 0.0, square = 0.0;
+
+        for (int64_t i = c * n; i < (c + 1) * n; i++) {
+            double u = trial->scales[c] * trial->codes[i];
+
+            along += u * trial->g[i];
+            square += u * (search->block.p[i] - trial->g[i]);
+        }
+        tensor->along[channel + c] = along;
+        tensor->square[channel + c] = square;
+        tensor->j[channel + c] = trial->j[c];
+    }
+    for (int k = 0; k < BSQ_LEVEL_STAGES; k++) {
+        tensor->blocks[block * BSQ_LEVEL_STAGES + k].seconds += records[k].seconds;
+        tensor->blocks[block * BSQ_LEVEL_STAGES + k].sweeps += records[k].sweeps;
+    }
+}
+
+/* Solves or judges the trial at its scale; sums are taken channel by channel, whichever thread solved them. */
+static bsq_status_t run_trial(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+                              int32_t width)
+{
+    struct tensor_work work = {tensor, level, width};
+    bsq_status_t status = bsq_pass_run(pass, solve_block, &work);
+
+    tensor->trial.j = tensor->trial.along = tensor->trial.square = 0.0;
+    for (int64_t c = 0; c < tensor->channels; c++) {
+        tensor->trial.j += tensor->j[c];
+        tensor->trial.along += tensor->along[c];
+        tensor->trial.square += tensor->square[c];
+    }
+    return status;
+}
+
+static void swap_points(struct bsq_tensor_point *a, struct bsq_tensor_point *b)
+{
+    struct bsq_tensor_point other = *a;
+
+    *a = *b;
+    *b = other;
+}
+
+static void copy_point(const struct bsq_tensor *tensor, struct bsq_tensor_point *to,
+                       const struct bsq_tensor_point *from)
+{
+    int8_t *codes = to->codes;
+
+    memcpy(codes, from->codes, (size_t)(tensor->channels * tensor->fan_in));
+    *to = *from;
+    to->codes = codes;
+}
+
+/* J when the scale is moved to its least value for these codes, and that scale. */
+static double refit_j(const struct bsq_tensor_point *point, double *scale)
+{
+    double x = point->square > 0.0 ? point->along / point->square : 0.0;
+
+    if (!(x > -1.0) || !isfinite(x))
+        x = 0.0;
+    *scale = point->scale * (1.0 + x);
+    return point->j - x * (2.0 * point->along - x * point->square);
+}
+
+bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, struct bsq_stage_record *record)
+{
+    const struct bsq_rounding *rounding = &pass->plan.rounding;
+    const float *weights = pass->input->weights;
+    int64_t count = tensor->channels * tensor->fan_in;
+    double most = bsq_round_maximum_scale(rounding, weights, count), start = bsq_seconds();
+    double wanted[2] = {most, bsq_round_alternating_scale(rounding, weights, count, most)};
+
+    tensor->best.j = INFINITY;
+    for (int i = 0; i < 2; i++) {
+        bsq_status_t status;
+
+        tensor->trial.scale = bsq_round_allowed_scale(rounding, weights, count, wanted[i]);
+        bsq_round_codes(rounding, weights, count, tensor->trial.scale, tensor->trial.codes);
+        status = run_trial(tensor, pass, NULL, 0);
+        if (status != BSQ_OK)
+            return status;
+        if (i == 0)
+            record->before = tensor->trial.j;
+        if (tensor->trial.j < tensor->best.j)
+            swap_points(&tensor->best, &tensor->trial);
+    }
+    copy_point(tensor, &tensor->open, &tensor->best);
+    record->after = tensor->best.j;
+    record->seconds = bsq_seconds() - start;
+    return BSQ_OK;
+}
+
+/* The best of a grid of scales around 'centre', by the J that a refit leaves; open takes it when it is better. */
+static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+                             int32_t width, double centre)
+{
+    double multipliers[BSQ_BEAM_COUNT], unused;
+
+    bsq_scale_grid(level->low, level->high, grid_scales(level), multipliers);
+    for (int32_t i = 0; i < grid_scales(level); i++) {
+        bsq_status_t status;
+
+        tensor->trial.scale = centre * multipliers[i];
+        status = run_trial(tensor, pass, level, width);
+        if (status != BSQ_OK)
+            return status;
+        if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->open, &unused))
+            swap_points(&tensor->open, &tensor->trial);
+    }
+    return BSQ_OK;
+}
+
+/* Scale and codes of open in turn, for as long as it helps. */
+static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level)
+{
+    for (int turn = 0; turn < MOST_TURNS; turn++) {
+        bsq_status_t status;
+
+        copy_point(tensor, &tensor->trial, &tensor->open);
+        (void)refit_j(&tensor->open, &tensor->trial.scale);
+        status = run_trial(tensor, pass, level, 0);
+        if (status != BSQ_OK)
+            return status;
+        if (!(tensor->trial.j < tensor->open.j * (1.0 - 1e-9)))
+            return BSQ_OK;
+        swap_points(&tensor->open, &tensor->trial);
+    }
+    return BSQ_OK;
+}
+
+/* Values of the format next to the scale of open, codes solved for each; best takes the better. */
+static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+                           int32_t width)
+{
+    int32_t format = pass->plan.rounding.scale_format;
+    double neighbours[2], wanted;
+
+    (void)refit_j(&tensor->open, &wanted);
+    bsq_scale_neighbours(format, wanted, &neighbours[0], &neighbours[1]);
+    for (int i = 0; i < (neighbours[0] < neighbours[1] ? 2 : 1); i++) {
+        bsq_status_t status;
+
+        copy_point(tensor, &tensor->trial, &tensor->open);
+        tensor->trial.scale = neighbours[i];
+        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : width);
+        if (status != BSQ_OK)
+            return status;
+        if (tensor->trial.j < tensor->best.j)
+            swap_points(&tensor->best, &tensor->trial);
+    }
+    return BSQ_OK;
+}
+
+/* Adds what the blocks spent on a stage since the level began. */
+static void collect_work(const struct bsq_tensor *tensor, int64_t blocks, struct bsq_stage_record *records)
+{
+    for (int k = 0; k < BSQ_LEVEL_STAGES; k++) {
+        for (int64_t b = 0; b < blocks; b++) {
+            records[k].seconds += tensor->blocks[b * BSQ_LEVEL_STAGES + k].seconds;
+            records[k].sweeps += tensor->blocks[b * BSQ_LEVEL_STAGES + k].sweeps;
+        }
+    }
+}
+
+bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, int32_t effort,
+                              struct bsq_stage_record *records)
+{
+    const struct bsq_level *level = bsq_search_level(effort);
+    int64_t count = tensor->channels * tensor->fan_in;
+    double centre = tensor->open.scale, found;
+    bsq_status_t status;
+
+    memset(tensor->blocks, 0, (size_t)(pass->blocks * BSQ_LEVEL_STAGES) * sizeof *tensor->blocks);
+    records[BSQ_LEVEL_BEAM].before = tensor->open.j;
+    if (effort == 1)
+        centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count,
+                                       bsq_round_maximum_scale(&pass->plan.rounding, pass->input->weights, count));
+    status = try_grid(tensor, pass, level, width_of(effort), centre);
+    if (status == BSQ_OK) {
+        records[BSQ_LEVEL_BEAM].after = tensor->open.j;
+        records[BSQ_LEVEL_BITSPLIT].before = records[BSQ_LEVEL_BITSPLIT].after = tensor->open.j;
+        records[BSQ_LEVEL_DESCENT].before = tensor->open.j;
+        status = take_turns(tensor, pass, level);
+        records[BSQ_LEVEL_DESCENT].after = tensor->open.j;
+    }
+    if (status == BSQ_OK) {
+        records[BSQ_LEVEL_SCALE].before = tensor->best.j;
+        found = bsq_seconds();
+        status = settle(tensor, pass, level, width_of(effort));
+        records[BSQ_LEVEL_SCALE].seconds = bsq_seconds() - found;
+        records[BSQ_LEVEL_SCALE].after = tensor->best.j;
+    }
+    collect_work(tensor, pass->blocks, records);
+    return status;
+}

@@ -1,0 +1,26 @@
+/* What a solve leaves behind: codes, scales, bias and the report. */
+#ifndef BSQ_SOLVE_RESULT_H
+#define BSQ_SOLVE_RESULT_H
+
+#include "input/activation.h"
+
+struct bsq_result {
+    struct bsq_memory memory;
+    int64_t channels; /* M */
+    int64_t fan_in;   /* n */
+    int64_t group_size;         /* inputs that share a scale: n unless scale_kind is BSQ_SCALE_PER_GROUP */
+    int64_t scales_per_channel; /* ceil(n / group_size); 1 otherwise */
+    int32_t bits;
+    int32_t range;
+    int32_t scale_kind;
+    int32_t stage_count;
+    int8_t *codes;       /* M x n */
+    double *scales;      /* M x scales_per_channel, per tensor too (all the same); each a float32 value */
+    double *bias_change; /* M, to be added to the layer's bias; zeros without correction */
+    bsq_report_t report;
+    bsq_stage_t *stages;     /* stage_count */
+    bsq_channel_t *channel;  /* M */
+    struct bsq_quantizer inputs; /* the input quantizer at the time; bits 0 when inputs stay float or it is unknown */
+};
+
+#endif

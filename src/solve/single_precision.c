@@ -1,0 +1,233 @@
+/* Effort 1 in single precision, on which higher efforts build. */
+#include "solve/single_precision.h"
+
+#include "base/blas.h"
+#include "stages/scale.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Small problems are solved in double in no time. */
+enum { LEAST_INPUTS = 64 };
+
+/* How far single precision may be off, as a share of J: bounds keep this distance. */
+static const double margin = 1e-5;
+
+bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_group_plan *group)
+{
+    return plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
+           plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && group->mu == 0.0 && !group->centred;
+}
+
+void bsq_quick_begin(struct bsq_search *search, struct bsq_group *group, const float *weights)
+{
+    const struct bsq_level *level = bsq_search_level(1);
+    int64_t n = group->n, sample = bsq_beam_sample(n, group->channels, &level->beam);
+    float *sampled = (float *)search->u;
+
+    if (!group->narrow)
+        return;
+    for (int64_t c = 0; c < sample; c++)
+        memcpy(sampled + c * n, weights + c * (group->channels / sample) * n, (size_t)n * sizeof *sampled);
+    bsq_block_load(&search->block, group, sampled, 0, sample);
+    bsq_search_reset(search);
+    bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
+    group->tried = bsq_search_choose(search, level, sample, 0, group->multipliers);
+}
+
+/* ---- sums of squares ----------------------------------------------------------------------------------------- */
+
+/* A block's worth of floats, twice: the search's u. */
+static float *rows_of_channels(const struct bsq_search *search)
+{
+    return (float *)search->u;
+}
+
+static float *rows_of_inputs(const struct bsq_search *search)
+{
+    return (float *)search->u + search->block.channels * search->block.group->n;
+}
+
+/* sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
+ * in units of its own. */
+static void full_squares(const struct bsq_search *search, const float *e, const double *units, const int32_t *list,
+                         int64_t count, double *sums)
+{
+    enum { SIDE = 16 }; /* channels at a time, so that what is read and written stays close */
+    const struct bsq_group *group = search->block.group;
+    int64_t n = group->n;
+    double plain[BSQ_BLOCK_MOST] = {0}, squares[BSQ_BLOCK_MOST] = {0};
+    float *x = rows_of_inputs(search);
+
+    for (int64_t first = 0; first < count; first += SIDE) {
+        int64_t side = count - first < SIDE ? count - first : SIDE;
+        const float *from[SIDE];
+
+        for (int64_t i = 0; i < side; i++)
+            from[i] = e + (list ? list[first + i] : first + i) * n;
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t i = 0; i < side; i++)
+                x[k * count + first + i] = from[i][group->order[k]];
+    }
+    bsq_strmm(n, count, group->r, n, x, count);
+    search->plan->kernels->sums(x, count, n, count, NULL, plain, squares);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+
+        sums[c] = squares[i] * group->unit * units[c] * units[c];
+    }
+}
+
+/* The part of it that the largest rows of R make, of all channels. */
+static void top_squares(const struct bsq_search *search, const float *e, const double *units, double *sums)
+{
+    const struct bsq_group *group = search->block.group;
+    int64_t n = group->n, channels = search->block.channels, rows = group->top_rows;
+    float *z = rows_of_inputs(search);
+
+    if (rows > 0)
+        bsq_sgemm(false, true, channels, rows, n, 1.0f, e, n, group->top, n, 0.0f, z, rows);
+    for (int64_t c = 0; c < channels; c++) {
+        double sum = 0.0;
+
+        for (int64_t k = 0; k < rows; k++)
+            sum += (double)z[c * rows + k] * (double)z[c * rows + k];
+        sums[c] = sum * group->unit * units[c] * units[c];
+    }
+}
+
+/* w'Hw without damping. */
+static void find_energies(struct bsq_search *search)
+{
+    struct bsq_block *block = &search->block;
+    int64_t n = block->group->n, channels = block->channels;
+    float *x = rows_of_channels(search);
+
+    for (int64_t c = 0; c < channels; c++) {
+        float inverse = (float)(1.0 / search->trial.scales[c]);
+
+        for (int64_t j = c * n; j < (c + 1) * n; j++)
+            x[j] = inverse * block->weights[j];
+    }
+    full_squares(search, x, search->trial.scales, NULL, channels, block->energy);
+    for (int64_t c = 0; c < channels; c++) {
+        const double *v = block->v + c * n;
+
+        block->energy[c] = fmax(block->energy[c] - block->group->ridge * bsq_ddot(n, v, v), 0.0);
+    }
+}
+
+/* ---- rounding ------------------------------------------------------------------------------------------------- */
+
+static bool is_above(const struct bsq_search *search, int64_t c, double sum)
+{
+    return sum * (1.0 - margin) > search->trial.j[c];
+}
+
+/* What J of rounding is at least: by the largest rows at effort 1, by all where they do not suffice. */
+static void bound_rounding(const struct bsq_search *search, const float *e, const double *scales, double *sums)
+{
+    int32_t list[BSQ_BLOCK_MOST];
+    int64_t channels = search->block.channels, listed = 0;
+    bool top = search->plan->effort == 1;
+
+    if (top)
+        top_squares(search, e, scales, sums);
+    for (int32_t c = 0; c < channels; c++)
+        if (!top || !is_above(search, c, sums[c]))
+            list[listed++] = c;
+    if (listed > 0)
+        full_squares(search, e, scales, list, listed, sums);
+}
+
+/* Rounding of channel c with 'scale' and an objective of 'sum' may be as good as the trial: takes it over where it clearly
+ * is better. False when single precision cannot tell. */
+static bool take_rounding(struct bsq_search *search, int64_t c, double scale, double sum, double *start)
+{
+    struct bsq_candidate *trial = &search->trial;
+    int64_t n = search->plan->fan_in;
+
+    if (!(trial->j[c] > 0.0)) { /* a channel of zeros */
+        start[c] = fmin(sum * (1.0 + margin), start[c]);
+        return true;
+    }
+    if (!(start[c] > trial->j[c]) && !(scale < trial->scales[c]) && !(scale > trial->scales[c]))
+        return true; /* the other rule's, which has been taken, is the same */
+    if (!(sum * (1.0 + margin) < trial->j[c] * (1.0 - 2.0 * margin)))
+        return false;
+    bsq_round_codes(&search->plan->rounding, search->block.weights + c * n, n, scale, trial->codes + c * n);
+    trial->scales[c] = scale;
+    trial->j[c] = start[c] = sum * (1.0 + margin);
+    return true;
+}
+
+/* Rounds by 'rule' and notes what is known of the least J of rounding, in 'start', and of |w - u|^2 there. Channels of the
+ * trial that it is better than become what it is. False when that cannot be told for some. */
+static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
+{
+    const struct bsq_rounding *rounding = &search->plan->rounding;
+    const double *scales = search->best.scales;
+    int64_t n = search->plan->fan_in, channels = search->block.channels;
+    double sums[BSQ_BLOCK_MOST], distance[BSQ_BLOCK_MOST];
+    float *e = rows_of_channels(search);
+
+    bsq_search_round_scales(search, &search->best, rule);
+    for (int64_t c = 0; c < channels; c++)
+        distance[c] = scales[c] * scales[c] *
+                      search->plan->kernels->round_errors(search->block.weights + c * n, n, 1.0 / scales[c],
+                                                          rounding->lowest, rounding->highest, e + c * n);
+    bound_rounding(search, e, scales, sums);
+    for (int64_t c = 0; c < channels; c++) {
+        double before = start[c];
+
+        if (is_above(search, c, sums[c]))
+            start[c] = fmin(sums[c] * (1.0 - margin), start[c]);
+        else if (!take_rounding(search, c, scales[c], sums[c], start))
+            return false;
+        if (start[c] < before)
+            search->distance[c] = distance[c];
+    }
+    return true;
+}
+
+/* ---- the search ----------------------------------------------------------------------------------------------- */
+
+static bool feed_back(struct bsq_search *search)
+{
+    const struct bsq_group *group = search->block.group;
+    struct bsq_candidate *trial = &search->trial;
+    double unused;
+
+    bsq_search_round_scales(search, trial, BSQ_RULE_LEAST);
+    if (!bsq_search_beam(search, 1, group->multipliers, group->tried, 0))
+        return false;
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        bsq_search_reduce_codes(search->plan, trial, c);
+        bsq_scale_neighbours(BSQ_SCALE_FLOAT32, trial->scales[c], &trial->scales[c], &unused);
+        trial->j[c] = search->error[c] * (1.0 + margin);
+    }
+    return true;
+}
+
+bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
+{
+    int64_t channels = search->block.channels;
+    double start[BSQ_BLOCK_MOST], begin = bsq_seconds(), middle;
+
+    bsq_search_reset(search);
+    for (int64_t c = 0; c < channels; c++)
+        start[c] = INFINITY;
+    if (!feed_back(search))
+        return false;
+    middle = bsq_seconds();
+    if (search->plan->effort == 1)
+        find_energies(search);
+    if (!rule_out(search, BSQ_RULE_MAXIMUM, start) || !rule_out(search, BSQ_RULE_ALTERNATING, start))
+        return false;
+    memcpy(search->best.j, start, (size_t)channels * sizeof *start);
+    rounding->before = rounding->after = beam->before = bsq_search_sum(start, channels);
+    beam->after = bsq_search_sum(search->trial.j, channels);
+    beam->seconds = middle - begin;
+    rounding->seconds = bsq_seconds() - middle;
+    return true;
+}

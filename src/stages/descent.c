@@ -1,0 +1,114 @@
+/* Integer coordinate descent on one channel, with the gradient kept up to date. */
+#include "stages/descent.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+/* A step must gain more than this, in units of (step size)^2 h_jj: rounding alone must not move codes to and fro. */
+static const double least_gain = 1e-12;
+
+/* Moves code j to where J is least; true when that is elsewhere. */
+static bool step(struct bsq_point *point, int64_t j, double scale)
+{
+    double unit = scale * point->diagonal[j], slope, best, gain;
+
+    if (!(unit > 0.0))
+        return false; /* a dead input */
+    slope = point->g[j] / unit; /* J = unit scale ((x - slope)^2 - slope^2) for a step of x codes */
+    best = rint(fmin(fmax(slope, point->lowest - point->codes[j]), point->highest - point->codes[j]));
+    gain = slope * slope - (best - slope) * (best - slope);
+    if (!(gain > least_gain))
+        return false;
+    point->codes[j] = (int8_t)(point->codes[j] + (int32_t)best);
+    point->j -= gain * unit * scale;
+    bsq_point_add_row(point, j, -best * scale, point->g);
+    return true;
+}
+
+int64_t bsq_descent_sweep(struct bsq_point *point)
+{
+    const struct bsq_kernels *kernels = bsq_kernels_best();
+    int64_t changes = 0;
+
+    for (int64_t a = 0; a < point->scales_per_channel; a++) { /* inputs of one scale at a time */
+        int64_t end = (a + 1) * point->group_size < point->n ? (a + 1) * point->group_size : point->n;
+        double scale = point->scales[a];
+
+        for (int64_t j = a * point->group_size; j < end; j++) {
+            j = kernels->next_step(point->g, point->diagonal, 0.5 * scale, j, end);
+            changes += j < end && step(point, j, scale);
+        }
+    }
+    return changes;
+}
+
+/* What a step of one code up and down costs beside its slope; more than anything gains where there is no such code. */
+static void price_steps(const struct bsq_point *point, int64_t j, double *up, double *down)
+{
+    const double never = 1e300;
+    double price = point->scales[0] * point->diagonal[j];
+
+    up[j] = point->codes[j] < point->highest ? price : never;
+    down[j] = point->codes[j] > point->lowest ? price : never;
+}
+
+static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
+{
+    double change = steps * point->scales[0];
+
+    point->codes[j] = (int8_t)(point->codes[j] + steps);
+    point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
+    bsq_point_add_row(point, j, -change, point->g);
+}
+
+/* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
+static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double reach, double *up, double *down)
+{
+    double scale = point->scales[0], shift = steps * scale, unit = scale * point->diagonal[i];
+    double least = unit - 2.0 * steps * point->g[i] + least_gain * unit;
+    const double *h = point->h + i * point->n;
+    int64_t partner = -1;
+    int32_t towards = 0;
+
+    /* no code gains by a step alone, so that one after i's can gain 2 scale |h_ij| at most */
+    if ((steps > 0 ? up[i] : down[i]) > unit || !(least < 2.0 * scale * reach) ||
+        !(bsq_kernels_best()->most_gain(h, point->g, up, down, shift, point->n) > least))
+        return false;
+    for (int64_t j = 0; j < point->n; j++) {
+        double g = point->g[j] - shift * h[j], rise = 2.0 * g - up[j], fall = -2.0 * g - down[j];
+
+        if (j == i || !(fmax(rise, fall) > least))
+            continue;
+        least = fmax(rise, fall);
+        partner = j;
+        towards = rise > fall ? 1 : -1;
+    }
+    if (partner < 0)
+        return false;
+    take_step(point, i, steps);
+    take_step(point, partner, towards);
+    price_steps(point, i, up, down);
+    price_steps(point, partner, up, down);
+    return true;
+}
+
+void bsq_descent_push(struct bsq_point *point, int64_t j, int32_t steps)
+{
+    int32_t code = point->codes[j] + steps;
+
+    take_step(point, j, code > point->highest || code < point->lowest ? -steps : steps);
+}
+
+int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch)
+{
+    double *up = scratch, *down = scratch + point->n;
+    int64_t moved = 0;
+
+    for (int64_t j = 0; j < point->n; j++)
+        price_steps(point, j, up, down);
+    for (int64_t i = 0; i < point->n; i++)
+        moved += point->diagonal[i] > 0.0 &&
+                 (move_pair(point, i, 1, reach[i], up, down) || move_pair(point, i, -1, reach[i], up, down));
+    return moved;
+}

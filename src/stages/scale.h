@@ -1,0 +1,24 @@
+/* Scales: the values that a format can hold, grids to search, and the best scales for given codes. */
+#ifndef BSQ_STAGES_SCALE_H
+#define BSQ_STAGES_SCALE_H
+
+#include "stages/objective.h"
+
+/* The nearest values of 'format' (BSQ_SCALE_...) at or below and at or above x > 0, within its normal range; both are
+ * the nearest value for float32, which is too fine to choose. */
+void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper);
+
+/* 'count' multipliers in geometric progression from 'low' to 'high'; 1 alone when count is 1. */
+void bsq_scale_grid(double low, double high, int32_t count, double *multipliers);
+
+/* Doubles of scratch that bsq_scale_refit needs. */
+int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel);
+
+/* Moves the scales of a channel to the least J for its codes: in closed form, jointly when there are several. Scales that
+ * would not be positive are left. Keeps g and j up to date; returns the largest relative change. */
+double bsq_scale_refit(struct bsq_point *point, double *scratch);
+
+/* Sets the scale of a channel that has one; keeps g and j up to date. */
+void bsq_scale_set(struct bsq_point *point, double scale);
+
+#endif

@@ -1,0 +1,91 @@
+/* What statistics hold: for stats.c and stats_moments.c, which fill them, stats_read.c, and stats_io.c, which writes and
+ * reads them; stats_check.c looks at rows before they are added. */
+#ifndef BSQ_STATS_PRIVATE_H
+#define BSQ_STATS_PRIVATE_H
+
+#include "stats/stats.h"
+#include "stats/tile.h"
+
+#include <stdatomic.h>
+
+/* Rows that do not fill a tile yet, as they came (inputs quantized, targets without bias). */
+struct bsq_tile {
+    int64_t capacity; /* rows that there is room for */
+    int64_t fill;
+    float *x;       /* (groups, capacity, n) */
+    float *weights; /* (capacity) */
+    float *y;       /* (capacity, M); NULL when there is no target */
+};
+
+/* Rows that were counted, those of the tile included. A host's moments of an unknown number of rows have weight 1 and
+ * rows 0. */
+struct bsq_count {
+    double rows;
+    double weight;
+    double weight_square;
+};
+
+/* What belongs to the inputs, and may be shared by layers that see the same ones. */
+struct bsq_inputs {
+    atomic_int references;
+    int32_t has_mean;
+    struct bsq_memory memory;
+    double *h;   /* sums of x x', each group's upper triangle in panels (tile.h) */
+    double *sum; /* (groups, n): sums of x */
+    struct bsq_count count;
+    struct bsq_tile tile;
+};
+
+/* Sums over rows throughout; means are formed when they are read. Where 'frozen', the inputs are another layer's and
+ * fixed, and 'count' and 'tile' are those of the rows that came back with targets. */
+struct bsq_stats_t {
+    atomic_int references;
+    int32_t frozen;
+    int32_t has_target_mean;
+    int32_t reserved;
+    struct bsq_memory memory;
+    struct bsq_geometry geometry;
+    struct bsq_quantizer quantizer;
+    struct bsq_inputs *inputs;
+    double *p;             /* (M, n): sums of y x; NULL when there is no target */
+    double *target_sum;    /* (M): sums of y */
+    double *target_square; /* (M): sums of y^2 */
+    struct bsq_count count;
+    struct bsq_tile tile;
+};
+
+/* The tile and the count that targets go with. */
+const struct bsq_tile *bsq_stats_tile(const struct bsq_stats_t *stats);
+const struct bsq_count *bsq_stats_count(const struct bsq_stats_t *stats);
+
+/* The weights of a tile's rows; NULL when all of them are 1. */
+const float *bsq_tile_weights(const struct bsq_tile *tile);
+
+/* The inputs and the targets of one group, and 'count' columns of them. */
+struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                        int64_t group);
+struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
+                                         int64_t group);
+struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns, int64_t first, int64_t count);
+
+/* Adds panel 'panel' of the products of the inputs with themselves, from its diagonal on. */
+void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel, bool single,
+                     double *scratch, double *to, int64_t ldt);
+
+/* Doubles of one group's part of 'h'. */
+int64_t bsq_inputs_group_size(const struct bsq_geometry *geometry);
+
+/* Zero sums for the target part; false, and nothing has changed, when out of memory. */
+bool bsq_stats_make_targets(struct bsq_stats_t *stats);
+
+/* Room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
+bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
+                      const struct bsq_memory *memory);
+
+/* A target without its bias must stay finite. */
+bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);
+
+/* The checksum of exported statistics: CRC-64/XZ. */
+uint64_t bsq_stats_checksum(const void *data, size_t size);
+
+#endif
