@@ -184,7 +184,7 @@ START_TEST(errors_are_those_of_the_result)
     struct problem problem = draw(size[0], size[1], size[2], (uint64_t)_i);
 
     for (int refit = 0; refit < 2; refit++) {
-        ck_assert(search(&problem, bsq_kernels_best(), plan, refit != 0, never));
+        ck_assert(search(&problem, bsq_kernels(), plan, refit != 0, never));
         for (int64_t c = 0; c < problem.channels; c++) {
             double energy = 0, error = error_of(&problem, c);
             bool listed = false;
@@ -207,13 +207,13 @@ START_TEST(more_is_better)
     struct problem problem = draw(320, 48, 320, 77);
     double all, sampled, one, wide;
 
-    ck_assert(search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){1, MULTIPLIERS, MULTIPLIERS}, true, never));
+    ck_assert(search(&problem, bsq_kernels(), (struct bsq_beam_plan){1, MULTIPLIERS, MULTIPLIERS}, true, never));
     all = total(&problem);
-    ck_assert(search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){1, MULTIPLIERS, 2}, true, never));
+    ck_assert(search(&problem, bsq_kernels(), (struct bsq_beam_plan){1, MULTIPLIERS, 2}, true, never));
     sampled = total(&problem);
-    ck_assert(search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){1, 1, 1}, true, never)); /* half the scale */
+    ck_assert(search(&problem, bsq_kernels(), (struct bsq_beam_plan){1, 1, 1}, true, never)); /* half the scale */
     one = total(&problem);
-    ck_assert(search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){8, MULTIPLIERS, MULTIPLIERS}, true, never));
+    ck_assert(search(&problem, bsq_kernels(), (struct bsq_beam_plan){8, MULTIPLIERS, MULTIPLIERS}, true, never));
     wide = total(&problem);
     ck_assert_double_ge(sampled, all * (1 - 1e-6));
     ck_assert_double_le(sampled, all * 1.02);
@@ -285,7 +285,7 @@ START_TEST(far_targets_have_no_error)
     struct problem problem = draw(40, 2, 40, 6);
 
     problem.v[3] = 1e6;
-    ck_assert(search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){2, MULTIPLIERS, MULTIPLIERS}, true, never));
+    ck_assert(search(&problem, bsq_kernels(), (struct bsq_beam_plan){2, MULTIPLIERS, MULTIPLIERS}, true, never));
     ck_assert_double_infinite(problem.error[0]);
     ck_assert_double_finite(problem.error[1]);
     ck_assert_int_eq(problem.codes[3], 3);
@@ -297,7 +297,7 @@ START_TEST(it_stops_when_told)
 {
     struct problem problem = draw(40, 2, 40, 6);
 
-    ck_assert(!search(&problem, bsq_kernels_best(), (struct bsq_beam_plan){1, 1, 1}, false, at_once));
+    ck_assert(!search(&problem, bsq_kernels(), (struct bsq_beam_plan){1, 1, 1}, false, at_once));
     free_problem(&problem);
 }
 END_TEST

@@ -98,7 +98,7 @@ START_TEST(tables_are_complete)
                    kernels->round_sums && kernels->round_errors && kernels->round_codes && kernels->next_step &&
                    kernels->most_gain && kernels->code_sums && kernels->add_scaled && kernels->distance &&
                    kernels->pack4 && kernels->pack2 && kernels->unpack4 && kernels->unpack2 &&
-                   !kernels->product == !kernels->square,
+                   !kernels->gemm_tn == !kernels->syrk,
                "kernel %d lacks a function", id);
     }
 }
@@ -106,16 +106,16 @@ END_TEST
 
 START_TEST(kernels_are_forced_and_released)
 {
-    const struct bsq_kernels *best = bsq_kernels_best();
+    const struct bsq_kernels *best = bsq_kernels();
 
     for (int id = FIRST_KERNEL; id <= LAST_KERNEL; id++) {
-        const struct bsq_kernels *before = bsq_kernels_best(), *kernels = bsq_kernels_by_id(id);
+        const struct bsq_kernels *before = bsq_kernels(), *kernels = bsq_kernels_by_id(id);
 
         expect(bsq_kernels_force(id) == (kernels != NULL), "kernel %d", id);
-        expect(bsq_kernels_best() == (kernels ? kernels : before), "kernel %d", id);
+        expect(bsq_kernels() == (kernels ? kernels : before), "kernel %d", id);
         expect(!kernels || best->id >= id, "kernel %d is better than the best", id);
     }
-    expect(bsq_kernels_force(0) && bsq_kernels_best() == best, "the best again");
+    expect(bsq_kernels_force(0) && bsq_kernels() == best, "the best again");
 }
 END_TEST
 
@@ -524,7 +524,7 @@ END_TEST
 /* ---- statistics ------------------------------------------------------------------------------------------- */
 
 /* Against sums in double: 'off' is what they may differ by, as a share of the sum of magnitudes. */
-static void check_product(const struct bsq_product *p, const double *before, double off)
+static void check_product(const struct bsq_gemm_tn *p, const double *before, double off)
 {
     for (int64_t i = 0; i < p->columns_a; i++)
         for (int64_t j = p->symmetric ? i : 0; j < p->columns_b; j++) {
@@ -564,11 +564,11 @@ static void multiply(const struct bsq_kernels *kernels, int64_t rows, int64_t co
     a = symmetric ? b : copy_of(b, values, sizeof *b);
     to = copy_of(before, cells, sizeof *to);
 
-    struct bsq_product product = {.a = a, .b = b, .weights = weighted ? weights : NULL, .rows = rows,
+    struct bsq_gemm_tn product = {.a = a, .b = b, .weights = weighted ? weights : NULL, .rows = rows,
                                   .columns_a = columns_a, .columns_b = columns_b, .lda = ld, .ldb = ld,
                                   .symmetric = symmetric, .scratch = scratch, .to = to, .ldt = ldt};
 
-    kernels->product(&product);
+    kernels->gemm_tn(&product);
     check_product(&product, before, 1e-15 * sqrt((double)rows + 16.0)); /* the rounding of as many terms */
     if (!symmetric)
         free(a);
@@ -584,7 +584,7 @@ START_TEST(products_are_right)
     const struct bsq_kernels *kernels = kernels_of(_i);
 
     random_state = 4;
-    if (!kernels || !kernels->product)
+    if (!kernels || !kernels->gemm_tn)
         return;
     for (int64_t columns = 1; columns <= 40; columns++) {
         multiply(kernels, 1 + random_below(20), columns, columns, columns % 2, true);
@@ -616,15 +616,15 @@ static void square(const struct bsq_kernels *kernels, int64_t rows, int64_t colu
     size_t cells = (size_t)((columns_a - 1) * ldt + columns_b);
     float *x = draw_activations((size_t)((rows - 1) * ld + columns_b), whole);
     double *to = get(cells, sizeof *to), *before = get(cells, sizeof *before);
-    double *scratch = get((size_t)((rows + BSQ_SQUARE_ROOM) * BSQ_SQUARE_MOST), sizeof *scratch);
+    double *scratch = get((size_t)((rows + BSQ_SYRK_ROOM) * BSQ_SYRK_MOST), sizeof *scratch);
 
     for (size_t i = 0; i < cells; i++)
         to[i] = before[i] = (double)random_below(100);
 
-    struct bsq_product product = {.a = x, .b = x, .rows = rows, .columns_a = columns_a, .columns_b = columns_b,
+    struct bsq_gemm_tn product = {.a = x, .b = x, .rows = rows, .columns_a = columns_a, .columns_b = columns_b,
                                   .lda = ld, .ldb = ld, .symmetric = true, .scratch = scratch, .to = to, .ldt = ldt};
 
-    kernels->square(&product);
+    kernels->syrk(&product);
     check_product(&product, before, whole ? 0.0 : 1e-6);
     free(x);
     free(to);
@@ -637,16 +637,16 @@ START_TEST(squares_are_right)
     const struct bsq_kernels *kernels = kernels_of(_i);
 
     random_state = 6;
-    if (!kernels || !kernels->square)
+    if (!kernels || !kernels->syrk)
         return;
     for (int64_t columns = 1; columns <= 300; columns += 1 + random_below(9)) {
-        int64_t most = columns < BSQ_SQUARE_MOST ? columns : BSQ_SQUARE_MOST;
+        int64_t most = columns < BSQ_SYRK_MOST ? columns : BSQ_SYRK_MOST;
 
         square(kernels, 1 + random_below(200), 1 + random_below((int)most), columns, true);
         square(kernels, 1 + random_below(200), most, columns, false);
     }
-    square(kernels, 1, BSQ_SQUARE_MOST, BSQ_SQUARE_MOST, true);
-    square(kernels, 512, BSQ_SQUARE_MOST, 384, true);
+    square(kernels, 1, BSQ_SYRK_MOST, BSQ_SYRK_MOST, true);
+    square(kernels, 512, BSQ_SYRK_MOST, 384, true);
 }
 END_TEST
 

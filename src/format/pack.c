@@ -116,13 +116,13 @@ static bool int4_bytes(const struct tensor *tensor, int64_t *bytes)
 
 static void int4_pack(const struct tensor *tensor, const int8_t *codes, unsigned char *packed)
 {
-    pack_fields(tensor, codes, packed, 4, bsq_kernels_best()->pack4);
+    pack_fields(tensor, codes, packed, 4, bsq_kernels()->pack4);
 }
 
 static bsq_status_t int4_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
                                 struct bsq_message *message)
 {
-    return unpack_fields(tensor, packed, codes, 4, bsq_kernels_best()->unpack4, message);
+    return unpack_fields(tensor, packed, codes, 4, bsq_kernels()->unpack4, message);
 }
 
 static bool int2_bytes(const struct tensor *tensor, int64_t *bytes)
@@ -133,13 +133,13 @@ static bool int2_bytes(const struct tensor *tensor, int64_t *bytes)
 
 static void int2_pack(const struct tensor *tensor, const int8_t *codes, unsigned char *packed)
 {
-    pack_fields(tensor, codes, packed, 2, bsq_kernels_best()->pack2);
+    pack_fields(tensor, codes, packed, 2, bsq_kernels()->pack2);
 }
 
 static bsq_status_t int2_unpack(const struct tensor *tensor, const unsigned char *packed, int8_t *codes,
                                 struct bsq_message *message)
 {
-    return unpack_fields(tensor, packed, codes, 2, bsq_kernels_best()->unpack2, message);
+    return unpack_fields(tensor, packed, codes, 2, bsq_kernels()->unpack2, message);
 }
 
 /* ---- 64 codes at a time, for bit planes ------------------------------------------------------------------ */

@@ -226,7 +226,7 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
     if (quantizer->bits == 0)
         return;
     bsq_quantizer_codes(quantizer, &lowest, &highest);
-    bsq_kernels_best()->requantize(x, count, quantizer->scale, lowest - quantizer->zero_point,
+    bsq_kernels()->requantize(x, count, quantizer->scale, lowest - quantizer->zero_point,
                                    highest - quantizer->zero_point);
 }
 
@@ -402,7 +402,7 @@ static void add_values(struct bsq_histogram *histogram, struct view *view, const
 
     for (int64_t first = 0; first < count; first += SOME) {
         int64_t some = count - first < SOME ? count - first : SOME;
-        int64_t listed = bsq_kernels_best()->list_bits(x + first * stride, some, stride, values);
+        int64_t listed = bsq_kernels()->list_bits(x + first * stride, some, stride, values);
 
         add_zeros(histogram, view, some - listed);
         add_bits(histogram, view, values, listed);

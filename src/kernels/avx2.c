@@ -253,8 +253,8 @@ enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = 3, PART_VECTORS = 3 };
 
 #include "beam_lanes.h"
 #include "loops.h"
-#include "product.h"
-#include "square.h"
+#include "gemm_tn.h"
+#include "syrk.h"
 
 static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX2, beam, multiply, multiply_itself);
 

@@ -261,8 +261,8 @@ enum { PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2, PART_VECTORS = 2 };
 
 #include "beam_lanes.h"
 #include "loops.h"
-#include "product.h"
-#include "square.h"
+#include "gemm_tn.h"
+#include "syrk.h"
 
 static const struct bsq_kernels kernels = KERNELS(BSQ_KERNEL_AVX512, beam, multiply, multiply_itself);
 

@@ -78,7 +78,7 @@ static const struct bsq_kernels *find_best(void)
 /* Threads that come at once find the same. */
 static _Atomic(const struct bsq_kernels *) chosen;
 
-const struct bsq_kernels *bsq_kernels_best(void)
+const struct bsq_kernels *bsq_kernels(void)
 {
     const struct bsq_kernels *kernels = atomic_load_explicit(&chosen, memory_order_acquire);
 

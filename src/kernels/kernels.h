@@ -1,7 +1,7 @@
 /* Inner loops that are worth more than one version. portable.c is the reference; dispatch.c picks once.
  *
  * Every version does the same operations in the same order, each rounded by itself, so results have the same bits; only
- * 'product' and 'square' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
+ * 'gemm_tn' and 'syrk' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
  * machine, with the vectors and instructions that the including file stands for. */
 #ifndef BSQ_SRC_KERNELS_H
 #define BSQ_SRC_KERNELS_H
@@ -15,8 +15,8 @@ enum {
 };
 
 enum {
-    BSQ_SQUARE_MOST = 128, /* most columns_a of square() */
-    BSQ_SQUARE_ROOM = 130  /* scratch besides, as rows */
+    BSQ_SYRK_MOST = 128, /* most columns_a of syrk() */
+    BSQ_SYRK_ROOM = 130  /* scratch besides, as rows */
 };
 
 /* One diagonal block of a beam search: 'rows' codes of every lane, the last row first. A lane is one channel at one
@@ -53,7 +53,7 @@ struct bsq_beam_spread {
 };
 
 /* to (columns_a x columns_b) += sum over rows of weight * a * b, products and sums in double. */
-struct bsq_product {
+struct bsq_gemm_tn {
     const float *a;  /* rows x columns_a, leading dimension lda */
     const float *b;  /* rows x columns_b, leading dimension ldb */
     const float *weights; /* of the rows; NULL: all are 1 */
@@ -73,11 +73,11 @@ struct bsq_kernels {
      * differ: whether they are not all equal. */
     void (*follow)(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent, unsigned char *differ);
     /* NULL: BLAS is the better choice. */
-    void (*product)(const struct bsq_product *product);
-    /* The same for at most BSQ_SQUARE_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or far
+    void (*gemm_tn)(const struct bsq_gemm_tn *product);
+    /* The same for at most BSQ_SYRK_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or far
      * from the ends of the range of float: up to 32 products that are not 0 make a sum in single precision. The scratch has
-     * (rows + BSQ_SQUARE_ROOM) x BSQ_SQUARE_MOST doubles. NULL where product is. */
-    void (*square)(const struct bsq_product *product);
+     * (rows + BSQ_SYRK_ROOM) x BSQ_SYRK_MOST doubles. NULL where gemm_tn is. */
+    void (*syrk)(const struct bsq_gemm_tn *product);
     /* to[i * ldt + j] = from[column[j] + i * step] for i < rows and j < columns. */
     void (*gather)(const float *from, const int64_t *column, int64_t step, int64_t rows, int64_t columns, float *to,
                    int64_t ldt);
@@ -128,12 +128,12 @@ const struct bsq_kernels *bsq_kernels_avx512(void);
 const struct bsq_kernels *bsq_kernels_neon(void);
 
 /* The best that this machine runs. */
-const struct bsq_kernels *bsq_kernels_best(void);
+const struct bsq_kernels *bsq_kernels(void);
 
 /* The kernels BSQ_KERNEL_...; NULL when this machine does not run them. */
 const struct bsq_kernels *bsq_kernels_by_id(int32_t id);
 
-/* For tests: bsq_kernels_best() is these from now on, or with 0 the best again. False when this machine lacks them. */
+/* For tests: bsq_kernels() is these from now on, or with 0 the best again. False when this machine lacks them. */
 bool bsq_kernels_force(int32_t id);
 
 #endif

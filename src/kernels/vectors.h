@@ -1,4 +1,4 @@
-/* What beam_lanes.h, product.h and square.h expect of the file that includes them:
+/* What beam_lanes.h, gemm_tn.h and syrk.h expect of the file that includes them:
  *
  *   FLOATS                    floats in a vector, a power of two
  *   KEY_MASK                  a bit for each double of a vector of doubles

@@ -11,33 +11,33 @@
 /* ---- what a finished candidate is worth ---- */
 
 /* J without its damping term, |w - u|^2 being 'distance'. */
-static double undamped(const struct bsq_group *group, double j, double distance)
+static double undamped(const struct bsq_hessian *hessian, double j, double distance)
 {
-    return fmax(j - group->ridge * distance, 0.0);
+    return fmax(j - hessian->ridge * distance, 0.0);
 }
 
 /* Mean of the output error; 'u' is n doubles of scratch. */
 static double mean_error(const struct bsq_block *block, const struct bsq_candidate *candidate, int64_t c, double *u)
 {
-    int64_t n = block->group->n;
+    int64_t n = block->hessian->n;
 
     bsq_candidate_weights(candidate, n, c, u);
-    return block->target_mean[c] - bsq_ddot(n, u, block->group->mean);
+    return block->target_mean[c] - bsq_ddot(n, u, block->hessian->mean);
 }
 
 static void note_start(struct bsq_solve *solve, struct bsq_search *search, int64_t channel)
 {
     const struct bsq_block *block = &search->block;
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
-        double distance = block->narrow ? search->distance[c]
+        double distance = block->single ? search->distance[c]
                                         : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
 
         solve->result->channel[channel + c].objective_start = search->best.j[c];
-        solve->error_start[channel + c] = undamped(group, search->best.j[c], distance);
-        if (group->centred) /* the start has no corrected bias to show for */
+        solve->error_start[channel + c] = undamped(hessian, search->best.j[c], distance);
+        if (hessian->centred) /* the start has no corrected bias to show for */
             solve->error_start[channel + c] += pow(mean_error(block, &search->best, c, search->u), 2.0);
     }
 }
@@ -47,7 +47,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
 {
     const struct bsq_block *block = &search->block;
     struct bsq_result *result = solve->result;
-    int64_t n = block->group->n, scales = result->scales_per_channel;
+    int64_t n = block->hessian->n, scales = result->scales_per_channel;
 
     memcpy(result->codes + channel * n, candidate->codes, (size_t)(block->channels * n));
     memcpy(result->scales + channel * scales, candidate->scales,
@@ -64,7 +64,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
             out->outcome = BSQ_OUTCOME_PROVEN;
         out->lower_bound = search->proven[c] ? 1.0 : fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0);
         solve->error[channel + c] =
-            undamped(block->group, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
+            undamped(block->hessian, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
         solve->floor[channel + c] = block->floor[c];
         if (solve->gap)
             solve->gap[channel + c] = mean_error(block, candidate, c, search->u);
@@ -83,7 +83,7 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
 {
     double sum = bsq_search_sum(search->best.j, search->block.channels);
 
-    for (int k = 0; k < BSQ_LEVEL_STAGES; k++)
+    for (int k = 0; k < BSQ_EFFORT_STAGES; k++)
         records[k].before = records[k].after = sum;
 }
 
@@ -91,25 +91,25 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
 static void begin_block(struct bsq_solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
                         int64_t channel)
 {
-    struct bsq_stage_record *beam = &records[RECORD_LEVELS + BSQ_LEVEL_BEAM];
+    struct bsq_stage_record *beam = &records[RECORD_EFFORTS + BSQ_EFFORT_BEAM];
 
-    if (search->block.narrow && bsq_quick_search(search, &records[RECORD_ROUND], beam)) {
+    if (search->block.single && bsq_single_precision_search(search, &records[RECORD_ROUND], beam)) {
         note_start(solve, search, channel);
         if (solve->levels > 1) {
-            bsq_block_widen(&search->block);
-            bsq_search_begin(search, records + RECORD_LEVELS);
+            bsq_block_load_double(&search->block);
+            bsq_search_begin(search, records + RECORD_EFFORTS);
         }
         return;
     }
-    if (search->block.narrow)
-        bsq_block_widen(&search->block);
+    if (search->block.single)
+        bsq_block_load_double(&search->block);
     bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
-    if (solve->levels >= 1 && search->block.group->searchable) {
-        bsq_search_level_run(search, 1, records + RECORD_LEVELS);
+    if (solve->levels >= 1 && search->block.hessian->searchable) {
+        bsq_search_effort(search, 1, records + RECORD_EFFORTS);
         bsq_search_exact(search, 1, &records[RECORD_EXACT]);
     } else if (solve->levels >= 1) {
-        keep_objective(search, records + RECORD_LEVELS);
+        keep_objective(search, records + RECORD_EFFORTS);
     }
 }
 
@@ -120,17 +120,17 @@ void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t b
     int32_t effort = 2;
 
     begin_block(solve, search, records, channel);
-    if (search->block.narrow) {
+    if (search->block.single) {
         note_result(solve, search, &search->trial, channel);
         return;
     }
-    for (; effort <= solve->levels && search->block.group->searchable && !bsq_search_proven(search); effort++) {
-        bsq_search_level_run(search, effort, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+    for (; effort <= solve->levels && search->block.hessian->searchable && !bsq_search_proven(search); effort++) {
+        bsq_search_effort(search, effort, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
         bsq_search_exact(search, effort, &records[RECORD_EXACT]);
     }
     for (; effort <= solve->levels; effort++)
-        keep_objective(search, records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
-    bsq_bound_block(search, &search->best, &records[RECORD_EXACT]);
+        keep_objective(search, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
+    bsq_lower_bound_block(search, &search->best, &records[RECORD_EXACT]);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -141,8 +141,8 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
 
     bsq_search_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
-    bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_LEVELS + BSQ_LEVEL_BITSPLIT]);
-    bsq_bound_block(search, &search->best, NULL);
+    bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT]);
+    bsq_lower_bound_block(search, &search->best, NULL);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -150,7 +150,7 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
 static void judge(struct bsq_search *search, const int8_t *codes, const double *scales, int64_t channel)
 {
     struct bsq_candidate *trial = &search->trial;
-    int64_t n = search->block.group->n, channels = search->block.channels, count = trial->scales_per_channel;
+    int64_t n = search->block.hessian->n, channels = search->block.channels, count = trial->scales_per_channel;
 
     memcpy(trial->codes, codes + channel * n, (size_t)(channels * n));
     memcpy(trial->scales, scales + channel * count, (size_t)(channels * count) * sizeof *scales);
@@ -165,7 +165,7 @@ void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *sear
     (void)block;
     judge(search, solve->tensor.best.codes, solve->result->scales, channel);
     (void)memcpy(search->best.j, search->trial.j, (size_t)search->block.channels * sizeof *search->trial.j);
-    memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.group->n));
+    memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.hessian->n));
     memcpy(search->best.scales, search->trial.scales, (size_t)search->block.channels * sizeof *search->trial.scales);
     note_start(solve, search, channel);
 }
@@ -177,7 +177,7 @@ void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *sea
     (void)block;
     judge(search, solve->tensor.best.codes, solve->result->scales, channel);
     bsq_search_reset(search);
-    bsq_bound_block(search, &search->trial, NULL);
+    bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
 }
 
@@ -195,7 +195,7 @@ void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, 
     }
 }
 
-void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index)
+void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index)
 {
-    bsq_quick_begin(search, group, pass->input->weights + index * group->channels * group->n);
+    bsq_single_precision_begin(search, hessian, pass->input->weights + index * hessian->channels * hessian->n);
 }

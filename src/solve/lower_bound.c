@@ -27,14 +27,14 @@ static double bound_of(struct bsq_search *search, int64_t channel, double cost, 
     return task.bound;
 }
 
-void bsq_bound_block(struct bsq_search *search, const struct bsq_candidate *kept, struct bsq_stage_record *record)
+void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate *kept, struct bsq_stage_record *record)
 {
-    const struct bsq_group *group = search->block.group;
+    const struct bsq_hessian *hessian = search->block.hessian;
     double start = bsq_seconds();
 
-    if (!bsq_search_bounds(search->plan) || !group->wide || group->raised || bsq_search_proven(search))
+    if (!bsq_search_bounds(search->plan) || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
         return;
-    bsq_exact_prepare(&search->exact, group->solver, group->order);
+    bsq_exact_prepare(&search->exact, hessian->factor64, hessian->order);
     for (int64_t c = 0; c < search->block.channels && !stop(search); c++) {
         double base = search->block.base[c], cost = kept->j[c] - base;
 

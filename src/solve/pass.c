@@ -11,7 +11,7 @@ enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const bsq_options_t *options)
 {
     struct bsq_search_plan plan = {
-        .kernels = bsq_kernels_best(), .fan_in = geometry->fan_in,
+        .kernels = bsq_kernels(), .fan_in = geometry->fan_in,
         .block_channels = bsq_block_channels(geometry), .group_size = geometry->fan_in,
         .scales_per_channel = 1, .bits = options->weight_bits,
         .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
@@ -26,7 +26,7 @@ struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const 
     return plan;
 }
 
-static int32_t group_count(const struct bsq_pass *pass)
+static int32_t hessian_count(const struct bsq_pass *pass)
 {
     return pass->groups_in_slots ? pass->slots : 1;
 }
@@ -63,27 +63,27 @@ static size_t most_of(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_group_plan *other)
+static bsq_status_t allocate(struct bsq_pass *pass, const struct bsq_hessian_plan *other)
 {
     const struct bsq_memory *memory = pass->input->memory;
     struct bsq_search search;
-    struct bsq_group group;
+    struct bsq_hessian hessian;
     size_t search_bytes = bsq_search_layout(&search, &pass->plan, NULL);
-    size_t group_bytes = bsq_group_layout(&group, &pass->group_plan, NULL);
+    size_t hessian_bytes = bsq_hessian_layout(&hessian, &pass->hessian_plan, NULL);
 
     if (other)
-        group_bytes = most_of(group_bytes, bsq_group_layout(&group, other, NULL));
+        hessian_bytes = most_of(hessian_bytes, bsq_hessian_layout(&hessian, other, NULL));
     pass->search = bsq_memory_get(memory, pass->slots, sizeof *pass->search);
-    pass->group = bsq_memory_get(memory, group_count(pass), sizeof *pass->group);
-    pass->memory = bsq_memory_get_zeroed(memory, pass->slots + group_count(pass), sizeof *pass->memory);
+    pass->hessian = bsq_memory_get(memory, hessian_count(pass), sizeof *pass->hessian);
+    pass->memory = bsq_memory_get_zeroed(memory, pass->slots + hessian_count(pass), sizeof *pass->memory);
     pass->prepare_seconds = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->prepare_seconds);
     pass->raised = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->raised);
     pass->dead_inputs = bsq_memory_get_zeroed(memory, pass->blocks, sizeof *pass->dead_inputs);
-    if (!pass->search || !pass->group || !pass->memory || !pass->prepare_seconds || !pass->raised ||
+    if (!pass->search || !pass->hessian || !pass->memory || !pass->prepare_seconds || !pass->raised ||
         !pass->dead_inputs)
         return bsq_fail_memory(pass->input->message);
-    for (int32_t i = 0; i < pass->slots + group_count(pass); i++) {
-        pass->memory[i] = bsq_memory_get(memory, 1, i < pass->slots ? search_bytes : group_bytes);
+    for (int32_t i = 0; i < pass->slots + hessian_count(pass); i++) {
+        pass->memory[i] = bsq_memory_get(memory, 1, i < pass->slots ? search_bytes : hessian_bytes);
         if (!pass->memory[i])
             return bsq_fail_memory(pass->input->message);
     }
@@ -109,11 +109,11 @@ static void cut_into_blocks(struct bsq_pass *pass, const struct bsq_geometry *ge
 }
 
 bsq_status_t bsq_pass_open(struct bsq_pass *pass, const struct bsq_solve_input *input,
-                           const struct bsq_group_plan *plan, const struct bsq_group_plan *other)
+                           const struct bsq_hessian_plan *plan, const struct bsq_hessian_plan *other)
 {
     bsq_status_t status;
 
-    *pass = (struct bsq_pass){.input = input, .group_plan = *plan, .prepared = -1};
+    *pass = (struct bsq_pass){.input = input, .hessian_plan = *plan, .prepared = -1};
     cut_into_blocks(pass, input->geometry, input->options);
     pass->total = pass->blocks;
     pass->plan.block_scratch = most_of(bsq_block_scratch(plan), other ? bsq_block_scratch(other) : 0);
@@ -129,42 +129,42 @@ void bsq_pass_close(struct bsq_pass *pass)
 {
     const struct bsq_memory *memory = pass->input->memory;
 
-    for (int32_t i = 0; pass->memory && i < pass->slots + group_count(pass); i++)
+    for (int32_t i = 0; pass->memory && i < pass->slots + hessian_count(pass); i++)
         bsq_memory_put(memory, pass->memory[i]);
     bsq_memory_put(memory, pass->memory);
     bsq_memory_put(memory, pass->search);
-    bsq_memory_put(memory, pass->group);
+    bsq_memory_put(memory, pass->hessian);
     bsq_memory_put(memory, pass->prepare_seconds);
     bsq_memory_put(memory, pass->raised);
     bsq_memory_put(memory, pass->dead_inputs);
     *pass = (struct bsq_pass){.input = pass->input};
 }
 
-void bsq_pass_replan(struct bsq_pass *pass, const struct bsq_group_plan *plan)
+void bsq_pass_replan(struct bsq_pass *pass, const struct bsq_hessian_plan *plan)
 {
-    pass->group_plan = *plan;
+    pass->hessian_plan = *plan;
     pass->prepared = -1;
-    for (int32_t i = 0; i < group_count(pass); i++)
-        (void)bsq_group_layout(&pass->group[i], plan, pass->memory[pass->slots + i]);
+    for (int32_t i = 0; i < hessian_count(pass); i++)
+        (void)bsq_hessian_layout(&pass->hessian[i], plan, pass->memory[pass->slots + i]);
 }
 
-static void prepare(struct bsq_pass *pass, struct bsq_group *group, int64_t index)
+static void prepare(struct bsq_pass *pass, struct bsq_hessian *hessian, int64_t index)
 {
     int64_t first = index * pass->blocks_per_group;
     double start = bsq_seconds();
 
-    bsq_group_prepare(group, &pass->group_plan, index);
+    bsq_hessian_prepare(hessian, &pass->hessian_plan, index);
     pass->prepare_seconds[first] += bsq_seconds() - start;
-    pass->raised[first] |= group->raised;
-    pass->dead_inputs[first] = group->dead_inputs;
+    pass->raised[first] |= hessian->raised;
+    pass->dead_inputs[first] = hessian->dead_inputs;
 }
 
-static void begin(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index)
+static void begin(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index)
 {
     double start = bsq_seconds();
 
     if (pass->begin)
-        pass->begin(pass, search, group, index);
+        pass->begin(pass, search, hessian, index);
     pass->prepare_seconds[index * pass->blocks_per_group] += bsq_seconds() - start;
 }
 
@@ -173,15 +173,15 @@ static void run_block(void *context, int64_t block, int32_t slot)
     struct bsq_pass *pass = context;
     const struct bsq_geometry *geometry = pass->input->geometry;
     struct bsq_search *search = &pass->search[slot];
-    struct bsq_group *group = &pass->group[pass->groups_in_slots ? slot : 0];
+    struct bsq_hessian *hessian = &pass->hessian[pass->groups_in_slots ? slot : 0];
     int64_t index = block / pass->blocks_per_group, first = block % pass->blocks_per_group * pass->plan.block_channels;
     int64_t left = geometry->group_outputs - first, channel = index * geometry->group_outputs + first;
 
     if (pass->groups_in_slots) {
-        prepare(pass, group, index);
-        begin(pass, search, group, index);
+        prepare(pass, hessian, index);
+        begin(pass, search, hessian, index);
     }
-    bsq_block_load(&search->block, group, pass->input->weights + channel * geometry->fan_in, first,
+    bsq_block_load(&search->block, hessian, pass->input->weights + channel * geometry->fan_in, first,
                    left < pass->plan.block_channels ? left : pass->plan.block_channels);
     pass->work(pass, search, block, channel);
 }
@@ -227,9 +227,9 @@ bsq_status_t bsq_pass_run(struct bsq_pass *pass, bsq_pass_work work, void *conte
         return run_range(pass, 0, pass->blocks);
     for (int64_t index = 0; index < pass->input->geometry->groups && status == BSQ_OK; index++) {
         if (pass->prepared != index)
-            prepare(pass, &pass->group[0], index);
+            prepare(pass, &pass->hessian[0], index);
         pass->prepared = index;
-        begin(pass, &pass->search[0], &pass->group[0], index);
+        begin(pass, &pass->search[0], &pass->hessian[0], index);
         status = run_range(pass, index * pass->blocks_per_group, (index + 1) * pass->blocks_per_group);
     }
     return status;
@@ -240,19 +240,19 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
     struct bsq_pass pass = {.slots = 0};
     struct bsq_search search;
     int64_t n = geometry->fan_in, squares;
-    size_t group_bytes;
+    size_t hessian_bytes;
 
     cut_into_blocks(&pass, geometry, options);
     if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
         return false;
-    group_bytes = bsq_group_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1 ||
+    hessian_bytes = bsq_hessian_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1 ||
                                                 bsq_search_bounds(&pass.plan),
                                   pass.plan.effort > 0 || bsq_search_bounds(&pass.plan));
     pass.plan.block_scratch = bsq_block_scratch_most(geometry);
     *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
-             (size_t)group_count(&pass) * bsq_memory_cost(group_bytes) +
+             (size_t)hessian_count(&pass) * bsq_memory_cost(hessian_bytes) +
              (size_t)pass.blocks * (sizeof *pass.prepare_seconds + sizeof *pass.raised + sizeof *pass.dead_inputs) +
-             (size_t)pass.slots * (sizeof *pass.search + sizeof *pass.group + 2 * sizeof *pass.memory) +
+             (size_t)pass.slots * (sizeof *pass.search + sizeof *pass.hessian + 2 * sizeof *pass.memory) +
              6 * bsq_memory_cost(0);
     return true;
 }

@@ -15,20 +15,20 @@ struct bsq_pass;
 typedef void (*bsq_pass_work)(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 
 /* Called once for each group before its blocks. */
-typedef void (*bsq_pass_begin)(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index);
+typedef void (*bsq_pass_begin)(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index);
 
 struct bsq_pass {
     const struct bsq_solve_input *input;
     struct bsq_parallel parallel;
     struct bsq_search_plan plan;
-    struct bsq_group_plan group_plan; /* may be changed between passes, by bsq_pass_replan */
+    struct bsq_hessian_plan hessian_plan; /* may be changed between passes, by bsq_pass_replan */
     int64_t blocks_per_group;
     int64_t blocks;
     int32_t slots;
     int32_t groups_in_slots;   /* 1: many small groups, one a block, each prepared where it is solved */
     int64_t prepared;          /* which group stands in group[0]; -1 none */
     struct bsq_search *search; /* slots */
-    struct bsq_group *group;   /* slots, or 1 */
+    struct bsq_hessian *hessian;   /* slots, or 1 */
     void **memory;             /* of the workspaces: slots for search, then as many as there are groups */
     bsq_pass_begin begin; /* or NULL */
     bsq_pass_work work;
@@ -50,11 +50,11 @@ struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const 
 
 /* Allocates workspaces; 'other' (or NULL) is a second group plan that will be used. On MEMORY nothing is kept. */
 bsq_status_t bsq_pass_open(struct bsq_pass *pass, const struct bsq_solve_input *input,
-                           const struct bsq_group_plan *plan, const struct bsq_group_plan *other);
+                           const struct bsq_hessian_plan *plan, const struct bsq_hessian_plan *other);
 void bsq_pass_close(struct bsq_pass *pass);
 
 /* Switches to another group plan: groups are prepared anew. */
-void bsq_pass_replan(struct bsq_pass *pass, const struct bsq_group_plan *plan);
+void bsq_pass_replan(struct bsq_pass *pass, const struct bsq_hessian_plan *plan);
 
 /* Runs 'work' on every block. CANCELLED, or STATE from a host's pool. */
 bsq_status_t bsq_pass_run(struct bsq_pass *pass, bsq_pass_work work, void *context);

@@ -9,27 +9,27 @@
 /* Turns of scale and codes after the grid. */
 enum { MOST_TURNS = 4 };
 
-size_t bsq_tensor_layout(struct bsq_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks, void *memory)
+size_t bsq_per_tensor_layout(struct bsq_per_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
 
-    *tensor = (struct bsq_tensor){.channels = channels, .fan_in = fan_in};
+    *tensor = (struct bsq_per_tensor){.channels = channels, .fan_in = fan_in};
     tensor->best.codes = bsq_carve(&carver, channels * fan_in, 1);
-    tensor->open.codes = bsq_carve(&carver, channels * fan_in, 1);
+    tensor->unrestricted.codes = bsq_carve(&carver, channels * fan_in, 1);
     tensor->trial.codes = bsq_carve(&carver, channels * fan_in, 1);
     tensor->j = bsq_carve(&carver, channels, sizeof *tensor->j);
     tensor->along = bsq_carve(&carver, channels, sizeof *tensor->along);
     tensor->square = bsq_carve(&carver, channels, sizeof *tensor->square);
-    tensor->blocks = bsq_carve(&carver, blocks * BSQ_LEVEL_STAGES, sizeof *tensor->blocks);
+    tensor->blocks = bsq_carve(&carver, blocks * BSQ_EFFORT_STAGES, sizeof *tensor->blocks);
     return carver.used;
 }
 
 /* Scales of a level's grid: each is tried with all channels. */
-static int32_t grid_scales(const struct bsq_level *level)
+static int32_t grid_scales(const struct bsq_effort_plan *effort_plan)
 {
     enum { MOST = 9 };
 
-    return level->beam.count < MOST ? level->beam.count : MOST;
+    return effort_plan->beam.count < MOST ? effort_plan->beam.count : MOST;
 }
 
 /* Survivors of a level's beams, at most those of the level. */
@@ -40,37 +40,37 @@ static int32_t width_of(int32_t effort)
     return widths[effort];
 }
 
-int64_t bsq_tensor_passes(int32_t effort)
+int64_t bsq_per_tensor_passes(int32_t effort)
 {
     int64_t passes = 2;
 
     for (int32_t e = 1; e <= effort; e++)
-        passes += grid_scales(bsq_search_level(e)) + MOST_TURNS + 2;
+        passes += grid_scales(bsq_effort_plan(e)) + MOST_TURNS + 2;
     return passes;
 }
 
 /* What a pass does to the codes of the trial. */
 struct tensor_work {
-    struct bsq_tensor *tensor;
-    const struct bsq_level *level; /* NULL: only judge them */
+    struct bsq_per_tensor *tensor;
+    const struct bsq_effort_plan *effort_plan; /* NULL: only judge them */
     int32_t width;  /* beam from the weights; 0: start from the codes that are there */
 };
 
 static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     const struct tensor_work *work = pass->context;
-    struct bsq_tensor *tensor = work->tensor;
+    struct bsq_per_tensor *tensor = work->tensor;
     struct bsq_candidate *trial = &search->trial;
     int64_t n = tensor->fan_in, channels = search->block.channels;
-    struct bsq_stage_record records[BSQ_LEVEL_STAGES] = {{0}};
+    struct bsq_stage_record records[BSQ_EFFORT_STAGES] = {{0}};
     int8_t *codes = tensor->trial.codes + channel * n;
 
     memcpy(trial->codes, codes, (size_t)(channels * n));
     bsq_search_reset(search);
     for (int64_t c = 0; c < channels; c++)
         trial->scales[c] = tensor->trial.scale;
-    search->level = work->level;
-    if (work->level && search->block.group->searchable)
+    search->effort_plan = work->effort_plan;
+    if (work->effort_plan && search->block.hessian->searchable)
         bsq_search_fixed(search, work->width, records);
     else
         bsq_candidate_judge(trial, &search->block, search->u);
@@ -88,17 +88,17 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         tensor->square[channel + c] = square;
         tensor->j[channel + c] = trial->j[c];
     }
-    for (int k = 0; k < BSQ_LEVEL_STAGES; k++) {
-        tensor->blocks[block * BSQ_LEVEL_STAGES + k].seconds += records[k].seconds;
-        tensor->blocks[block * BSQ_LEVEL_STAGES + k].sweeps += records[k].sweeps;
+    for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {
+        tensor->blocks[block * BSQ_EFFORT_STAGES + k].seconds += records[k].seconds;
+        tensor->blocks[block * BSQ_EFFORT_STAGES + k].sweeps += records[k].sweeps;
     }
 }
 
 /* Solves or judges the trial at its scale; sums are taken channel by channel, whichever thread solved them. */
-static bsq_status_t run_trial(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+static bsq_status_t run_trial(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                               int32_t width)
 {
-    struct tensor_work work = {tensor, level, width};
+    struct tensor_work work = {tensor, effort_plan, width};
     bsq_status_t status = bsq_pass_run(pass, solve_block, &work);
 
     tensor->trial.j = tensor->trial.along = tensor->trial.square = 0.0;
@@ -110,16 +110,16 @@ static bsq_status_t run_trial(struct bsq_tensor *tensor, struct bsq_pass *pass, 
     return status;
 }
 
-static void swap_points(struct bsq_tensor_point *a, struct bsq_tensor_point *b)
+static void swap_points(struct bsq_per_tensor_point *a, struct bsq_per_tensor_point *b)
 {
-    struct bsq_tensor_point other = *a;
+    struct bsq_per_tensor_point other = *a;
 
     *a = *b;
     *b = other;
 }
 
-static void copy_point(const struct bsq_tensor *tensor, struct bsq_tensor_point *to,
-                       const struct bsq_tensor_point *from)
+static void copy_point(const struct bsq_per_tensor *tensor, struct bsq_per_tensor_point *to,
+                       const struct bsq_per_tensor_point *from)
 {
     int8_t *codes = to->codes;
 
@@ -129,7 +129,7 @@ static void copy_point(const struct bsq_tensor *tensor, struct bsq_tensor_point 
 }
 
 /* J when the scale is moved to its least value for these codes, and that scale. */
-static double refit_j(const struct bsq_tensor_point *point, double *scale)
+static double refit_j(const struct bsq_per_tensor_point *point, double *scale)
 {
     double x = point->square > 0.0 ? point->along / point->square : 0.0;
 
@@ -139,7 +139,7 @@ static double refit_j(const struct bsq_tensor_point *point, double *scale)
     return point->j - x * (2.0 * point->along - x * point->square);
 }
 
-bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, struct bsq_stage_record *record)
+bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass *pass, struct bsq_stage_record *record)
 {
     const struct bsq_rounding *rounding = &pass->plan.rounding;
     const float *weights = pass->input->weights;
@@ -161,65 +161,65 @@ bsq_status_t bsq_tensor_round(struct bsq_tensor *tensor, struct bsq_pass *pass, 
         if (tensor->trial.j < tensor->best.j)
             swap_points(&tensor->best, &tensor->trial);
     }
-    copy_point(tensor, &tensor->open, &tensor->best);
+    copy_point(tensor, &tensor->unrestricted, &tensor->best);
     record->after = tensor->best.j;
     record->seconds = bsq_seconds() - start;
     return BSQ_OK;
 }
 
 /* The best of a grid of scales around 'centre', by the J that a refit leaves; open takes it when it is better. */
-static bsq_status_t try_grid(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                              int32_t width, double centre)
 {
     double multipliers[BSQ_BEAM_COUNT], unused;
 
-    bsq_scale_grid(level->low, level->high, grid_scales(level), multipliers);
-    for (int32_t i = 0; i < grid_scales(level); i++) {
+    bsq_scale_grid(effort_plan->low, effort_plan->high, grid_scales(effort_plan), multipliers);
+    for (int32_t i = 0; i < grid_scales(effort_plan); i++) {
         bsq_status_t status;
 
         tensor->trial.scale = centre * multipliers[i];
-        status = run_trial(tensor, pass, level, width);
+        status = run_trial(tensor, pass, effort_plan, width);
         if (status != BSQ_OK)
             return status;
-        if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->open, &unused))
-            swap_points(&tensor->open, &tensor->trial);
+        if (refit_j(&tensor->trial, &unused) < refit_j(&tensor->unrestricted, &unused))
+            swap_points(&tensor->unrestricted, &tensor->trial);
     }
     return BSQ_OK;
 }
 
 /* Scale and codes of open in turn, for as long as it helps. */
-static bsq_status_t take_turns(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level)
+static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan)
 {
     for (int turn = 0; turn < MOST_TURNS; turn++) {
         bsq_status_t status;
 
-        copy_point(tensor, &tensor->trial, &tensor->open);
-        (void)refit_j(&tensor->open, &tensor->trial.scale);
-        status = run_trial(tensor, pass, level, 0);
+        copy_point(tensor, &tensor->trial, &tensor->unrestricted);
+        (void)refit_j(&tensor->unrestricted, &tensor->trial.scale);
+        status = run_trial(tensor, pass, effort_plan, 0);
         if (status != BSQ_OK)
             return status;
-        if (!(tensor->trial.j < tensor->open.j * (1.0 - 1e-9)))
+        if (!(tensor->trial.j < tensor->unrestricted.j * (1.0 - 1e-9)))
             return BSQ_OK;
-        swap_points(&tensor->open, &tensor->trial);
+        swap_points(&tensor->unrestricted, &tensor->trial);
     }
     return BSQ_OK;
 }
 
 /* Values of the format next to the scale of open, codes solved for each; best takes the better. */
-static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, const struct bsq_level *level,
+static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                            int32_t width)
 {
     int32_t format = pass->plan.rounding.scale_format;
     double neighbours[2], wanted;
 
-    (void)refit_j(&tensor->open, &wanted);
+    (void)refit_j(&tensor->unrestricted, &wanted);
     bsq_scale_neighbours(format, wanted, &neighbours[0], &neighbours[1]);
     for (int i = 0; i < (neighbours[0] < neighbours[1] ? 2 : 1); i++) {
         bsq_status_t status;
 
-        copy_point(tensor, &tensor->trial, &tensor->open);
+        copy_point(tensor, &tensor->trial, &tensor->unrestricted);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, level, format == BSQ_SCALE_FLOAT32 ? 0 : width);
+        status = run_trial(tensor, pass, effort_plan, format == BSQ_SCALE_FLOAT32 ? 0 : width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)
@@ -229,43 +229,43 @@ static bsq_status_t settle(struct bsq_tensor *tensor, struct bsq_pass *pass, con
 }
 
 /* Adds what the blocks spent on a stage since the level began. */
-static void collect_work(const struct bsq_tensor *tensor, int64_t blocks, struct bsq_stage_record *records)
+static void collect_work(const struct bsq_per_tensor *tensor, int64_t blocks, struct bsq_stage_record *records)
 {
-    for (int k = 0; k < BSQ_LEVEL_STAGES; k++) {
+    for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {
         for (int64_t b = 0; b < blocks; b++) {
-            records[k].seconds += tensor->blocks[b * BSQ_LEVEL_STAGES + k].seconds;
-            records[k].sweeps += tensor->blocks[b * BSQ_LEVEL_STAGES + k].sweeps;
+            records[k].seconds += tensor->blocks[b * BSQ_EFFORT_STAGES + k].seconds;
+            records[k].sweeps += tensor->blocks[b * BSQ_EFFORT_STAGES + k].sweeps;
         }
     }
 }
 
-bsq_status_t bsq_tensor_level(struct bsq_tensor *tensor, struct bsq_pass *pass, int32_t effort,
+bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pass *pass, int32_t effort,
                               struct bsq_stage_record *records)
 {
-    const struct bsq_level *level = bsq_search_level(effort);
+    const struct bsq_effort_plan *effort_plan = bsq_effort_plan(effort);
     int64_t count = tensor->channels * tensor->fan_in;
-    double centre = tensor->open.scale, found;
+    double centre = tensor->unrestricted.scale, found;
     bsq_status_t status;
 
-    memset(tensor->blocks, 0, (size_t)(pass->blocks * BSQ_LEVEL_STAGES) * sizeof *tensor->blocks);
-    records[BSQ_LEVEL_BEAM].before = tensor->open.j;
+    memset(tensor->blocks, 0, (size_t)(pass->blocks * BSQ_EFFORT_STAGES) * sizeof *tensor->blocks);
+    records[BSQ_EFFORT_BEAM].before = tensor->unrestricted.j;
     if (effort == 1)
         centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count,
                                        bsq_round_maximum_scale(&pass->plan.rounding, pass->input->weights, count));
-    status = try_grid(tensor, pass, level, width_of(effort), centre);
+    status = try_grid(tensor, pass, effort_plan, width_of(effort), centre);
     if (status == BSQ_OK) {
-        records[BSQ_LEVEL_BEAM].after = tensor->open.j;
-        records[BSQ_LEVEL_BITSPLIT].before = records[BSQ_LEVEL_BITSPLIT].after = tensor->open.j;
-        records[BSQ_LEVEL_DESCENT].before = tensor->open.j;
-        status = take_turns(tensor, pass, level);
-        records[BSQ_LEVEL_DESCENT].after = tensor->open.j;
+        records[BSQ_EFFORT_BEAM].after = tensor->unrestricted.j;
+        records[BSQ_EFFORT_BITSPLIT].before = records[BSQ_EFFORT_BITSPLIT].after = tensor->unrestricted.j;
+        records[BSQ_EFFORT_DESCENT].before = tensor->unrestricted.j;
+        status = take_turns(tensor, pass, effort_plan);
+        records[BSQ_EFFORT_DESCENT].after = tensor->unrestricted.j;
     }
     if (status == BSQ_OK) {
-        records[BSQ_LEVEL_SCALE].before = tensor->best.j;
+        records[BSQ_EFFORT_SCALE].before = tensor->best.j;
         found = bsq_seconds();
-        status = settle(tensor, pass, level, width_of(effort));
-        records[BSQ_LEVEL_SCALE].seconds = bsq_seconds() - found;
-        records[BSQ_LEVEL_SCALE].after = tensor->best.j;
+        status = settle(tensor, pass, effort_plan, width_of(effort));
+        records[BSQ_EFFORT_SCALE].seconds = bsq_seconds() - found;
+        records[BSQ_EFFORT_SCALE].after = tensor->best.j;
     }
     collect_work(tensor, pass->blocks, records);
     return status;

@@ -9,18 +9,18 @@
 #include "solve/per_tensor.h"
 
 /* Places of the records of one block: rounding, preparing, the exact search, then the stages of each level. */
-enum { RECORD_ROUND, RECORD_PREPARE, RECORD_EXACT, RECORD_LEVELS };
+enum { RECORD_ROUND, RECORD_PREPARE, RECORD_EXACT, RECORD_EFFORTS };
 
 struct bsq_solve {
     const struct bsq_solve_input *input; /* our own */
     struct bsq_solve_input own_input;
     bsq_options_t options;               /* of the input; weight_bits are those of the solve that runs */
-    struct bsq_group_plan plan, held_plan;
+    struct bsq_hessian_plan plan, held_plan;
     double start; /* of the work, in seconds */
     struct bsq_result *result;
     struct bsq_pass pass;
     struct bsq_paper paper;
-    struct bsq_tensor tensor;
+    struct bsq_per_tensor tensor;
     void *extra;                      /* memory of paper or tensor */
     struct bsq_stage_record *records; /* blocks x record_count */
     int32_t record_count;
@@ -59,7 +59,7 @@ struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t bloc
 
 /* What passes do, with the solve as their context: before the blocks of a group; rounding and all levels; the published
  * algorithm; the tensor's best point as the start, and as the result; the result on held-out statistics. */
-void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_group *group, int64_t index);
+void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index);
 void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);

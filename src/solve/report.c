@@ -154,7 +154,7 @@ static void report_stage(struct bsq_solve *solve, int32_t index, int32_t stage, 
 
 static void report_stages(struct bsq_solve *solve)
 {
-    static const int32_t stages[BSQ_LEVEL_STAGES] = {BSQ_STAGE_BEAM, BSQ_STAGE_BITSPLIT, BSQ_STAGE_DESCENT,
+    static const int32_t stages[BSQ_EFFORT_STAGES] = {BSQ_STAGE_BEAM, BSQ_STAGE_BITSPLIT, BSQ_STAGE_DESCENT,
                                                      BSQ_STAGE_SCALE};
     const bsq_options_t *options = solve->input->options;
     struct bsq_result *result = solve->result;
@@ -167,20 +167,20 @@ static void report_stages(struct bsq_solve *solve)
     for (int64_t b = 0; b < solve->pass.blocks; b++)
         prepared->seconds += solve->pass.prepare_seconds[b];
     for (int32_t effort = 1; effort <= solve->levels; effort++) {
-        for (int32_t k = 0; k < BSQ_LEVEL_STAGES; k++) {
-            bool digits = bsq_search_level(effort)->digits && options->weight_range == BSQ_RANGE_SYMMETRIC;
-            bool idle = (k == BSQ_LEVEL_BITSPLIT && !digits) ||
-                        (k == BSQ_LEVEL_SCALE && options->scale_format == BSQ_SCALE_FLOAT32 &&
+        for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
+            bool digits = bsq_effort_plan(effort)->digits && options->weight_range == BSQ_RANGE_SYMMETRIC;
+            bool idle = (k == BSQ_EFFORT_BITSPLIT && !digits) ||
+                        (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FLOAT32 &&
                          !bsq_solve_is_tensor(options));
 
             if (!idle)
-                report_stage(solve, RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES + k, stages[k], effort);
+                report_stage(solve, RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);
         }
     }
     if (solve->levels > 0 && !bsq_solve_is_tensor(options) && solve->result->report.lower_bound > 0.0)
         report_stage(solve, RECORD_EXACT, BSQ_STAGE_EXACT, options->effort);
     if (bsq_solve_is_paper(options))
-        report_stage(solve, RECORD_LEVELS + BSQ_LEVEL_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
+        report_stage(solve, RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
     if (options->bias_correction) {
         bsq_stage_t *bias = &result->stages[result->stage_count];
 

@@ -20,7 +20,7 @@ static const double settled = 1e-9;
  * so that no level repeats what the one before did; then come wider beams, and at the end more scales with every channel.
  * Many scales for a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second
  * scale. */
-static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
+static const struct bsq_effort_plan effort_plans[BSQ_EFFORT_MOST + 1] = {
     {{0, 0, 0}, 1.0, 1.0, 0, 0, 0, 0},      {{1, 9, 1}, 0.7, 1.4, 0, 0, 0, 0},
     {{16, 25, 1}, 0.85, 1.2, 1, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 2, 0, 0, 0},
     {{16, 25, 1}, 0.85, 1.2, 3, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 4, 0, 0, 0},
@@ -31,9 +31,9 @@ static const struct bsq_level levels[BSQ_EFFORT_MOST + 1] = {
 /* What the levels cost, roughly, in units of the first. */
 static const double costs[BSQ_EFFORT_MOST + 1] = {0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 8.0, 20.0, 60.0, 300.0};
 
-const struct bsq_level *bsq_search_level(int32_t effort)
+const struct bsq_effort_plan *bsq_effort_plan(int32_t effort)
 {
-    return &levels[effort];
+    return &effort_plans[effort];
 }
 
 double bsq_seconds(void)
@@ -88,7 +88,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     struct bsq_carver carver = {memory, block};
 
     for (int32_t effort = 1; effort <= plan->effort; effort++) {
-        size_t bytes = bsq_beam_workspace(n, plan->block_channels, &levels[effort].beam);
+        size_t bytes = bsq_beam_workspace(n, plan->block_channels, &effort_plans[effort].beam);
 
         beam = bytes > beam ? bytes : beam;
     }
@@ -96,9 +96,9 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     lay_out_candidate(&search->best, plan, &carver);
     lay_out_candidate(&search->trial, plan, &carver);
     if (plan->rounding.scale_format == BSQ_SCALE_FLOAT32)
-        search->open = search->best;
+        search->unrestricted = search->best;
     else
-        lay_out_candidate(&search->open, plan, &carver);
+        lay_out_candidate(&search->unrestricted, plan, &carver);
     search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
     search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
     search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
@@ -224,7 +224,7 @@ void bsq_search_reset(struct bsq_search *search)
     search->has_maximum = false;
     for (int64_t c = 0; c < search->block.channels; c++) {
         search->best.j[c] = INFINITY;
-        search->open.j[c] = INFINITY;
+        search->unrestricted.j[c] = INFINITY;
         search->sweeps[c] = 0;
         search->limited[c] = 0;
         search->proven[c] = 0;
@@ -244,8 +244,8 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
         if (rule == BSQ_RULE_MAXIMUM)
             record->before = bsq_search_sum(search->trial.j, channels);
         (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
-        if (search->open.j != search->best.j)
-            (void)bsq_candidate_accept(&search->open, &search->trial, channels, n);
+        if (search->unrestricted.j != search->best.j)
+            (void)bsq_candidate_accept(&search->unrestricted, &search->trial, channels, n);
     }
     record->after = bsq_search_sum(search->best.j, channels);
     record->seconds = bsq_seconds() - start;
@@ -277,8 +277,8 @@ static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bs
 
 bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
 {
-    const struct bsq_group *group = search->block.group;
-    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
+    const struct bsq_hessian *hessian = search->block.hessian;
+    struct bsq_factor factor = {hessian->n, hessian->factor32, hessian->order, hessian->unit};
     struct bsq_beam_task task = beam_task(search, &factor, width, multipliers, count, refit);
     int64_t scales = search->plan->scales_per_channel;
 
@@ -293,36 +293,36 @@ bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *mul
     return true;
 }
 
-int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_level *level, int64_t sample, int32_t refit,
+int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *effort_plan, int64_t sample, int32_t refit,
                           double *chosen)
 {
-    const struct bsq_group *group = search->block.group;
-    struct bsq_factor factor = {group->n, group->r, group->order, group->unit};
+    const struct bsq_hessian *hessian = search->block.hessian;
+    struct bsq_factor factor = {hessian->n, hessian->factor32, hessian->order, hessian->unit};
     double multipliers[BSQ_BEAM_COUNT];
     int32_t list[BSQ_BEAM_SAMPLE];
-    struct bsq_beam_task task = beam_task(search, &factor, 1, multipliers, level->beam.count, refit);
+    struct bsq_beam_task task = beam_task(search, &factor, 1, multipliers, effort_plan->beam.count, refit);
 
-    bsq_scale_grid(level->low, level->high, level->beam.count, multipliers);
+    bsq_scale_grid(effort_plan->low, effort_plan->high, effort_plan->beam.count, multipliers);
     if (sample == 0) {
-        memcpy(chosen, multipliers, (size_t)level->beam.count * sizeof *chosen);
-        return level->beam.count;
+        memcpy(chosen, multipliers, (size_t)effort_plan->beam.count * sizeof *chosen);
+        return effort_plan->beam.count;
     }
     for (int64_t c = 0; c < sample; c++)
         list[c] = (int32_t)(c * (search->block.channels / sample));
     task.list = list;
     task.channels = sample;
-    bsq_beam_choose(&task, level->beam.tried, chosen, search->beam);
-    return level->beam.tried;
+    bsq_beam_choose(&task, effort_plan->beam.tried, chosen, search->beam);
+    return effort_plan->beam.tried;
 }
 
-static bool level_beam(struct bsq_search *search)
+static bool run_beam(struct bsq_search *search)
 {
-    const struct bsq_level *level = search->level;
-    int64_t sample = bsq_beam_sample(search->block.group->n, search->block.channels, &level->beam);
+    const struct bsq_effort_plan *effort_plan = search->effort_plan;
+    int64_t sample = bsq_beam_sample(search->block.hessian->n, search->block.channels, &effort_plan->beam);
 
-    if (level->quarter <= 1) /* the other quarters try the same */
-        search->tried = bsq_search_choose(search, level, sample, 1, search->multipliers);
-    return bsq_search_beam(search, level->beam.width, search->multipliers, search->tried, 1);
+    if (effort_plan->quarter <= 1) /* the other quarters try the same */
+        search->tried = bsq_search_choose(search, effort_plan, sample, 1, search->multipliers);
+    return bsq_search_beam(search, effort_plan->beam.width, search->multipliers, search->tried, 1);
 }
 
 static struct bsq_point trial_point(struct bsq_search *search, int64_t channel)
@@ -363,14 +363,14 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
 /* Codes and scales in turn until neither moves; false when the limit came first. */
 static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
 {
-    bool met = false, pairs = search->level->pairs && point->h && point->scales_per_channel == 1;
+    bool met = false, pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1;
 
     for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
         bool still = descend(search, point, channel);
 
         met = still && (!refit || bsq_scale_refit(point, search->scratch) <= settled);
         if (met && pairs)
-            met = bsq_descent_pairs(point, search->block.group->reach, search->prices) == 0;
+            met = bsq_descent_pairs(point, search->block.hessian->reach, search->prices) == 0;
     }
     return met;
 }
@@ -389,7 +389,7 @@ static void restart(struct bsq_search *search, struct bsq_point *point, int64_t 
     double j = point->j, scale = point->scales[0];
 
     keep_point(search, point);
-    for (int32_t i = 0; i < search->level->restarts; i++) {
+    for (int32_t i = 0; i < search->effort_plan->restarts; i++) {
         for (int k = 0; k < PUSHED; k++) {
             random = random * 6364136223846793005U + 1442695040888963407U;
             bsq_descent_push(point, (int64_t)((random >> 33) % (uint64_t)point->n), random >> 32 & 1 ? 1 : -1);
@@ -502,19 +502,19 @@ static void polish(struct bsq_search *search, const struct bsq_candidate *kept, 
 {
     int64_t channels = search->block.channels;
 
-    open_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
-    for (int64_t i = 0; search->level->digits && search->plan->planes && i < search->listed; i++)
+    open_record(&records[BSQ_EFFORT_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
+    for (int64_t i = 0; search->effort_plan->digits && search->plan->planes && i < search->listed; i++)
         bitsplit_channel(search, listed_channel(search, i), refit);
-    close_record(&records[BSQ_LEVEL_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
-    open_record(&records[BSQ_LEVEL_DESCENT], search, records[BSQ_LEVEL_BITSPLIT].after);
+    close_record(&records[BSQ_EFFORT_BITSPLIT], search, sum_of_better(kept, &search->trial, channels));
+    open_record(&records[BSQ_EFFORT_DESCENT], search, records[BSQ_EFFORT_BITSPLIT].after);
     descend_listed(search, refit);
     if (refit) {
         store_scales(search);
         descend_listed(search, false);
     }
-    if (!search->block.group->h) /* J was kept with rows in single precision */
+    if (!search->block.hessian->h) /* J was kept with rows in single precision */
         judge_listed(search);
-    close_record(&records[BSQ_LEVEL_DESCENT], search, sum_of_better(kept, &search->trial, channels));
+    close_record(&records[BSQ_EFFORT_DESCENT], search, sum_of_better(kept, &search->trial, channels));
 }
 
 void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records)
@@ -525,9 +525,9 @@ void bsq_search_fixed(struct bsq_search *search, int32_t width, struct bsq_stage
     if (width > 0 && !bsq_search_beam(search, width, &one, 1, 0))
         return;
     estimate_listed(search);
-    records[BSQ_LEVEL_BEAM].before = bsq_search_sum(search->trial.j, search->block.channels);
-    records[BSQ_LEVEL_BEAM].after = records[BSQ_LEVEL_BEAM].before;
-    records[BSQ_LEVEL_BEAM].seconds = bsq_seconds() - start;
+    records[BSQ_EFFORT_BEAM].before = bsq_search_sum(search->trial.j, search->block.channels);
+    records[BSQ_EFFORT_BEAM].after = records[BSQ_EFFORT_BEAM].before;
+    records[BSQ_EFFORT_BEAM].seconds = bsq_seconds() - start;
     polish(search, &search->trial, false, records);
 }
 
@@ -563,11 +563,11 @@ static void restrict_scales(struct bsq_search *search, int32_t width)
     const struct bsq_search_plan *plan = search->plan;
     int64_t channels = search->block.channels, count = channels * plan->scales_per_channel;
     int choices = plan->scales_per_channel > 1 ? CHOICES : NEAREST;
-    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
     for (int choice = LOWER; choice < choices; choice++) {
         for (int64_t i = 0; i < count; i++) {
-            double wanted = search->open.scales[i], lower, upper;
+            double wanted = search->unrestricted.scales[i], lower, upper;
 
             bsq_scale_neighbours(plan->rounding.scale_format, wanted, &lower, &upper);
             search->trial.scales[i] = choice == LOWER   ? lower
@@ -584,11 +584,11 @@ static void improve_each_scale(struct bsq_search *search)
 {
     const struct bsq_search_plan *plan = search->plan;
     int64_t channels = search->block.channels, n = plan->fan_in, scales = plan->scales_per_channel;
-    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
     for (int64_t a = 0; scales > 1 && a < scales; a++) {
         for (int64_t c = 0; c < channels; c++) {
-            double now = search->best.scales[c * scales + a], wanted = search->open.scales[c * scales + a];
+            double now = search->best.scales[c * scales + a], wanted = search->unrestricted.scales[c * scales + a];
             double lower, upper;
 
             memcpy(search->trial.codes + c * n, search->best.codes + c * n, (size_t)n);
@@ -605,20 +605,20 @@ static void improve_each_scale(struct bsq_search *search)
 /* Scales that the format does not allow are open; now for those that it does. */
 static void settle_scales(struct bsq_search *search, struct bsq_stage_record *records)
 {
-    struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
-    open_record(&records[BSQ_LEVEL_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
+    open_record(&records[BSQ_EFFORT_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
     if (search->plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
-        restrict_scales(search, search->level->beam.width);
+        restrict_scales(search, search->effort_plan->beam.width);
         improve_each_scale(search);
-        if (search->level == &levels[1])
+        if (search->effort_plan == &effort_plans[1])
             polish_kept(search, &search->best, false, unused);
     }
-    close_record(&records[BSQ_LEVEL_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
+    close_record(&records[BSQ_EFFORT_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
 }
 
 /* Level 'effort' runs from now on. */
-static void enter_level(struct bsq_search *search, int32_t effort)
+static void enter_effort(struct bsq_search *search, int32_t effort)
 {
     double before = 0.0, all = 0.0;
 
@@ -626,7 +626,7 @@ static void enter_level(struct bsq_search *search, int32_t effort)
         before += e < effort ? costs[e] : 0.0;
         all += costs[e];
     }
-    search->level = &levels[effort];
+    search->effort_plan = &effort_plans[effort];
     search->share = before / all;
     search->share_end = (before + costs[effort]) / all;
 }
@@ -634,7 +634,7 @@ static void enter_level(struct bsq_search *search, int32_t effort)
 /* Channels by falling J, ties by index. */
 static void rank_channels(struct bsq_search *search)
 {
-    const double *j = search->open.j;
+    const double *j = search->unrestricted.j;
 
     for (int64_t c = 0; c < search->block.channels; c++) {
         search->rank[c] = 0;
@@ -647,7 +647,7 @@ static void rank_channels(struct bsq_search *search)
 static void list_channels(struct bsq_search *search)
 {
     enum { QUARTERS = 4 };
-    int64_t quarter = search->level->quarter, channels = search->block.channels;
+    int64_t quarter = search->effort_plan->quarter, channels = search->block.channels;
     int64_t first = (channels * (quarter - 1) + QUARTERS - 1) / QUARTERS;
     int64_t end = (channels * quarter + QUARTERS - 1) / QUARTERS;
 
@@ -667,7 +667,7 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
 {
     int64_t channels = search->block.channels;
 
-    enter_level(search, 1);
+    enter_effort(search, 1);
     for (int64_t c = 0; c < channels; c++) /* what is known of J is not in double */
         search->best.j[c] = INFINITY;
     estimate_listed(search);
@@ -675,30 +675,30 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
     (void)bsq_candidate_accept(&search->best, &search->trial, channels, search->plan->fan_in);
 }
 
-void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
+void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
 {
     const struct bsq_search_plan *plan = search->plan;
     int64_t channels = search->block.channels;
 
-    enter_level(search, effort);
+    enter_effort(search, effort);
     list_channels(search);
     for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
         search->trial.j[c] = INFINITY;
-    open_record(&records[BSQ_LEVEL_BEAM], search, bsq_search_sum(search->open.j, channels));
+    open_record(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
     if (effort == 1) /* nothing is known yet but the weights */
         bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
     else
-        copy_scales(&search->trial, &search->open, channels);
-    if (!level_beam(search))
+        copy_scales(&search->trial, &search->unrestricted, channels);
+    if (!run_beam(search))
         return;
     estimate_listed(search);
-    close_record(&records[BSQ_LEVEL_BEAM], search, sum_of_better(&search->open, &search->trial, channels));
-    polish(search, &search->open, true, records);
-    if (bsq_candidate_accept(&search->open, &search->trial, channels, plan->fan_in) < channels && effort == 1) {
-        struct bsq_stage_record unused[BSQ_LEVEL_STAGES];
+    close_record(&records[BSQ_EFFORT_BEAM], search, sum_of_better(&search->unrestricted, &search->trial, channels));
+    polish(search, &search->unrestricted, true, records);
+    if (bsq_candidate_accept(&search->unrestricted, &search->trial, channels, plan->fan_in) < channels && effort == 1) {
+        struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
-        polish_kept(search, &search->open, true, unused);
-        records[BSQ_LEVEL_DESCENT].after = bsq_search_sum(search->open.j, channels);
+        polish_kept(search, &search->unrestricted, true, unused);
+        records[BSQ_EFFORT_DESCENT].after = bsq_search_sum(search->unrestricted.j, channels);
     }
     settle_scales(search, records);
     work_on_all(search);
@@ -715,7 +715,7 @@ static bool stop_exact(void *opaque)
 static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t limit)
 {
     const struct bsq_block *block = &search->block;
-    int64_t n = block->group->n;
+    int64_t n = block->hessian->n;
     struct bsq_exact_task task = {
         .v = block->v + channel * n, .lowest = search->plan->rounding.lowest,
         .highest = search->plan->rounding.highest, .first_share = 0.5, .node_limit = limit,
@@ -741,8 +741,8 @@ void bsq_search_exact(struct bsq_search *search, int32_t effort, struct bsq_stag
     int32_t found = 0;
 
     open_record(&now, search, bsq_search_sum(search->best.j, channels));
-    if (has_exact(plan, effort) && !search->block.group->raised && !bsq_search_proven(search)) {
-        bsq_exact_prepare(&search->exact, search->block.group->solver, search->block.group->order);
+    if (has_exact(plan, effort) && !search->block.hessian->raised && !bsq_search_proven(search)) {
+        bsq_exact_prepare(&search->exact, search->block.hessian->factor64, search->block.hessian->order);
         start_from(search, &search->best);
         for (int64_t c = 0; c < channels && !stop_exact(search); c++)
             found += !search->proven[c] && exact_channel(search, c, limit);

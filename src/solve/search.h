@@ -13,7 +13,7 @@ enum { BSQ_EFFORT_MOST = 9 };
 enum { BSQ_BOUND_INPUTS = 1024 };
 
 /* What one level of effort tries. */
-struct bsq_level {
+struct bsq_effort_plan {
     struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
     double low, high;          /* the multipliers' range */
     int32_t quarter;  /* of the channels that it works on, 1 to 4, those with the largest J after level 1 first; 0: all */
@@ -23,7 +23,7 @@ struct bsq_level {
 };
 
 /* effort 1 .. BSQ_EFFORT_MOST */
-const struct bsq_level *bsq_search_level(int32_t effort);
+const struct bsq_effort_plan *bsq_effort_plan(int32_t effort);
 
 /* Work and objective of one stage in one block. */
 struct bsq_stage_record {
@@ -33,7 +33,7 @@ struct bsq_stage_record {
 };
 
 /* The stages of one level, in order. */
-enum { BSQ_LEVEL_BEAM, BSQ_LEVEL_BITSPLIT, BSQ_LEVEL_DESCENT, BSQ_LEVEL_SCALE, BSQ_LEVEL_STAGES };
+enum { BSQ_EFFORT_BEAM, BSQ_EFFORT_BITSPLIT, BSQ_EFFORT_DESCENT, BSQ_EFFORT_SCALE, BSQ_EFFORT_STAGES };
 
 /* What holds for all blocks of a layer. */
 struct bsq_search_plan {
@@ -58,7 +58,7 @@ typedef bool (*bsq_poll_fn)(void *opaque, int32_t slot, double share);
 /* A workspace for one block at a time. */
 struct bsq_search {
     const struct bsq_search_plan *plan;
-    const struct bsq_level *level; /* that runs */
+    const struct bsq_effort_plan *effort_plan; /* that runs */
     struct bsq_block block;
     int32_t *rank;      /* channels: place by falling J after level 1 */
     int32_t *ranked;    /* channels: those of a quarter, rising */
@@ -67,7 +67,7 @@ struct bsq_search {
     double *multipliers; /* BSQ_BEAM_COUNT: those that are tried with every channel, */
     int32_t tried;       /* how many */
     struct bsq_candidate best;  /* what is kept: scales are values of the format */
-    struct bsq_candidate open;  /* the best with any float32 scales; the same as best when that is the format */
+    struct bsq_candidate unrestricted;  /* the best with any float32 scales; the same as best when that is the format */
     struct bsq_candidate trial;
     double *u;          /* channels x n */
     double *scratch;    /* of bsq_scale_refit */
@@ -103,7 +103,7 @@ void bsq_search_round_block(struct bsq_search *search, struct bsq_candidate *can
 
 /* Chooses multipliers of a level for scales that stand in the trial, by 'sample' channels spread over the block; 0: all of
  * the level's. Returns how many there are. */
-int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_level *level, int64_t sample, int32_t refit,
+int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *effort_plan, int64_t sample, int32_t refit,
                           double *chosen);
 
 /* A beam from the scales that stand in the trial, into it; sets error. False when it was stopped. */
@@ -125,7 +125,7 @@ void bsq_search_round(struct bsq_search *search, struct bsq_stage_record *record
 void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *records);
 
 /* Runs one level for a block with a start in best and open; 'records' has BSQ_LEVEL_STAGES entries. */
-void bsq_search_level_run(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);
+void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);
 
 /* The joint optimum of scale and codes for channels of small fan-in, as far as a limit of nodes allows that rises with
  * effort; sets proven and bound. For one float32 scale a channel only. To be run after each level, so that the next one

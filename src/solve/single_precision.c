@@ -13,26 +13,26 @@ enum { LEAST_INPUTS = 64 };
 /* How far single precision may be off, as a share of J: bounds keep this distance. */
 static const double margin = 1e-5;
 
-bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_group_plan *group)
+bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const struct bsq_hessian_plan *hessian)
 {
     return plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
-           plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && group->mu == 0.0 && !group->centred;
+           plan->rounding.scale_format == BSQ_SCALE_FLOAT32 && hessian->mu == 0.0 && !hessian->centred;
 }
 
-void bsq_quick_begin(struct bsq_search *search, struct bsq_group *group, const float *weights)
+void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *hessian, const float *weights)
 {
-    const struct bsq_level *level = bsq_search_level(1);
-    int64_t n = group->n, sample = bsq_beam_sample(n, group->channels, &level->beam);
+    const struct bsq_effort_plan *effort_plan = bsq_effort_plan(1);
+    int64_t n = hessian->n, sample = bsq_beam_sample(n, hessian->channels, &effort_plan->beam);
     float *sampled = (float *)search->u;
 
-    if (!group->narrow)
+    if (!hessian->single)
         return;
     for (int64_t c = 0; c < sample; c++)
-        memcpy(sampled + c * n, weights + c * (group->channels / sample) * n, (size_t)n * sizeof *sampled);
-    bsq_block_load(&search->block, group, sampled, 0, sample);
+        memcpy(sampled + c * n, weights + c * (hessian->channels / sample) * n, (size_t)n * sizeof *sampled);
+    bsq_block_load(&search->block, hessian, sampled, 0, sample);
     bsq_search_reset(search);
     bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
-    group->tried = bsq_search_choose(search, level, sample, 0, group->multipliers);
+    hessian->tried = bsq_search_choose(search, effort_plan, sample, 0, hessian->multipliers);
 }
 
 /* ---- sums of squares ----------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ static float *rows_of_channels(const struct bsq_search *search)
 
 static float *rows_of_inputs(const struct bsq_search *search)
 {
-    return (float *)search->u + search->block.channels * search->block.group->n;
+    return (float *)search->u + search->block.channels * search->block.hessian->n;
 }
 
 /* sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
@@ -54,8 +54,8 @@ static void full_squares(const struct bsq_search *search, const float *e, const 
                          int64_t count, double *sums)
 {
     enum { SIDE = 16 }; /* channels at a time, so that what is read and written stays close */
-    const struct bsq_group *group = search->block.group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = search->block.hessian;
+    int64_t n = hessian->n;
     double plain[BSQ_BLOCK_MOST] = {0}, squares[BSQ_BLOCK_MOST] = {0};
     float *x = rows_of_inputs(search);
 
@@ -67,32 +67,32 @@ static void full_squares(const struct bsq_search *search, const float *e, const 
             from[i] = e + (list ? list[first + i] : first + i) * n;
         for (int64_t k = 0; k < n; k++)
             for (int64_t i = 0; i < side; i++)
-                x[k * count + first + i] = from[i][group->order[k]];
+                x[k * count + first + i] = from[i][hessian->order[k]];
     }
-    bsq_strmm(n, count, group->r, n, x, count);
+    bsq_strmm(n, count, hessian->factor32, n, x, count);
     search->plan->kernels->sums(x, count, n, count, NULL, plain, squares);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
 
-        sums[c] = squares[i] * group->unit * units[c] * units[c];
+        sums[c] = squares[i] * hessian->unit * units[c] * units[c];
     }
 }
 
 /* The part of it that the largest rows of R make, of all channels. */
 static void top_squares(const struct bsq_search *search, const float *e, const double *units, double *sums)
 {
-    const struct bsq_group *group = search->block.group;
-    int64_t n = group->n, channels = search->block.channels, rows = group->top_rows;
+    const struct bsq_hessian *hessian = search->block.hessian;
+    int64_t n = hessian->n, channels = search->block.channels, rows = hessian->top_rows;
     float *z = rows_of_inputs(search);
 
     if (rows > 0)
-        bsq_sgemm(false, true, channels, rows, n, 1.0f, e, n, group->top, n, 0.0f, z, rows);
+        bsq_sgemm(false, true, channels, rows, n, 1.0f, e, n, hessian->top, n, 0.0f, z, rows);
     for (int64_t c = 0; c < channels; c++) {
         double sum = 0.0;
 
         for (int64_t k = 0; k < rows; k++)
             sum += (double)z[c * rows + k] * (double)z[c * rows + k];
-        sums[c] = sum * group->unit * units[c] * units[c];
+        sums[c] = sum * hessian->unit * units[c] * units[c];
     }
 }
 
@@ -100,7 +100,7 @@ static void top_squares(const struct bsq_search *search, const float *e, const d
 static void find_energies(struct bsq_search *search)
 {
     struct bsq_block *block = &search->block;
-    int64_t n = block->group->n, channels = block->channels;
+    int64_t n = block->hessian->n, channels = block->channels;
     float *x = rows_of_channels(search);
 
     for (int64_t c = 0; c < channels; c++) {
@@ -113,7 +113,7 @@ static void find_energies(struct bsq_search *search)
     for (int64_t c = 0; c < channels; c++) {
         const double *v = block->v + c * n;
 
-        block->energy[c] = fmax(block->energy[c] - block->group->ridge * bsq_ddot(n, v, v), 0.0);
+        block->energy[c] = fmax(block->energy[c] - block->hessian->ridge * bsq_ddot(n, v, v), 0.0);
     }
 }
 
@@ -194,12 +194,12 @@ static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double
 
 static bool feed_back(struct bsq_search *search)
 {
-    const struct bsq_group *group = search->block.group;
+    const struct bsq_hessian *hessian = search->block.hessian;
     struct bsq_candidate *trial = &search->trial;
     double unused;
 
     bsq_search_round_scales(search, trial, BSQ_RULE_LEAST);
-    if (!bsq_search_beam(search, 1, group->multipliers, group->tried, 0))
+    if (!bsq_search_beam(search, 1, hessian->multipliers, hessian->tried, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
         bsq_search_reduce_codes(search->plan, trial, c);
@@ -209,7 +209,7 @@ static bool feed_back(struct bsq_search *search)
     return true;
 }
 
-bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
+bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
 {
     int64_t channels = search->block.channels;
     double start[BSQ_BLOCK_MOST], begin = bsq_seconds(), middle;

@@ -7,10 +7,10 @@
 #include "solve/search.h"
 
 /* Whether the options allow it; the group has its say too (bsq_group.narrow). */
-bool bsq_quick_applies(const struct bsq_search_plan *plan, const struct bsq_group_plan *group);
+bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const struct bsq_hessian_plan *hessian);
 
 /* Chooses what the blocks of a narrow group will try, from its 'weights'. */
-void bsq_quick_begin(struct bsq_search *search, struct bsq_group *group, const float *weights);
+void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *hessian, const float *weights);
 
 /* Solves a block that was loaded narrow: the result stands in search->trial afterwards, J of rounding in
  * search->best and its |w - u|^2 in search->distance. J is
@@ -18,6 +18,6 @@ void bsq_quick_begin(struct bsq_search *search, struct bsq_group *group, const f
  * the block, and J of rounding is a lower bound, from the rows that suffice; at higher efforts it is that of all inputs.
  * A channel for which rounding is better keeps it. False when single precision cannot tell which is, or the search was
  * stopped: the block then has to be solved in double. */
-bool bsq_quick_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam);
+bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam);
 
 #endif

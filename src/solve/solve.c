@@ -40,14 +40,14 @@ static bsq_status_t solve_tensor(struct bsq_solve *solve)
     bsq_status_t status;
 
     pass->stage = BSQ_STAGE_ROUND;
-    status = bsq_tensor_round(&solve->tensor, pass, &solve->records[RECORD_ROUND]);
+    status = bsq_per_tensor_round(&solve->tensor, pass, &solve->records[RECORD_ROUND]);
     spread_scale(solve);
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_start, solve);
     pass->stage = BSQ_STAGE_BEAM;
     for (int32_t effort = 1; effort <= solve->levels && status == BSQ_OK; effort++)
-        status = bsq_tensor_level(&solve->tensor, pass, effort,
-                                  solve->records + RECORD_LEVELS + (effort - 1) * BSQ_LEVEL_STAGES);
+        status = bsq_per_tensor_effort(&solve->tensor, pass, effort,
+                                  solve->records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
     spread_scale(solve);
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_result, solve);
@@ -62,7 +62,7 @@ static size_t lay_out_extra(struct bsq_solve *solve, const struct bsq_geometry *
     if (bsq_solve_is_paper(options))
         return bsq_paper_layout(&solve->paper, geometry->out_channels, geometry->fan_in, options->weight_bits, memory);
     if (bsq_solve_is_tensor(options))
-        return bsq_tensor_layout(&solve->tensor, geometry->out_channels, geometry->fan_in, blocks, memory);
+        return bsq_per_tensor_layout(&solve->tensor, geometry->out_channels, geometry->fan_in, blocks, memory);
     return 0;
 }
 
@@ -71,7 +71,7 @@ int32_t bsq_solve_stages(const bsq_options_t *options)
 {
     int32_t levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
 
-    return RECORD_LEVELS + (bsq_solve_is_paper(options) ? 1 : levels) * BSQ_LEVEL_STAGES + 1;
+    return RECORD_EFFORTS + (bsq_solve_is_paper(options) ? 1 : levels) * BSQ_EFFORT_STAGES + 1;
 }
 
 static bsq_status_t create_result(struct bsq_solve *solve)
@@ -227,21 +227,21 @@ static void plan_groups(struct bsq_solve *solve)
     bool held_target = input->held_out && bsq_stats_has_target(input->held_out);
     double rows = input->stats ? bsq_stats_rows(input->stats) : 0.0;
 
-    solve->plan = (struct bsq_group_plan){.geometry = input->geometry,
+    solve->plan = (struct bsq_hessian_plan){.geometry = input->geometry,
                                           .stats = input->stats,
                                           .damping = choose_damping(options, rows, input->geometry->fan_in),
                                           .mu = target ? options->asymmetry : 0.0,
                                           .centred = options->bias_correction,
-                                          .wide = bsq_search_bounds(&search_plan),
+                                          .has_factor64 = bsq_search_bounds(&search_plan),
                                           .dense = bsq_solve_is_paper(options) || search_plan.scales_per_channel > 1};
-    solve->plan.factor = solve->levels > 0 || solve->plan.wide;
-    solve->held_plan = (struct bsq_group_plan){.geometry = input->geometry,
+    solve->plan.factor = solve->levels > 0 || solve->plan.has_factor64;
+    solve->held_plan = (struct bsq_hessian_plan){.geometry = input->geometry,
                                                .stats = input->held_out,
                                                .mu = held_target ? solve->plan.mu : 0.0,
                                                .dense = solve->plan.dense};
-    solve->plan.dense |= solve->plan.wide;
-    solve->plan.narrow = !bsq_solve_is_tensor(options) && (solve->levels > 1 || !solve->plan.wide) &&
-                         bsq_quick_applies(&search_plan, &solve->plan);
+    solve->plan.dense |= solve->plan.has_factor64;
+    solve->plan.single = !bsq_solve_is_tensor(options) && (solve->levels > 1 || !solve->plan.has_factor64) &&
+                         bsq_single_precision_applies(&search_plan, &solve->plan);
 }
 
 /* Prepares for 'count' solves of up to options->weight_bits bits; to be released whatever the status. */
@@ -263,7 +263,7 @@ static bsq_status_t open_solves(struct bsq_solve *solve, const struct bsq_solve_
     status = bsq_pass_open(&solve->pass, solve->input, &solve->plan, input->held_out ? &solve->held_plan : NULL);
     if (status == BSQ_OK)
         status = allocate_notes(solve);
-    passes = bsq_solve_is_tensor(input->options) ? bsq_tensor_passes(solve->levels) + 2 : 1;
+    passes = bsq_solve_is_tensor(input->options) ? bsq_per_tensor_passes(solve->levels) + 2 : 1;
     solve->pass.total = count * solve->pass.blocks * (passes + (input->held_out != NULL));
     return status;
 }

@@ -41,7 +41,7 @@ enum { NEAR_STATES = 256 };
 enum { STRIP_ROWS = 128 };
 
 /* One pass: all lanes of some of the channels. A state is a survivor of a lane. */
-struct pass {
+struct beam_state {
     const struct bsq_beam_task *task;
     int64_t width;
     int64_t first;     /* in the list of channels */
@@ -78,37 +78,37 @@ static int64_t near_lanes(int64_t width)
     return width < NEAR_STATES ? NEAR_STATES / width : 1;
 }
 
-static size_t lay_out(struct pass *pass, char *memory, int64_t n, int64_t channels, int64_t count, int64_t width)
+static size_t lay_out(struct beam_state *state, char *memory, int64_t n, int64_t channels, int64_t count, int64_t width)
 {
     struct bsq_carver carver = {memory, 0};
     int64_t lanes = channels * count, states = lanes * width, strip = n < STRIP_ROWS ? n : STRIP_ROWS;
     int64_t block = width > 1 ? BSQ_BEAM_ROWS * near_lanes(width) * width : 0;
     int64_t open_rows = width > 1 ? lanes * MOST_OPEN_ROWS : 0;
 
-    pass->channels = channels;
-    pass->count = count;
-    pass->lanes = lanes;
-    pass->width = width;
-    pass->v = bsq_carve(&carver, n * channels, sizeof *pass->v);
-    pass->p = bsq_carve(&carver, n * channels, sizeof *pass->p);
-    pass->e = bsq_carve(&carver, n * lanes, sizeof *pass->e);
-    pass->base = bsq_carve(&carver, strip * lanes, sizeof *pass->base);
-    pass->t = bsq_carve(&carver, block, sizeof *pass->t);
-    pass->window = bsq_carve(&carver, block, sizeof *pass->window);
-    pass->lane_v = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->lane_v);
-    pass->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->step);
-    pass->inverse = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *pass->inverse);
-    pass->open = bsq_carve(&carver, open_rows * width, sizeof *pass->open);
-    pass->difference = bsq_carve(&carver, width > 1 ? MOST_OPEN_ROWS * width : 0, sizeof *pass->difference);
-    pass->cost = bsq_carve(&carver, states, sizeof *pass->cost);
-    pass->total = bsq_carve(&carver, lanes, sizeof *pass->total);
-    pass->align = bsq_carve(&carver, lanes, sizeof *pass->align);
-    pass->unit = bsq_carve(&carver, channels, sizeof *pass->unit);
-    pass->square = bsq_carve(&carver, channels, sizeof *pass->square);
-    pass->cut_off = bsq_carve(&carver, channels, sizeof *pass->cut_off);
-    pass->parent = bsq_carve(&carver, states, sizeof *pass->parent);
-    pass->open_row = bsq_carve(&carver, open_rows, sizeof *pass->open_row);
-    pass->open_rows = bsq_carve(&carver, lanes, sizeof *pass->open_rows);
+    state->channels = channels;
+    state->count = count;
+    state->lanes = lanes;
+    state->width = width;
+    state->v = bsq_carve(&carver, n * channels, sizeof *state->v);
+    state->p = bsq_carve(&carver, n * channels, sizeof *state->p);
+    state->e = bsq_carve(&carver, n * lanes, sizeof *state->e);
+    state->base = bsq_carve(&carver, strip * lanes, sizeof *state->base);
+    state->t = bsq_carve(&carver, block, sizeof *state->t);
+    state->window = bsq_carve(&carver, block, sizeof *state->window);
+    state->lane_v = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *state->lane_v);
+    state->step = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *state->step);
+    state->inverse = bsq_carve(&carver, BSQ_BEAM_ROWS * lanes, sizeof *state->inverse);
+    state->open = bsq_carve(&carver, open_rows * width, sizeof *state->open);
+    state->difference = bsq_carve(&carver, width > 1 ? MOST_OPEN_ROWS * width : 0, sizeof *state->difference);
+    state->cost = bsq_carve(&carver, states, sizeof *state->cost);
+    state->total = bsq_carve(&carver, lanes, sizeof *state->total);
+    state->align = bsq_carve(&carver, lanes, sizeof *state->align);
+    state->unit = bsq_carve(&carver, channels, sizeof *state->unit);
+    state->square = bsq_carve(&carver, channels, sizeof *state->square);
+    state->cut_off = bsq_carve(&carver, channels, sizeof *state->cut_off);
+    state->parent = bsq_carve(&carver, states, sizeof *state->parent);
+    state->open_row = bsq_carve(&carver, open_rows, sizeof *state->open_row);
+    state->open_rows = bsq_carve(&carver, lanes, sizeof *state->open_rows);
     return carver.used;
 }
 
@@ -119,9 +119,9 @@ int64_t bsq_beam_sample(int64_t n, int64_t channels, const struct bsq_beam_plan 
 
 static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int64_t width)
 {
-    struct pass pass;
+    struct beam_state state;
 
-    while (channels > 1 && lay_out(&pass, NULL, n, channels, count, width) > pass_bytes)
+    while (channels > 1 && lay_out(&state, NULL, n, channels, count, width) > pass_bytes)
         channels = (channels + 1) / 2;
     return channels;
 }
@@ -129,9 +129,9 @@ static int64_t channels_per_pass(int64_t n, int64_t channels, int64_t count, int
 static size_t workspace_of(int64_t n, int64_t channels, const struct bsq_beam_plan *plan)
 {
     int64_t sample = bsq_beam_sample(n, channels, plan), count = sample > 0 ? plan->tried : plan->count;
-    struct pass pass;
-    size_t first = sample > 0 ? lay_out(&pass, NULL, n, sample, plan->count, 1) : 0;
-    size_t all = lay_out(&pass, NULL, n, channels_per_pass(n, channels, count, plan->width), count, plan->width);
+    struct beam_state state;
+    size_t first = sample > 0 ? lay_out(&state, NULL, n, sample, plan->count, 1) : 0;
+    size_t all = lay_out(&state, NULL, n, channels_per_pass(n, channels, count, plan->width), count, plan->width);
 
     return first > all ? first : all;
 }
@@ -151,16 +151,16 @@ size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_pla
 /* ---- what goes in ------------------------------------------------------------------------------------------- */
 
 /* Channel c of the pass in the task. */
-static int64_t channel_of(const struct pass *pass, int64_t c)
+static int64_t channel_of(const struct beam_state *state, int64_t c)
 {
-    int64_t at = pass->first + c;
+    int64_t at = state->first + c;
 
-    return pass->task->list ? pass->task->list[at] : at;
+    return state->task->list ? state->task->list[at] : at;
 }
 
-static const double *channel_scales(const struct pass *pass, int64_t c)
+static const double *channel_scales(const struct beam_state *state, int64_t c)
 {
-    return pass->task->scales + channel_of(pass, c) * pass->task->scales_per_channel;
+    return state->task->scales + channel_of(state, c) * state->task->scales_per_channel;
 }
 
 /* The scale that an input of the factor's order has. */
@@ -181,137 +181,137 @@ static double largest(const double *values, int64_t count)
 /* Channels that are loaded and taken side by side: a line of memory. */
 enum { SIDE_BY_SIDE = 16 };
 
-static void load_units(struct pass *pass)
+static void load_units(struct beam_state *state)
 {
-    for (int64_t c = 0; c < pass->channels; c++) {
-        pass->unit[c] = largest(channel_scales(pass, c), pass->task->scales_per_channel);
-        pass->cut_off[c] = 0;
+    for (int64_t c = 0; c < state->channels; c++) {
+        state->unit[c] = largest(channel_scales(state, c), state->task->scales_per_channel);
+        state->cut_off[c] = 0;
     }
 }
 
-static void load_targets(struct pass *pass, int64_t first, int64_t count)
+static void load_targets(struct beam_state *state, int64_t first, int64_t count)
 {
-    const struct bsq_beam_task *task = pass->task;
+    const struct bsq_beam_task *task = state->task;
     const struct bsq_factor *factor = task->factor;
     const double *v[SIDE_BY_SIDE];
     double inverse[SIDE_BY_SIDE], limit[SIDE_BY_SIDE];
 
     for (int64_t c = 0; c < count; c++) {
-        v[c] = task->v + channel_of(pass, first + c) * factor->n;
-        inverse[c] = 1.0 / pass->unit[first + c];
+        v[c] = task->v + channel_of(state, first + c) * factor->n;
+        inverse[c] = 1.0 / state->unit[first + c];
         limit[c] = far_steps;
     }
     for (int64_t k = 0; k < factor->n; k++) {
         int64_t j = factor->order[k];
-        float *to = pass->v + k * pass->channels + first;
+        float *to = state->v + k * state->channels + first;
 
         for (int64_t c = 0; c < count; c++) {
             double y = v[c][j] * inverse[c];
 
             if (task->scales_per_channel > 1)
-                limit[c] = far_steps * channel_scales(pass, first + c)[scale_of(task, k)] * inverse[c];
+                limit[c] = far_steps * channel_scales(state, first + c)[scale_of(task, k)] * inverse[c];
             if (!(fabs(y) <= limit[c])) {
                 y = y > 0.0 ? limit[c] : -limit[c];
-                pass->cut_off[first + c] = 1;
+                state->cut_off[first + c] = 1;
             }
             to[c] = (float)y;
         }
     }
 }
 
-static void load_product(struct pass *pass, int64_t c)
+static void load_product(struct beam_state *state, int64_t c)
 {
-    const struct bsq_factor *factor = pass->task->factor;
-    const double *v = pass->task->v + channel_of(pass, c) * factor->n;
-    const double *p = pass->task->p + channel_of(pass, c) * factor->n;
-    double inverse = 1.0 / (pass->unit[c] * factor->unit), sum = 0.0;
+    const struct bsq_factor *factor = state->task->factor;
+    const double *v = state->task->v + channel_of(state, c) * factor->n;
+    const double *p = state->task->p + channel_of(state, c) * factor->n;
+    double inverse = 1.0 / (state->unit[c] * factor->unit), sum = 0.0;
 
     for (int64_t k = 0; k < factor->n; k++) {
         int64_t j = factor->order[k];
 
         sum += v[j] * p[j];
-        pass->p[k * pass->channels + c] = (float)(p[j] * inverse);
+        state->p[k * state->channels + c] = (float)(p[j] * inverse);
     }
-    pass->square[c] = sum * inverse / pass->unit[c];
+    state->square[c] = sum * inverse / state->unit[c];
 }
 
-static double multiplier_of(const struct pass *pass, int64_t lane)
+static double multiplier_of(const struct beam_state *state, int64_t lane)
 {
-    return pass->multipliers[lane / pass->channels];
+    return state->multipliers[lane / state->channels];
 }
 
 /* Steps of the lanes in rows first..first+rows-1, in the channel's unit. */
-static void load_steps(struct pass *pass, int64_t first, int64_t rows)
+static void load_steps(struct beam_state *state, int64_t first, int64_t rows)
 {
     for (int64_t k = 0; k < rows; k++)
-        for (int64_t s = 0; s < pass->count; s++)
-            for (int64_t c = 0; c < pass->channels; c++) {
-                int64_t lane = s * pass->channels + c, at = k * pass->lanes + lane;
-                double scale = channel_scales(pass, c)[scale_of(pass->task, first + k)] / pass->unit[c];
+        for (int64_t s = 0; s < state->count; s++)
+            for (int64_t c = 0; c < state->channels; c++) {
+                int64_t lane = s * state->channels + c, at = k * state->lanes + lane;
+                double scale = channel_scales(state, c)[scale_of(state->task, first + k)] / state->unit[c];
 
-                pass->step[at] = (float)(multiplier_of(pass, lane) * scale);
-                pass->inverse[at] = 1.0f / pass->step[at];
+                state->step[at] = (float)(multiplier_of(state, lane) * scale);
+                state->inverse[at] = 1.0f / state->step[at];
             }
 }
 
 /* A row of channels for every multiplier. */
-static void load_lanes(struct pass *pass, int64_t first, int64_t rows)
+static void load_lanes(struct beam_state *state, int64_t first, int64_t rows)
 {
     for (int64_t k = 0; k < rows; k++)
-        for (int64_t s = 0; s < pass->count; s++)
-            memcpy(pass->lane_v + k * pass->lanes + s * pass->channels, pass->v + (first + k) * pass->channels,
-                   (size_t)pass->channels * sizeof *pass->v);
+        for (int64_t s = 0; s < state->count; s++)
+            memcpy(state->lane_v + k * state->lanes + s * state->channels, state->v + (first + k) * state->channels,
+                   (size_t)state->channels * sizeof *state->v);
 }
 
-static void start(struct pass *pass)
+static void start(struct beam_state *state)
 {
-    int64_t width = pass->width;
+    int64_t width = state->width;
 
-    load_units(pass);
-    for (int64_t c = 0; c < pass->channels; c += SIDE_BY_SIDE)
-        load_targets(pass, c, pass->channels - c < SIDE_BY_SIDE ? pass->channels - c : SIDE_BY_SIDE);
-    for (int64_t c = 0; pass->task->refit && c < pass->channels; c++)
-        load_product(pass, c);
-    for (int64_t l = 0; l < pass->lanes; l++) {
-        pass->total[l] = 0.0;
-        pass->open_rows[l] = 0;
+    load_units(state);
+    for (int64_t c = 0; c < state->channels; c += SIDE_BY_SIDE)
+        load_targets(state, c, state->channels - c < SIDE_BY_SIDE ? state->channels - c : SIDE_BY_SIDE);
+    for (int64_t c = 0; state->task->refit && c < state->channels; c++)
+        load_product(state, c);
+    for (int64_t l = 0; l < state->lanes; l++) {
+        state->total[l] = 0.0;
+        state->open_rows[l] = 0;
         for (int64_t s = 0; s < width; s++)
-            pass->cost[l * width + s] = s ? INFINITY : 0.0f;
+            state->cost[l * width + s] = s ? INFINITY : 0.0f;
     }
-    if (pass->task->scales_per_channel == 1)
-        load_steps(pass, 0, 1);
+    if (state->task->scales_per_channel == 1)
+        load_steps(state, 0, 1);
 }
 
 /* ---- survivors ---------------------------------------------------------------------------------------------- */
 
-static float *decided_row(const struct pass *pass, int64_t k)
+static float *decided_row(const struct beam_state *state, int64_t k)
 {
-    return pass->e + k * pass->lanes;
+    return state->e + k * state->lanes;
 }
 
 /* t of every survivor of 'lanes' lanes: that of the best one and what the rows in which it differs change. */
-static void spread(struct pass *pass, const float *base, const float *r, int64_t rows, int64_t lane, int64_t lanes)
+static void spread(struct beam_state *state, const float *base, const float *r, int64_t rows, int64_t lane, int64_t lanes)
 {
-    int64_t width = pass->width;
-    struct bsq_beam_spread task = {.rows = rows, .width = width, .r = r, .difference = pass->difference,
-                                   .ldr = pass->task->factor->n, .ldb = pass->lanes, .ldt = lanes * width};
+    int64_t width = state->width;
+    struct bsq_beam_spread task = {.rows = rows, .width = width, .r = r, .difference = state->difference,
+                                   .ldr = state->task->factor->n, .ldb = state->lanes, .ldt = lanes * width};
 
     for (int64_t l = 0; l < lanes; l++) {
-        task.count = pass->open_rows[lane + l];
-        task.row = pass->open_row + (lane + l) * MOST_OPEN_ROWS;
-        task.e = pass->open + (lane + l) * MOST_OPEN_ROWS * width;
+        task.count = state->open_rows[lane + l];
+        task.row = state->open_row + (lane + l) * MOST_OPEN_ROWS;
+        task.e = state->open + (lane + l) * MOST_OPEN_ROWS * width;
         task.base = base + lane + l;
-        task.t = pass->t + l * width;
-        pass->task->kernels->spread(&task);
+        task.t = state->t + l * width;
+        state->task->kernels->spread(&task);
     }
 }
 
 /* Gives up the survivors that differ from the best in the oldest open row; the others close ranks. */
-static void give_up(struct pass *pass, int64_t lane, float *window, int64_t ldw, int64_t rows)
+static void give_up(struct beam_state *state, int64_t lane, float *window, int64_t ldw, int64_t rows)
 {
-    int64_t width = pass->width;
-    float *open = pass->open + lane * MOST_OPEN_ROWS * width;
-    float *cost = pass->cost + lane * width;
+    int64_t width = state->width;
+    float *open = state->open + lane * MOST_OPEN_ROWS * width;
+    float *cost = state->cost + lane * width;
     int32_t kept[BSQ_BEAM_WIDTH];
     unsigned char unused[MOST_OPEN_ROWS];
     int64_t count = 0;
@@ -325,58 +325,58 @@ static void give_up(struct pass *pass, int64_t lane, float *window, int64_t ldw,
         cost[s] = INFINITY;
         kept[s] = 0;
     }
-    pass->task->kernels->follow(open, width, pass->open_rows[lane], width, kept, unused);
-    pass->task->kernels->follow(window, ldw, rows, width, kept, unused);
+    state->task->kernels->follow(open, width, state->open_rows[lane], width, kept, unused);
+    state->task->kernels->follow(window, ldw, rows, width, kept, unused);
 }
 
 /* After a block: open rows follow the survivors, those in which all agree are closed, rows of the block in which they
  * differ are opened. 'window' is the lane's part, leading dimension ldw. */
-static void update_lane(struct pass *pass, int64_t lane, float *window, int64_t ldw, int64_t first, int64_t rows)
+static void update_lane(struct beam_state *state, int64_t lane, float *window, int64_t ldw, int64_t first, int64_t rows)
 {
-    int64_t width = pass->width;
-    float *open = pass->open + lane * MOST_OPEN_ROWS * width;
-    int32_t *row = pass->open_row + lane * MOST_OPEN_ROWS, count = 0;
+    int64_t width = state->width;
+    float *open = state->open + lane * MOST_OPEN_ROWS * width;
+    int32_t *row = state->open_row + lane * MOST_OPEN_ROWS, count = 0;
     unsigned char differ[MOST_OPEN_ROWS];
 
-    pass->task->kernels->follow(open, width, pass->open_rows[lane], width, pass->parent + lane * width, differ);
-    for (int32_t i = 0; i < pass->open_rows[lane]; i++) {
-        decided_row(pass, row[i])[lane] = open[i * width];
+    state->task->kernels->follow(open, width, state->open_rows[lane], width, state->parent + lane * width, differ);
+    for (int32_t i = 0; i < state->open_rows[lane]; i++) {
+        decided_row(state, row[i])[lane] = open[i * width];
         if (!differ[i])
             continue;
         row[count] = row[i];
         memmove(open + count * width, open + i * width, (size_t)width * sizeof *open);
         count++;
     }
-    pass->open_rows[lane] = count;
-    while (pass->open_rows[lane] > MOST_OPEN_ROWS - rows) { /* room for all rows of the block */
-        give_up(pass, lane, window, ldw, rows);
-        pass->open_rows[lane]--;
-        memmove(row, row + 1, (size_t)pass->open_rows[lane] * sizeof *row);
-        memmove(open, open + width, (size_t)(pass->open_rows[lane] * width) * sizeof *open);
+    state->open_rows[lane] = count;
+    while (state->open_rows[lane] > MOST_OPEN_ROWS - rows) { /* room for all rows of the block */
+        give_up(state, lane, window, ldw, rows);
+        state->open_rows[lane]--;
+        memmove(row, row + 1, (size_t)state->open_rows[lane] * sizeof *row);
+        memmove(open, open + width, (size_t)(state->open_rows[lane] * width) * sizeof *open);
     }
-    pass->task->kernels->follow(window, ldw, rows, width, NULL, differ);
+    state->task->kernels->follow(window, ldw, rows, width, NULL, differ);
     for (int64_t k = rows; k-- > 0;) {
         const float *e = window + k * ldw;
 
-        decided_row(pass, first + k)[lane] = e[0];
+        decided_row(state, first + k)[lane] = e[0];
         if (differ[k]) {
-            row[pass->open_rows[lane]] = (int32_t)(first + k);
-            memcpy(open + pass->open_rows[lane] * width, e, (size_t)width * sizeof *e);
-            pass->open_rows[lane]++;
+            row[state->open_rows[lane]] = (int32_t)(first + k);
+            memcpy(open + state->open_rows[lane] * width, e, (size_t)width * sizeof *e);
+            state->open_rows[lane]++;
         }
     }
 }
 
 /* Costs are kept relative to the best of the lane: single precision then tells survivors apart however much they have in
  * common. */
-static void rebase_costs(struct pass *pass)
+static void rebase_costs(struct beam_state *state)
 {
-    int64_t width = pass->width;
+    int64_t width = state->width;
 
-    for (int64_t l = 0; l < pass->lanes; l++) {
-        float *cost = pass->cost + l * width, best = cost[0];
+    for (int64_t l = 0; l < state->lanes; l++) {
+        float *cost = state->cost + l * width, best = cost[0];
 
-        pass->total[l] += (double)best;
+        state->total[l] += (double)best;
         if (isfinite(best))
             for (int64_t s = 0; s < width; s++)
                 cost[s] -= best;
@@ -386,80 +386,80 @@ static void rebase_costs(struct pass *pass)
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
 
 /* Adds to base (rows x lanes) what e of rows from..to-1 adds to the rows from 'first' on; 'more' is 0 for the first. */
-static void add_products(struct pass *pass, float *base, int64_t first, int64_t rows, int64_t from, int64_t to,
+static void add_products(struct beam_state *state, float *base, int64_t first, int64_t rows, int64_t from, int64_t to,
                          float more)
 {
-    const struct bsq_factor *factor = pass->task->factor;
+    const struct bsq_factor *factor = state->task->factor;
 
     if (from < to)
-        bsq_sgemm(false, false, rows, pass->lanes, to - from, 1.0f, factor->r + first * factor->n + from, factor->n,
-                  decided_row(pass, from), pass->lanes, more, base, pass->lanes);
+        bsq_sgemm(false, false, rows, state->lanes, to - from, 1.0f, factor->r + first * factor->n + from, factor->n,
+                  decided_row(state, from), state->lanes, more, base, state->lanes);
     else if (more <= 0.0f)
-        memset(base, 0, (size_t)(rows * pass->lanes) * sizeof *base);
+        memset(base, 0, (size_t)(rows * state->lanes) * sizeof *base);
 }
 
 /* A block with several survivors: what differs is spread, searched and gathered for a few lanes at a time. */
-static void decide_near(struct pass *pass, struct bsq_beam_block block, const float *base, const float *r,
+static void decide_near(struct beam_state *state, struct bsq_beam_block block, const float *base, const float *r,
                         int64_t first)
 {
-    int64_t most = near_lanes(pass->width);
+    int64_t most = near_lanes(state->width);
 
-    block.t = pass->t;
-    block.e = pass->window;
-    for (int64_t lane = 0; lane < pass->lanes; lane += most) {
-        int64_t lanes = pass->lanes - lane < most ? pass->lanes - lane : most, ldw = lanes * pass->width;
+    block.t = state->t;
+    block.e = state->window;
+    for (int64_t lane = 0; lane < state->lanes; lane += most) {
+        int64_t lanes = state->lanes - lane < most ? state->lanes - lane : most, ldw = lanes * state->width;
 
-        spread(pass, base, r, block.rows, lane, lanes);
+        spread(state, base, r, block.rows, lane, lanes);
         block.lanes = lanes;
-        block.v = pass->lane_v + lane;
-        block.step = pass->step + lane;
-        block.inverse = pass->inverse + lane;
-        block.cost = pass->cost + lane * pass->width;
-        block.parent = pass->parent + lane * pass->width;
-        pass->task->kernels->beam(&block);
+        block.v = state->lane_v + lane;
+        block.step = state->step + lane;
+        block.inverse = state->inverse + lane;
+        block.cost = state->cost + lane * state->width;
+        block.parent = state->parent + lane * state->width;
+        state->task->kernels->beam(&block);
         for (int64_t l = 0; l < lanes; l++)
-            update_lane(pass, lane + l, pass->window + l * pass->width, ldw, first, block.rows);
+            update_lane(state, lane + l, state->window + l * state->width, ldw, first, block.rows);
     }
 }
 
 /* Decides rows first..first+rows-1; 'base' is what all rows decided add to them. */
-static void decide_block(struct pass *pass, const float *base, int64_t first, int64_t rows)
+static void decide_block(struct beam_state *state, const float *base, int64_t first, int64_t rows)
 {
-    const struct bsq_beam_task *task = pass->task;
+    const struct bsq_beam_task *task = state->task;
     const struct bsq_factor *factor = task->factor;
     const float *r = factor->r + first * factor->n;
     bool one_scale = task->scales_per_channel == 1;
     struct bsq_beam_block block = {
-        .rows = rows, .lanes = pass->lanes, .width = pass->width, .r = r + first, .ldr = factor->n, .t = base,
-        .v = pass->lane_v, .ldv = pass->lanes, .step = pass->step, .inverse = pass->inverse,
-        .lds = one_scale ? 0 : pass->lanes, .e = decided_row(pass, first), .cost = pass->cost, .parent = pass->parent,
+        .rows = rows, .lanes = state->lanes, .width = state->width, .r = r + first, .ldr = factor->n, .t = base,
+        .v = state->lane_v, .ldv = state->lanes, .step = state->step, .inverse = state->inverse,
+        .lds = one_scale ? 0 : state->lanes, .e = decided_row(state, first), .cost = state->cost, .parent = state->parent,
         .lowest = (float)task->lowest, .highest = (float)task->highest};
 
-    load_lanes(pass, first, rows);
+    load_lanes(state, first, rows);
     if (!one_scale)
-        load_steps(pass, first, rows);
-    if (pass->width > 1)
-        decide_near(pass, block, base, r, first);
+        load_steps(state, first, rows);
+    if (state->width > 1)
+        decide_near(state, block, base, r, first);
     else
         task->kernels->beam(&block);
-    rebase_costs(pass);
+    rebase_costs(state);
 }
 
 /* Strips of rows get what lies before them in one product, the blocks of a strip what the others of it add. */
-static void decide_rows(struct pass *pass)
+static void decide_rows(struct beam_state *state)
 {
-    int64_t n = pass->task->factor->n, strip_rows = pass->width > 1 ? BSQ_BEAM_ROWS : STRIP_ROWS;
+    int64_t n = state->task->factor->n, strip_rows = state->width > 1 ? BSQ_BEAM_ROWS : STRIP_ROWS;
 
     for (int64_t end = n; end > 0;) {
         int64_t first = end > strip_rows ? end - strip_rows : 0;
 
-        add_products(pass, pass->base, first, end - first, end, n, 0.0f);
+        add_products(state, state->base, first, end - first, end, n, 0.0f);
         for (int64_t done = end; done > first;) {
             int64_t block = done - first > BSQ_BEAM_ROWS ? done - BSQ_BEAM_ROWS : first;
-            float *base = pass->base + (block - first) * pass->lanes;
+            float *base = state->base + (block - first) * state->lanes;
 
-            add_products(pass, base, block, done - block, done, end, 1.0f);
-            decide_block(pass, base, block, done - block);
+            add_products(state, base, block, done - block, done, end, 1.0f);
+            decide_block(state, base, block, done - block);
             done = block;
         }
         end = first;
@@ -481,89 +481,89 @@ static double refit(double cost, double align, double zz, double *factor)
 }
 
 /* e'p of the best survivor of every lane. */
-static void align_lanes(struct pass *pass)
+static void align_lanes(struct beam_state *state)
 {
-    memset(pass->align, 0, (size_t)pass->lanes * sizeof *pass->align);
-    for (int64_t k = 0; k < pass->task->factor->n; k++) {
-        const float *e = decided_row(pass, k), *p = pass->p + k * pass->channels;
+    memset(state->align, 0, (size_t)state->lanes * sizeof *state->align);
+    for (int64_t k = 0; k < state->task->factor->n; k++) {
+        const float *e = decided_row(state, k), *p = state->p + k * state->channels;
 
-        for (int64_t s = 0, l = 0; s < pass->count; s++)
-            for (int64_t c = 0; c < pass->channels; c++, l++)
-                pass->align[l] += (double)(e[l] * p[c]);
+        for (int64_t s = 0, l = 0; s < state->count; s++)
+            for (int64_t c = 0; c < state->channels; c++, l++)
+                state->align[l] += (double)(e[l] * p[c]);
     }
 }
 
 /* e'p of a survivor. */
-static double align_of(const struct pass *pass, int64_t lane, int64_t survivor)
+static double align_of(const struct beam_state *state, int64_t lane, int64_t survivor)
 {
-    int64_t width = pass->width, c = lane % pass->channels;
-    double align = pass->align[lane];
+    int64_t width = state->width, c = lane % state->channels;
+    double align = state->align[lane];
 
-    for (int32_t i = 0; width > 1 && i < pass->open_rows[lane]; i++) {
-        const float *open = pass->open + (lane * MOST_OPEN_ROWS + i) * width;
-        int32_t k = pass->open_row[lane * MOST_OPEN_ROWS + i];
+    for (int32_t i = 0; width > 1 && i < state->open_rows[lane]; i++) {
+        const float *open = state->open + (lane * MOST_OPEN_ROWS + i) * width;
+        int32_t k = state->open_row[lane * MOST_OPEN_ROWS + i];
 
-        align += (double)(open[survivor] - open[0]) * (double)pass->p[k * pass->channels + c];
+        align += (double)(open[survivor] - open[0]) * (double)state->p[k * state->channels + c];
     }
     return align;
 }
 
 /* The survivor becomes the lane's e. */
-static void choose_survivor(struct pass *pass, int64_t lane, int64_t survivor)
+static void choose_survivor(struct beam_state *state, int64_t lane, int64_t survivor)
 {
-    int64_t width = pass->width;
+    int64_t width = state->width;
 
-    for (int32_t i = 0; width > 1 && i < pass->open_rows[lane]; i++)
-        decided_row(pass, pass->open_row[lane * MOST_OPEN_ROWS + i])[lane] =
-            pass->open[(lane * MOST_OPEN_ROWS + i) * width + survivor];
+    for (int32_t i = 0; width > 1 && i < state->open_rows[lane]; i++)
+        decided_row(state, state->open_row[lane * MOST_OPEN_ROWS + i])[lane] =
+            state->open[(lane * MOST_OPEN_ROWS + i) * width + survivor];
 }
 
 /* The best survivor of the best lane of a channel; returns the lane, -1 when none is finite. */
-static int64_t choose(struct pass *pass, int64_t c)
+static int64_t choose(struct beam_state *state, int64_t c)
 {
-    const struct bsq_beam_task *task = pass->task;
-    int64_t width = pass->width, best_lane = -1, best_survivor = 0;
+    const struct bsq_beam_task *task = state->task;
+    int64_t width = state->width, best_lane = -1, best_survivor = 0;
     double least = INFINITY;
 
-    for (int64_t l = c; l < pass->lanes; l += pass->channels)
-        for (int64_t s = 0; s < width && isfinite(pass->cost[l * width + s]); s++) {
-            double multiple = 1.0, error = pass->total[l] + (double)pass->cost[l * width + s];
+    for (int64_t l = c; l < state->lanes; l += state->channels)
+        for (int64_t s = 0; s < width && isfinite(state->cost[l * width + s]); s++) {
+            double multiple = 1.0, error = state->total[l] + (double)state->cost[l * width + s];
 
             if (task->refit)
-                error = refit(error, align_of(pass, l, s), pass->square[c], &multiple);
+                error = refit(error, align_of(state, l, s), state->square[c], &multiple);
             if (error < least) {
                 least = error;
                 best_lane = l;
                 best_survivor = s;
-                task->multiplier[channel_of(pass, c)] = multiplier_of(pass, l) * multiple;
+                task->multiplier[channel_of(state, c)] = multiplier_of(state, l) * multiple;
             }
         }
     if (best_lane >= 0)
-        choose_survivor(pass, best_lane, best_survivor);
-    if (best_lane >= 0 && !pass->cut_off[c])
-        task->error[channel_of(pass, c)] = least * pass->unit[c] * pass->unit[c] * task->factor->unit;
+        choose_survivor(state, best_lane, best_survivor);
+    if (best_lane >= 0 && !state->cut_off[c])
+        task->error[channel_of(state, c)] = least * state->unit[c] * state->unit[c] * task->factor->unit;
     return best_lane;
 }
 
 /* Codes of 'count' channels from 'first' on, each from its lane; zeros without one (-1). */
-static void take_codes(struct pass *pass, const int64_t *lane, int64_t first, int64_t count)
+static void take_codes(struct beam_state *state, const int64_t *lane, int64_t first, int64_t count)
 {
-    const struct bsq_beam_task *task = pass->task;
+    const struct bsq_beam_task *task = state->task;
     const struct bsq_factor *factor = task->factor;
     int8_t *codes[SIDE_BY_SIDE];
     double inverse[SIDE_BY_SIDE];
 
     for (int64_t c = 0; c < count; c++) {
-        codes[c] = task->codes + channel_of(pass, first + c) * factor->n;
+        codes[c] = task->codes + channel_of(state, first + c) * factor->n;
         inverse[c] = lane[c] < 0 ? 0.0
-                                 : pass->unit[first + c] /
-                                       (multiplier_of(pass, lane[c]) * channel_scales(pass, first + c)[0]);
+                                 : state->unit[first + c] /
+                                       (multiplier_of(state, lane[c]) * channel_scales(state, first + c)[0]);
     }
     for (int64_t k = 0; k < factor->n; k++) {
-        const float *v = pass->v + k * pass->channels + first, *e = decided_row(pass, k);
+        const float *v = state->v + k * state->channels + first, *e = decided_row(state, k);
 
         for (int64_t c = 0; c < count; c++) {
-            const double *scales = channel_scales(pass, first + c);
+            const double *scales = channel_scales(state, first + c);
             double code = lane[c] < 0 ? 0.0 : (double)(v[c] - e[lane[c]]) * inverse[c];
 
             if (task->scales_per_channel > 1)
@@ -575,31 +575,31 @@ static void take_codes(struct pass *pass, const int64_t *lane, int64_t first, in
 }
 
 /* Decides all rows of the lanes. */
-static void run(struct pass *pass)
+static void run(struct beam_state *state)
 {
-    start(pass);
-    decide_rows(pass);
-    if (pass->task->refit)
-        align_lanes(pass);
+    start(state);
+    decide_rows(state);
+    if (state->task->refit)
+        align_lanes(state);
 }
 
 void bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace)
 {
     int64_t sample = task->channels;
-    struct pass pass = {.task = task, .multipliers = task->multipliers};
+    struct beam_state state = {.task = task, .multipliers = task->multipliers};
     double sum[BSQ_BEAM_COUNT] = {0.0}, unused;
 
-    (void)lay_out(&pass, workspace, task->factor->n, sample, task->count, 1);
-    run(&pass);
+    (void)lay_out(&state, workspace, task->factor->n, sample, task->count, 1);
+    run(&state);
     for (int64_t c = 0; c < sample; c++) { /* relative to what is the most that a channel has to lose */
         double errors[BSQ_BEAM_COUNT], total = 0.0;
 
         for (int32_t m = 0; m < task->count; m++) {
             int64_t lane = m * sample + c;
 
-            errors[m] = pass.total[lane];
+            errors[m] = state.total[lane];
             if (task->refit)
-                errors[m] = refit(errors[m], pass.align[lane], pass.square[c], &unused);
+                errors[m] = refit(errors[m], state.align[lane], state.square[c], &unused);
             total += errors[m];
         }
         for (int32_t m = 0; m < task->count && total > 0.0; m++)
@@ -615,35 +615,35 @@ void bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *be
     }
 }
 
-static void take_best(struct pass *pass)
+static void take_best(struct beam_state *state)
 {
-    for (int64_t first = 0; first < pass->channels; first += SIDE_BY_SIDE) {
-        int64_t count = pass->channels - first < SIDE_BY_SIDE ? pass->channels - first : SIDE_BY_SIDE;
+    for (int64_t first = 0; first < state->channels; first += SIDE_BY_SIDE) {
+        int64_t count = state->channels - first < SIDE_BY_SIDE ? state->channels - first : SIDE_BY_SIDE;
         int64_t lane[SIDE_BY_SIDE];
 
         for (int64_t c = 0; c < count; c++)
-            lane[c] = choose(pass, first + c);
-        take_codes(pass, lane, first, count);
+            lane[c] = choose(state, first + c);
+        take_codes(state, lane, first, count);
     }
 }
 
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace)
 {
     int64_t n = task->factor->n, most = channels_per_pass(n, task->channels, task->count, task->width);
-    struct pass pass = {.task = task, .multipliers = task->multipliers};
+    struct beam_state state = {.task = task, .multipliers = task->multipliers};
 
     for (int64_t c = 0; c < task->channels; c++) { /* stands if nothing is finite */
-        task->multiplier[channel_of(&pass, c)] = 1.0;
-        task->error[channel_of(&pass, c)] = INFINITY;
+        task->multiplier[channel_of(&state, c)] = 1.0;
+        task->error[channel_of(&state, c)] = INFINITY;
     }
-    for (; pass.first < task->channels; pass.first += most) {
-        int64_t left = task->channels - pass.first;
+    for (; state.first < task->channels; state.first += most) {
+        int64_t left = task->channels - state.first;
 
-        if (task->stop(task->stop_opaque, (double)pass.first / (double)task->channels))
+        if (task->stop(task->stop_opaque, (double)state.first / (double)task->channels))
             return false;
-        (void)lay_out(&pass, workspace, n, left < most ? left : most, task->count, task->width);
-        run(&pass);
-        take_best(&pass);
+        (void)lay_out(&state, workspace, n, left < most ? left : most, task->count, task->width);
+        run(&state);
+        take_best(&state);
     }
     return true;
 }

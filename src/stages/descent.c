@@ -28,7 +28,7 @@ static bool step(struct bsq_point *point, int64_t j, double scale)
 
 int64_t bsq_descent_sweep(struct bsq_point *point)
 {
-    const struct bsq_kernels *kernels = bsq_kernels_best();
+    const struct bsq_kernels *kernels = bsq_kernels();
     int64_t changes = 0;
 
     for (int64_t a = 0; a < point->scales_per_channel; a++) { /* inputs of one scale at a time */
@@ -73,7 +73,7 @@ static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double 
 
     /* no code gains by a step alone, so that one after i's can gain 2 scale |h_ij| at most */
     if ((steps > 0 ? up[i] : down[i]) > unit || !(least < 2.0 * scale * reach) ||
-        !(bsq_kernels_best()->most_gain(h, point->g, up, down, shift, point->n) > least))
+        !(bsq_kernels()->most_gain(h, point->g, up, down, shift, point->n) > least))
         return false;
     for (int64_t j = 0; j < point->n; j++) {
         double g = point->g[j] - shift * h[j], rise = 2.0 * g - up[j], fall = -2.0 * g - down[j];

@@ -62,7 +62,7 @@ struct level {
 };
 
 /* Arrays are of n. */
-struct search {
+struct enumeration {
     const struct bsq_exact *exact;
     struct bsq_exact_task *task;
     struct piece *pieces;  /* MOST_PIECES */
@@ -83,26 +83,26 @@ struct search {
 
 /* ---- the basis ---- */
 
-static size_t lay_out_search(struct search *search, int64_t n, void *memory)
+static size_t lay_out_state(struct enumeration *state, int64_t n, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
-    double **arrays[] = {&search->least, &search->most, &search->v, &search->c, &search->g,
-                         &search->edge,  &search->z,    &search->x, &search->q, &search->step};
+    double **arrays[] = {&state->least, &state->most, &state->v, &state->c, &state->g,
+                         &state->edge,  &state->z,    &state->x, &state->q, &state->step};
 
-    *search = (struct search){.exact = NULL};
-    search->pieces = bsq_carve(&carver, MOST_PIECES, sizeof *search->pieces);
-    search->levels = bsq_carve(&carver, n, sizeof *search->levels);
+    *state = (struct enumeration){.exact = NULL};
+    state->pieces = bsq_carve(&carver, MOST_PIECES, sizeof *state->pieces);
+    state->levels = bsq_carve(&carver, n, sizeof *state->levels);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = bsq_carve(&carver, n, sizeof **arrays[i]);
-    search->cholesky = bsq_carve(&carver, n * n, sizeof *search->cholesky);
-    search->free = bsq_carve(&carver, n, sizeof *search->free);
+    state->cholesky = bsq_carve(&carver, n * n, sizeof *state->cholesky);
+    state->free = bsq_carve(&carver, n, sizeof *state->free);
     return carver.used;
 }
 
 size_t bsq_exact_layout(struct bsq_exact *exact, int64_t n, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
-    struct search unused;
+    struct enumeration unused;
 
     *exact = (struct bsq_exact){.n = n};
     exact->h = bsq_carve(&carver, n * n, sizeof *exact->h);
@@ -112,7 +112,7 @@ size_t bsq_exact_layout(struct bsq_exact *exact, int64_t n, void *memory)
     exact->order = bsq_carve(&carver, n, sizeof *exact->order);
     exact->settled = bsq_carve(&carver, n, sizeof *exact->settled);
     exact->first = bsq_carve(&carver, n + 1, sizeof *exact->first);
-    exact->scratch = bsq_carve(&carver, (int64_t)lay_out_search(&unused, n, NULL), 1);
+    exact->scratch = bsq_carve(&carver, (int64_t)lay_out_state(&unused, n, NULL), 1);
     return carver.used;
 }
 
@@ -261,67 +261,67 @@ static bool shrink(double a, double b, double c, double threshold, double *low, 
 /* ---- the range of the codes ---- */
 
 /* Solves H_ff d = g_f for the 'count' free coordinates; false when H is not positive definite to working precision. */
-static bool solve_free(struct search *search, int64_t count)
+static bool solve_free(struct enumeration *state, int64_t count)
 {
-    const double *h = search->exact->h;
-    double *factor = search->cholesky;
+    const double *h = state->exact->h;
+    double *factor = state->cholesky;
 
     for (int64_t i = 0; i < count; i++) {
         for (int64_t j = i; j < count; j++)
-            factor[i * count + j] = h[search->free[i] * search->exact->n + search->free[j]];
-        search->step[i] = search->g[search->free[i]];
+            factor[i * count + j] = h[state->free[i] * state->exact->n + state->free[j]];
+        state->step[i] = state->g[state->free[i]];
     }
     if (count == 0 || !bsq_dpotrf(count, factor, count))
         return count == 0;
-    bsq_dpotrs(count, factor, count, 1, search->step, count);
+    bsq_dpotrs(count, factor, count, 1, state->step, count);
     return true;
 }
 
 /* g = H (v - c). */
-static void find_gradient(struct search *search)
+static void find_gradient(struct enumeration *state)
 {
-    int64_t n = search->exact->n;
+    int64_t n = state->exact->n;
 
     for (int64_t i = 0; i < n; i++) {
-        search->g[i] = 0.0;
+        state->g[i] = 0.0;
         for (int64_t j = 0; j < n; j++)
-            search->g[i] += search->exact->h[i * n + j] * (search->v[j] - search->c[j]);
+            state->g[i] += state->exact->h[i * n + j] * (state->v[j] - state->c[j]);
     }
 }
 
 /* |R (v - c)|^2. */
-static double cost_of_centre(const struct search *search)
+static double cost_of_centre(const struct enumeration *state)
 {
     double sum = 0.0;
 
-    for (int64_t i = 0; i < search->exact->n; i++)
-        sum += search->g[i] * (search->v[i] - search->c[i]);
+    for (int64_t i = 0; i < state->exact->n; i++)
+        sum += state->g[i] * (state->v[i] - state->c[i]);
     return sum;
 }
 
 /* Moves c along the step by 'length', clipped to the box, and g with it. */
-static void move_centre(struct search *search, int64_t count, double length, double low, double high)
+static void move_centre(struct enumeration *state, int64_t count, double length, double low, double high)
 {
     for (int64_t i = 0; i < count; i++) {
-        double *c = &search->c[search->free[i]];
+        double *c = &state->c[state->free[i]];
 
-        *c = fmin(fmax(*c + length * search->step[i], low), high);
+        *c = fmin(fmax(*c + length * state->step[i], low), high);
     }
-    find_gradient(search);
+    find_gradient(state);
 }
 
 /* The part of the step that the box allows; '*stop' is which free coordinate ends it, or -1. */
-static double longest_step(const struct search *search, int64_t count, double low, double high, int64_t *stop)
+static double longest_step(const struct enumeration *state, int64_t count, double low, double high, int64_t *stop)
 {
     double length = 1.0;
 
     *stop = -1;
     for (int64_t i = 0; i < count; i++) {
-        double d = search->step[i], room = (d > 0.0 ? high : low) - search->c[search->free[i]];
+        double d = state->step[i], room = (d > 0.0 ? high : low) - state->c[state->free[i]];
 
         if (length * fabs(d) > fabs(room)) {
             length = room / d;
-            *stop = search->free[i];
+            *stop = state->free[i];
         }
     }
     return length;
@@ -329,94 +329,94 @@ static double longest_step(const struct search *search, int64_t count, double lo
 
 /* Moves c towards the best point over its free coordinates: to that point clipped to the box where that is better,
  * else as far as the box allows. Those that end at an edge are free no longer. Returns how many are. */
-static int64_t step_free(struct search *search, int64_t count, double low, double high)
+static int64_t step_free(struct enumeration *state, int64_t count, double low, double high)
 {
-    double length, before = cost_of_centre(search), *kept = search->q;
-    size_t bytes = (size_t)search->exact->n * sizeof *kept;
+    double length, before = cost_of_centre(state), *kept = state->q;
+    size_t bytes = (size_t)state->exact->n * sizeof *kept;
     int64_t stop, left = 0;
 
-    if (!solve_free(search, count))
+    if (!solve_free(state, count))
         return 0;
-    length = longest_step(search, count, low, high, &stop);
-    memcpy(kept, search->c, bytes);
-    move_centre(search, count, 1.0, low, high);
-    if (stop >= 0 && !(cost_of_centre(search) < before)) {
-        memcpy(search->c, kept, bytes);
-        move_centre(search, count, length, low, high);
-        search->c[stop] = search->c[stop] - low < high - search->c[stop] ? low : high;
+    length = longest_step(state, count, low, high, &stop);
+    memcpy(kept, state->c, bytes);
+    move_centre(state, count, 1.0, low, high);
+    if (stop >= 0 && !(cost_of_centre(state) < before)) {
+        memcpy(state->c, kept, bytes);
+        move_centre(state, count, length, low, high);
+        state->c[stop] = state->c[stop] - low < high - state->c[stop] ? low : high;
     }
     for (int64_t i = 0; i < count; i++)
-        if (search->c[search->free[i]] > low && search->c[search->free[i]] < high)
-            search->free[left++] = search->free[i];
+        if (state->c[state->free[i]] > low && state->c[state->free[i]] < high)
+            state->free[left++] = state->free[i];
     return left;
 }
 
 /* Frees coordinates at an edge of the box that want to leave it: all of them, or the one that most does. Returns how
  * many are free. */
-static int64_t free_caught(struct search *search, int64_t count, double low, double high, bool all)
+static int64_t free_caught(struct enumeration *state, int64_t count, double low, double high, bool all)
 {
     int64_t most = -1;
     double least = 0.0;
 
-    for (int64_t i = 0; i < search->exact->n; i++) {
-        double pull = search->c[i] >= high ? -search->g[i] : search->c[i] <= low ? search->g[i] : 0.0;
+    for (int64_t i = 0; i < state->exact->n; i++) {
+        double pull = state->c[i] >= high ? -state->g[i] : state->c[i] <= low ? state->g[i] : 0.0;
 
-        pull -= slack * search->exact->h[i * search->exact->n + i] * (high - low);
+        pull -= slack * state->exact->h[i * state->exact->n + i] * (high - low);
         if (pull > 0.0 && all)
-            search->free[count++] = i;
+            state->free[count++] = i;
         if (pull > least) {
             least = pull;
             most = i;
         }
     }
     if (!all && most >= 0)
-        search->free[count++] = most;
+        state->free[count++] = most;
     return count;
 }
 
 /* Brings c nearer to the best point of the box, coordinate by coordinate. */
-static void approach_centre(struct search *search, double low, double high)
+static void approach_centre(struct enumeration *state, double low, double high)
 {
-    const double *h = search->exact->h;
-    int64_t n = search->exact->n;
+    const double *h = state->exact->h;
+    int64_t n = state->exact->n;
 
     for (int pass = 0; pass < PASSES; pass++) {
         for (int64_t i = 0; i < n; i++) {
-            double next = fmin(fmax(search->c[i] + search->g[i] / h[i * n + i], low), high), step = next - search->c[i];
+            double next = fmin(fmax(state->c[i] + state->g[i] / h[i * n + i], low), high), step = next - state->c[i];
 
             if (step == 0.0)
                 continue;
-            search->c[i] = next;
+            state->c[i] = next;
             for (int64_t j = 0; j < n; j++)
-                search->g[j] -= step * h[i * n + j];
+                state->g[j] -= step * h[i * n + j];
         }
     }
 }
 
 /* The line of what clipping costs: edge, a and b for c and g. */
-static void draw_line(struct search *search)
+static void draw_line(struct enumeration *state)
 {
-    search->a = search->b = 0.0;
-    for (int64_t i = 0; i < search->exact->n; i++) {
-        search->edge[i] = search->g[i] > 0.0 ? search->task->highest : search->task->lowest;
-        search->a += search->g[i] * (search->v[i] + search->c[i]);
-        search->b += search->g[i] * search->edge[i];
+    state->a = state->b = 0.0;
+    for (int64_t i = 0; i < state->exact->n; i++) {
+        state->edge[i] = state->g[i] > 0.0 ? state->task->highest : state->task->lowest;
+        state->a += state->g[i] * (state->v[i] + state->c[i]);
+        state->b += state->g[i] * state->edge[i];
     }
 }
 
 /* Goes from c to the best point of the box, by active sets. */
-static void reach_centre(struct search *search, double low, double high)
+static void reach_centre(struct enumeration *state, double low, double high)
 {
-    int64_t n = search->exact->n, count = 0;
+    int64_t n = state->exact->n, count = 0;
 
     for (int64_t i = 0; i < n; i++)
-        if (search->c[i] > low && search->c[i] < high)
-            search->free[count++] = i;
+        if (state->c[i] > low && state->c[i] < high)
+            state->free[count++] = i;
     for (int64_t step = 0; step < MOST_STEPS; step++) {
-        int64_t left = step_free(search, count, low, high);
+        int64_t left = step_free(state, count, low, high);
 
         if (left == count) {
-            left = free_caught(search, count, low, high, 2 * step < MOST_STEPS);
+            left = free_caught(state, count, low, high, 2 * step < MOST_STEPS);
             if (left == count)
                 return;
         }
@@ -426,68 +426,68 @@ static void reach_centre(struct search *search, double low, double high)
 
 /* Moves the search to the best real point of the box at a scale inside the piece. Any other point would give a bound
  * too: an end before the best one is no error, and one that drops the whole piece will do. */
-static void centre_search(struct search *search, const struct piece *piece)
+static void centre_search(struct enumeration *state, const struct piece *piece)
 {
-    const struct bsq_exact *exact = search->exact;
-    double scale = inside(piece->low, piece->high, search->task->scale), low = piece->low, high = piece->high;
-    double least = scale * search->task->lowest, most = scale * search->task->highest;
+    const struct bsq_exact *exact = state->exact;
+    double scale = inside(piece->low, piece->high, state->task->scale), low = piece->low, high = piece->high;
+    double least = scale * state->task->lowest, most = scale * state->task->highest;
     int64_t n = exact->n;
 
     for (int64_t i = 0; i < n; i++)
-        search->c[i] = fmin(fmax(search->v[i], least), most);
-    find_gradient(search);
-    approach_centre(search, least, most);
-    draw_line(search);
-    if (!shrink(search->a, search->b, 0.0, search->threshold, &low, &high))
+        state->c[i] = fmin(fmax(state->v[i], least), most);
+    find_gradient(state);
+    approach_centre(state, least, most);
+    draw_line(state);
+    if (!shrink(state->a, state->b, 0.0, state->threshold, &low, &high))
         return;
-    reach_centre(search, least, most);
-    draw_line(search);
+    reach_centre(state, least, most);
+    draw_line(state);
     for (int64_t i = 0; i < n; i++) {
-        search->x[i] = 0.0;
+        state->x[i] = 0.0;
         for (int64_t j = 0; j < n; j++)
-            search->x[i] += exact->inverse[i * n + j] * search->c[j];
+            state->x[i] += exact->inverse[i * n + j] * state->c[j];
     }
     for (int64_t i = 0; i < n; i++) {
-        search->z[i] = 0.0;
+        state->z[i] = 0.0;
         for (int64_t j = i; j < n; j++)
-            search->z[i] += exact->r[i * n + j] * search->x[j];
+            state->z[i] += exact->r[i * n + j] * state->x[j];
     }
 }
 
 /* ---- depth first ---- */
 
 /* Begins row k at the x that comes nearest to the centre. */
-static void open_level(struct search *search, int64_t k)
+static void open_level(struct enumeration *state, int64_t k)
 {
-    struct level *level = &search->levels[k];
-    double scale = level->c > 0.0 ? level->b / level->c : inside(level->low, level->high, search->task->scale);
+    struct level *level = &state->levels[k];
+    double scale = level->c > 0.0 ? level->b / level->c : inside(level->low, level->high, state->task->scale);
     double x;
 
     scale = fmin(fmax(scale, level->low), level->high);
-    x = floor((search->z[k] / scale - level->t) / search->exact->r[k * search->exact->n + k]);
-    level->start = level->next = fmin(fmax(x, search->least[k]), search->most[k]);
+    x = floor((state->z[k] / scale - level->t) / state->exact->r[k * state->exact->n + k]);
+    level->start = level->next = fmin(fmax(x, state->least[k]), state->most[k]);
     level->step = -1.0;
 }
 
 /* All codes are decided: takes them over and lowers the threshold to their cost. */
-static void take(struct search *search, double a, double b, double c)
+static void take(struct enumeration *state, double a, double b, double c)
 {
-    struct bsq_exact_task *task = search->task;
+    struct bsq_exact_task *task = state->task;
     double cost = b > 0.0 && c > 0.0 ? a - b * b / c : INFINITY;
 
-    if (!(cost < search->threshold))
+    if (!(cost < state->threshold))
         return;
-    for (int64_t i = 0; i < search->exact->n; i++)
-        task->codes[search->exact->order[i]] = (int8_t)search->q[i];
+    for (int64_t i = 0; i < state->exact->n; i++)
+        task->codes[state->exact->order[i]] = (int8_t)state->q[i];
     task->scale = b / c;
     task->cost = fmax(cost, 0.0);
-    search->threshold = task->cost * (1.0 - proven_gap);
+    state->threshold = task->cost * (1.0 - proven_gap);
 }
 
 /* Codes that x_k settles; false when one is out of range. '*distance' is what they lie from their edges, weighted. */
-static bool settle(struct search *search, int64_t k, double *distance)
+static bool settle(struct enumeration *state, int64_t k, double *distance)
 {
-    const struct bsq_exact *exact = search->exact;
+    const struct bsq_exact *exact = state->exact;
     int64_t n = exact->n;
 
     *distance = 0.0;
@@ -496,11 +496,11 @@ static bool settle(struct search *search, int64_t k, double *distance)
         double code = 0.0;
 
         for (int64_t j = k; j < n; j++)
-            code += exact->u[i * n + j] * search->x[j];
-        if (code < search->task->lowest || code > search->task->highest)
+            code += exact->u[i * n + j] * state->x[j];
+        if (code < state->task->lowest || code > state->task->highest)
             return false;
-        search->q[i] = code;
-        *distance += fabs(search->g[i] * (search->edge[i] - code));
+        state->q[i] = code;
+        *distance += fabs(state->g[i] * (state->edge[i] - code));
     }
     return true;
 }
@@ -508,55 +508,55 @@ static bool settle(struct search *search, int64_t k, double *distance)
 enum verdict { BEYOND, DROPPED, ENTERED };
 
 /* Tries a value of x_k. BEYOND: no value further out can do either. ENTERED: row k - 1 is open. */
-static enum verdict try_value(struct search *search, int64_t k, double value)
+static enum verdict try_value(struct enumeration *state, int64_t k, double value)
 {
-    const struct level *level = &search->levels[k];
-    const double *r = search->exact->r;
-    int64_t n = search->exact->n;
-    double z = search->z[k], y = level->t + r[k * n + k] * value, low = level->low, high = level->high, distance;
+    const struct level *level = &state->levels[k];
+    const double *r = state->exact->r;
+    int64_t n = state->exact->n;
+    double z = state->z[k], y = level->t + r[k * n + k] * value, low = level->low, high = level->high, distance;
     double a = level->a + z * z, b = level->b + z * y, c = level->c + y * y, t = 0.0;
     struct level *below;
 
-    if (!shrink(a, b, c, search->threshold, &low, &high))
+    if (!shrink(a, b, c, state->threshold, &low, &high))
         return BEYOND;
-    search->x[k] = value;
-    if (!settle(search, k, &distance))
+    state->x[k] = value;
+    if (!settle(state, k, &distance))
         return DROPPED;
     b -= distance;
-    if (distance > 0.0 && !shrink(a, b, c, search->threshold, &low, &high))
+    if (distance > 0.0 && !shrink(a, b, c, state->threshold, &low, &high))
         return DROPPED;
     if (k == 0) {
-        take(search, a, b, c);
+        take(state, a, b, c);
         return DROPPED;
     }
     for (int64_t j = k; j < n; j++)
-        t += r[(k - 1) * n + j] * search->x[j];
-    below = &search->levels[k - 1];
+        t += r[(k - 1) * n + j] * state->x[j];
+    below = &state->levels[k - 1];
     *below = (struct level){.a = a, .b = b, .c = c, .low = low, .high = high, .t = t};
-    open_level(search, k - 1);
+    open_level(state, k - 1);
     return ENTERED;
 }
 
 /* Searches an interval of scales below search->threshold; false when the nodes ran out. */
-static bool run(struct search *search, double low, double high)
+static bool run(struct enumeration *state, double low, double high)
 {
-    int64_t n = search->exact->n, k = n - 1;
+    int64_t n = state->exact->n, k = n - 1;
 
-    if (!shrink(search->a, search->b, 0.0, search->threshold, &low, &high))
+    if (!shrink(state->a, state->b, 0.0, state->threshold, &low, &high))
         return true;
-    search->levels[k] = (struct level){.a = search->a, .b = search->b, .low = low, .high = high};
-    open_level(search, k);
+    state->levels[k] = (struct level){.a = state->a, .b = state->b, .low = low, .high = high};
+    open_level(state, k);
     while (k < n) {
-        struct level *level = &search->levels[k];
+        struct level *level = &state->levels[k];
         double value = level->next;
-        bool allowed = value >= search->least[k] && value <= search->most[k];
+        bool allowed = value >= state->least[k] && value <= state->most[k];
         enum verdict verdict;
 
-        if (search->task->nodes >= search->limit)
+        if (state->task->nodes >= state->limit)
             return false;
-        search->task->nodes++;
+        state->task->nodes++;
         level->next += level->step;
-        verdict = allowed ? try_value(search, k, value) : BEYOND;
+        verdict = allowed ? try_value(state, k, value) : BEYOND;
         if (verdict == ENTERED) {
             k--;
         } else if (verdict == BEYOND && level->step < 0.0) {
@@ -571,23 +571,23 @@ static bool run(struct search *search, double low, double high)
 
 /* ---- branch and bound over the scale ---- */
 
-static void load(struct search *search, const struct bsq_exact *exact, struct bsq_exact_task *task)
+static void load(struct enumeration *state, const struct bsq_exact *exact, struct bsq_exact_task *task)
 {
     int64_t n = exact->n;
     double nothing = 0.0; /* cost of codes that are all zero */
 
-    (void)lay_out_search(search, n, exact->scratch);
-    search->exact = exact;
-    search->task = task;
+    (void)lay_out_state(state, n, exact->scratch);
+    state->exact = exact;
+    state->task = task;
     for (int64_t i = 0; i < n; i++) {
-        search->v[i] = task->v[exact->order[i]];
-        search->least[i] = search->most[i] = 0.0;
+        state->v[i] = task->v[exact->order[i]];
+        state->least[i] = state->most[i] = 0.0;
         for (int64_t j = 0; j < n; j++) {
             double one = exact->inverse[i * n + j] * task->lowest, other = exact->inverse[i * n + j] * task->highest;
 
-            search->least[i] += fmin(one, other);
-            search->most[i] += fmax(one, other);
-            nothing += search->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
+            state->least[i] += fmin(one, other);
+            state->most[i] += fmax(one, other);
+            nothing += state->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
         }
     }
     if (nothing < task->cost) {
@@ -598,27 +598,27 @@ static void load(struct search *search, const struct bsq_exact *exact, struct bs
 
 /* The next threshold of a piece: one that should take a quarter of its nodes, but at least four times what the one
  * before took. */
-static double next_threshold(const struct search *search, const struct piece *piece)
+static double next_threshold(const struct enumeration *state, const struct piece *piece)
 {
-    double cost = search->task->cost, more = (double)piece->nodes / (4.0 * (double)(piece->spent + 1));
-    double next = piece->bound * fmax(pow(fmax(more, 4.0), 2.0 / (double)search->exact->n), least_step);
+    double cost = state->task->cost, more = (double)piece->nodes / (4.0 * (double)(piece->spent + 1));
+    double next = piece->bound * fmax(pow(fmax(more, 4.0), 2.0 / (double)state->exact->n), least_step);
 
-    next = fmax(next, search->task->first_share * cost);
+    next = fmax(next, state->task->first_share * cost);
     return next < last_share * cost ? next : cost * (1.0 - proven_gap);
 }
 
 /* Raises the bound of a piece; false when its nodes came first. */
-static bool raise_bound(struct search *search, struct piece *piece)
+static bool raise_bound(struct enumeration *state, struct piece *piece)
 {
-    struct bsq_exact_task *task = search->task;
+    struct bsq_exact_task *task = state->task;
     int64_t before = task->nodes, limit = before + piece->nodes;
 
-    search->threshold = next_threshold(search, piece);
-    centre_search(search, piece);
-    search->limit = limit < task->node_limit ? limit : task->node_limit;
-    if (!run(search, piece->low, piece->high))
+    state->threshold = next_threshold(state, piece);
+    centre_search(state, piece);
+    state->limit = limit < task->node_limit ? limit : task->node_limit;
+    if (!run(state, piece->low, piece->high))
         return false;
-    piece->bound = search->threshold;
+    piece->bound = state->threshold;
     piece->spent = task->nodes - before;
     return true;
 }
@@ -635,16 +635,16 @@ static void cut(struct piece *piece, struct piece *half, double scale)
 
 int32_t bsq_exact_solve(const struct bsq_exact *exact, struct bsq_exact_task *task)
 {
-    struct search search;
+    struct enumeration state;
     struct piece *pieces;
     int32_t count = 1, least = 0;
 
     task->nodes = 0;
-    load(&search, exact, task);
-    pieces = search.pieces;
+    load(&state, exact, task);
+    pieces = state.pieces;
     pieces[0] = (struct piece){.high = INFINITY, .nodes = PIECE_NODES};
     while (count > 0 && !(task->stop && task->stop(task->stop_opaque))) {
-        bool raised = raise_bound(&search, &pieces[least]);
+        bool raised = raise_bound(&state, &pieces[least]);
 
         if (raised && pieces[least].bound >= task->cost * (1.0 - proven_gap))
             pieces[least] = pieces[--count];

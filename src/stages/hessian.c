@@ -12,7 +12,7 @@
 static const double least_ridge = 1e-12;
 
 /* Up to this fan-in the factor is made in double for its own sake. */
-enum { MOST_WIDE_INPUTS = 256 };
+enum { MOST_FACTOR64_INPUTS = 256 };
 
 /* Up to this fan-in H stands in double, 8 n^2 bytes. */
 enum { MOST_DENSE_INPUTS = 1024 };
@@ -20,20 +20,20 @@ enum { MOST_DENSE_INPUTS = 1024 };
 /* Up to this fan-in rows of H stand in single precision beside the factor, 4 n^2 bytes. */
 enum { MOST_ROW_INPUTS = 3072 };
 
-bool bsq_group_is_dense(const struct bsq_group_plan *plan)
+bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan)
 {
     return plan->dense || plan->geometry->fan_in <= MOST_DENSE_INPUTS;
 }
 
 /* What a group consists of. */
 struct parts {
-    bool h, targets, r, rows, solver, floor_solver;
+    bool h, targets, factor32, rows, factor64, factor64_undamped;
     size_t scratch;
 };
 
 static bool has_rows(const struct parts *parts, const struct bsq_geometry *geometry)
 {
-    return parts->r && !parts->h && geometry->fan_in <= MOST_ROW_INPUTS;
+    return parts->factor32 && !parts->h && geometry->fan_in <= MOST_ROW_INPUTS;
 }
 
 static int64_t most_top_rows(int64_t n)
@@ -41,66 +41,66 @@ static int64_t most_top_rows(int64_t n)
     return n / 4;
 }
 
-static size_t lay_out(struct bsq_group *group, const struct bsq_geometry *geometry, const struct parts *parts,
+static size_t lay_out(struct bsq_hessian *hessian, const struct bsq_geometry *geometry, const struct parts *parts,
                       void *memory)
 {
     struct bsq_carver carver = {memory, 0};
     int64_t n = geometry->fan_in, channels = geometry->group_outputs;
 
-    *group = (struct bsq_group){.n = n, .channels = channels};
+    *hessian = (struct bsq_hessian){.n = n, .channels = channels};
     if (parts->h)
-        group->h = bsq_carve(&carver, n * n, sizeof *group->h);
-    group->diagonal = bsq_carve(&carver, n, sizeof *group->diagonal);
-    group->reach = bsq_carve(&carver, n, sizeof *group->reach);
-    group->mean = bsq_carve(&carver, n, sizeof *group->mean);
-    group->order = bsq_carve(&carver, n, sizeof *group->order);
-    group->rank = bsq_carve(&carver, n, sizeof *group->rank);
+        hessian->h = bsq_carve(&carver, n * n, sizeof *hessian->h);
+    hessian->diagonal = bsq_carve(&carver, n, sizeof *hessian->diagonal);
+    hessian->reach = bsq_carve(&carver, n, sizeof *hessian->reach);
+    hessian->mean = bsq_carve(&carver, n, sizeof *hessian->mean);
+    hessian->order = bsq_carve(&carver, n, sizeof *hessian->order);
+    hessian->rank = bsq_carve(&carver, n, sizeof *hessian->rank);
     if (parts->targets) {
-        group->target_mean = bsq_carve(&carver, channels, sizeof *group->target_mean);
-        group->target_square = bsq_carve(&carver, channels, sizeof *group->target_square);
+        hessian->target_mean = bsq_carve(&carver, channels, sizeof *hessian->target_mean);
+        hessian->target_square = bsq_carve(&carver, channels, sizeof *hessian->target_square);
     }
-    if (parts->r)
-        group->r = bsq_carve(&carver, n * n, sizeof *group->r);
+    if (parts->factor32)
+        hessian->factor32 = bsq_carve(&carver, n * n, sizeof *hessian->factor32);
     if (parts->rows)
-        group->rows = bsq_carve(&carver, n * n, sizeof *group->rows);
-    if (parts->r)
-        group->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *group->top);
-    if (parts->solver)
-        group->solver = bsq_carve(&carver, n * n, sizeof *group->solver);
-    if (parts->floor_solver)
-        group->floor_solver = bsq_carve(&carver, n * n, sizeof *group->floor_solver);
-    group->scratch = bsq_carve(&carver, (int64_t)parts->scratch, 1);
+        hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
+    if (parts->factor32)
+        hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
+    if (parts->factor64)
+        hessian->factor64 = bsq_carve(&carver, n * n, sizeof *hessian->factor64);
+    if (parts->factor64_undamped)
+        hessian->factor64_undamped = bsq_carve(&carver, n * n, sizeof *hessian->factor64_undamped);
+    hessian->scratch = bsq_carve(&carver, (int64_t)parts->scratch, 1);
     return carver.used;
 }
 
-size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory)
+size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, void *memory)
 {
-    struct parts parts = {.h = plan->stats && bsq_group_is_dense(plan),
+    struct parts parts = {.h = plan->stats && bsq_hessian_is_dense(plan),
                           .targets = plan->stats && bsq_stats_has_target(plan->stats),
-                          .r = plan->factor};
+                          .factor32 = plan->factor};
     size_t bytes;
 
-    parts.solver = parts.h && parts.r;
+    parts.factor64 = parts.h && parts.factor32;
     parts.rows = has_rows(&parts, plan->geometry);
-    parts.floor_solver = parts.h && parts.targets && plan->mu > 0.0;
+    parts.factor64_undamped = parts.h && parts.targets && plan->mu > 0.0;
     parts.scratch = plan->stats ? bsq_stats_scratch(plan->stats) : 0;
-    bytes = lay_out(group, plan->geometry, &parts, memory);
-    group->stats = plan->stats;
+    bytes = lay_out(hessian, plan->geometry, &parts, memory);
+    hessian->stats = plan->stats;
     return bytes;
 }
 
-size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool factor)
+size_t bsq_hessian_bytes(const struct bsq_geometry *geometry, bool dense, bool factor)
 {
-    struct bsq_group_plan plan = {.geometry = geometry, .dense = dense};
+    struct bsq_hessian_plan plan = {.geometry = geometry, .dense = dense};
     int64_t tile = bsq_tile_rows(geometry);
-    struct parts parts = {.h = bsq_group_is_dense(&plan), .targets = true, .r = factor};
-    struct bsq_group group;
+    struct parts parts = {.h = bsq_hessian_is_dense(&plan), .targets = true, .factor32 = factor};
+    struct bsq_hessian hessian;
 
-    parts.solver = parts.h && factor;
+    parts.factor64 = parts.h && factor;
     parts.rows = has_rows(&parts, geometry);
-    parts.floor_solver = parts.h;
+    parts.factor64_undamped = parts.h;
     parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
-    return lay_out(&group, geometry, &parts, NULL);
+    return lay_out(&hessian, geometry, &parts, NULL);
 }
 
 static double mean_of(const double *values, int64_t count)
@@ -166,7 +166,7 @@ static double factor_ordered(double *r, const double *h, const int64_t *order, i
 }
 
 /* The factor of the ordered H / unit in single precision; false when that does not do. */
-static bool factor_narrow(float *r, const double *h, const int64_t *order, int64_t n, double unit)
+static bool factor_single(float *r, const double *h, const int64_t *order, int64_t n, double unit)
 {
     double scale = 1.0 / unit;
 
@@ -179,7 +179,7 @@ static bool factor_narrow(float *r, const double *h, const int64_t *order, int64
 }
 
 /* The factor in single precision, in units of sqrt(unit). */
-static void narrow_factor(float *r, const double *wide, int64_t n, double unit)
+static void round_factor(float *r, const double *wide, int64_t n, double unit)
 {
     double scale = 1.0 / sqrt(unit);
 
@@ -193,16 +193,16 @@ static void narrow_factor(float *r, const double *wide, int64_t n, double unit)
 
 /* In single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
  * searches and minimisers follow. */
-static void factor(struct bsq_group *group, double unit, bool wide)
+static void factor(struct bsq_hessian *hessian, double unit, bool wide)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
-    group->wide = wide || n <= MOST_WIDE_INPUTS || group->mu > 0.0 ||
-                  !factor_narrow(group->r, group->h, group->order, n, unit);
-    if (!group->wide)
+    hessian->has_factor64 = wide || n <= MOST_FACTOR64_INPUTS || hessian->mu > 0.0 ||
+                  !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
+    if (!hessian->has_factor64)
         return;
-    group->raised = factor_ordered(group->solver, group->h, group->order, n, 0.0, unit) > 0.0;
-    narrow_factor(group->r, group->solver, n, unit);
+    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, 0.0, unit) > 0.0;
+    round_factor(hessian->factor32, hessian->factor64, n, unit);
 }
 
 /* ---- a large fan-in: one square in single precision ---- */
@@ -234,19 +234,19 @@ static void permute_square(float *square, const int64_t *order, int64_t n, float
 }
 
 /* The diagonal of H / unit in the factor's order; 'more' is what the search adds to it. */
-static float ordered_diagonal(const struct bsq_group *group, int64_t k, double more)
+static float ordered_diagonal(const struct bsq_hessian *hessian, int64_t k, double more)
 {
-    return (float)((group->diagonal[group->order[k]] + group->ridge) / group->unit + more);
+    return (float)((hessian->diagonal[hessian->order[k]] + hessian->ridge) / hessian->unit + more);
 }
 
 /* The factor above the diagonal from H below it and on it. */
-static bool factor_square(struct bsq_group *group, double more)
+static bool factor_square(struct bsq_hessian *hessian, double more)
 {
-    int64_t n = group->n;
-    float *r = group->r;
+    int64_t n = hessian->n;
+    float *r = hessian->factor32;
 
     for (int64_t k = 0; k < n; k++)
-        r[k * n + k] = ordered_diagonal(group, k, more);
+        r[k * n + k] = ordered_diagonal(hessian, k, more);
     if (bsq_spotrf(n, r, n))
         return true;
     for (int64_t i = 0; i < n; i++)
@@ -256,118 +256,118 @@ static bool factor_square(struct bsq_group *group, double more)
 }
 
 /* The factor from rows. */
-static bool factor_rows(struct bsq_group *group, double more)
+static bool factor_rows(struct bsq_hessian *hessian, double more)
 {
-    int64_t n = group->n;
-    float *r = group->r;
+    int64_t n = hessian->n;
+    float *r = hessian->factor32;
 
     for (int64_t i = 0; i < n; i++) {
-        const float *row = group->rows + group->order[i] * n;
+        const float *row = hessian->rows + hessian->order[i] * n;
 
         memset(r + i * n, 0, (size_t)i * sizeof *r);
-        r[i * n + i] = ordered_diagonal(group, i, more);
+        r[i * n + i] = ordered_diagonal(hessian, i, more);
         for (int64_t j = i + 1; j < n; j++)
-            r[i * n + j] = row[group->order[j]];
+            r[i * n + j] = row[hessian->order[j]];
     }
     return bsq_spotrf(n, r, n);
 }
 
-static void prepare_square(struct bsq_group *group)
+static void prepare_square(struct bsq_hessian *hessian)
 {
     const double first_more = 1e-7, step = 10.0;
-    int64_t n = group->n;
-    float *row = group->scratch;
+    int64_t n = hessian->n;
+    float *row = hessian->scratch;
 
-    bsq_stats_read_square(group->stats, group->index, group->centred ? group->mean : NULL, 1.0 / group->unit,
-                          group->rows ? group->rows : group->r, group->scratch);
-    if (!group->rows)
-        permute_square(group->r, group->order, n, row, (bool *)(row + n));
-    for (int64_t k = 0; group->rows && k < n; k++)
-        group->rows[group->order[k] * (n + 1)] = ordered_diagonal(group, k, 0.0);
-    for (double more = 0.0; !(group->rows ? factor_rows(group, more) : factor_square(group, more)) && more < 1.0;) {
+    bsq_stats_read_square(hessian->stats, hessian->index, hessian->centred ? hessian->mean : NULL, 1.0 / hessian->unit,
+                          hessian->rows ? hessian->rows : hessian->factor32, hessian->scratch);
+    if (!hessian->rows)
+        permute_square(hessian->factor32, hessian->order, n, row, (bool *)(row + n));
+    for (int64_t k = 0; hessian->rows && k < n; k++)
+        hessian->rows[hessian->order[k] * (n + 1)] = ordered_diagonal(hessian, k, 0.0);
+    for (double more = 0.0; !(hessian->rows ? factor_rows(hessian, more) : factor_square(hessian, more)) && more < 1.0;) {
         more = more > 0.0 ? step * more : first_more;
-        group->raised = 1;
+        hessian->raised = 1;
     }
 }
 
 /* ---- a group ---- */
 
-static void centre(struct bsq_group *group)
+static void centre(struct bsq_hessian *hessian)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++)
-            group->h[i * n + j] -= group->mean[i] * group->mean[j];
+            hessian->h[i * n + j] -= hessian->mean[i] * hessian->mean[j];
     for (int64_t i = 0; i < n; i++) /* a constant input leaves nothing but rounding */
-        group->h[i * n + i] = group->diagonal[i];
+        hessian->h[i * n + i] = hessian->diagonal[i];
 }
 
-static void read_moments(struct bsq_group *group)
+static void read_moments(struct bsq_hessian *hessian)
 {
-    struct bsq_group_moments moments = {.h = group->h, .target_square = group->target_square};
-    int64_t n = group->n;
+    struct bsq_group_moments moments = {.h = hessian->h, .target_square = hessian->target_square};
+    int64_t n = hessian->n;
 
-    if (group->target_mean)
-        memset(group->target_mean, 0, (size_t)group->channels * sizeof *group->target_mean);
-    if (group->has_mean) {
-        moments.input_mean = group->mean;
-        moments.target_mean = group->target_mean;
+    if (hessian->target_mean)
+        memset(hessian->target_mean, 0, (size_t)hessian->channels * sizeof *hessian->target_mean);
+    if (hessian->has_mean) {
+        moments.input_mean = hessian->mean;
+        moments.target_mean = hessian->target_mean;
     }
-    bsq_stats_read(group->stats, group->index, &moments, group->scratch);
-    if (!group->h)
-        bsq_stats_read_diagonal(group->stats, group->index, group->diagonal);
-    for (int64_t j = 0; group->h && j < n; j++)
-        group->diagonal[j] = group->h[j * n + j];
-    group->dead_inputs = 0;
+    bsq_stats_read(hessian->stats, hessian->index, &moments, hessian->scratch);
+    if (!hessian->h)
+        bsq_stats_read_diagonal(hessian->stats, hessian->index, hessian->diagonal);
+    for (int64_t j = 0; hessian->h && j < n; j++)
+        hessian->diagonal[j] = hessian->h[j * n + j];
+    hessian->dead_inputs = 0;
     for (int64_t j = 0; j < n; j++) {
-        group->dead_inputs += !(group->diagonal[j] > 0.0);
-        if (group->centred)
-            group->diagonal[j] = fmax(group->diagonal[j] - group->mean[j] * group->mean[j], 0.0);
+        hessian->dead_inputs += !(hessian->diagonal[j] > 0.0);
+        if (hessian->centred)
+            hessian->diagonal[j] = fmax(hessian->diagonal[j] - hessian->mean[j] * hessian->mean[j], 0.0);
     }
-    if (group->centred && group->h)
-        centre(group);
+    if (hessian->centred && hessian->h)
+        centre(hessian);
 }
 
-static void find_reach(struct bsq_group *group)
+static void find_reach(struct bsq_hessian *hessian)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
     for (int64_t i = 0; i < n; i++) {
         double reach = 0.0;
 
         for (int64_t j = 0; j < n; j++) {
-            double size = fabs(group->h[i * n + j]);
+            double size = fabs(hessian->h[i * n + j]);
 
             reach = j != i && size > reach ? size : reach;
         }
-        group->reach[i] = reach;
+        hessian->reach[i] = reach;
     }
 }
 
 /* Errors of rounding are much like independent noise of one variance d: row k of R adds d |R_k|^2 to J, and d R_kk^2
  * where errors are fed back. So the largest rows that make up a multiple of the sum of R_kk^2 tell one from the other. */
-static void find_top(struct bsq_group *group)
+static void find_top(struct bsq_hessian *hessian)
 {
     enum { LEAST_ROWS = 32 }; /* fewer vary too much from channel to channel */
     const double multiple = 3.0;
-    int64_t n = group->n;
-    double *squares = group->scratch, fed_back = 0.0, sum = 0.0;
+    int64_t n = hessian->n;
+    double *squares = hessian->scratch, fed_back = 0.0, sum = 0.0;
 
     for (int64_t k = 0; k < n; k++) {
-        const float *row = group->r + k * n;
+        const float *row = hessian->factor32 + k * n;
 
         squares[k] = 0.0;
         for (int64_t i = k; i < n; i++)
             squares[k] += (double)row[i] * (double)row[i];
         fed_back += (double)row[k] * (double)row[k];
     }
-    for (group->top_rows = 0; sum < multiple * fed_back || group->top_rows < LEAST_ROWS; group->top_rows++) {
-        float *to = group->top + group->top_rows * n;
+    for (hessian->top_rows = 0; sum < multiple * fed_back || hessian->top_rows < LEAST_ROWS; hessian->top_rows++) {
+        float *to = hessian->top + hessian->top_rows * n;
         int64_t k = 0;
 
-        if (group->top_rows == most_top_rows(n)) {
-            group->top_rows = 0;
+        if (hessian->top_rows == most_top_rows(n)) {
+            hessian->top_rows = 0;
             return;
         }
         for (int64_t i = 1; i < n; i++)
@@ -376,50 +376,50 @@ static void find_top(struct bsq_group *group)
         squares[k] = 0.0;
         memset(to, 0, (size_t)n * sizeof *to);
         for (int64_t i = k; i < n; i++)
-            to[group->order[i]] = group->r[k * n + i];
+            to[hessian->order[i]] = hessian->factor32[k * n + i];
     }
 }
 
-static void start_group(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
+static void start_group(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index)
 {
-    group->index = index;
-    group->mu = plan->mu;
-    group->centred = plan->centred;
-    group->narrow = group->wide = group->raised = 0;
-    group->has_mean = plan->stats && bsq_stats_has_means(plan->stats);
-    memset(group->mean, 0, (size_t)group->n * sizeof *group->mean);
-    for (int64_t j = 0; j < group->n; j++)
-        group->diagonal[j] = 1.0;
+    hessian->index = index;
+    hessian->mu = plan->mu;
+    hessian->centred = plan->centred;
+    hessian->single = hessian->has_factor64 = hessian->raised = 0;
+    hessian->has_mean = plan->stats && bsq_stats_has_means(plan->stats);
+    memset(hessian->mean, 0, (size_t)hessian->n * sizeof *hessian->mean);
+    for (int64_t j = 0; j < hessian->n; j++)
+        hessian->diagonal[j] = 1.0;
 }
 
-void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index)
+void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
-    start_group(group, plan, index);
+    start_group(hessian, plan, index);
     if (!plan->stats)
         return;
-    read_moments(group);
-    group->unit = mean_of(group->diagonal, n);
-    group->searchable = group->unit > 0.0;
-    group->ridge = plan->damping * group->unit;
-    order_inputs(group->order, group->diagonal, n);
+    read_moments(hessian);
+    hessian->unit = mean_of(hessian->diagonal, n);
+    hessian->searchable = hessian->unit > 0.0;
+    hessian->ridge = plan->damping * hessian->unit;
+    order_inputs(hessian->order, hessian->diagonal, n);
     for (int64_t k = 0; k < n; k++)
-        group->rank[group->order[k]] = k;
-    if (group->floor_solver && group->searchable)
-        group->floor_ridge = factor_ordered(group->floor_solver, group->h, group->order, n, 0.0, group->unit);
-    if (plan->factor && group->searchable && !group->h)
-        prepare_square(group);
+        hessian->rank[hessian->order[k]] = k;
+    if (hessian->factor64_undamped && hessian->searchable)
+        hessian->undamped_ridge = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, 0.0, hessian->unit);
+    if (plan->factor && hessian->searchable && !hessian->h)
+        prepare_square(hessian);
     for (int64_t j = 0; j < n; j++) {
-        group->diagonal[j] += group->ridge;
-        if (group->h)
-            group->h[j * n + j] = group->diagonal[j];
+        hessian->diagonal[j] += hessian->ridge;
+        if (hessian->h)
+            hessian->h[j * n + j] = hessian->diagonal[j];
     }
-    if (plan->factor && group->searchable && group->h) {
-        factor(group, group->unit, plan->wide);
-        find_reach(group);
+    if (plan->factor && hessian->searchable && hessian->h) {
+        factor(hessian, hessian->unit, plan->has_factor64);
+        find_reach(hessian);
     }
-    group->narrow = plan->narrow && group->searchable && !group->raised;
-    if (group->narrow)
-        find_top(group);
+    hessian->single = plan->single && hessian->searchable && !hessian->raised;
+    if (hessian->single)
+        find_top(hessian);
 }

@@ -35,11 +35,11 @@ static size_t target_scratch(const struct bsq_geometry *geometry)
            most_of(2 * sizeof(double), (size_t)bsq_block_channels(geometry) * sizeof(float));
 }
 
-size_t bsq_block_scratch(const struct bsq_group_plan *plan)
+size_t bsq_block_scratch(const struct bsq_hessian_plan *plan)
 {
     bool target = plan->stats && plan->mu > 0.0;
 
-    if (!plan->stats || (bsq_group_is_dense(plan) && !target))
+    if (!plan->stats || (bsq_hessian_is_dense(plan) && !target))
         return 0;
     return most_of(bsq_stats_block_scratch(plan->stats), target ? target_scratch(plan->geometry) : 0);
 }
@@ -53,7 +53,7 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, si
 {
     struct bsq_carver carver = {memory, 0};
 
-    *block = (struct bsq_block){.group = NULL};
+    *block = (struct bsq_block){.hessian = NULL};
     block->v = bsq_carve(&carver, channels * n, sizeof *block->v);
     block->p = bsq_carve(&carver, channels * n, sizeof *block->p);
     block->s = bsq_carve(&carver, channels * n, sizeof *block->s);
@@ -68,48 +68,48 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, si
 /* H times each of 'rows' rows of x, as many as the block has at most. */
 static void multiply_by_h(const struct bsq_block *block, int64_t rows, const double *x, double *product)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
 
-    if (group->h) {
-        bsq_dgemm(false, false, rows, n, n, 1.0, x, n, group->h, n, 0.0, product, n);
+    if (hessian->h) {
+        bsq_dgemm(false, false, rows, n, n, 1.0, x, n, hessian->h, n, 0.0, product, n);
         return;
     }
-    if (!group->stats) {
+    if (!hessian->stats) {
         memcpy(product, x, (size_t)(rows * n) * sizeof *x);
         return;
     }
-    bsq_stats_multiply(group->stats, group->index, rows, x, product, block->scratch);
+    bsq_stats_multiply(hessian->stats, hessian->index, rows, x, product, block->scratch);
     for (int64_t c = 0; c < rows; c++) {
-        if (group->centred)
-            bsq_daxpy(n, -bsq_ddot(n, group->mean, x + c * n), group->mean, product + c * n);
-        bsq_daxpy(n, group->ridge, x + c * n, product + c * n);
+        if (hessian->centred)
+            bsq_daxpy(n, -bsq_ddot(n, hessian->mean, x + c * n), hessian->mean, product + c * n);
+        bsq_daxpy(n, hessian->ridge, x + c * n, product + c * n);
     }
 }
 
 /* x = (R'R)^-1 b in the order of the inputs; 'ordered' is n doubles of scratch. */
-static void solve_ordered(const struct bsq_group *group, const double *r, const double *b, double *x, double *ordered)
+static void solve_ordered(const struct bsq_hessian *hessian, const double *r, const double *b, double *x, double *ordered)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
     for (int64_t k = 0; k < n; k++)
-        ordered[k] = b[group->order[k]];
+        ordered[k] = b[hessian->order[k]];
     bsq_dpotrs(n, r, n, 1, ordered, n);
     for (int64_t k = 0; k < n; k++)
-        x[group->order[k]] = ordered[k];
+        x[hessian->order[k]] = ordered[k];
 }
 
 /* What no codes can pass: the least of energy - 2 p'u + u'Hu over real u, from the undamped factor. 'scratch' is 2 n
  * doubles. */
-static double least_error(const struct bsq_group *group, const double *p, double energy, double *scratch)
+static double least_error(const struct bsq_hessian *hessian, const double *p, double energy, double *scratch)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
     double *x = scratch, least;
 
-    if (!group->searchable)
+    if (!hessian->searchable)
         return fmax(energy, 0.0);
-    solve_ordered(group, group->floor_solver, p, x, scratch + n);
-    least = energy - bsq_ddot(n, p, x) - group->floor_ridge * bsq_ddot(n, x, x);
+    solve_ordered(hessian, hessian->factor64_undamped, p, x, scratch + n);
+    least = energy - bsq_ddot(n, p, x) - hessian->undamped_ridge * bsq_ddot(n, x, x);
     return fmax(least, 0.0);
 }
 
@@ -117,42 +117,42 @@ static double least_error(const struct bsq_group *group, const double *p, double
  * without its terms in v. */
 static void mix_target(struct bsq_block *block, int64_t c, const double *target)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n, channel = block->first + c;
-    double mu = group->mu, *v = block->v + c * n, *p = block->p + c * n;
-    double ym = group->target_mean[channel], xw = block->target_mean[c], mean = (1.0 - mu) * xw + mu * ym;
-    double ww = bsq_ddot(n, v, v), wp = bsq_ddot(n, v, target) + (group->centred ? xw * ym : 0.0);
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n, channel = block->first + c;
+    double mu = hessian->mu, *v = block->v + c * n, *p = block->p + c * n;
+    double ym = hessian->target_mean[channel], xw = block->target_mean[c], mean = (1.0 - mu) * xw + mu * ym;
+    double ww = bsq_ddot(n, v, v), wp = bsq_ddot(n, v, target) + (hessian->centred ? xw * ym : 0.0);
     double energy = (1.0 - mu) * (1.0 - mu) * block->energy[c] + 2.0 * mu * (1.0 - mu) * wp +
-                    mu * mu * group->target_square[channel];
-    double rest = group->centred ? energy - mean * mean : energy;
+                    mu * mu * hessian->target_square[channel];
+    double rest = hessian->centred ? energy - mean * mean : energy;
 
-    if (group->centred) { /* a mean has no noise to fit: the target's, whatever mu */
+    if (hessian->centred) { /* a mean has no noise to fit: the target's, whatever mu */
         energy = rest + ym * ym;
         mean = ym;
     }
     block->energy[c] = fmax(energy, 0.0);
     block->target_mean[c] = mean;
     for (int64_t j = 0; j < n; j++)
-        p[j] = (1.0 - mu) * (p[j] - group->ridge * v[j]) + mu * target[j];
-    if (group->floor_solver)
-        block->floor[c] = least_error(group, p, rest, block->scratch);
-    bsq_daxpy(n, group->ridge, v, p);
-    block->base[c] = rest + group->ridge * ww;
+        p[j] = (1.0 - mu) * (p[j] - hessian->ridge * v[j]) + mu * target[j];
+    if (hessian->factor64_undamped)
+        block->floor[c] = least_error(hessian, p, rest, block->scratch);
+    bsq_daxpy(n, hessian->ridge, v, p);
+    block->base[c] = rest + hessian->ridge * ww;
 }
 
 /* s = p - H v. */
 static void find_slopes(struct bsq_block *block)
 {
     multiply_by_h(block, block->channels, block->v, block->s);
-    for (int64_t i = 0; i < block->channels * block->group->n; i++)
+    for (int64_t i = 0; i < block->channels * block->hessian->n; i++)
         block->s[i] = block->p[i] - block->s[i];
 }
 
 /* v moves by (R'R)^-1 s: to the minimiser, as far as single precision knows. */
 static void refine(struct bsq_block *block)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
     float *x = block->scratch;
 
     for (int64_t c = 0; c < block->channels; c++) {
@@ -162,23 +162,23 @@ static void refine(struct bsq_block *block)
             largest = fmax(largest, fabs(block->s[c * n + j]));
         inverse = largest > 0.0 ? 1.0 / largest : 0.0;
         for (int64_t k = 0; k < n; k++)
-            x[k] = (float)(inverse * block->s[c * n + group->order[k]]);
-        bsq_spotrs(n, group->r, n, 1, x, n);
+            x[k] = (float)(inverse * block->s[c * n + hessian->order[k]]);
+        bsq_spotrs(n, hessian->factor32, n, 1, x, n);
         for (int64_t k = 0; k < n; k++)
-            block->v[c * n + group->order[k]] += largest / group->unit * (double)x[k];
+            block->v[c * n + hessian->order[k]] += largest / hessian->unit * (double)x[k];
     }
 }
 
 /* v becomes the minimiser where there is a factor. */
 static void minimise(struct bsq_block *block)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
 
-    if (group->wide)
+    if (hessian->has_factor64)
         for (int64_t c = 0; c < block->channels; c++)
-            solve_ordered(group, group->solver, block->p + c * n, block->v + c * n, block->scratch);
-    for (int turn = 0; !group->wide && !group->h && group->r && group->searchable && turn < REFINEMENTS; turn++) {
+            solve_ordered(hessian, hessian->factor64, block->p + c * n, block->v + c * n, block->scratch);
+    for (int turn = 0; !hessian->has_factor64 && !hessian->h && hessian->factor32 && hessian->searchable && turn < REFINEMENTS; turn++) {
         find_slopes(block);
         refine(block);
     }
@@ -186,14 +186,14 @@ static void minimise(struct bsq_block *block)
 
 static void mix_targets(struct bsq_block *block)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n, channels = block->channels;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n, channels = block->channels;
     double *target = block->s;
 
-    bsq_stats_read_p(group->stats, group->index, block->first, channels, target, block->scratch);
+    bsq_stats_read_p(hessian->stats, hessian->index, block->first, channels, target, block->scratch);
     for (int64_t c = 0; c < channels; c++) {
-        if (group->centred)
-            bsq_daxpy(n, -group->target_mean[block->first + c], group->mean, target + c * n);
+        if (hessian->centred)
+            bsq_daxpy(n, -hessian->target_mean[block->first + c], hessian->mean, target + c * n);
         mix_target(block, c, target + c * n);
     }
     minimise(block);
@@ -203,45 +203,45 @@ static void mix_targets(struct bsq_block *block)
                           bsq_ddot(n, block->v + c * n, block->s + c * n);
 }
 
-void bsq_block_widen(struct bsq_block *block)
+void bsq_block_load_double(struct bsq_block *block)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
 
-    block->narrow = 0;
+    block->single = 0;
     multiply_by_h(block, block->channels, block->v, block->p);
     for (int64_t c = 0; c < block->channels; c++) {
         const double *w = block->v + c * n;
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
 
-        energy += (group->centred ? xw * xw : 0.0) - group->ridge * bsq_ddot(n, w, w);
+        energy += (hessian->centred ? xw * xw : 0.0) - hessian->ridge * bsq_ddot(n, w, w);
         block->energy[c] = fmax(energy, 0.0); /* plain, not centred: what errors are relative to */
     }
-    if (group->target_mean && group->mu > 0.0)
+    if (hessian->target_mean && hessian->mu > 0.0)
         mix_targets(block);
 }
 
-void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
+void bsq_block_load(struct bsq_block *block, const struct bsq_hessian *hessian, const float *weights, int64_t first,
                     int64_t channels)
 {
-    int64_t n = group->n;
+    int64_t n = hessian->n;
 
-    block->group = group;
+    block->hessian = hessian;
     block->weights = weights;
     block->first = first;
     block->channels = channels;
-    block->narrow = group->narrow;
+    block->single = hessian->single;
     for (int64_t i = 0; i < channels * n; i++) {
         block->v[i] = (double)weights[i];
         block->s[i] = 0.0;
     }
     for (int64_t c = 0; c < channels; c++) {
-        block->target_mean[c] = group->has_mean ? bsq_ddot(n, group->mean, block->v + c * n) : 0.0;
+        block->target_mean[c] = hessian->has_mean ? bsq_ddot(n, hessian->mean, block->v + c * n) : 0.0;
         block->base[c] = 0.0;
         block->floor[c] = 0.0;
     }
-    if (!block->narrow)
-        bsq_block_widen(block);
+    if (!block->single)
+        bsq_block_load_double(block);
 }
 
 /* ---- candidates ---- */
@@ -268,54 +268,54 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
         int64_t first = a * candidate->group_size, left = n - first;
 
-        sum += bsq_kernels_best()->distance(weights + first, codes + first, scales[a],
+        sum += bsq_kernels()->distance(weights + first, codes + first, scales[a],
                                             left < candidate->group_size ? left : candidate->group_size);
     }
     return sum;
 }
 
 /* y += a * row j of H, from rows. */
-static void add_narrow_row(const struct bsq_group *group, int64_t j, double a, double *y)
+static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {
-    const float *row = group->rows + j * group->n;
-    double scaled = a * group->unit;
+    const float *row = hessian->rows + j * hessian->n;
+    double scaled = a * hessian->unit;
 
-    bsq_kernels_best()->add_scaled(row, scaled, group->n, y);
-    y[j] += a * group->diagonal[j] - scaled * (double)row[j];
+    bsq_kernels()->add_scaled(row, scaled, hessian->n, y);
+    y[j] += a * hessian->diagonal[j] - scaled * (double)row[j];
 }
 
 /* The same from below the diagonal of r. */
-static void add_split_row(const struct bsq_group *group, int64_t j, double a, double *y)
+static void add_split_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {
-    int64_t n = group->n, k = group->rank[j];
-    const float *h = group->r;
-    double scaled = a * group->unit;
+    int64_t n = hessian->n, k = hessian->rank[j];
+    const float *h = hessian->factor32;
+    double scaled = a * hessian->unit;
 
     for (int64_t i = 0; i < k; i++)
-        y[group->order[i]] += scaled * (double)h[k * n + i];
-    y[j] += a * group->diagonal[j];
+        y[hessian->order[i]] += scaled * (double)h[k * n + i];
+    y[j] += a * hessian->diagonal[j];
     for (int64_t i = k + 1; i < n; i++)
-        y[group->order[i]] += scaled * (double)h[i * n + k];
+        y[hessian->order[i]] += scaled * (double)h[i * n + k];
 }
 
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y)
 {
     if (point->h)
         bsq_daxpy(point->n, a, point->h + j * point->n, y);
-    else if (point->group->rows)
-        add_narrow_row(point->group, j, a, y);
+    else if (point->hessian->rows)
+        add_single_row(point->hessian, j, a, y);
     else
-        add_split_row(point->group, j, a, y);
+        add_split_row(point->hessian, j, a, y);
 }
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
                                      int32_t lowest, int32_t highest)
 {
-    int64_t n = block->group->n;
+    int64_t n = block->hessian->n;
 
     return (struct bsq_point){
         .n = n, .group_size = candidate->group_size, .scales_per_channel = candidate->scales_per_channel,
-        .h = block->group->h, .group = block->group, .diagonal = block->group->diagonal,
+        .h = block->hessian->h, .hessian = block->hessian, .diagonal = block->hessian->diagonal,
         .p = block->p + channel * n, .codes = candidate->codes + channel * n,
         .scales = candidate->scales + channel * candidate->scales_per_channel, .g = candidate->g + channel * n,
         .j = candidate->j[channel], .lowest = lowest, .highest = highest};
@@ -324,7 +324,7 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                               int64_t count, double *u)
 {
-    int64_t n = block->group->n;
+    int64_t n = block->hessian->n;
 
     for (int64_t i = 0; i < count; i++)
         bsq_candidate_weights(candidate, n, list ? list[i] : i, u + i * n);
@@ -346,11 +346,11 @@ void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u)
 {
-    const struct bsq_group *group = block->group;
-    int64_t n = group->n;
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
     float *e = (float *)u, *product = e + count * n;
 
-    if (group->h || !group->rows) {
+    if (hessian->h || !hessian->rows) {
         bsq_candidate_judge_some(candidate, block, list, count, u);
         return;
     }
@@ -362,14 +362,14 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
         for (int64_t j = 0; j < n; j++)
             e[i * n + j] = (float)(block->v[c * n + j] - g[j]);
     }
-    bsq_sgemm(false, false, count, n, n, 1.0f, e, n, group->rows, n, 0.0f, product, n);
+    bsq_sgemm(false, false, count, n, n, 1.0f, e, n, hessian->rows, n, 0.0f, product, n);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
         const double *s = block->s + c * n;
         double *g = candidate->g + c * n, sum = block->base[c];
 
         for (int64_t j = 0; j < n; j++) { /* p - H u = H (v - u) + s */
-            g[j] = group->unit * (double)product[i * n + j] + s[j];
+            g[j] = hessian->unit * (double)product[i * n + j] + s[j];
             sum += (double)e[i * n + j] * (g[j] + s[j]);
         }
         candidate->j[c] = sum;

@@ -19,7 +19,7 @@ int64_t bsq_block_channels(const struct bsq_geometry *geometry);
 
 /* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, and what the
  * search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the diagonal of 'r'. */
-struct bsq_group {
+struct bsq_hessian {
     int64_t n;
     int64_t channels;      /* of the group */
     const struct bsq_stats_t *stats; /* NULL: H is the identity */
@@ -30,9 +30,9 @@ struct bsq_group {
     double *mean;          /* n: mean of x; zeros when unknown */
     double *target_mean;   /* channels, and */
     double *target_square; /* channels: with a target only */
-    double *solver;        /* n x n: R in double, where 'wide' */
-    double *floor_solver;  /* n x n: the same of the undamped H; with h and a target only */
-    float *r;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
+    double *factor64;        /* n x n: R in double, where 'wide' */
+    double *factor64_undamped;  /* n x n: the same of the undamped H; with h and a target only */
+    float *factor32;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
     float *rows;           /* n x n: H / unit; or NULL */
     float *top;            /* top_rows x n: the largest rows of R, inputs as they are; for a narrow group */
     int64_t top_rows;      /* as many as rounding's J is likely to be told from that of error feedback by; or 0 */
@@ -41,21 +41,21 @@ struct bsq_group {
     void *scratch;         /* for reading statistics */
     double unit;           /* mean(diag H) without damping */
     double ridge;          /* lambda * unit: what damping adds to the diagonal */
-    double floor_ridge;    /* what floor_solver had to add */
+    double undamped_ridge;    /* what floor_solver had to add */
     double mu;
     int64_t dead_inputs;
     int32_t centred;
     int32_t has_mean;
     int32_t searchable;    /* 0 when every input is always zero: nothing to search */
     int32_t raised;        /* 1 when the search needed more damping than J has */
-    int32_t wide;          /* 1: solver is there: for small fan-in always, with h and a target too */
-    int32_t narrow;        /* 1: blocks are loaded for quick.h, without products in double */
+    int32_t has_factor64;          /* 1: solver is there: for small fan-in always, with h and a target too */
+    int32_t single;        /* 1: blocks are loaded for quick.h, without products in double */
     int32_t tried;         /* multipliers of the scales that quick.h tries with every channel of such a group: how many, */
     double multipliers[BSQ_BEAM_COUNT]; /* and which */
 };
 
 /* How a group is to be prepared. */
-struct bsq_group_plan {
+struct bsq_hessian_plan {
     const struct bsq_geometry *geometry;
     const struct bsq_stats_t *stats; /* NULL: H is the identity, for rounding from the weights alone */
     double damping;                  /* lambda */
@@ -63,35 +63,35 @@ struct bsq_group_plan {
     int32_t centred;
     int32_t factor;                  /* 0: no search will follow */
     int32_t dense;                   /* 1: h is wanted whatever the fan-in */
-    int32_t wide;                    /* 1: so is the factor in double */
-    int32_t narrow;                  /* 1: quick.h will search, if r is that of J */
+    int32_t has_factor64;                    /* 1: so is the factor in double */
+    int32_t single;                  /* 1: quick.h will search, if r is that of J */
 };
 
 /* Whether H will stand in double. */
-bool bsq_group_is_dense(const struct bsq_group_plan *plan);
+bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan);
 
 /* Lays a group out in 'memory' (NULL: only counts) and returns the bytes that it needs. */
-size_t bsq_group_layout(struct bsq_group *group, const struct bsq_group_plan *plan, void *memory);
+size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, void *memory);
 
 /* The same for statistics with targets that do not exist yet. */
-size_t bsq_group_bytes(const struct bsq_geometry *geometry, bool dense, bool factor);
+size_t bsq_hessian_bytes(const struct bsq_geometry *geometry, bool dense, bool factor);
 
 /* Reads the moments of group 'index' and factors them. Allocates nothing. */
-void bsq_group_prepare(struct bsq_group *group, const struct bsq_group_plan *plan, int64_t index);
+void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index);
 
 /* Bytes of scratch that a block of such a group needs. */
-size_t bsq_block_scratch(const struct bsq_group_plan *plan);
+size_t bsq_block_scratch(const struct bsq_hessian_plan *plan);
 
 /* The same for statistics with targets that do not exist yet. */
 size_t bsq_block_scratch_most(const struct bsq_geometry *geometry);
 
 /* One block of channels of a group. */
 struct bsq_block {
-    const struct bsq_group *group;
+    const struct bsq_hessian *hessian;
     const float *weights; /* channels x n */
     int64_t first;        /* first channel, counted in the group */
     int64_t channels;
-    int32_t narrow;       /* 1: only v and target_mean are loaded, energy is the searcher's to find */
+    int32_t single;       /* 1: only v and target_mean are loaded, energy is the searcher's to find */
     double *v;            /* channels x n */
     double *p;            /* channels x n */
     double *s;            /* channels x n: p - H v, zero but for rounding when v is the minimiser */
@@ -103,11 +103,11 @@ struct bsq_block {
 };
 
 size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, size_t scratch, void *memory);
-void bsq_block_load(struct bsq_block *block, const struct bsq_group *group, const float *weights, int64_t first,
+void bsq_block_load(struct bsq_block *block, const struct bsq_hessian *hessian, const float *weights, int64_t first,
                     int64_t channels);
 
 /* Loads the rest of a narrow block. */
-void bsq_block_widen(struct bsq_block *block);
+void bsq_block_load_double(struct bsq_block *block);
 
 /* Codes and scales of a block of channels: u_j = scales[j / group_size] * codes[j]. */
 struct bsq_candidate {
@@ -125,7 +125,7 @@ struct bsq_point {
     int64_t group_size;
     int64_t scales_per_channel;
     const double *h;        /* n x n; or NULL: rows come from the group */
-    const struct bsq_group *group;
+    const struct bsq_hessian *hessian;
     const double *diagonal; /* n: of H */
     const double *p; /* n */
     int8_t *codes;   /* n */

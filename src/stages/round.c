@@ -18,7 +18,7 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
     float least, most;
     double below, above, scale;
 
-    bsq_kernels_best()->extremes(weights, count, &least, &most);
+    bsq_kernels()->extremes(weights, count, &least, &most);
     below = (double)least / rounding->lowest;
     above = (double)most / rounding->highest;
     scale = below > above ? below : above;
@@ -28,7 +28,7 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
 static void round_sums(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
                        double *along, double *square)
 {
-    bsq_kernels_best()->round_sums(weights, count, (float)fmin(1.0 / scale, FLT_MAX), (float)rounding->lowest,
+    bsq_kernels()->round_sums(weights, count, (float)fmin(1.0 / scale, FLT_MAX), (float)rounding->lowest,
                                    (float)rounding->highest, along, square);
 }
 
@@ -104,5 +104,5 @@ double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float 
 void bsq_round_codes(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
                      int8_t *codes)
 {
-    bsq_kernels_best()->round_codes(weights, count, scale, rounding->lowest, rounding->highest, codes);
+    bsq_kernels()->round_codes(weights, count, scale, rounding->lowest, rounding->highest, codes);
 }

@@ -60,7 +60,7 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel)
 /* u'g and u'H u, both without the factor scale of u on their left. */
 static void sums_along(const struct bsq_point *point, double *along, double *square)
 {
-    bsq_kernels_best()->code_sums(point->codes, point->p, point->g, point->n, along, square);
+    bsq_kernels()->code_sums(point->codes, point->p, point->g, point->n, along, square);
 }
 
 /* Multiplies the one scale by 1 + x: J falls by x (2 u'g - x u'H u). */

@@ -18,7 +18,7 @@ static int64_t find_not_finite(const float *x, int64_t count)
         int64_t end = count - first < BLOCK ? count : first + BLOCK;
         float least, most;
 
-        bsq_kernels_best()->magnitudes(x + first, end - first, &least, &most);
+        bsq_kernels()->magnitudes(x + first, end - first, &least, &most);
         for (int64_t i = first; !isfinite(most) && i < end; i++)
             if (!isfinite(x[i]))
                 return i;

@@ -139,7 +139,7 @@ static void copy_columns(const struct bsq_gather *gather, const struct run *run,
     int64_t n = gather->geometry->fan_in;
     const float *first = channels + (run->origin[0] * gather->in[1] + run->origin[1]) * gather->in[2] + run->x[0];
 
-    bsq_kernels_best()->gather(first, gather->column, gather->stride[2], run->count, n, rows, n);
+    bsq_kernels()->gather(first, gather->column, gather->stride[2], run->count, n, rows, n);
 }
 
 /* Every row's taps along one line of one channel. */

@@ -9,7 +9,7 @@
 #include "base/blas.h"
 #include "kernels/kernels.h"
 
-_Static_assert((int)BSQ_PANEL <= (int)BSQ_SQUARE_MOST, "square() takes a panel");
+_Static_assert((int)BSQ_PANEL <= (int)BSQ_SYRK_MOST, "syrk() takes a panel");
 
 int64_t bsq_tile_rows(const struct bsq_geometry *geometry)
 {
@@ -29,7 +29,7 @@ static int64_t smaller(int64_t a, int64_t b)
 
 int64_t bsq_tile_scratch(int64_t rows)
 {
-    return (2 * rows + BSQ_SQUARE_ROOM) * BSQ_PANEL;
+    return (2 * rows + BSQ_SYRK_ROOM) * BSQ_PANEL;
 }
 
 /* 'count' columns from 'first' on as doubles, multiplied by the weights of their rows. */
@@ -45,10 +45,10 @@ static void widen(const struct bsq_tile_columns *columns, int64_t first, int64_t
     }
 }
 
-static struct bsq_product product_of(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b,
+static struct bsq_gemm_tn product_of(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b,
                                      const float *weights, int64_t rows, double *scratch, double *to, int64_t ldt)
 {
-    return (struct bsq_product){
+    return (struct bsq_gemm_tn){
         .a = a->x, .b = b->x, .weights = weights, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
         .lda = a->ld, .ldb = b->ld, .symmetric = a->x == b->x, .scratch = scratch, .to = to, .ldt = ldt};
 }
@@ -56,13 +56,13 @@ static struct bsq_product product_of(const struct bsq_tile_columns *a, const str
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt)
 {
-    const struct bsq_kernels *kernels = bsq_kernels_best();
+    const struct bsq_kernels *kernels = bsq_kernels();
     double *left = scratch, *right = scratch + rows * BSQ_PANEL;
 
-    if (kernels->product) {
-        struct bsq_product product = product_of(a, b, weights, rows, scratch, to, ldt);
+    if (kernels->gemm_tn) {
+        struct bsq_gemm_tn product = product_of(a, b, weights, rows, scratch, to, ldt);
 
-        kernels->product(&product);
+        kernels->gemm_tn(&product);
         return;
     }
     widen(a, 0, a->columns, NULL, rows, left);
@@ -80,24 +80,24 @@ bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n)
     const float smallest = 0x1p-60F, largest = 0x1p60F; /* sums of products are within the range of float */
     float least, most;
 
-    if (n < LEAST_INPUTS || !bsq_kernels_best()->square)
+    if (n < LEAST_INPUTS || !bsq_kernels()->syrk)
         return false;
-    bsq_kernels_best()->magnitudes(x, rows * n, &least, &most);
+    bsq_kernels()->magnitudes(x, rows * n, &least, &most);
     return least >= smallest && most <= largest;
 }
 
 void bsq_tile_multiply_single(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, int64_t rows,
                               double *scratch, double *to, int64_t ldt)
 {
-    struct bsq_product product = product_of(a, b, NULL, rows, scratch, to, ldt);
+    struct bsq_gemm_tn product = product_of(a, b, NULL, rows, scratch, to, ldt);
 
-    bsq_kernels_best()->square(&product);
+    bsq_kernels()->syrk(&product);
 }
 
 void bsq_tile_sum(const struct bsq_tile_columns *columns, const float *weights, int64_t rows, double *sum,
                   double *square)
 {
-    bsq_kernels_best()->sums(columns->x, columns->ld, rows, columns->columns, weights, sum, square);
+    bsq_kernels()->sums(columns->x, columns->ld, rows, columns->columns, weights, sum, square);
 }
 
 int64_t bsq_panel_count(int64_t n)

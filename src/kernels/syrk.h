@@ -13,25 +13,25 @@ enum {
     LINE = 16 /* floats of a line of the cache */
 };
 
-/* The scratch of square(). */
-struct square {
-    float *a;        /* its columns_a, rows BSQ_SQUARE_MOST apart */
-    uint64_t *masks; /* (chunks of rows, BSQ_SQUARE_MOST): a bit for each row in which a column is not zero */
+/* Holds the scratch of syrk(). */
+struct syrk {
+    float *a;        /* its columns_a, rows BSQ_SYRK_MOST apart */
+    uint64_t *masks; /* (chunks of rows, BSQ_SYRK_MOST): a bit for each row in which a column is not zero */
     double *sum;     /* columns_a x SQUARE_COLUMNS */
 };
 
-static struct square lay_out_square(const struct bsq_product *p)
+static struct syrk lay_out(const struct bsq_gemm_tn *p)
 {
     double *next = p->scratch;
     int64_t chunks = (p->rows + SQUARE_ROWS - 1) / SQUARE_ROWS;
-    struct square square;
+    struct syrk syrk;
 
-    square.a = (float *)(void *)next;
-    next += p->rows * BSQ_SQUARE_MOST / 2;
-    square.masks = (uint64_t *)(void *)next;
-    next += chunks * BSQ_SQUARE_MOST;
-    square.sum = next;
-    return square;
+    syrk.a = (float *)(void *)next;
+    next += p->rows * BSQ_SYRK_MOST / 2;
+    syrk.masks = (uint64_t *)(void *)next;
+    next += chunks * BSQ_SYRK_MOST;
+    syrk.sum = next;
+    return syrk;
 }
 
 /* Copies 'rows' rows, at most 32, of a line of columns; the bits of rows in which a column is not zero go to its mask. */
@@ -43,7 +43,7 @@ static INLINE void copy_line(const float *x, int64_t ld, int64_t rows, float *to
 
     UNROLL for (int j = 0; j < VECTORS; j++)
         found[j] = i_all(0);
-    for (int64_t row = 0; row < rows; row++, x += ld, to += BSQ_SQUARE_MOST) {
+    for (int64_t row = 0; row < rows; row++, x += ld, to += BSQ_SYRK_MOST) {
         PREFETCH(x, 16 * ld);
         UNROLL for (int j = 0; j < VECTORS; j++) {
             floats line = f_load(x + j * FLOATS);
@@ -65,24 +65,24 @@ static void copy_rest(const float *x, int64_t ld, int64_t rows, int64_t count, f
         float line[LINE] = {0};
 
         memcpy(line, x + row * ld, (size_t)count * sizeof *line);
-        copy_line(line, 0, 1, to + row * BSQ_SQUARE_MOST, masks, (int)row);
+        copy_line(line, 0, 1, to + row * BSQ_SYRK_MOST, masks, (int)row);
     }
 }
 
-static void copy_first(const struct bsq_product *p, const struct square *square)
+static void copy_first(const struct bsq_gemm_tn *p, const struct syrk *syrk)
 {
     for (int64_t row = 0, chunk = 0; row < p->rows; row += SQUARE_ROWS, chunk++)
         for (int64_t i = 0; i < p->columns_a; i += LINE) {
             const float *x = p->a + row * p->lda + i;
-            float *to = square->a + row * BSQ_SQUARE_MOST + i;
-            uint64_t *masks = square->masks + chunk * BSQ_SQUARE_MOST + i;
+            float *to = syrk->a + row * BSQ_SYRK_MOST + i;
+            uint64_t *masks = syrk->masks + chunk * BSQ_SYRK_MOST + i;
             int64_t count = least(LINE, p->columns_a - i), rows = least(SQUARE_ROWS, p->rows - row);
 
             memset(masks, 0, LINE * sizeof *masks);
             if (count < LINE)
                 copy_rest(x, p->lda, rows, count, to, masks);
             for (int64_t half = 0; count == LINE && half < rows; half += 32)
-                copy_line(x + half * p->lda, p->lda, least(32, rows - half), to + half * BSQ_SQUARE_MOST, masks, (int)half);
+                copy_line(x + half * p->lda, p->lda, least(32, rows - half), to + half * BSQ_SYRK_MOST, masks, (int)half);
         }
 }
 
@@ -98,7 +98,7 @@ static INLINE uint64_t add_terms(uint64_t terms, const float *a, const float *b,
         part[j] = f_all(0.0F);
     for (int term = 0; terms != 0 && term < SQUARE_TERMS; term++, terms &= terms - 1) {
         int row = FIRST_BIT(terms);
-        floats value = f_all(a[row * BSQ_SQUARE_MOST]);
+        floats value = f_all(a[row * BSQ_SYRK_MOST]);
 
         UNROLL for (int j = 0; j < vectors; j++)
             part[j] = f_multiply_add(value, f_load(b + row * SQUARE_COLUMNS + j * FLOATS), part[j]);
@@ -149,14 +149,14 @@ static INLINE void copy_rows(const float *x, int64_t ld, int64_t rows, int64_t w
 }
 
 /* sum = columns_a times 'width' columns from 'first' on. */
-static void add_products(const struct bsq_product *p, const struct square *square, int64_t first, int64_t width)
+static void add_products(const struct bsq_gemm_tn *p, const struct syrk *syrk, int64_t first, int64_t width)
 {
     static add_parts *const add[SQUARE_PARTS] = {add_1, add_2, add_3, add_4};
     _Alignas(64) float b[SQUARE_ROWS * SQUARE_COLUMNS];
     int64_t wanted = least(p->columns_a, first + width), parts = (width + PART_COLUMNS - 1) / PART_COLUMNS;
 
     memset(b, 0, sizeof b); /* beyond the width */
-    memset(square->sum, 0, (size_t)(wanted * SQUARE_COLUMNS) * sizeof *square->sum);
+    memset(syrk->sum, 0, (size_t)(wanted * SQUARE_COLUMNS) * sizeof *syrk->sum);
     for (int64_t row = 0, chunk = 0; row < p->rows; row += SQUARE_ROWS, chunk++) {
         const float *x = p->b + row * p->ldb + first;
         int64_t rows = least(SQUARE_ROWS, p->rows - row), to_come = least(SQUARE_ROWS, p->rows - row - rows);
@@ -168,29 +168,29 @@ static void add_products(const struct bsq_product *p, const struct square *squar
             copy_rows(x, p->ldb, rows, width, b);
         for (int64_t i = 0; i < wanted; i++) {
             int64_t skip = i > first ? (i - first) / PART_COLUMNS : 0;
-            uint64_t left = square->masks[chunk * BSQ_SQUARE_MOST + i];
+            uint64_t left = syrk->masks[chunk * BSQ_SYRK_MOST + i];
 
             fetch_lines(x + rows * p->ldb, p->ldb, i * each, least((i + 1) * each, lines));
             while (left != 0)
-                left = add[parts - skip - 1](left, square->a + row * BSQ_SQUARE_MOST + i, b + skip * PART_COLUMNS,
-                                             square->sum + i * SQUARE_COLUMNS + skip * PART_COLUMNS);
+                left = add[parts - skip - 1](left, syrk->a + row * BSQ_SYRK_MOST + i, b + skip * PART_COLUMNS,
+                                             syrk->sum + i * SQUARE_COLUMNS + skip * PART_COLUMNS);
         }
     }
 }
 
-static void multiply_itself(const struct bsq_product *p)
+static void multiply_itself(const struct bsq_gemm_tn *p)
 {
-    const struct square square = lay_out_square(p);
+    const struct syrk syrk = lay_out(p);
     int64_t spans = (p->columns_b + SQUARE_COLUMNS - 1) / SQUARE_COLUMNS; /* of equal width, a multiple of a part */
     int64_t span = ((p->columns_b + spans - 1) / spans + PART_COLUMNS - 1) / PART_COLUMNS * PART_COLUMNS;
 
-    copy_first(p, &square);
+    copy_first(p, &syrk);
     for (int64_t first = 0; first < p->columns_b; first += span) {
         int64_t width = least(span, p->columns_b - first), wanted = least(p->columns_a, first + width);
 
-        add_products(p, &square, first, width);
+        add_products(p, &syrk, first, width);
         for (int64_t i = 0; i < wanted; i++)
             for (int64_t j = 0; j < width; j++)
-                p->to[i * p->ldt + first + j] += square.sum[i * SQUARE_COLUMNS + j];
+                p->to[i * p->ldt + first + j] += syrk.sum[i * SQUARE_COLUMNS + j];
     }
 }

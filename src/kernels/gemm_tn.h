@@ -90,7 +90,7 @@ static INLINE void add_block(const double *a, const double *b, int64_t rows, int
 }
 
 /* All columns of a, which are copied, times 'width' columns of b from 'first' on. */
-static void multiply_columns(const struct bsq_product *p, int64_t first, int64_t width)
+static void multiply_columns(const struct bsq_gemm_tn *p, int64_t first, int64_t width)
 {
     _Alignas(64) double b[CHUNK * PRODUCT_COLUMNS];
     int64_t wanted = p->symmetric ? least(p->columns_a, first + width) : p->columns_a;
@@ -106,7 +106,7 @@ static void multiply_columns(const struct bsq_product *p, int64_t first, int64_t
     }
 }
 
-static void multiply(const struct bsq_product *p)
+static void multiply(const struct bsq_gemm_tn *p)
 {
     for (int64_t i = 0; i < p->columns_a; i += PRODUCT_ROWS)
         copy_columns(p->a + i, p->lda, p->rows, 0, least(PRODUCT_ROWS, p->columns_a - i), PRODUCT_ROWS, NULL,
