@@ -116,7 +116,7 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
     double chosen[BSQ_BEAM_COUNT];
     int32_t list[BSQ_BEAM_SAMPLE];
     int64_t sample = bsq_beam_sample(problem->n, problem->channels, &plan);
-    struct bsq_beam_task task = {.kernels = kernels, .factor = &factor, .width = plan.width, .count = plan.count,
+    struct bsq_beam_task task = {.factor = &factor, .width = plan.width, .count = plan.count,
                                  .channels = problem->channels,
                                  .v = problem->v, .p = refit ? problem->p : NULL, .scales = problem->scales,
                                  .group_size = problem->group_size, .scales_per_channel = problem->scales_per_channel,
@@ -126,6 +126,7 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
     bool done;
 
+    ck_assert(bsq_kernels_force(kernels->id));
     memset(workspace, 255, bytes);
     if (sample > 0) {
         struct bsq_beam_task choice = task;
@@ -139,6 +140,7 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
         task.multipliers = chosen;
     }
     done = bsq_beam_search(&task, workspace);
+    (void)bsq_kernels_force(0);
     free(workspace);
     return done;
 }
@@ -230,7 +232,7 @@ START_TEST(a_list_of_channels_is_enough)
     struct problem all = draw(72, 12, _i ? 30 : 72, 9), some = draw(72, 12, _i ? 30 : 72, 9);
     struct bsq_factor factor = {some.n, some.r, some.order, UNIT};
     struct bsq_beam_plan plan = {4, MULTIPLIERS, MULTIPLIERS};
-    struct bsq_beam_task task = {.kernels = &bsq_kernels_portable, .factor = &factor, .width = plan.width, .list = list,
+    struct bsq_beam_task task = {.factor = &factor, .width = plan.width, .list = list,
                                  .channels = 4, .v = some.v, .p = some.p, .scales = some.scales,
                                  .group_size = some.group_size, .scales_per_channel = some.scales_per_channel,
                                  .multipliers = MULTIPLIER, .count = MULTIPLIERS, .lowest = -4, .highest = 3, .refit = 1,

@@ -3,7 +3,9 @@
 
 #include "base/blas.h"
 #include "solve/lower_bound.h"
+#include "solve/optimum.h"
 #include "solve/single_precision.h"
+#include "solve/start.h"
 
 #include <math.h>
 #include <string.h>
@@ -103,11 +105,11 @@ static void begin_block(struct bsq_solve *solve, struct bsq_search *search, stru
     }
     if (search->block.single)
         bsq_block_load_double(&search->block);
-    bsq_search_round(search, &records[RECORD_ROUND]);
+    bsq_start_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
     if (solve->levels >= 1 && search->block.hessian->searchable) {
         bsq_search_effort(search, 1, records + RECORD_EFFORTS);
-        bsq_search_exact(search, 1, &records[RECORD_EXACT]);
+        bsq_optimum_search(search, 1, &records[RECORD_EXACT]);
     } else if (solve->levels >= 1) {
         keep_objective(search, records + RECORD_EFFORTS);
     }
@@ -126,7 +128,7 @@ void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t b
     }
     for (; effort <= solve->levels && search->block.hessian->searchable && !bsq_search_proven(search); effort++) {
         bsq_search_effort(search, effort, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
-        bsq_search_exact(search, effort, &records[RECORD_EXACT]);
+        bsq_optimum_search(search, effort, &records[RECORD_EXACT]);
     }
     for (; effort <= solve->levels; effort++)
         keep_objective(search, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
@@ -139,7 +141,7 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
     struct bsq_solve *solve = pass->context;
     struct bsq_stage_record *records = bsq_solve_records(solve, block);
 
-    bsq_search_round(search, &records[RECORD_ROUND]);
+    bsq_start_round(search, &records[RECORD_ROUND]);
     note_start(solve, search, channel);
     bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT]);
     bsq_lower_bound_block(search, &search->best, NULL);

@@ -4,15 +4,14 @@
 
 #include <math.h>
 
-enum { NODES = 20000 };
+/* Bounds are looked for up to this fan-in, with so many nodes a channel. */
+enum { MOST_INPUTS = 1024, NODES = 20000 };
 
 static const double first_share = 0.01;
 
-static bool stop(void *opaque)
+bool bsq_lower_bound_applies(const struct bsq_search_plan *plan)
 {
-    struct bsq_search *search = opaque;
-
-    return search->poll(search->poll_opaque, search->slot, search->share_end);
+    return plan->lower_bound && plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
 }
 
 static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)
@@ -20,7 +19,7 @@ static double bound_of(struct bsq_search *search, int64_t channel, double cost, 
     const struct bsq_rounding *rounding = &search->plan->rounding;
     struct bsq_exact_task task = {
         .v = search->block.v + channel * search->plan->fan_in, .lowest = rounding->lowest,
-        .highest = rounding->highest, .first_share = first_share, .node_limit = NODES, .stop = stop,
+        .highest = rounding->highest, .first_share = first_share, .node_limit = NODES, .stop = bsq_search_stop,
         .stop_opaque = search, .codes = search->planes, .scale = scale, .cost = cost};
 
     (void)bsq_exact_solve(&search->exact, &task);
@@ -32,10 +31,10 @@ void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate
     const struct bsq_hessian *hessian = search->block.hessian;
     double start = bsq_seconds();
 
-    if (!bsq_search_bounds(search->plan) || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
+    if (!bsq_lower_bound_applies(search->plan) || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
         return;
     bsq_exact_prepare(&search->exact, hessian->factor64, hessian->order);
-    for (int64_t c = 0; c < search->block.channels && !stop(search); c++) {
+    for (int64_t c = 0; c < search->block.channels && !bsq_search_stop(search); c++) {
         double base = search->block.base[c], cost = kept->j[c] - base;
 
         if (!search->proven[c] && cost > 0.0)

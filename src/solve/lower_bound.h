@@ -2,9 +2,12 @@
 #ifndef BSQ_SOLVE_LOWER_BOUND_H
 #define BSQ_SOLVE_LOWER_BOUND_H
 
-#include "solve/search.h"
+#include "solve/workspace.h"
 
-/* Raises search->bound for the channels of 'kept' that are not proven, where the options ask for it and the group has
+/* Tells whether bounds will be looked for: then the factor in double is needed. */
+bool bsq_lower_bound_applies(const struct bsq_search_plan *plan);
+
+/* Raises search->bound for the channels of 'kept' that are not proven, where the options ask for it and the Hessian has
  * its factor in double. Adds its time to 'record' (or NULL). */
 void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate *kept, struct bsq_stage_record *record);
 

@@ -123,7 +123,7 @@ void bsq_paper_reconstruct(struct bsq_paper *paper, struct bsq_search *search, i
         }
         (void)bsq_scale_refit(&point, search->scratch);
         search->sweeps[c] += RESPONSE_EPOCHS;
-        bsq_scale_neighbours(BSQ_SCALE_FLOAT32, trial->scales[c], &trial->scales[c], &trial->scales[c]);
+        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
         bsq_stitch(paper->bits, n, paper->planes + (channel + c) * planes * n, trial->codes + c * n);
     }
     bsq_candidate_judge(trial, &search->block, search->u);

@@ -2,6 +2,7 @@
 #include "solve/pass.h"
 
 #include "base/options.h"
+#include "solve/lower_bound.h"
 
 #include <string.h>
 
@@ -11,7 +12,7 @@ enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const bsq_options_t *options)
 {
     struct bsq_search_plan plan = {
-        .kernels = bsq_kernels(), .fan_in = geometry->fan_in,
+        .fan_in = geometry->fan_in,
         .block_channels = bsq_block_channels(geometry), .group_size = geometry->fan_in,
         .scales_per_channel = 1, .bits = options->weight_bits,
         .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
@@ -246,8 +247,8 @@ bool bsq_pass_bytes(const struct bsq_geometry *geometry, const bsq_options_t *op
     if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
         return false;
     hessian_bytes = bsq_hessian_bytes(geometry, options->solver == BSQ_SOLVER_PAPER || pass.plan.scales_per_channel > 1 ||
-                                                bsq_search_bounds(&pass.plan),
-                                  pass.plan.effort > 0 || bsq_search_bounds(&pass.plan));
+                                                bsq_lower_bound_applies(&pass.plan),
+                                  pass.plan.effort > 0 || bsq_lower_bound_applies(&pass.plan));
     pass.plan.block_scratch = bsq_block_scratch_most(geometry);
     *bytes = (size_t)pass.slots * bsq_memory_cost(bsq_search_layout(&search, &pass.plan, NULL)) +
              (size_t)hessian_count(&pass) * bsq_memory_cost(hessian_bytes) +

@@ -1,6 +1,7 @@
 /* One scale for the whole tensor: a grid over it, each value judged by the J of the whole layer. */
 #include "solve/per_tensor.h"
 
+#include "solve/polish.h"
 #include "stages/scale.h"
 
 #include <math.h>
@@ -71,7 +72,7 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         trial->scales[c] = tensor->trial.scale;
     search->effort_plan = work->effort_plan;
     if (work->effort_plan && search->block.hessian->searchable)
-        bsq_search_fixed(search, work->width, records);
+        bsq_polish_fixed(search, work->width, records);
     else
         bsq_candidate_judge(trial, &search->block, search->u);
     memcpy(codes, trial->codes, (size_t)(channels * n));

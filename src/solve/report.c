@@ -35,7 +35,7 @@ static void weight_squares(const struct bsq_solve *solve, int64_t c, double *dis
     const float *weights = solve->input->weights + c * n;
 
     *distance = bsq_candidate_distance(&candidate, n, c, weights);
-    *square = solve->pass.plan.kernels->distance(weights, result->codes + c * n, 0.0, n);
+    *square = bsq_kernels()->distance(weights, result->codes + c * n, 0.0, n);
 }
 
 static void report_channels(struct bsq_solve *solve)
@@ -111,7 +111,7 @@ static void report_layer(struct bsq_solve *solve, double damping)
     report->damping = damping;
     report->rows = input->stats ? bsq_stats_rows(input->stats) : 0.0;
     report->rows_per_input = report->rows / (double)input->geometry->fan_in;
-    report->kernel = solve->pass.plan.kernels->id;
+    report->kernel = bsq_kernels()->id;
     report->solver = input->options->solver;
     report->effort = input->options->effort;
     report->weight_bits = input->options->weight_bits;

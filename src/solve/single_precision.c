@@ -2,6 +2,8 @@
 #include "solve/single_precision.h"
 
 #include "base/blas.h"
+#include "solve/polish.h"
+#include "solve/start.h"
 #include "stages/scale.h"
 
 #include <math.h>
@@ -31,7 +33,7 @@ void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *h
         memcpy(sampled + c * n, weights + c * (hessian->channels / sample) * n, (size_t)n * sizeof *sampled);
     bsq_block_load(&search->block, hessian, sampled, 0, sample);
     bsq_search_reset(search);
-    bsq_search_round_scales(search, &search->trial, BSQ_RULE_LEAST);
+    bsq_start_scales(search, &search->trial, BSQ_RULE_LEAST);
     hessian->tried = bsq_search_choose(search, effort_plan, sample, 0, hessian->multipliers);
 }
 
@@ -70,7 +72,7 @@ static void full_squares(const struct bsq_search *search, const float *e, const 
                 x[k * count + first + i] = from[i][hessian->order[k]];
     }
     bsq_strmm(n, count, hessian->factor32, n, x, count);
-    search->plan->kernels->sums(x, count, n, count, NULL, plain, squares);
+    bsq_kernels()->sums(x, count, n, count, NULL, plain, squares);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
 
@@ -171,10 +173,10 @@ static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double
     double sums[BSQ_BLOCK_MOST], distance[BSQ_BLOCK_MOST];
     float *e = rows_of_channels(search);
 
-    bsq_search_round_scales(search, &search->best, rule);
+    bsq_start_scales(search, &search->best, rule);
     for (int64_t c = 0; c < channels; c++)
         distance[c] = scales[c] * scales[c] *
-                      search->plan->kernels->round_errors(search->block.weights + c * n, n, 1.0 / scales[c],
+                      bsq_kernels()->round_errors(search->block.weights + c * n, n, 1.0 / scales[c],
                                                           rounding->lowest, rounding->highest, e + c * n);
     bound_rounding(search, e, scales, sums);
     for (int64_t c = 0; c < channels; c++) {
@@ -196,14 +198,13 @@ static bool feed_back(struct bsq_search *search)
 {
     const struct bsq_hessian *hessian = search->block.hessian;
     struct bsq_candidate *trial = &search->trial;
-    double unused;
 
-    bsq_search_round_scales(search, trial, BSQ_RULE_LEAST);
+    bsq_start_scales(search, trial, BSQ_RULE_LEAST);
     if (!bsq_search_beam(search, 1, hessian->multipliers, hessian->tried, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
-        bsq_search_reduce_codes(search->plan, trial, c);
-        bsq_scale_neighbours(BSQ_SCALE_FLOAT32, trial->scales[c], &trial->scales[c], &unused);
+        bsq_reduce_codes(search->plan, trial, c);
+        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
         trial->j[c] = search->error[c] * (1.0 + margin);
     }
     return true;

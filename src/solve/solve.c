@@ -2,6 +2,7 @@
 #include "solve/private.h"
 
 #include "base/blas.h"
+#include "solve/lower_bound.h"
 #include "solve/single_precision.h"
 
 #include <math.h>
@@ -232,7 +233,7 @@ static void plan_groups(struct bsq_solve *solve)
                                           .damping = choose_damping(options, rows, input->geometry->fan_in),
                                           .mu = target ? options->asymmetry : 0.0,
                                           .centred = options->bias_correction,
-                                          .has_factor64 = bsq_search_bounds(&search_plan),
+                                          .has_factor64 = bsq_lower_bound_applies(&search_plan),
                                           .dense = bsq_solve_is_paper(options) || search_plan.scales_per_channel > 1};
     solve->plan.factor = solve->levels > 0 || solve->plan.has_factor64;
     solve->held_plan = (struct bsq_hessian_plan){.geometry = input->geometry,

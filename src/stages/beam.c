@@ -302,7 +302,7 @@ static void spread(struct beam_state *state, const float *base, const float *r, 
         task.e = state->open + (lane + l) * MOST_OPEN_ROWS * width;
         task.base = base + lane + l;
         task.t = state->t + l * width;
-        state->task->kernels->spread(&task);
+        bsq_kernels()->spread(&task);
     }
 }
 
@@ -325,8 +325,8 @@ static void give_up(struct beam_state *state, int64_t lane, float *window, int64
         cost[s] = INFINITY;
         kept[s] = 0;
     }
-    state->task->kernels->follow(open, width, state->open_rows[lane], width, kept, unused);
-    state->task->kernels->follow(window, ldw, rows, width, kept, unused);
+    bsq_kernels()->follow(open, width, state->open_rows[lane], width, kept, unused);
+    bsq_kernels()->follow(window, ldw, rows, width, kept, unused);
 }
 
 /* After a block: open rows follow the survivors, those in which all agree are closed, rows of the block in which they
@@ -338,7 +338,7 @@ static void update_lane(struct beam_state *state, int64_t lane, float *window, i
     int32_t *row = state->open_row + lane * MOST_OPEN_ROWS, count = 0;
     unsigned char differ[MOST_OPEN_ROWS];
 
-    state->task->kernels->follow(open, width, state->open_rows[lane], width, state->parent + lane * width, differ);
+    bsq_kernels()->follow(open, width, state->open_rows[lane], width, state->parent + lane * width, differ);
     for (int32_t i = 0; i < state->open_rows[lane]; i++) {
         decided_row(state, row[i])[lane] = open[i * width];
         if (!differ[i])
@@ -354,7 +354,7 @@ static void update_lane(struct beam_state *state, int64_t lane, float *window, i
         memmove(row, row + 1, (size_t)state->open_rows[lane] * sizeof *row);
         memmove(open, open + width, (size_t)(state->open_rows[lane] * width) * sizeof *open);
     }
-    state->task->kernels->follow(window, ldw, rows, width, NULL, differ);
+    bsq_kernels()->follow(window, ldw, rows, width, NULL, differ);
     for (int64_t k = rows; k-- > 0;) {
         const float *e = window + k * ldw;
 
@@ -416,7 +416,7 @@ static void decide_near(struct beam_state *state, struct bsq_beam_block block, c
         block.inverse = state->inverse + lane;
         block.cost = state->cost + lane * state->width;
         block.parent = state->parent + lane * state->width;
-        state->task->kernels->beam(&block);
+        bsq_kernels()->beam(&block);
         for (int64_t l = 0; l < lanes; l++)
             update_lane(state, lane + l, state->window + l * state->width, ldw, first, block.rows);
     }
@@ -441,7 +441,7 @@ static void decide_block(struct beam_state *state, const float *base, int64_t fi
     if (state->width > 1)
         decide_near(state, block, base, r, first);
     else
-        task->kernels->beam(&block);
+        bsq_kernels()->beam(&block);
     rebase_costs(state);
 }
 

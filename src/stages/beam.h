@@ -27,7 +27,6 @@ struct bsq_beam_plan {
 
 /* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
 struct bsq_beam_task {
-    const struct bsq_kernels *kernels;
     const struct bsq_factor *factor;
     int32_t width;          /* survivors */
     const int32_t *list;    /* the channels to search; NULL: the first ones */

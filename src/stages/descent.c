@@ -32,7 +32,7 @@ int64_t bsq_descent_sweep(struct bsq_point *point)
     int64_t changes = 0;
 
     for (int64_t a = 0; a < point->scales_per_channel; a++) { /* inputs of one scale at a time */
-        int64_t end = (a + 1) * point->group_size < point->n ? (a + 1) * point->group_size : point->n;
+        int64_t end = bsq_scale_end(point->n, point->group_size, a);
         double scale = point->scales[a];
 
         for (int64_t j = a * point->group_size; j < end; j++) {

@@ -1,5 +1,5 @@
 /* One convolution group made ready: moments, order, factor. */
-#include "stages/objective.h"
+#include "stages/hessian.h"
 
 #include "base/blas.h"
 #include "kernels/kernels.h"

@@ -252,9 +252,7 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
     const double *scales = candidate->scales + channel * candidate->scales_per_channel;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
-        int64_t end = (a + 1) * candidate->group_size < n ? (a + 1) * candidate->group_size : n;
-
-        for (int64_t j = a * candidate->group_size; j < end; j++)
+        for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++)
             u[j] = scales[a] * codes[j];
     }
 }
@@ -266,10 +264,10 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
     double sum = 0.0;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
-        int64_t first = a * candidate->group_size, left = n - first;
+        int64_t first = a * candidate->group_size;
 
         sum += bsq_kernels()->distance(weights + first, codes + first, scales[a],
-                                            left < candidate->group_size ? left : candidate->group_size);
+                                       bsq_scale_span(n, candidate->group_size, a));
     }
     return sum;
 }
@@ -379,6 +377,11 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u)
 {
     bsq_candidate_judge_some(candidate, block, NULL, block->channels, u);
+}
+
+void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels)
+{
+    memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
 }
 
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,

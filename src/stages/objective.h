@@ -9,75 +9,12 @@
 #ifndef BSQ_STAGES_OBJECTIVE_H
 #define BSQ_STAGES_OBJECTIVE_H
 
-#include "stages/beam.h"
-#include "stats/stats.h"
+#include "stages/hessian.h"
 
 /* Channels are cut into blocks, counted from the first of a group, of a size that depends on the problem only, so that
  * every product has such a shape too: large enough for BLAS, small enough to leave blocks for threads. */
 enum { BSQ_BLOCK_LEAST = 64, BSQ_BLOCK_MOST = 256 };
 int64_t bsq_block_channels(const struct bsq_geometry *geometry);
-
-/* One convolution group. With a large fan-in there is no H in double: products with it come from the statistics, and what the
- * search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the diagonal of 'r'. */
-struct bsq_hessian {
-    int64_t n;
-    int64_t channels;      /* of the group */
-    const struct bsq_stats_t *stats; /* NULL: H is the identity */
-    int64_t index;         /* of the group in the statistics */
-    double *h;             /* n x n, damped, centred with bias correction; or NULL */
-    double *diagonal;      /* n: of H */
-    double *reach;         /* n: the largest |H_ij|, j other than i, where there is h and a search */
-    double *mean;          /* n: mean of x; zeros when unknown */
-    double *target_mean;   /* channels, and */
-    double *target_square; /* channels: with a target only */
-    double *factor64;        /* n x n: R in double, where 'wide' */
-    double *factor64_undamped;  /* n x n: the same of the undamped H; with h and a target only */
-    float *factor32;              /* n x n: R of H / unit in 'order'; below its diagonal, where there is no h, H / unit */
-    float *rows;           /* n x n: H / unit; or NULL */
-    float *top;            /* top_rows x n: the largest rows of R, inputs as they are; for a narrow group */
-    int64_t top_rows;      /* as many as rounding's J is likely to be told from that of error feedback by; or 0 */
-    int64_t *order;
-    int64_t *rank;         /* rank[order[k]] = k */
-    void *scratch;         /* for reading statistics */
-    double unit;           /* mean(diag H) without damping */
-    double ridge;          /* lambda * unit: what damping adds to the diagonal */
-    double undamped_ridge;    /* what floor_solver had to add */
-    double mu;
-    int64_t dead_inputs;
-    int32_t centred;
-    int32_t has_mean;
-    int32_t searchable;    /* 0 when every input is always zero: nothing to search */
-    int32_t raised;        /* 1 when the search needed more damping than J has */
-    int32_t has_factor64;          /* 1: solver is there: for small fan-in always, with h and a target too */
-    int32_t single;        /* 1: blocks are loaded for quick.h, without products in double */
-    int32_t tried;         /* multipliers of the scales that quick.h tries with every channel of such a group: how many, */
-    double multipliers[BSQ_BEAM_COUNT]; /* and which */
-};
-
-/* How a group is to be prepared. */
-struct bsq_hessian_plan {
-    const struct bsq_geometry *geometry;
-    const struct bsq_stats_t *stats; /* NULL: H is the identity, for rounding from the weights alone */
-    double damping;                  /* lambda */
-    double mu;                       /* 0 without target */
-    int32_t centred;
-    int32_t factor;                  /* 0: no search will follow */
-    int32_t dense;                   /* 1: h is wanted whatever the fan-in */
-    int32_t has_factor64;                    /* 1: so is the factor in double */
-    int32_t single;                  /* 1: quick.h will search, if r is that of J */
-};
-
-/* Whether H will stand in double. */
-bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan);
-
-/* Lays a group out in 'memory' (NULL: only counts) and returns the bytes that it needs. */
-size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, void *memory);
-
-/* The same for statistics with targets that do not exist yet. */
-size_t bsq_hessian_bytes(const struct bsq_geometry *geometry, bool dense, bool factor);
-
-/* Reads the moments of group 'index' and factors them. Allocates nothing. */
-void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index);
 
 /* Bytes of scratch that a block of such a group needs. */
 size_t bsq_block_scratch(const struct bsq_hessian_plan *plan);
@@ -108,6 +45,18 @@ void bsq_block_load(struct bsq_block *block, const struct bsq_hessian *hessian, 
 
 /* Loads the rest of a narrow block. */
 void bsq_block_load_double(struct bsq_block *block);
+
+/* Gives the end of the inputs that scale number 'scale' of a channel multiplies; and how many they are. The last may be
+ * fewer than 'group_size'. */
+static inline int64_t bsq_scale_end(int64_t n, int64_t group_size, int64_t scale)
+{
+    return (scale + 1) * group_size < n ? (scale + 1) * group_size : n;
+}
+
+static inline int64_t bsq_scale_span(int64_t n, int64_t group_size, int64_t scale)
+{
+    return bsq_scale_end(n, group_size, scale) - scale * group_size;
+}
 
 /* Codes and scales of a block of channels: u_j = scales[j / group_size] * codes[j]. */
 struct bsq_candidate {
@@ -158,6 +107,9 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
  * 'rows', so that the result has to be judged. */
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);
+
+/* Copies the scales of the first 'channels' channels. */
+void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels);
 
 /* Takes over every channel of 'from' whose objective is lower; returns how many. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,

@@ -29,16 +29,21 @@ static void format_limits(int32_t format, double *least, double *most)
     }
 }
 
+double bsq_scale_float32(double x)
+{
+    return (double)(float)fmin(fmax(x, (double)FLT_MIN), (double)FLT_MAX);
+}
+
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper)
 {
     double least, most, grain;
 
-    format_limits(format, &least, &most);
-    x = fmin(fmax(x, least), most);
     if (format == BSQ_SCALE_FLOAT32) {
-        *lower = *upper = (double)(float)x;
+        *lower = *upper = bsq_scale_float32(x);
         return;
     }
+    format_limits(format, &least, &most);
+    x = fmin(fmax(x, least), most);
     grain = ldexp(1.0, ilogb(x) - (format == BSQ_SCALE_FLOAT16 ? 10 : 0));
     *lower = format == BSQ_SCALE_FLOAT16 ? floor(x / grain) * grain : grain;
     *upper = *lower < x ? fmin(*lower + grain, most) : *lower;
@@ -94,18 +99,11 @@ void bsq_scale_set(struct bsq_point *point, double scale)
     point->scales[0] = scale;
 }
 
-static int64_t group_end(const struct bsq_point *point, int64_t group)
-{
-    int64_t end = (group + 1) * point->group_size;
-
-    return end < point->n ? end : point->n;
-}
-
 /* H times the part of u that scale 'group' multiplies. */
 static void response_of(const struct bsq_point *point, int64_t group, double *response)
 {
     memset(response, 0, (size_t)point->n * sizeof *response);
-    for (int64_t j = group * point->group_size; j < group_end(point, group); j++)
+    for (int64_t j = group * point->group_size; j < bsq_scale_end(point->n, point->group_size, group); j++)
         if (point->codes[j])
             bsq_point_add_row(point, j, point->scales[group] * point->codes[j], response);
 }
@@ -115,7 +113,7 @@ static double along_group(const struct bsq_point *point, int64_t group, const do
 {
     double sum = 0.0;
 
-    for (int64_t j = group * point->group_size; j < group_end(point, group); j++)
+    for (int64_t j = group * point->group_size; j < bsq_scale_end(point->n, point->group_size, group); j++)
         sum += point->codes[j] * x[j];
     return sum * point->scales[group];
 }

@@ -4,7 +4,10 @@
 
 #include "stages/objective.h"
 
-/* The nearest values of 'format' (BSQ_SCALE_...) at or below and at or above x > 0, within its normal range; both are
+/* Gives the nearest float32 within the normal range: what a result stores. */
+double bsq_scale_float32(double x);
+
+/* Gives the nearest values of 'format' (BSQ_SCALE_...) at or below and at or above x > 0, within its normal range; both are
  * the nearest value for float32, which is too fine to choose. */
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper);
 

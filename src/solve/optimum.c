@@ -1,0 +1,74 @@
+/* The optimum of single channels, and what their J cannot be below: the branch and bound of exact.c on a block. */
+#include "solve/optimum.h"
+
+#include "solve/polish.h"
+#include "stages/scale.h"
+
+#include <math.h>
+
+/* Nodes that the search for the optimum of one channel may visit. Fan-in up to 16 is easy: it always runs, and ends far
+ * below its limit. First layers of networks for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times
+ * that. */
+static int64_t node_limit(int64_t fan_in, int32_t effort)
+{
+    static const int64_t limits[BSQ_EFFORT_MOST + 1] = {0, 0, 0, 0, 0, 10000, 50000, 200000, 2000000, 20000000};
+    const int64_t always = 16, by_default = 32;
+    const int32_t late = 7;
+
+    if (fan_in > BSQ_EXACT_INPUTS || effort < 1 || (fan_in > by_default && effort < late))
+        return 0;
+    return fan_in <= always ? limits[BSQ_EFFORT_MOST] : limits[effort];
+}
+
+bool bsq_optimum_applies(const struct bsq_search_plan *plan, int32_t effort)
+{
+    return plan->exact && node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
+           plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
+}
+
+/* The optimum of one channel into the trial; false when nothing is better than what is kept. */
+static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t limit)
+{
+    const struct bsq_block *block = &search->block;
+    int64_t n = block->hessian->n;
+    struct bsq_exact_task task = {
+        .v = block->v + channel * n, .lowest = search->plan->rounding.lowest,
+        .highest = search->plan->rounding.highest, .first_share = 0.5, .node_limit = limit,
+        .stop = bsq_search_stop, .stop_opaque = search,
+        .codes = search->trial.codes + channel * n, .scale = search->trial.scales[channel],
+        .cost = search->best.j[channel] - block->base[channel]};
+    double known = task.cost;
+
+    if (!(task.cost > 0.0))
+        return false;
+    search->proven[channel] = bsq_exact_solve(&search->exact, &task);
+    search->bound[channel] = fmax(search->bound[channel], block->base[channel] + task.bound);
+    search->trial.scales[channel] = bsq_scale_float32(task.scale);
+    return task.cost < known;
+}
+
+void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_stage_record *record)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    int64_t channels = search->block.channels, n = plan->fan_in, limit = node_limit(n, effort);
+    struct bsq_stage_record now;
+    int32_t found = 0;
+
+    bsq_record_open(&now, search, bsq_search_sum(search->best.j, channels));
+    if (bsq_optimum_applies(plan, effort) && !search->block.hessian->raised && !bsq_search_proven(search)) {
+        bsq_exact_prepare(&search->exact, search->block.hessian->factor64, search->block.hessian->order);
+        bsq_search_start_from(search, &search->best);
+        for (int64_t c = 0; c < channels && !bsq_search_stop(search); c++)
+            found += !search->proven[c] && exact_channel(search, c, limit);
+        if (found) {
+            for (int64_t c = 0; c < channels; c++)
+                bsq_reduce_codes(plan, &search->trial, c);
+            bsq_candidate_judge(&search->trial, &search->block, search->u);
+            (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        }
+    }
+    bsq_record_close(&now, search, bsq_search_sum(search->best.j, channels));
+    record->before = record->seconds > 0.0 ? record->before : now.before;
+    record->after = now.after;
+    record->seconds += now.seconds;
+}

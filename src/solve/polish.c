@@ -1,0 +1,200 @@
+/* Polishing: bit-split, coordinate descent and closed-form scales in turn, from codes and scales that stand in the trial. */
+#include "solve/polish.h"
+
+#include "solve/search.h"
+#include "stages/bitsplit.h"
+#include "stages/descent.h"
+#include "stages/scale.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Passes over the codes of a channel, and turns of codes and scale, before it counts as stopped by a limit. */
+enum { MOST_SWEEPS = 60, MOST_TURNS = 30 };
+
+/* Codes and scale have met when a refit moves the scale by less than this share. */
+static const double settled = 1e-9;
+
+/* Goes digit by digit through the ternary planes of the trial's codes until none changes; 'refit' moves scales too. */
+static void bitsplit_channel(struct bsq_search *search, int64_t channel, bool refit)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    struct bsq_point point = bsq_search_point(search, channel);
+
+    if (!bsq_split(plan->bits, plan->fan_in, point.codes, search->planes))
+        return;
+    for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+        search->sweeps[channel]++;
+        if (!bsq_bitsplit_sweep(&point, plan->bits, search->planes))
+            break;
+        if (refit)
+            (void)bsq_scale_refit(&point, search->scratch);
+    }
+    search->trial.j[channel] = point.j;
+}
+
+/* Sweeps until no code changes; false when the limit came first. */
+static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t channel)
+{
+    for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+        search->sweeps[channel]++;
+        if (!bsq_descent_sweep(point))
+            return true;
+    }
+    return false;
+}
+
+/* Codes and scales in turn until neither moves; false when the limit came first. */
+static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
+{
+    bool met = false, pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1;
+
+    for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
+        bool still = descend(search, point, channel);
+
+        met = still && (!refit || bsq_scale_refit(point, search->scratch) <= settled);
+        if (met && pairs)
+            met = bsq_descent_pairs(point, search->block.hessian->reach, search->prices) == 0;
+    }
+    return met;
+}
+
+static void keep_point(struct bsq_search *search, const struct bsq_point *point)
+{
+    memcpy(search->kept_codes, point->codes, (size_t)point->n);
+    memcpy(search->kept_g, point->g, (size_t)point->n * sizeof *point->g);
+}
+
+/* Pushes a few codes off an optimum and descends again, for as often as the level says; the better point stays. */
+static void restart(struct bsq_search *search, struct bsq_point *point, int64_t channel)
+{
+    enum { PUSHED = 4 };
+    uint64_t random = (uint64_t)(search->block.first + channel) * 2 + 1;
+    double j = point->j, scale = point->scales[0];
+
+    keep_point(search, point);
+    for (int32_t i = 0; i < search->effort_plan->restarts; i++) {
+        for (int k = 0; k < PUSHED; k++) {
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            bsq_descent_push(point, (int64_t)((random >> 33) % (uint64_t)point->n), random >> 32 & 1 ? 1 : -1);
+        }
+        (void)descend_point(search, point, channel, true);
+        if (point->j < j) {
+            j = point->j;
+            scale = point->scales[0];
+            keep_point(search, point);
+        } else {
+            point->j = j;
+            point->scales[0] = scale;
+            memcpy(point->codes, search->kept_codes, (size_t)point->n);
+            memcpy(point->g, search->kept_g, (size_t)point->n * sizeof *point->g);
+        }
+    }
+}
+
+static void descend_channel(struct bsq_search *search, int64_t channel, bool refit)
+{
+    struct bsq_point point = bsq_search_point(search, channel);
+
+    search->limited[channel] |= !descend_point(search, &point, channel, refit);
+    if (refit && point.scales_per_channel == 1 && point.h)
+        restart(search, &point, channel);
+    search->trial.j[channel] = point.j;
+}
+
+static void descend_listed(struct bsq_search *search, bool refit)
+{
+    for (int64_t i = 0; i < search->listed; i++)
+        descend_channel(search, bsq_search_channel(search, i), refit);
+}
+
+void bsq_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel)
+{
+    for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+        int8_t *codes = candidate->codes + channel * plan->fan_in + a * plan->group_size;
+        int64_t count = bsq_scale_span(plan->fan_in, plan->group_size, a);
+        int32_t divisor = 0;
+
+        for (int64_t j = 0; j < count && divisor != 1; j++)
+            for (int32_t rest = abs(codes[j]); rest;) { /* divisor = gcd(divisor, code) */
+                int32_t next = divisor % rest;
+
+                divisor = rest;
+                rest = next;
+            }
+        if (divisor <= 1)
+            continue;
+        for (int64_t j = 0; j < count; j++)
+            codes[j] = (int8_t)(codes[j] / divisor);
+        candidate->scales[channel * plan->scales_per_channel + a] *= divisor;
+    }
+}
+
+/* Moves scales to the values that will be stored, g and j with them. With several scales in a channel it is less work to
+ * judge anew. */
+static void store_scales(struct bsq_search *search)
+{
+    struct bsq_candidate *trial = &search->trial;
+    int64_t scales = trial->scales_per_channel;
+
+    for (int64_t i = 0; i < search->listed; i++) {
+        int64_t c = bsq_search_channel(search, i);
+
+        bsq_reduce_codes(search->plan, trial, c);
+        for (int64_t a = 0; a < scales; a++) {
+            struct bsq_point point = bsq_search_point(search, c);
+            double stored = bsq_scale_float32(point.scales[a]);
+
+            if (scales == 1)
+                bsq_scale_set(&point, stored);
+            point.scales[a] = stored;
+            trial->j[c] = point.j;
+        }
+    }
+    if (scales > 1)
+        bsq_search_judge(search);
+}
+
+void bsq_polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
+                   struct bsq_stage_record *records)
+{
+    int64_t channels = search->block.channels;
+
+    bsq_record_open(&records[BSQ_EFFORT_BITSPLIT], search, bsq_search_sum_better(kept, &search->trial, channels));
+    for (int64_t i = 0; search->effort_plan->digits && search->plan->planes && i < search->listed; i++)
+        bitsplit_channel(search, bsq_search_channel(search, i), refit);
+    bsq_record_close(&records[BSQ_EFFORT_BITSPLIT], search, bsq_search_sum_better(kept, &search->trial, channels));
+    bsq_record_open(&records[BSQ_EFFORT_DESCENT], search, records[BSQ_EFFORT_BITSPLIT].after);
+    descend_listed(search, refit);
+    if (refit) {
+        store_scales(search);
+        descend_listed(search, false);
+    }
+    if (!search->block.hessian->h) /* J was kept with rows in single precision */
+        bsq_search_judge(search);
+    bsq_record_close(&records[BSQ_EFFORT_DESCENT], search, bsq_search_sum_better(kept, &search->trial, channels));
+}
+
+void bsq_polish_fixed(struct bsq_search *search, int32_t width, struct bsq_stage_record *records)
+{
+    const double one = 1.0;
+    double start = bsq_seconds();
+
+    if (width > 0 && !bsq_search_beam(search, width, &one, 1, 0))
+        return;
+    bsq_search_estimate(search);
+    records[BSQ_EFFORT_BEAM].before = bsq_search_sum(search->trial.j, search->block.channels);
+    records[BSQ_EFFORT_BEAM].after = records[BSQ_EFFORT_BEAM].before;
+    records[BSQ_EFFORT_BEAM].seconds = bsq_seconds() - start;
+    bsq_polish(search, &search->trial, false, records);
+}
+
+void bsq_polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool refit)
+{
+    struct bsq_stage_record records[BSQ_EFFORT_STAGES];
+
+    bsq_search_start_from(search, kept);
+    bsq_search_estimate(search);
+    bsq_polish(search, kept, refit, records);
+    (void)bsq_candidate_accept(kept, &search->trial, search->block.channels, search->plan->fan_in);
+}

@@ -1,0 +1,11 @@
+/* Scales moved to the values that their format allows, codes solved again for them. */
+#ifndef BSQ_SOLVE_SCALE_FORMAT_H
+#define BSQ_SOLVE_SCALE_FORMAT_H
+
+#include "solve/workspace.h"
+
+/* Brings best up to what unrestricted has found; nothing to do where any float32 is allowed. 'effort' is the effort that
+ * runs. */
+void bsq_scale_format_settle(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);
+
+#endif

@@ -1,0 +1,66 @@
+/* The start: rounding from the weights alone. */
+#include "solve/start.h"
+
+#include <math.h>
+
+static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count, double maximum,
+                            enum bsq_scale_rule rule)
+{
+    switch (rule) {
+    case BSQ_RULE_MAXIMUM: return maximum;
+    case BSQ_RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, maximum);
+    default: return bsq_round_least_scale(rounding, weights, count, maximum);
+    }
+}
+
+void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+{
+    const struct bsq_search_plan *plan = search->plan;
+
+    for (int64_t c = 0; c < search->block.channels; c++)
+        for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+            const float *weights = search->block.weights + c * plan->fan_in + a * plan->group_size;
+            int64_t count = bsq_scale_span(plan->fan_in, plan->group_size, a), at = c * plan->scales_per_channel + a;
+
+            if (!search->has_maximum)
+                search->maximum[at] = bsq_round_maximum_scale(&plan->rounding, weights, count);
+            candidate->scales[at] =
+                bsq_round_allowed_scale(&plan->rounding, weights, count,
+                                        scale_by_rule(&plan->rounding, weights, count, search->maximum[at], rule));
+        }
+    search->has_maximum = true;
+}
+
+void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
+                            enum bsq_scale_rule rule)
+{
+    const struct bsq_search_plan *plan = search->plan;
+
+    bsq_start_scales(search, candidate, rule);
+    for (int64_t c = 0; c < search->block.channels; c++)
+        for (int64_t a = 0; a < plan->scales_per_channel; a++) {
+            int64_t first = c * plan->fan_in + a * plan->group_size;
+
+            bsq_round_codes(&plan->rounding, search->block.weights + first, bsq_scale_span(plan->fan_in, plan->group_size, a),
+                            candidate->scales[c * plan->scales_per_channel + a], candidate->codes + first);
+        }
+}
+
+void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record)
+{
+    int64_t channels = search->block.channels, n = search->plan->fan_in;
+    double start = bsq_seconds();
+
+    bsq_search_reset(search);
+    for (enum bsq_scale_rule rule = BSQ_RULE_MAXIMUM; rule <= BSQ_RULE_ALTERNATING; rule++) {
+        bsq_start_codes(search, &search->trial, rule);
+        bsq_candidate_judge(&search->trial, &search->block, search->u);
+        if (rule == BSQ_RULE_MAXIMUM)
+            record->before = bsq_search_sum(search->trial.j, channels);
+        (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        if (search->unrestricted.j != search->best.j)
+            (void)bsq_candidate_accept(&search->unrestricted, &search->trial, channels, n);
+    }
+    record->after = bsq_search_sum(search->best.j, channels);
+    record->seconds = bsq_seconds() - start;
+}

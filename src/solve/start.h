@@ -1,0 +1,18 @@
+/* The start: rounding from the weights alone, judged by J. */
+#ifndef BSQ_SOLVE_START_H
+#define BSQ_SOLVE_START_H
+
+#include "solve/workspace.h"
+
+/* Which scale a rounding uses. */
+enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
+
+/* Writes the scales of the block into 'candidate'; and codes rounded with them. */
+void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
+void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
+
+/* Rounds by maximum and by alternating scale; the better of each channel, by J, goes into best and unrestricted. The block
+ * must be loaded. */
+void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record);
+
+#endif
