@@ -627,8 +627,7 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 
     struct bsq_factor triangle = {n, r, order, 1.0};
     struct bsq_beam_plan plan = {BSQ_BEAM_WIDTH, 1, 1};
-    struct bsq_beam_task task = {.kernels = &bsq_kernels_portable,
-                                 .factor = &triangle,
+    struct bsq_beam_task task = {.factor = &triangle,
                                  .width = plan.width,
                                  .count = plan.count,
                                  .channels = 1,

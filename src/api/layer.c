@@ -266,35 +266,25 @@ static bool add_input_bytes(const struct plan *plan, size_t *bytes)
            add_block(bytes, plan->weight_count, sizeof(float));
 }
 
-/* The handle with its weights and histograms, and its last result, which stays until the next one is complete. */
+/* The handle with its weights and histograms. */
 static bool own_bytes(const struct plan *plan, size_t *bytes)
 {
-    int64_t channels = plan->geometry.out_channels, group_size = plan->geometry.fan_in;
-
-    if (plan->options.scale_kind == BSQ_SCALE_PER_GROUP)
-        group_size = plan->options.group_size;
-
-    int64_t scales = channels * ((plan->geometry.fan_in - 1) / group_size + 1);
-
     *bytes = 0;
     return add_block(bytes, 1, sizeof(bsq_layer_t)) && add_block(bytes, plan->weight_count, sizeof(float)) &&
-           add_block(bytes, channels, sizeof(float)) && add_block(bytes, 1, sizeof(struct bsq_result)) &&
-           add_block(bytes, plan->weight_count, sizeof(int8_t)) && add_block(bytes, scales, sizeof(double)) &&
-           add_block(bytes, channels, sizeof(double)) && add_block(bytes, channels, sizeof(bsq_channel_t)) &&
-           add_block(bytes, bsq_solve_stages(&plan->options), sizeof(bsq_stage_t)) &&
-           add_input_bytes(plan, bytes);
+           add_block(bytes, plan->geometry.out_channels, sizeof(float)) && add_input_bytes(plan, bytes);
 }
 
+/* The last result stays until the next one is complete. */
 static bool life_bytes(const struct plan *plan, size_t *bytes)
 {
-    size_t held, adding, solving;
+    size_t held, adding, solving, result;
 
     if (!own_bytes(plan, bytes) ||
         !bsq_stats_bytes(&plan->geometry, plan->options.threads,
                          plan->options.progress || plan->options.parallel_for, &held, &adding) ||
-        !bsq_solve_bytes(&plan->geometry, &plan->options, &solving))
+        !bsq_solve_bytes(&plan->geometry, &plan->options, &solving, &result))
         return false;
-    return add_bytes(bytes, held) && add_bytes(bytes, adding > solving ? adding : solving);
+    return add_bytes(bytes, held) && add_bytes(bytes, result) && add_bytes(bytes, adding > solving ? adding : solving);
 }
 
 bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,

@@ -77,7 +77,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
 
 struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t block)
 {
-    return solve->records + block * solve->record_count;
+    return solve->records + block * solve->plan.records;
 }
 
 /* A level that a block has no need of leaves J as it is. */
@@ -93,25 +93,25 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
 static void begin_block(struct bsq_solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
                         int64_t channel)
 {
-    struct bsq_stage_record *beam = &records[RECORD_EFFORTS + BSQ_EFFORT_BEAM];
+    struct bsq_stage_record *beam = &records[BSQ_RECORD_EFFORTS + BSQ_EFFORT_BEAM];
 
-    if (search->block.single && bsq_single_precision_search(search, &records[RECORD_ROUND], beam)) {
+    if (search->block.single && bsq_single_precision_search(search, &records[BSQ_RECORD_ROUND], beam)) {
         note_start(solve, search, channel);
-        if (solve->levels > 1) {
+        if (solve->plan.efforts > 1) {
             bsq_block_load_double(&search->block);
-            bsq_search_begin(search, records + RECORD_EFFORTS);
+            bsq_search_begin(search, records + BSQ_RECORD_EFFORTS);
         }
         return;
     }
     if (search->block.single)
         bsq_block_load_double(&search->block);
-    bsq_start_round(search, &records[RECORD_ROUND]);
+    bsq_start_round(search, &records[BSQ_RECORD_ROUND]);
     note_start(solve, search, channel);
-    if (solve->levels >= 1 && search->block.hessian->searchable) {
-        bsq_search_effort(search, 1, records + RECORD_EFFORTS);
-        bsq_optimum_search(search, 1, &records[RECORD_EXACT]);
-    } else if (solve->levels >= 1) {
-        keep_objective(search, records + RECORD_EFFORTS);
+    if (solve->plan.efforts >= 1 && search->block.hessian->searchable) {
+        bsq_search_effort(search, 1, records + BSQ_RECORD_EFFORTS);
+        bsq_optimum_search(search, 1, &records[BSQ_RECORD_EXACT]);
+    } else if (solve->plan.efforts >= 1) {
+        keep_objective(search, records + BSQ_RECORD_EFFORTS);
     }
 }
 
@@ -126,13 +126,13 @@ void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t b
         note_result(solve, search, &search->trial, channel);
         return;
     }
-    for (; effort <= solve->levels && search->block.hessian->searchable && !bsq_search_proven(search); effort++) {
-        bsq_search_effort(search, effort, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
-        bsq_optimum_search(search, effort, &records[RECORD_EXACT]);
+    for (; effort <= solve->plan.efforts && search->block.hessian->searchable && !bsq_search_proven(search); effort++) {
+        bsq_search_effort(search, effort, records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
+        bsq_optimum_search(search, effort, &records[BSQ_RECORD_EXACT]);
     }
-    for (; effort <= solve->levels; effort++)
-        keep_objective(search, records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
-    bsq_lower_bound_block(search, &search->best, &records[RECORD_EXACT]);
+    for (; effort <= solve->plan.efforts; effort++)
+        keep_objective(search, records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
+    bsq_lower_bound_block(search, &search->best, &records[BSQ_RECORD_EXACT]);
     note_result(solve, search, &search->best, channel);
 }
 
@@ -141,9 +141,9 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
     struct bsq_solve *solve = pass->context;
     struct bsq_stage_record *records = bsq_solve_records(solve, block);
 
-    bsq_start_round(search, &records[RECORD_ROUND]);
+    bsq_start_round(search, &records[BSQ_RECORD_ROUND]);
     note_start(solve, search, channel);
-    bsq_paper_reconstruct(&solve->paper, search, channel, &records[RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT]);
+    bsq_paper_reconstruct(&solve->paper, search, channel, &records[BSQ_RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT]);
     bsq_lower_bound_block(search, &search->best, NULL);
     note_result(solve, search, &search->best, channel);
 }
@@ -165,7 +165,7 @@ void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *sear
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->tensor.best.codes, solve->result->scales, channel);
+    judge(search, solve->per_tensor.best.codes, solve->result->scales, channel);
     (void)memcpy(search->best.j, search->trial.j, (size_t)search->block.channels * sizeof *search->trial.j);
     memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.hessian->n));
     memcpy(search->best.scales, search->trial.scales, (size_t)search->block.channels * sizeof *search->trial.scales);
@@ -177,7 +177,7 @@ void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *sea
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->tensor.best.codes, solve->result->scales, channel);
+    judge(search, solve->per_tensor.best.codes, solve->result->scales, channel);
     bsq_search_reset(search);
     bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);

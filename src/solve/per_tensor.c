@@ -2,6 +2,7 @@
 #include "solve/per_tensor.h"
 
 #include "solve/polish.h"
+#include "solve/search.h"
 #include "stages/scale.h"
 
 #include <math.h>
@@ -142,7 +143,7 @@ static double refit_j(const struct bsq_per_tensor_point *point, double *scale)
 
 bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass *pass, struct bsq_stage_record *record)
 {
-    const struct bsq_rounding *rounding = &pass->plan.rounding;
+    const struct bsq_rounding *rounding = &pass->plan->search.rounding;
     const float *weights = pass->input->weights;
     int64_t count = tensor->channels * tensor->fan_in;
     double most = bsq_round_maximum_scale(rounding, weights, count), start = bsq_seconds();
@@ -210,7 +211,7 @@ static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *p
 static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                            int32_t width)
 {
-    int32_t format = pass->plan.rounding.scale_format;
+    int32_t format = pass->plan->search.rounding.scale_format;
     double neighbours[2], wanted;
 
     (void)refit_j(&tensor->unrestricted, &wanted);
@@ -248,11 +249,11 @@ bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pas
     double centre = tensor->unrestricted.scale, found;
     bsq_status_t status;
 
-    memset(tensor->blocks, 0, (size_t)(pass->blocks * BSQ_EFFORT_STAGES) * sizeof *tensor->blocks);
+    memset(tensor->blocks, 0, (size_t)(pass->plan->blocks * BSQ_EFFORT_STAGES) * sizeof *tensor->blocks);
     records[BSQ_EFFORT_BEAM].before = tensor->unrestricted.j;
     if (effort == 1)
-        centre = bsq_round_least_scale(&pass->plan.rounding, pass->input->weights, count,
-                                       bsq_round_maximum_scale(&pass->plan.rounding, pass->input->weights, count));
+        centre = bsq_round_least_scale(&pass->plan->search.rounding, pass->input->weights, count,
+                                       bsq_round_maximum_scale(&pass->plan->search.rounding, pass->input->weights, count));
     status = try_grid(tensor, pass, effort_plan, width_of(effort), centre);
     if (status == BSQ_OK) {
         records[BSQ_EFFORT_BEAM].after = tensor->unrestricted.j;
@@ -268,6 +269,6 @@ bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pas
         records[BSQ_EFFORT_SCALE].seconds = bsq_seconds() - found;
         records[BSQ_EFFORT_SCALE].after = tensor->best.j;
     }
-    collect_work(tensor, pass->blocks, records);
+    collect_work(tensor, pass->plan->blocks, records);
     return status;
 }

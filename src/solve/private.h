@@ -5,48 +5,30 @@
 
 #include "solve/paper.h"
 #include "solve/pass.h"
-#include "solve/solve.h"
 #include "solve/per_tensor.h"
+#include "solve/solve.h"
 
-/* Places of the records of one block: rounding, preparing, the exact search, then the stages of each level. */
-enum { RECORD_ROUND, RECORD_PREPARE, RECORD_EXACT, RECORD_EFFORTS };
-
+/* Arrays are of M. */
 struct bsq_solve {
     const struct bsq_solve_input *input; /* our own */
     struct bsq_solve_input own_input;
-    bsq_options_t options;               /* of the input; weight_bits are those of the solve that runs */
-    struct bsq_hessian_plan plan, held_plan;
+    bsq_options_t options; /* of the input; weight_bits are those of the solve that runs */
+    struct bsq_solve_plan plan;
     double start; /* of the work, in seconds */
     struct bsq_result *result;
     struct bsq_pass pass;
     struct bsq_paper paper;
-    struct bsq_per_tensor tensor;
-    void *extra;                      /* memory of paper or tensor */
-    struct bsq_stage_record *records; /* blocks x record_count */
-    int32_t record_count;
-    int32_t levels;
-    int64_t note_arrays; /* of M doubles, from 'error' on */
-    double *floor;     /* M */
-    double *gap;       /* M: mean of the output error, the bias that would take it away; NULL without means */
-    double *held_energy, *held_error, *held_gap; /* M; NULL without held-out statistics (or their means) */
-    double *error;       /* M: undamped output error, centred with bias correction */
-    double *error_start; /* the same of rounding */
+    struct bsq_per_tensor per_tensor;
+    void *memory, *pass_memory; /* one block for what is below, one for the pass */
+    size_t cleared;             /* how much of the former is zeroed before each solve */
+    int64_t passes;             /* of one solve, at most */
+    double *error;              /* undamped output error, centred with bias correction */
+    double *error_start;        /* the same of rounding */
+    double *floor;
+    double *gap;                /* mean of the output error, the bias that would take it away; NULL without means */
+    double *held_energy, *held_error, *held_gap; /* NULL without held-out statistics (or their means) */
+    struct bsq_stage_record *records;            /* blocks x plan.records */
 };
-
-static inline int64_t bsq_solve_channels(const struct bsq_solve *solve)
-{
-    return solve->input->geometry->out_channels;
-}
-
-static inline bool bsq_solve_is_paper(const bsq_options_t *options)
-{
-    return options->solver == BSQ_SOLVER_PAPER;
-}
-
-static inline bool bsq_solve_is_tensor(const bsq_options_t *options)
-{
-    return options->scale_kind == BSQ_SCALE_PER_TENSOR;
-}
 
 /* part / whole; 0 of nothing */
 static inline double bsq_solve_ratio(double part, double whole)

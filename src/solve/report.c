@@ -10,7 +10,7 @@ static void correct_bias(struct bsq_solve *solve)
 {
     struct bsq_result *result = solve->result;
 
-    for (int64_t c = 0; c < bsq_solve_channels(solve); c++) {
+    for (int64_t c = 0; c < solve->result->channels; c++) {
         bsq_channel_t *channel = &result->channel[c];
         double gap = solve->gap[c];
 
@@ -116,7 +116,7 @@ static void report_layer(struct bsq_solve *solve, double damping)
     report->effort = input->options->effort;
     report->weight_bits = input->options->weight_bits;
     report->weight_range = input->options->weight_range;
-    for (int64_t b = 0; b < solve->pass.blocks; b++) {
+    for (int64_t b = 0; b < solve->plan.blocks; b++) {
         report->dead_inputs += solve->pass.dead_inputs[b];
         if (solve->pass.raised[b])
             report->warnings |= BSQ_WARN_RAISED_DAMPING;
@@ -142,7 +142,7 @@ static void report_stage(struct bsq_solve *solve, int32_t index, int32_t stage, 
     out->struct_size = sizeof *out;
     out->stage = stage;
     out->effort = effort;
-    for (int64_t b = 0; b < solve->pass.blocks; b++) {
+    for (int64_t b = 0; b < solve->plan.blocks; b++) {
         const struct bsq_stage_record *record = &bsq_solve_records(solve, b)[index];
 
         out->objective_before += record->before;
@@ -160,27 +160,27 @@ static void report_stages(struct bsq_solve *solve)
     struct bsq_result *result = solve->result;
     bsq_stage_t *prepared;
 
-    report_stage(solve, RECORD_ROUND, BSQ_STAGE_ROUND, 0);
-    report_stage(solve, RECORD_PREPARE, BSQ_STAGE_PREPARE, 0);
+    report_stage(solve, BSQ_RECORD_ROUND, BSQ_STAGE_ROUND, 0);
+    report_stage(solve, BSQ_RECORD_PREPARE, BSQ_STAGE_PREPARE, 0);
     prepared = &result->stages[result->stage_count - 1];
     prepared->objective_before = prepared->objective_after = prepared[-1].objective_after;
-    for (int64_t b = 0; b < solve->pass.blocks; b++)
+    for (int64_t b = 0; b < solve->plan.blocks; b++)
         prepared->seconds += solve->pass.prepare_seconds[b];
-    for (int32_t effort = 1; effort <= solve->levels; effort++) {
+    for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
         for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
             bool digits = bsq_effort_plan(effort)->digits && options->weight_range == BSQ_RANGE_SYMMETRIC;
             bool idle = (k == BSQ_EFFORT_BITSPLIT && !digits) ||
                         (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FLOAT32 &&
-                         !bsq_solve_is_tensor(options));
+                         !solve->plan.per_tensor);
 
             if (!idle)
-                report_stage(solve, RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);
+                report_stage(solve, BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);
         }
     }
-    if (solve->levels > 0 && !bsq_solve_is_tensor(options) && solve->result->report.lower_bound > 0.0)
-        report_stage(solve, RECORD_EXACT, BSQ_STAGE_EXACT, options->effort);
-    if (bsq_solve_is_paper(options))
-        report_stage(solve, RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
+    if (solve->plan.efforts > 0 && !solve->plan.per_tensor && solve->result->report.lower_bound > 0.0)
+        report_stage(solve, BSQ_RECORD_EXACT, BSQ_STAGE_EXACT, options->effort);
+    if (solve->plan.paper)
+        report_stage(solve, BSQ_RECORD_EFFORTS + BSQ_EFFORT_BITSPLIT, BSQ_STAGE_BITSPLIT, options->effort);
     if (options->bias_correction) {
         bsq_stage_t *bias = &result->stages[result->stage_count];
 
@@ -202,7 +202,7 @@ void bsq_solve_report(struct bsq_solve *solve)
     if (solve->options.bias_correction)
         correct_bias(solve);
     report_channels(solve);
-    report_layer(solve, solve->plan.damping);
+    report_layer(solve, solve->plan.hessian.damping);
     report_stages(solve);
     solve->result->report.seconds = bsq_seconds() - solve->start;
 }

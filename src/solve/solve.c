@@ -2,8 +2,6 @@
 #include "solve/private.h"
 
 #include "base/blas.h"
-#include "solve/lower_bound.h"
-#include "solve/single_precision.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,7 +13,7 @@ static bsq_status_t solve_channels(struct bsq_solve *solve)
     struct bsq_pass *pass = &solve->pass;
     bsq_status_t status;
 
-    pass->stage = solve->levels > 0 ? BSQ_STAGE_BEAM : BSQ_STAGE_ROUND;
+    pass->stage = solve->plan.efforts > 0 ? BSQ_STAGE_BEAM : BSQ_STAGE_ROUND;
     pass->begin = bsq_solve_begin_group;
     status = bsq_pass_run(pass, bsq_solve_block, solve);
     pass->begin = NULL;
@@ -31,176 +29,102 @@ static bsq_status_t solve_as_published(struct bsq_solve *solve)
 
 static void spread_scale(struct bsq_solve *solve)
 {
-    for (int64_t c = 0; c < bsq_solve_channels(solve); c++)
-        solve->result->scales[c] = solve->tensor.best.scale;
+    for (int64_t c = 0; c < solve->result->channels; c++)
+        solve->result->scales[c] = solve->per_tensor.best.scale;
 }
 
-static bsq_status_t solve_tensor(struct bsq_solve *solve)
+static bsq_status_t solve_per_tensor(struct bsq_solve *solve)
 {
     struct bsq_pass *pass = &solve->pass;
+    int64_t last = pass->done + (solve->passes - 1 - solve->plan.judges_held_out) * solve->plan.blocks;
     bsq_status_t status;
 
     pass->stage = BSQ_STAGE_ROUND;
-    status = bsq_per_tensor_round(&solve->tensor, pass, &solve->records[RECORD_ROUND]);
+    status = bsq_per_tensor_round(&solve->per_tensor, pass, &solve->records[BSQ_RECORD_ROUND]);
     spread_scale(solve);
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_start, solve);
     pass->stage = BSQ_STAGE_BEAM;
-    for (int32_t effort = 1; effort <= solve->levels && status == BSQ_OK; effort++)
-        status = bsq_per_tensor_effort(&solve->tensor, pass, effort,
-                                  solve->records + RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
+    for (int32_t effort = 1; effort <= solve->plan.efforts && status == BSQ_OK; effort++)
+        status = bsq_per_tensor_effort(&solve->per_tensor, pass, effort,
+                                       solve->records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
     spread_scale(solve);
+    pass->done = last; /* efforts may end before all of their turns */
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_result, solve);
     return status;
 }
 
+static bsq_status_t judge_held_out(struct bsq_solve *solve)
+{
+    if (!solve->plan.judges_held_out)
+        return BSQ_OK;
+    bsq_pass_replan(&solve->pass, &solve->plan.held_out);
+    return bsq_pass_run(&solve->pass, bsq_solve_block_held_out, solve);
+}
+
 /* ---- memory ---- */
 
-static size_t lay_out_extra(struct bsq_solve *solve, const struct bsq_geometry *geometry, const bsq_options_t *options,
-                            int64_t blocks, void *memory)
+/* Lays out in 'memory' (NULL: only counts) what a solve notes, after its plan. Notes come first. */
+static size_t lay_out(struct bsq_solve *solve, void *memory)
 {
-    if (bsq_solve_is_paper(options))
-        return bsq_paper_layout(&solve->paper, geometry->out_channels, geometry->fan_in, options->weight_bits, memory);
-    if (bsq_solve_is_tensor(options))
-        return bsq_per_tensor_layout(&solve->tensor, geometry->out_channels, geometry->fan_in, blocks, memory);
-    return 0;
-}
+    const struct bsq_solve_plan *plan = &solve->plan;
+    struct bsq_carver carver = {memory, 0};
+    int64_t channels = plan->geometry->out_channels, n = plan->geometry->fan_in;
+    size_t part;
 
-/* Those of the records, and bias correction. */
-int32_t bsq_solve_stages(const bsq_options_t *options)
-{
-    int32_t levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0;
-
-    return RECORD_EFFORTS + (bsq_solve_is_paper(options) ? 1 : levels) * BSQ_EFFORT_STAGES + 1;
-}
-
-static bsq_status_t create_result(struct bsq_solve *solve)
-{
-    const struct bsq_solve_input *input = solve->input;
-    const bsq_options_t *options = input->options;
-    const struct bsq_memory *memory = input->memory;
-    struct bsq_search_plan plan = bsq_pass_plan(input->geometry, options);
-    struct bsq_result *result = bsq_memory_get_zeroed(memory, 1, sizeof *result);
-    int64_t channels = bsq_solve_channels(solve);
-
-    if (!result)
-        return bsq_fail_memory(input->message);
-    solve->result = result;
-    result->memory = *memory;
-    result->channels = channels;
-    result->fan_in = plan.fan_in;
-    result->group_size = plan.group_size;
-    result->scales_per_channel = plan.scales_per_channel;
-    result->bits = options->weight_bits;
-    result->range = options->weight_range;
-    result->scale_kind = options->scale_kind;
-    result->codes = bsq_memory_get_zeroed(memory, channels * plan.fan_in, sizeof *result->codes);
-    result->scales = bsq_memory_get_zeroed(memory, channels * plan.scales_per_channel, sizeof *result->scales);
-    result->bias_change = bsq_memory_get_zeroed(memory, channels, sizeof *result->bias_change);
-    result->stages = bsq_memory_get_zeroed(memory, bsq_solve_stages(options), sizeof *result->stages);
-    result->channel = bsq_memory_get_zeroed(memory, channels, sizeof *result->channel);
-    if (!result->codes || !result->scales || !result->bias_change || !result->stages || !result->channel)
-        return bsq_fail_memory(input->message);
-    for (int64_t c = 0; c < channels; c++) {
-        result->channel[c].struct_size = sizeof result->channel[c];
-        result->channel[c].outcome = BSQ_OUTCOME_CONVERGED;
+    solve->error = bsq_carve(&carver, channels, sizeof *solve->error);
+    solve->error_start = bsq_carve(&carver, channels, sizeof *solve->error_start);
+    solve->floor = bsq_carve(&carver, channels, sizeof *solve->floor);
+    if (plan->has_means)
+        solve->gap = bsq_carve(&carver, channels, sizeof *solve->gap);
+    if (plan->judges_held_out) {
+        solve->held_energy = bsq_carve(&carver, channels, sizeof *solve->held_energy);
+        solve->held_error = bsq_carve(&carver, channels, sizeof *solve->held_error);
     }
-    return BSQ_OK;
-}
-
-void bsq_result_free(struct bsq_result *result)
-{
-    struct bsq_memory memory;
-
-    if (!result)
-        return;
-    memory = result->memory;
-    bsq_memory_put(&memory, result->codes);
-    bsq_memory_put(&memory, result->scales);
-    bsq_memory_put(&memory, result->bias_change);
-    bsq_memory_put(&memory, result->stages);
-    bsq_memory_put(&memory, result->channel);
-    bsq_quantizer_release(&result->inputs);
-    bsq_memory_put(&memory, result);
-}
-
-static bsq_status_t allocate_notes(struct bsq_solve *solve)
-{
-    const struct bsq_solve_input *input = solve->input;
-    const struct bsq_memory *memory = input->memory;
-    int64_t channels = bsq_solve_channels(solve);
-    bool means = input->stats && bsq_stats_has_means(input->stats);
-    bool held_means = input->held_out && bsq_stats_has_means(input->held_out);
-    double *next;
-    struct bsq_solve sizing = {.input = input};
-    size_t extra = lay_out_extra(&sizing, input->geometry, input->options, solve->pass.blocks, NULL);
-
-    solve->note_arrays = 3 + means + (input->held_out ? 2 + held_means : 0);
-    solve->error = next = bsq_memory_get(memory, solve->note_arrays * channels, sizeof *next);
-    solve->records = bsq_memory_get(memory, solve->pass.blocks * solve->record_count, sizeof *solve->records);
-    if (extra)
-        solve->extra = bsq_memory_get(memory, 1, extra);
-    if (!next || !solve->records || (extra && !solve->extra))
-        return bsq_fail_memory(input->message);
-    solve->error_start = next + channels;
-    solve->floor = next + 2 * channels;
-    next += 3 * channels;
-    if (means) {
-        solve->gap = next;
-        next += channels;
+    if (plan->judges_held_out && plan->held_means)
+        solve->held_gap = bsq_carve(&carver, channels, sizeof *solve->held_gap);
+    solve->records = bsq_carve(&carver, plan->blocks * plan->records, sizeof *solve->records);
+    solve->cleared = carver.used;
+    if (plan->paper) {
+        part = bsq_paper_layout(&solve->paper, channels, n, plan->search.bits, NULL);
+        (void)bsq_paper_layout(&solve->paper, channels, n, plan->search.bits, bsq_carve(&carver, (int64_t)part, 1));
+    } else if (plan->per_tensor) {
+        part = bsq_per_tensor_layout(&solve->per_tensor, channels, n, plan->blocks, NULL);
+        (void)bsq_per_tensor_layout(&solve->per_tensor, channels, n, plan->blocks,
+                                    bsq_carve(&carver, (int64_t)part, 1));
     }
-    if (input->held_out) {
-        solve->held_energy = next;
-        solve->held_error = next + channels;
-        solve->held_gap = held_means ? next + 2 * channels : NULL;
-    }
-    return BSQ_OK;
+    return carver.used;
 }
 
-/* Nothing of the solve before. */
-static void clear_notes(struct bsq_solve *solve)
+/* Counts the stages of a report: those of the records, and bias correction. */
+static int32_t stages_of(const struct bsq_solve_plan *plan)
 {
-    const struct bsq_solve_input *input = solve->input;
-
-    memset(solve->error, 0, (size_t)(solve->note_arrays * bsq_solve_channels(solve)) * sizeof *solve->error);
-    memset(solve->records, 0,
-           (size_t)(solve->pass.blocks * solve->record_count) * sizeof *solve->records);
-    (void)lay_out_extra(solve, input->geometry, input->options, solve->pass.blocks, solve->extra);
+    return plan->records + 1;
 }
 
-static void release(struct bsq_solve *solve)
+bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes, size_t *result)
 {
-    const struct bsq_memory *memory = solve->input->memory;
+    struct bsq_solve solve = {.plan = bsq_solve_plan_presumed(geometry, options)};
+    int64_t squares, n = geometry->fan_in;
 
-    bsq_pass_close(&solve->pass);
-    bsq_memory_put(memory, solve->error);
-    bsq_memory_put(memory, solve->records);
-    bsq_memory_put(memory, solve->extra);
+    if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
+        return false;
+    *result = bsq_memory_cost(bsq_result_bytes(geometry, options, stages_of(&solve.plan)));
+    *bytes = bsq_memory_cost(bsq_pass_layout(&solve.pass, &solve.plan, NULL)) +
+             bsq_memory_cost(lay_out(&solve, NULL)) + *result;
+    return true;
 }
 
 /* ---- the solve ---- */
-
-/* lambda: given, or from N / n (docs/method.md). */
-static double choose_damping(const bsq_options_t *options, double rows, int64_t fan_in)
-{
-    const double most = 0.3, least = 1e-6;
-
-    if (bsq_solve_is_paper(options))
-        return 0.0;
-    if (options->damping >= 0.0)
-        return options->damping;
-    if (!(rows > 0.0))
-        return least;
-    return fmax(most * fmin((double)fan_in / rows, 1.0), least);
-}
 
 static bsq_status_t check_input(const struct bsq_solve_input *input)
 {
     const bsq_options_t *options = input->options;
     int64_t n = input->geometry->fan_in;
 
-    if (!input->stats && (bsq_solve_is_paper(options) || (options->solver == BSQ_SOLVER_AUTO && options->effort > 0)))
+    if (!input->stats && (options->solver == BSQ_SOLVER_PAPER ||
+                          (options->solver == BSQ_SOLVER_AUTO && options->effort > 0)))
         return bsq_fail(input->message, BSQ_E_STATE,
                         "no statistics: calibrate first, or choose BSQ_SOLVER_ROUND or effort 0");
     if (options->bias_correction && (!input->stats || !bsq_stats_has_means(input->stats)))
@@ -210,89 +134,78 @@ static bsq_status_t check_input(const struct bsq_solve_input *input)
     return input->stats ? bsq_stats_check_rows(input->stats, input->message) : BSQ_OK;
 }
 
-static bsq_status_t judge_held_out(struct bsq_solve *solve)
-{
-    if (!solve->input->held_out)
-        return BSQ_OK;
-    bsq_pass_replan(&solve->pass, &solve->held_plan);
-    return bsq_pass_run(&solve->pass, bsq_solve_block_held_out, solve);
-}
-
-/* What the groups need. */
-static void plan_groups(struct bsq_solve *solve)
-{
-    const struct bsq_solve_input *input = solve->input;
-    const bsq_options_t *options = input->options;
-    struct bsq_search_plan search_plan = bsq_pass_plan(input->geometry, options);
-    bool target = input->stats && bsq_stats_has_target(input->stats);
-    bool held_target = input->held_out && bsq_stats_has_target(input->held_out);
-    double rows = input->stats ? bsq_stats_rows(input->stats) : 0.0;
-
-    solve->plan = (struct bsq_hessian_plan){.geometry = input->geometry,
-                                          .stats = input->stats,
-                                          .damping = choose_damping(options, rows, input->geometry->fan_in),
-                                          .mu = target ? options->asymmetry : 0.0,
-                                          .centred = options->bias_correction,
-                                          .has_factor64 = bsq_lower_bound_applies(&search_plan),
-                                          .dense = bsq_solve_is_paper(options) || search_plan.scales_per_channel > 1};
-    solve->plan.factor = solve->levels > 0 || solve->plan.has_factor64;
-    solve->held_plan = (struct bsq_hessian_plan){.geometry = input->geometry,
-                                               .stats = input->held_out,
-                                               .mu = held_target ? solve->plan.mu : 0.0,
-                                               .dense = solve->plan.dense};
-    solve->plan.dense |= solve->plan.has_factor64;
-    solve->plan.single = !bsq_solve_is_tensor(options) && (solve->levels > 1 || !solve->plan.has_factor64) &&
-                         bsq_single_precision_applies(&search_plan, &solve->plan);
-}
-
-/* Prepares for 'count' solves of up to options->weight_bits bits; to be released whatever the status. */
+/* Prepares for 'count' solves of up to options->weight_bits bits; to be closed whatever the status. */
 static bsq_status_t open_solves(struct bsq_solve *solve, const struct bsq_solve_input *input, int32_t count)
 {
-    int64_t passes;
+    const struct bsq_memory *memory = input->memory;
     bsq_status_t status = check_input(input);
 
-    *solve = (struct bsq_solve){.own_input = *input, .options = *input->options};
+    *solve = (struct bsq_solve){.own_input = *input, .options = *input->options, .start = bsq_seconds()};
     solve->input = &solve->own_input;
     solve->own_input.options = &solve->options;
-    solve->pass.input = solve->input;
-    solve->start = bsq_seconds();
-    solve->levels = input->options->solver == BSQ_SOLVER_AUTO ? input->options->effort : 0;
-    solve->record_count = bsq_solve_stages(input->options) - 1;
     if (status != BSQ_OK)
         return status;
-    plan_groups(solve);
-    status = bsq_pass_open(&solve->pass, solve->input, &solve->plan, input->held_out ? &solve->held_plan : NULL);
-    if (status == BSQ_OK)
-        status = allocate_notes(solve);
-    passes = bsq_solve_is_tensor(input->options) ? bsq_per_tensor_passes(solve->levels) + 2 : 1;
-    solve->pass.total = count * solve->pass.blocks * (passes + (input->held_out != NULL));
-    return status;
+    solve->plan = bsq_solve_plan(solve->input);
+    solve->memory = bsq_memory_get(memory, 1, lay_out(solve, NULL));
+    solve->pass_memory = bsq_memory_get(memory, 1, bsq_pass_layout(&solve->pass, &solve->plan, NULL));
+    if (!solve->memory || !solve->pass_memory)
+        return bsq_fail_memory(input->message);
+    (void)bsq_pass_layout(&solve->pass, &solve->plan, solve->pass_memory);
+    bsq_pass_start(&solve->pass, solve->input);
+    solve->passes = (solve->plan.per_tensor ? bsq_per_tensor_passes(solve->plan.efforts) + 2 : 1) +
+                    solve->plan.judges_held_out;
+    solve->pass.total = count * solve->plan.blocks * solve->passes;
+    return BSQ_OK;
+}
+
+static void close_solves(struct bsq_solve *solve)
+{
+    bsq_memory_put(solve->input->memory, solve->pass_memory);
+    bsq_memory_put(solve->input->memory, solve->memory);
+}
+
+/* Refuses results that are not finite: J, or a scale, left the range of double or float32. */
+static bsq_status_t check_finite(const struct bsq_solve *solve)
+{
+    const struct bsq_result *result = solve->result;
+
+    for (int64_t c = 0; c < result->channels; c++) {
+        bool finite = isfinite(result->channel[c].objective) && isfinite(result->channel[c].energy);
+
+        for (int64_t a = 0; a < result->scales_per_channel; a++)
+            finite = finite && isfinite(result->scales[c * result->scales_per_channel + a]);
+        if (!finite)
+            return bsq_fail(solve->input->message, BSQ_E_NUMERIC,
+                            "output channel %lld: its weights and the statistics are too large, no codes have a finite "
+                            "error", (long long)c);
+    }
+    return BSQ_OK;
 }
 
 /* Solves for that many bits. What is prepared for a single group stays prepared from one solve to the next. */
 static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
 {
-    const bsq_options_t *options = &solve->options;
+    const struct bsq_solve_input *input = solve->input;
     struct bsq_pass *pass = &solve->pass;
-    struct bsq_search_plan plan;
     bsq_status_t status;
 
     solve->options.weight_bits = bits;
-    plan = bsq_pass_plan(solve->input->geometry, options);
-    pass->plan.bits = plan.bits;
-    pass->plan.effort = solve->levels;
-    pass->plan.rounding = plan.rounding;
-    clear_notes(solve);
-    if (solve->input->held_out)
-        bsq_pass_replan(pass, &solve->plan);
-    if ((status = create_result(solve)) != BSQ_OK)
-        return status;
+    bsq_solve_plan_bits(&solve->plan, &solve->options, bits);
+    (void)lay_out(solve, solve->memory);
+    memset(solve->memory, 0, solve->cleared);
+    if (solve->plan.judges_held_out)
+        bsq_pass_replan(pass, &solve->plan.hessian);
+    solve->result = bsq_result_create(input->geometry, &solve->options, stages_of(&solve->plan), input->memory);
+    if (!solve->result)
+        return bsq_fail_memory(input->message);
     pass->finished = solve->result->channel;
-    status = bsq_solve_is_paper(options)    ? solve_as_published(solve)
-             : bsq_solve_is_tensor(options) ? solve_tensor(solve)
-                                  : solve_channels(solve);
+    status = solve->plan.paper        ? solve_as_published(solve)
+             : solve->plan.per_tensor ? solve_per_tensor(solve)
+                                      : solve_channels(solve);
     if (status == BSQ_OK)
         status = judge_held_out(solve);
+    if (status == BSQ_OK)
+        status = check_finite(solve);
     if (status != BSQ_OK)
         return status;
     bsq_solve_report(solve);
@@ -311,7 +224,7 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
         *result = solve.result;
     else
         bsq_result_free(solve.result);
-    release(&solve);
+    close_solves(&solve);
     return status;
 }
 
@@ -340,7 +253,7 @@ bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_
     if (!options.bias_correction) /* held-out statistics decide about nothing else */
         own.held_out = NULL;
     status = open_solves(&solve, &own, bits_hi - bits_lo + 1);
-    solve.pass.plan.exact = 0; /* what a proof costs grows with the bits */
+    solve.plan.search.exact = 0; /* what a proof costs grows with the bits */
     for (int32_t bits = bits_lo; bits <= bits_hi && status == BSQ_OK; bits++) {
         status = run_solve(&solve, bits);
         if (status == BSQ_OK)
@@ -349,26 +262,6 @@ bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_
         bsq_result_free(solve.result);
         solve.result = NULL;
     }
-    release(&solve);
+    close_solves(&solve);
     return status;
-}
-
-bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes)
-{
-    struct bsq_solve sizing = {.levels = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
-    int64_t channels = geometry->out_channels, count = channels * geometry->fan_in;
-    struct bsq_search_plan plan = bsq_pass_plan(geometry, options);
-    int64_t scales = plan.scales_per_channel;
-    int64_t blocks = (geometry->group_outputs + plan.block_channels - 1) / plan.block_channels * geometry->groups;
-    size_t records = (size_t)bsq_solve_stages(options) - 1;
-    size_t pass;
-
-    if (!bsq_pass_bytes(geometry, options, &pass))
-        return false;
-    *bytes = pass + lay_out_extra(&sizing, geometry, options, blocks, NULL);
-    *bytes += (size_t)count + (size_t)(channels * scales) * sizeof(double);
-    *bytes += (size_t)channels * (sizeof(bsq_channel_t) + 5 * sizeof(double));
-    *bytes += (size_t)blocks * records * sizeof(struct bsq_stage_record) + (records + 1) * sizeof(bsq_stage_t);
-    *bytes += sizeof(struct bsq_result) + 9 * bsq_memory_cost(0);
-    return true;
 }

@@ -2,20 +2,8 @@
 #ifndef BSQ_SOLVE_SOLVE_H
 #define BSQ_SOLVE_SOLVE_H
 
-#include "base/geometry.h"
+#include "solve/plan.h"
 #include "solve/result.h"
-#include "stats/stats.h"
-#include "base/status.h"
-
-struct bsq_solve_input {
-    const struct bsq_geometry *geometry;
-    const float *weights;               /* M x n */
-    const struct bsq_stats_t *stats;    /* or NULL: from the weights alone */
-    const struct bsq_stats_t *held_out; /* or NULL */
-    const bsq_options_t *options;       /* complete and checked */
-    const struct bsq_memory *memory;
-    struct bsq_message *message;
-};
 
 /* Fills '*result' (freed by bsq_result_free), or leaves it NULL on MEMORY, CANCELLED, STATE. */
 bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result);
@@ -24,13 +12,8 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
  * effort that a comparison is worth; what does not depend on the number of bits is prepared once. */
 bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_lo, int32_t bits_hi, double *errors);
 
-/* NULL allowed. */
-void bsq_result_free(struct bsq_result *result);
-
-/* How many stages a result has room for. */
-int32_t bsq_solve_stages(const bsq_options_t *options);
-
-/* The most bytes that bsq_solve has allocated at one time, its result included. */
-bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes);
+/* The most bytes that bsq_solve has allocated at one time, its result included, and those of the result alone. False when
+ * they are more than can be counted. */
+bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, size_t *bytes, size_t *result);
 
 #endif

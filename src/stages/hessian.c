@@ -25,82 +25,42 @@ bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan)
     return plan->dense || plan->geometry->fan_in <= MOST_DENSE_INPUTS;
 }
 
-/* What a group consists of. */
-struct parts {
-    bool h, targets, factor32, rows, factor64, factor64_undamped;
-    size_t scratch;
-};
-
-static bool has_rows(const struct parts *parts, const struct bsq_geometry *geometry)
-{
-    return parts->factor32 && !parts->h && geometry->fan_in <= MOST_ROW_INPUTS;
-}
-
 static int64_t most_top_rows(int64_t n)
 {
     return n / 4;
 }
 
-static size_t lay_out(struct bsq_hessian *hessian, const struct bsq_geometry *geometry, const struct parts *parts,
-                      void *memory)
+size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, void *memory)
 {
     struct bsq_carver carver = {memory, 0};
-    int64_t n = geometry->fan_in, channels = geometry->group_outputs;
+    int64_t n = plan->geometry->fan_in, channels = plan->geometry->group_outputs;
+    bool dense = plan->present && bsq_hessian_is_dense(plan);
 
-    *hessian = (struct bsq_hessian){.n = n, .channels = channels};
-    if (parts->h)
+    *hessian = (struct bsq_hessian){.n = n, .channels = channels, .stats = plan->stats};
+    if (dense)
         hessian->h = bsq_carve(&carver, n * n, sizeof *hessian->h);
     hessian->diagonal = bsq_carve(&carver, n, sizeof *hessian->diagonal);
     hessian->reach = bsq_carve(&carver, n, sizeof *hessian->reach);
     hessian->mean = bsq_carve(&carver, n, sizeof *hessian->mean);
     hessian->order = bsq_carve(&carver, n, sizeof *hessian->order);
     hessian->rank = bsq_carve(&carver, n, sizeof *hessian->rank);
-    if (parts->targets) {
+    if (plan->targets) {
         hessian->target_mean = bsq_carve(&carver, channels, sizeof *hessian->target_mean);
         hessian->target_square = bsq_carve(&carver, channels, sizeof *hessian->target_square);
     }
-    if (parts->factor32)
+    if (plan->factor) {
         hessian->factor32 = bsq_carve(&carver, n * n, sizeof *hessian->factor32);
-    if (parts->rows)
-        hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
-    if (parts->factor32)
         hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
-    if (parts->factor64)
+    }
+    if (plan->factor && !dense && n <= MOST_ROW_INPUTS)
+        hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
+    if (plan->factor && dense)
         hessian->factor64 = bsq_carve(&carver, n * n, sizeof *hessian->factor64);
-    if (parts->factor64_undamped)
+    if (dense && plan->targets && plan->mu > 0.0)
         hessian->factor64_undamped = bsq_carve(&carver, n * n, sizeof *hessian->factor64_undamped);
-    hessian->scratch = bsq_carve(&carver, (int64_t)parts->scratch, 1);
+    if (plan->present)
+        hessian->scratch = bsq_carve(&carver, bsq_stats_scratch_bytes(bsq_tile_rows(plan->geometry), n), 1);
     return carver.used;
-}
-
-size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, void *memory)
-{
-    struct parts parts = {.h = plan->stats && bsq_hessian_is_dense(plan),
-                          .targets = plan->stats && bsq_stats_has_target(plan->stats),
-                          .factor32 = plan->factor};
-    size_t bytes;
-
-    parts.factor64 = parts.h && parts.factor32;
-    parts.rows = has_rows(&parts, plan->geometry);
-    parts.factor64_undamped = parts.h && parts.targets && plan->mu > 0.0;
-    parts.scratch = plan->stats ? bsq_stats_scratch(plan->stats) : 0;
-    bytes = lay_out(hessian, plan->geometry, &parts, memory);
-    hessian->stats = plan->stats;
-    return bytes;
-}
-
-size_t bsq_hessian_bytes(const struct bsq_geometry *geometry, bool dense, bool factor)
-{
-    struct bsq_hessian_plan plan = {.geometry = geometry, .dense = dense};
-    int64_t tile = bsq_tile_rows(geometry);
-    struct parts parts = {.h = bsq_hessian_is_dense(&plan), .targets = true, .factor32 = factor};
-    struct bsq_hessian hessian;
-
-    parts.factor64 = parts.h && factor;
-    parts.rows = has_rows(&parts, geometry);
-    parts.factor64_undamped = parts.h;
-    parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
-    return lay_out(&hessian, geometry, &parts, NULL);
 }
 
 static double mean_of(const double *values, int64_t count)
@@ -416,7 +376,7 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
             hessian->h[j * n + j] = hessian->diagonal[j];
     }
     if (plan->factor && hessian->searchable && hessian->h) {
-        factor(hessian, hessian->unit, plan->has_factor64);
+        factor(hessian, hessian->unit, plan->factor64);
         find_reach(hessian);
     }
     hessian->single = plan->single && hessian->searchable && !hessian->raised;

@@ -16,11 +16,8 @@
 enum { BSQ_BLOCK_LEAST = 64, BSQ_BLOCK_MOST = 256 };
 int64_t bsq_block_channels(const struct bsq_geometry *geometry);
 
-/* Bytes of scratch that a block of such a group needs. */
+/* Bytes of scratch that a block needs with such an H. */
 size_t bsq_block_scratch(const struct bsq_hessian_plan *plan);
-
-/* The same for statistics with targets that do not exist yet. */
-size_t bsq_block_scratch_most(const struct bsq_geometry *geometry);
 
 /* One block of channels of a group. */
 struct bsq_block {

@@ -1,0 +1,143 @@
+/* What follows from a layer, its options and its statistics before any memory is held. */
+#include "solve/plan.h"
+
+#include "base/options.h"
+#include "solve/lower_bound.h"
+#include "solve/single_precision.h"
+
+#include <math.h>
+
+/* What is known of statistics. */
+struct known {
+    const struct bsq_stats_t *stats;
+    bool present, target, means;
+    double rows; /* 0: unknown */
+};
+
+static struct known look_at(const struct bsq_stats_t *stats)
+{
+    if (!stats)
+        return (struct known){.stats = NULL};
+    return (struct known){stats, true, bsq_stats_has_target(stats), bsq_stats_has_means(stats), bsq_stats_rows(stats)};
+}
+
+/* Gives lambda: that of the options, or from N / n (docs/method.md, section 10). */
+static double choose_damping(const bsq_options_t *options, double rows, int64_t fan_in)
+{
+    const double most = 0.3, least = 1e-6;
+
+    if (options->solver == BSQ_SOLVER_PAPER)
+        return 0.0;
+    if (options->damping >= 0.0)
+        return options->damping;
+    if (!(rows > 0.0))
+        return least;
+    return fmax(most * fmin((double)fan_in / rows, 1.0), least);
+}
+
+static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *options)
+{
+    const struct bsq_geometry *geometry = plan->geometry;
+    struct bsq_search_plan *search = &plan->search;
+
+    *search = (struct bsq_search_plan){.fan_in = geometry->fan_in,
+                                       .block_channels = bsq_block_channels(geometry),
+                                       .group_size = geometry->fan_in,
+                                       .scales_per_channel = 1,
+                                       .effort = plan->efforts,
+                                       .lower_bound = options->lower_bound,
+                                       .exact = 1,
+                                       .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
+    search->rounding.scale_format = options->scale_format;
+    if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
+        search->group_size = options->group_size;
+        search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
+    }
+    bsq_solve_plan_bits(plan, options, options->weight_bits);
+}
+
+static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *options, const struct known *known)
+{
+    bool bounds = bsq_lower_bound_applies(&plan->search);
+    struct bsq_hessian_plan *hessian = &plan->hessian;
+
+    *hessian = (struct bsq_hessian_plan){.geometry = plan->geometry,
+                                         .stats = known->stats,
+                                         .present = known->present,
+                                         .targets = known->target,
+                                         .damping = choose_damping(options, known->rows, plan->geometry->fan_in),
+                                         .mu = known->target ? options->asymmetry : 0.0,
+                                         .centred = options->bias_correction,
+                                         .factor = plan->efforts > 0 || bounds,
+                                         .factor64 = bounds,
+                                         .dense = plan->paper || plan->search.scales_per_channel > 1 || bounds};
+    hessian->single = !plan->per_tensor && (plan->efforts > 1 || !bounds) &&
+                      bsq_single_precision_applies(&plan->search, hessian);
+}
+
+static void plan_held_out(struct bsq_solve_plan *plan, const struct known *known)
+{
+    plan->judges_held_out = known->present;
+    plan->held_means = known->means;
+    plan->held_out = (struct bsq_hessian_plan){.geometry = plan->geometry,
+                                               .stats = known->stats,
+                                               .present = known->present,
+                                               .targets = known->target,
+                                               .mu = known->target ? plan->hessian.mu : 0.0,
+                                               .dense = plan->paper || plan->search.scales_per_channel > 1};
+}
+
+static void cut_into_blocks(struct bsq_solve_plan *plan, const bsq_options_t *options)
+{
+    const struct bsq_geometry *geometry = plan->geometry;
+    struct bsq_parallel parallel = bsq_parallel_of(options);
+    size_t own = bsq_block_scratch(&plan->hessian), other = bsq_block_scratch(&plan->held_out);
+
+    plan->search.block_scratch = own > other ? own : other;
+    plan->blocks_per_group = (geometry->group_outputs - 1) / plan->search.block_channels + 1;
+    plan->blocks = plan->blocks_per_group * geometry->groups;
+    plan->groups_in_slots = geometry->groups > 1 && plan->blocks_per_group == 1;
+    plan->slots = bsq_parallel_slots(&parallel, plan->groups_in_slots ? plan->blocks : plan->blocks_per_group);
+    plan->hessians = plan->groups_in_slots ? plan->slots : 1;
+}
+
+static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq_options_t *options,
+                                  const struct known *stats, const struct known *held_out)
+{
+    struct bsq_solve_plan plan = {.geometry = geometry,
+                                  .paper = options->solver == BSQ_SOLVER_PAPER,
+                                  .per_tensor = options->scale_kind == BSQ_SCALE_PER_TENSOR,
+                                  .has_means = stats->means,
+                                  .efforts = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
+
+    plan.records = BSQ_RECORD_EFFORTS + (plan.paper ? 1 : plan.efforts) * BSQ_EFFORT_STAGES;
+    plan_search(&plan, options);
+    plan_hessian(&plan, options, stats);
+    plan_held_out(&plan, held_out);
+    cut_into_blocks(&plan, options);
+    return plan;
+}
+
+struct bsq_solve_plan bsq_solve_plan(const struct bsq_solve_input *input)
+{
+    struct known stats = look_at(input->stats), held_out = look_at(input->held_out);
+
+    return make(input->geometry, input->options, &stats, &held_out);
+}
+
+struct bsq_solve_plan bsq_solve_plan_presumed(const struct bsq_geometry *geometry, const bsq_options_t *options)
+{
+    struct known stats = {.present = true, .target = true, .means = true}, nothing = {.stats = NULL};
+    bsq_options_t presumed = *options;
+
+    presumed.asymmetry = 1.0;
+    return make(geometry, &presumed, &stats, &nothing);
+}
+
+void bsq_solve_plan_bits(struct bsq_solve_plan *plan, const bsq_options_t *options, int32_t bits)
+{
+    struct bsq_rounding *rounding = &plan->search.rounding;
+
+    plan->search.bits = bits;
+    bsq_code_range(bits, options->weight_range, &rounding->lowest, &rounding->highest);
+}
