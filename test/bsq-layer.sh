@@ -3,7 +3,7 @@
 set -u
 
 BUILD=${BUILD:-build} PYTHON=${PYTHON:-/usr/bin/python3}
-tool=$(pwd)/$BUILD/examples/bsq-layer
+tool=$(pwd)/$BUILD/bin/bsq-layer
 mkdir -p "$BUILD/bsq-layer"
 cd "$BUILD/bsq-layer" || exit 1
 rm -rf -- * .[!.]*
