@@ -85,6 +85,20 @@ static int find_kernel(struct work *work)
     return 0;
 }
 
+/* Refuses padding that would only add windows without a single input: a mistake, and maybe days of work. */
+static int check_padding(const bsq_layer_desc_t *desc)
+{
+    for (int32_t i = 0; i < desc->spatial_dims; i++) {
+        const int64_t reach = desc->dilation[i] * (desc->kernel[i] - 1) + 1;
+        const int64_t pad = desc->pad_begin[i] > desc->pad_end[i] ? desc->pad_begin[i] : desc->pad_end[i];
+        if (pad > reach) {
+            return complain(EXIT_USAGE, "--pad %lld is more than the %lld inputs that the kernel reaches over",
+                            (long long)pad, (long long)reach);
+        }
+    }
+    return 0;
+}
+
 static int describe_convolution(struct work *work)
 {
     const struct settings *settings = work->settings;
@@ -116,7 +130,10 @@ static int describe_convolution(struct work *work)
     if (status == 0) {
         status = spread("pad", settings->pad.begin, settings->pad.count, dims, desc->pad_begin);
     }
-    return status != 0 ? status : spread("pad", settings->pad.end, settings->pad.count, dims, desc->pad_end);
+    if (status == 0) {
+        status = spread("pad", settings->pad.end, settings->pad.count, dims, desc->pad_end);
+    }
+    return status != 0 ? status : check_padding(desc);
 }
 
 static int describe_linear(struct work *work)
