@@ -42,13 +42,14 @@ LIBRARY_SOURCES := $(wildcard src/*.c src/*/*.c)
 COMMON_SOURCES := $(wildcard examples/common/*.c)
 EXAMPLE_SOURCES := $(wildcard examples/*.c)
 CHECK_SOURCES := $(wildcard test/check_*.c)
-SUPPORT_SOURCES := $(filter-out $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
+SUPPORT_SOURCES := $(filter-out test/main.c $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
 SCRIPTS := $(wildcard test/*.sh)
 EXAMPLES_RUN ?= quickstart conv shards
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 named = $(patsubst %.c,$(BUILD)/$(1)/%,$(notdir $(2)))
 
+CHECK_MAIN := $(call objects,test/main.c)
 LIBRARY_OBJECTS := $(call objects,$(LIBRARY_SOURCES))
 SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
 COMMON_OBJECTS := $(call objects,$(COMMON_SOURCES))
@@ -156,11 +157,11 @@ $(BUILD)/test/libsupport.a: $(SUPPORT_OBJECTS)
 TEST_LIBRARIES := $(BUILD)/test/libsupport.a $(BUILD)/examples/libcommon.a
 TEST_LINK = $(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^)
 
-$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(LINK)
+$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(CHECK_MAIN) $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
 
-$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATIC)
+$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(CHECK_MAIN) $(TEST_LIBRARIES) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 

@@ -61,6 +61,7 @@ $(BUILD)/test/bsq-onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SU
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
+$(ONNX_CHECKS): $(CHECK_MAIN)
 $(ONNX_PROGRAMS): $(BUILD)/test/bsq-onnx/%: $(BUILD)/obj/test/bsq-onnx/%.o $(BUILD)/test/bsq-onnx/libsupport.a \
         $(BUILD)/examples/libbsq-onnx.a $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)

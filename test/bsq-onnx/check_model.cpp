@@ -309,7 +309,7 @@ END_TEST
 
 } // namespace
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("model");
     tcase_add_test(tests, real_networks);
@@ -321,5 +321,5 @@ int main()
     tcase_add_test(tests, unusable_networks);
     tcase_add_test(tests, damaged_files);
     tcase_set_timeout(tests, 120);
-    return test_run("bsq-onnx: model", tests);
+    return test_suite_of("bsq-onnx: model", tests);
 }

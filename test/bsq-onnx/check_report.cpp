@@ -502,7 +502,7 @@ START_TEST(a_browser_shows_the_charts)
 }
 END_TEST
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("report");
     tcase_add_test(tests, text_is_escaped);
@@ -514,5 +514,5 @@ int main()
     tcase_add_test(tests, labels_do_not_cover_each_other);
     tcase_add_test(tests, a_browser_shows_the_charts);
     tcase_set_timeout(tests, 120); // browsers take their time on a busy machine
-    return test_run("bsq-onnx: report", tests);
+    return test_suite_of("bsq-onnx: report", tests);
 }

@@ -217,12 +217,12 @@ START_TEST(labels_are_of_the_evaluated)
 }
 END_TEST
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("samples");
     tcase_add_test(tests, pictures_are_where_their_placement_says);
     tcase_add_test(tests, labels_belong_to_paths);
     tcase_add_test(tests, samples_serve_one_thing);
     tcase_add_test(tests, labels_are_of_the_evaluated);
-    return test_run("bsq-onnx: samples", tests);
+    return test_suite_of("bsq-onnx: samples", tests);
 }

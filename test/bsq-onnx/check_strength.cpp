@@ -155,12 +155,12 @@ START_TEST(coarse_weights)
 }
 END_TEST
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("strength");
     tcase_add_test(tests, between);
     tcase_add_test(tests, between_zero_points);
     tcase_add_test(tests, fine_weights);
     tcase_add_test(tests, coarse_weights);
-    return test_run("bsq-onnx: scales of channels", tests);
+    return test_suite_of("bsq-onnx: scales of channels", tests);
 }

@@ -99,11 +99,11 @@ START_TEST(targets)
 }
 END_TEST
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("target");
     tcase_add_test(tests, what_passes);
     tcase_add_test(tests, no_silu);
     tcase_add_test(tests, targets);
-    return test_run("bsq-onnx: targets", tests);
+    return test_suite_of("bsq-onnx: targets", tests);
 }

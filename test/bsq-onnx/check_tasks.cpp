@@ -507,7 +507,7 @@ START_TEST(real_networks_find_what_is_in_the_scenes)
 }
 END_TEST
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("tasks");
     tcase_add_test(tests, iou_by_hand);
@@ -523,5 +523,5 @@ int main()
     tcase_add_test(tests, comparison_counts_boxes);
     tcase_add_test(tests, comparison_measures_masks);
     tcase_add_test(tests, real_networks_find_what_is_in_the_scenes);
-    return test_run("bsq-onnx: boxes and masks", tests);
+    return test_suite_of("bsq-onnx: boxes and masks", tests);
 }

@@ -169,7 +169,7 @@ END_TEST
 
 } // namespace
 
-int main()
+Suite *test_suite()
 {
     TCase *tests = tcase_create("files");
     tcase_add_test(tests, whole_files);
@@ -177,5 +177,5 @@ int main()
     tcase_add_test(tests, full_disk);
     tcase_add_test(tests, sidecar);
     tcase_add_test(tests, float_files_in_opencv);
-    return test_run("bsq-onnx: files", tests);
+    return test_suite_of("bsq-onnx: files", tests);
 }
