@@ -19,6 +19,7 @@
 #include "error.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
+#include "plan/limits.hpp"
 #include "plan/plan.hpp"
 #include "progress.hpp"
 #include "quantize/quantize.hpp"
@@ -107,6 +108,8 @@ RunResult run(const Settings &settings, Progress &progress)
     check_writable(settings.report);
     set_engine_threads(settings.options.threads);
     const Model model = Model::load(settings.model);
+    const Limits limits = limits_of(settings);
+    check_network(model, settings, limits);
     const std::unique_ptr<Task> task = make_task(settings.task, model);
     const Samples images(settings.images, settings.preprocessing, model.input());
     std::unique_ptr<Samples> test;
@@ -118,6 +121,7 @@ RunResult run(const Settings &settings, Progress &progress)
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
 
     Plan plan = make_plan(model, settings);
+    check_layers(model, settings, plan, limits);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
     if (settings.share)

@@ -26,7 +26,7 @@ struct Settings {
     int64_t calibration_samples = -1; // -1: as many as there are, or 128 when the rest is evaluated
     int64_t held_out_samples = 16;
     int64_t evaluation_samples = -1; // -1: all that there are
-    int64_t memory = 0;              // bytes of activations beyond which they go to a file; 0: half of the machine's
+    int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
     int edge_bits = 8;
     double average_bits = 0; // 0: not asked for

@@ -553,6 +553,34 @@ def check_memory():
     expect(done.returncode == 1 and "MB of activations" in done.stderr, f"no space for activations: {done.stderr.strip()}")
 
 
+def check_limits():
+    """A small file with large extents is refused at once; --memory and --skip let it pass."""
+    def save(name, pad, *layers):
+        n = networks.Network([1, 3, 12, 12])
+        x = n.conv("input", (8, 3, 3, 3), pads=[pad] * 4)
+        for add in layers:
+            x = add(n, x)
+        onnx.save(n.model(x), name)
+        return [name, "--images", "samples.npy", "--calib", "1", "--held-out", "0", "--eval", "0", "-o", "none.onnx"]
+
+    words = save("large.onnx", 6000)
+    refused("large.onnx: node Conv_0: tensor conv_0 of 1x8x12010x12010 takes 4402 MB for one sample, all tensors 4402 MB; "
+            "--memory 2", *words)
+    refused("; --memory 4000 (MB) is the limit", *words, "--memory", "4000")
+    words = save("slow.onnx", 1000, lambda n, x: n.conv(x, (8, 8, 31, 31)))
+    refused("slow.onnx: node Conv_1: tensor conv_1 of 1x8x1980x1980 takes 241", *words)
+    refused(" million multiplications for one sample", *words)
+    words = save("wide.onnx", 30, lambda n, x: n.add("Gemm", n.add("Flatten", x), n.weights(1, 39200), transB=1))
+    refused("wide.onnx: node Gemm_2: tensor flatten_1 of 1x39200 has statistics of", *words)
+    good("a skipped layer has no statistics", *words[:-2], "--report", "out.html", "--skip", "Gemm_2")
+    words = save("long.onnx", 900, lambda n, x: n.conv(x, (1, 8, 9, 9)))
+    refused("node Conv_1: tensor conv_0 of 1x8x1810x1810 takes", *words)
+    refused(" million multiplications for the statistics of one sample", *words)
+    words = save("allowed.onnx", 1460)
+    refused("allowed.onnx: node Conv_0: tensor conv_0", *words)
+    good("more memory", *words[:-2], "--report", "out.html", "--memory", "300")
+
+
 def check_bar():
     """On a terminal a bar with the layer's name, its error and the time that is left, wiped out in the end."""
     above, below = pty.openpty()
@@ -660,7 +688,7 @@ def main():
     os.chdir(FOLDER)
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
-                 check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory,
+                 check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
                  check_bar, check_resume, check_all_options, check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()

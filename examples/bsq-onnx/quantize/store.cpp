@@ -1,6 +1,7 @@
 // Activations of many samples, in memory, or in a file beyond a limit.
 #include "quantize/store.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -78,12 +79,15 @@ float *Store::at(const std::string &tensor, int64_t sample)
     return static_cast<float *>(block.data) + sample * block.count;
 }
 
+int64_t default_memory()
+{
+    return std::min<int64_t>(int64_t{4} << 30, static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2);
+}
+
 Room make_room(int64_t memory)
 {
     Room room;
-    room.memory = memory;
-    if (memory == 0)
-        room.memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
+    room.memory = memory == 0 ? default_memory() : memory;
     const char *folder = std::getenv("TMPDIR");
     room.folder = folder != nullptr && *folder != '\0' ? folder : "/tmp";
     return room;

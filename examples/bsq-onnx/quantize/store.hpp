@@ -31,7 +31,10 @@ private:
     std::map<std::string, std::shared_ptr<Block>> blocks_;
 };
 
-// Half of the machine's memory, and the folder for temporary files.
+// Half of the machine's memory, at most 4 GiB.
+int64_t default_memory();
+
+// A room of so many bytes, of default_memory() for 0, and the folder for temporary files.
 Room make_room(int64_t memory);
 
 } // namespace bsq_onnx
