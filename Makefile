@@ -40,36 +40,23 @@ VERSION := $(call header_number,MAJOR).$(call header_number,MINOR).$(call header
 
 LIBRARY_SOURCES := $(wildcard src/*/*.c)
 COMMON_SOURCES := $(wildcard examples/common/*.c)
-DEMO_SOURCES := $(wildcard examples/demo/*.c)
 EXAMPLE_SOURCES := $(wildcard examples/*.c)
 CHECK_SOURCES := $(wildcard test/check_*.c)
-SUPPORT_SOURCES := $(filter-out $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
-FUZZ_SOURCES := $(wildcard test/fuzz/fuzz_*.c)
-BENCH_SOURCES := $(wildcard test/bench/bench_*.c)
-BENCH_COMMON := $(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c))
+SUPPORT_SOURCES := $(filter-out test/main.c $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
 SCRIPTS := $(wildcard test/*.sh)
-ONNX_SOURCES := $(wildcard examples/onnx/*.cpp examples/onnx/tasks/*.cpp)
-ONNX_CHECK_SOURCES := $(wildcard test/onnx/check_*.cpp)
-ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard test/onnx/roundtrip.cpp)
-ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_PROGRAM_SOURCES),$(wildcard test/onnx/*.cpp))
-ONNX_SCRIPTS := $(wildcard test/onnx/*.sh)
 EXAMPLES_RUN ?= quickstart conv shards
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 named = $(patsubst %.c,$(BUILD)/$(1)/%,$(notdir $(2)))
 
+CHECK_MAIN := $(call objects,test/main.c)
 LIBRARY_OBJECTS := $(call objects,$(LIBRARY_SOURCES))
 SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
 COMMON_OBJECTS := $(call objects,$(COMMON_SOURCES))
-DEMO_OBJECTS := $(call objects,$(DEMO_SOURCES))
 CHECKS := $(call named,test,$(CHECK_SOURCES))
 API_CHECKS := $(filter $(BUILD)/test/check_api%,$(CHECKS))
 UNIT_CHECKS := $(filter-out $(API_CHECKS),$(CHECKS))
 EXAMPLES := $(call named,examples,$(EXAMPLE_SOURCES))
-FUZZERS := $(call named,fuzz,$(FUZZ_SOURCES))
-BENCHES := $(call named,bench,$(BENCH_SOURCES))
-DEMO := $(if $(DEMO_SOURCES),$(BUILD)/examples/demo)
-TOOL := $(if $(wildcard examples/bsq-layer.c),$(BUILD)/bin/bsq-layer)
 
 STATIC := $(LIB)/libbsq.a
 SHARED := $(LIB)/libbsq.so.$(ABI)
@@ -105,7 +92,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(or $(2),$@))
 
 .PHONY: all
-all: $(STATIC) $(LINK) $(EXAMPLES) $(DEMO) $(TOOL) onnx
+all: $(STATIC) $(LINK) $(EXAMPLES) programs
 
 # Changes when the compiler or the flags do: everything is then built again.
 FLAGS_NOW := $(CC) $(CXX) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(WARNINGS) $(NEEDED) $(OPTIMIZE) $(NO_UNDEFINED)
@@ -136,7 +123,7 @@ $(SHARED): $(LIBRARY_OBJECTS) src/bsq.map src/ABI
 $(LINK): $(SHARED)
 	@ln -sf $(<F) $@
 
-# ---- examples and demo ----------------------------------------------------------------------------------------
+# ---- examples -------------------------------------------------------------------------------------------------
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -151,65 +138,6 @@ $(BUILD)/examples/libcommon.a: $(COMMON_OBJECTS)
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/examples/libcommon.a $(LINK)
 	$(call say,LINK)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
-
-$(BUILD)/examples/demo: $(DEMO_OBJECTS) $(BUILD)/examples/libcommon.a $(LINK)
-	$(call say,LINK)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
-
-# The tool as it is installed carries the library in itself, so it runs from wherever it is put.
-$(BUILD)/bin/bsq-layer: $(BUILD)/obj/examples/bsq-layer.o $(BUILD)/examples/libcommon.a $(STATIC)
-	@mkdir -p $(@D)
-	$(call say,LINK)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
-
-# ---- bsq-onnx -------------------------------------------------------------------------------------------------
-
-# C++, and built where OpenCV, protobuf and ONNX are. That is looked at when a recipe runs, by a second make, so that
-# `make deps-onnx all` works.
-ONNX_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SOURCES))
-ONNX_PARTS := $(filter-out %/onnx/main.o,$(ONNX_OBJECTS))
-ONNX_TOOL := $(if $(wildcard examples/onnx/main.cpp),$(BUILD)/examples/bsq-onnx)
-ONNX_CHECKS := $(patsubst test/onnx/%.cpp,$(BUILD)/test/onnx/%,$(ONNX_CHECK_SOURCES))
-ONNX_PROGRAMS := $(patsubst test/onnx/%.cpp,$(BUILD)/test/onnx/%,$(ONNX_PROGRAM_SOURCES))
-ONNX_DEFINES := -DONNX_ML=1 -DONNX_NAMESPACE=onnx
-ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf))
-ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
-    -lopencv_imgproc -lopencv_core -lprotobuf
-# What is missing, or nothing.
-onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; \
-    elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
-    elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then \
-        echo ONNX; fi
-BUILD_ONNX = missing=$$($(onnx_missing)); \
-    if [ -z "$$missing" ]; then $(MAKE) --no-print-directory $(1); \
-    else echo "$(2): left out, $$missing is not here (make deps-onnx)"; fi
-
-.PHONY: onnx onnx-parts onnx-checks check-onnx
-onnx: $(LINK) $(BUILD)/examples/libcommon.a
-	$(if $(ONNX_SOURCES),+@$(call BUILD_ONNX,onnx-parts,bsq-onnx))
-
-onnx-parts: $(BUILD)/examples/libbsq-onnx.a $(ONNX_TOOL)
-
-$(BUILD)/obj/examples/onnx/%.o: examples/onnx/%.cpp $(BUILD)/flags
-	@mkdir -p $(@D)
-	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) \
-	    -c -o $@ $<
-
-$(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
-	@mkdir -p $(@D)
-	@rm -f $@
-	@$(AR) rcs $@ $^
-
-$(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
-        $(BUILD)/examples/libcommon.a $(LINK)
-	$(call say,LINK)
-	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
-
-.PHONY: demo
-# The library's threads do the work; more of OpenBLAS's own would only be in their way (docs/embedding.md).
-demo: $(DEMO)
-	OPENBLAS_NUM_THREADS=1 $(DEMO) examples/demo/weights
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -229,50 +157,14 @@ $(BUILD)/test/libsupport.a: $(SUPPORT_OBJECTS)
 TEST_LIBRARIES := $(BUILD)/test/libsupport.a $(BUILD)/examples/libcommon.a
 TEST_LINK = $(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^)
 
-$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(LINK)
+$(API_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(CHECK_MAIN) $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
 
-$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(TEST_LIBRARIES) $(STATIC)
+$(UNIT_CHECKS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(CHECK_MAIN) $(TEST_LIBRARIES) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(CHECK_LIBS) $(BLAS_LIBS) -lm
 
-$(BUILD)/obj/test/onnx/%.o: test/onnx/%.cpp $(BUILD)/flags
-	@mkdir -p $(@D)
-	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Iexamples/common -Itest \
-	    $(ONNX_CFLAGS) $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
-
-$(BUILD)/test/onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SUPPORT_SOURCES))
-	@mkdir -p $(@D)
-	@rm -f $@
-	@$(AR) rcs $@ $^
-
-$(ONNX_PROGRAMS): $(BUILD)/test/onnx/%: $(BUILD)/obj/test/onnx/%.o $(BUILD)/test/onnx/libsupport.a \
-        $(BUILD)/examples/libbsq-onnx.a $(TEST_LIBRARIES) $(LINK)
-	$(call say,LINK)
-	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
-
-# Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
-FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
-
-$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(TEST_LIBRARIES) $(STATIC)
-	@mkdir -p $(@D)
-	$(call say,LINK)
-	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
-
-$(BUILD)/bench/libbench.a: $(call objects,$(BENCH_COMMON))
-	@mkdir -p $(@D)
-	@rm -f $@
-	@$(AR) rcs $@ $^
-
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/bench/libbench.a $(TEST_LIBRARIES) $(STATIC)
-	@mkdir -p $(@D)
-	$(call say,LINK)
-	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
-
-corpus = $(firstword $(wildcard test/fuzz/corpus/$(1) test/fuzz/corpus/$(patsubst fuzz_%,%,$(1))))
-REPLAYS = $(foreach f,$(FUZZERS),'$(f) $(call corpus,$(notdir $(f)))')
 SAMPLES := $(filter $(addprefix $(BUILD)/examples/,$(EXAMPLES_RUN)),$(EXAMPLES))
 RUNNER := test/run $(BUILD)/log
 
@@ -281,20 +173,13 @@ TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(C
     SHARED_DATA='$(SHARED_DATA)'
 
 .PHONY: check
-check: all $(CHECKS) $(FUZZERS)
+check: all $(CHECKS) fuzzers
 	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(CHECKS)
 	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
 
-# The tests of bsq-onnx alone.
-check-onnx: onnx $(TEST_LIBRARIES)
-	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
-
-onnx-checks: $(ONNX_PROGRAMS)
-	@$(TOLD) $(RUNNER)/onnx $(ONNX_SCRIPTS) $(ONNX_CHECKS)
-
 # What makes sense in every kind of build.
 .PHONY: check-programs
-check-programs: all $(CHECKS) $(FUZZERS)
+check-programs: all $(CHECKS) fuzzers
 	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(CHECKS)
 
 .PHONY: check-abi
@@ -305,133 +190,11 @@ check-abi: $(STATIC) $(LINK)
 check-%: $(BUILD)/test/check_%
 	$<
 
-# ---- long tests -----------------------------------------------------------------------------------------------
+# ---- programs, measurements, long tests -----------------------------------------------------------------------
 
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-DEBUG := -g -O1 -fno-omit-frame-pointer
-# Reports come from the program itself, and tests can ask whether they run ten times slower.
-SLOWLY := CK_FORK=no BSQ_CHECK_SLOW=1
-FUZZ_RUNS ?= 20000
-
-# The runtimes of the sanitizers are in the program, so their symbols are missing from the library.
-kind = $(MAKE) BUILD=build/$(1) LIB=build/$(1)/lib NO_UNDEFINED= WARNINGS='$(WARNINGS) -Werror' CC=$(2) CFLAGS='$(3)'
-
-.PHONY: check-long check-asan-gcc check-asan-clang check-asan-onnx check-tsan check-valgrind check-fuzz check-abidiff \
-    check-neon check-networks
-check-long: check
-	$(MAKE) check-asan-gcc
-	$(MAKE) check-asan-clang
-	$(MAKE) check-asan-onnx
-	$(MAKE) check-tsan
-	$(MAKE) check-valgrind
-	$(MAKE) check-fuzz
-	$(MAKE) check-abidiff
-	$(MAKE) check-neon
-	$(MAKE) check-networks
-
-check-asan-gcc:
-	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
-
-check-asan-clang:
-	+$(SLOWLY) $(call kind,asan-clang,clang,$(DEBUG) $(SANITIZE)) check-programs
-
-check-asan-onnx:
-	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-onnx
-
-# OpenBLAS is not instrumented: with one thread of its own, or in its serial variant where that is installed, it has no
-# results that cross threads unseen.
-SERIAL_BLAS = $(wildcard /usr/lib/$(shell gcc -print-multiarch)/openblas-serial)
-check-tsan:
-	+OPENBLAS_NUM_THREADS=1 $(if $(SERIAL_BLAS),LD_LIBRARY_PATH=$(SERIAL_BLAS)) $(SLOWLY) \
-	    $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs
-
-check-valgrind: $(CHECKS)
-	@if command -v valgrind >/dev/null; then \
-	    $(SLOWLY) $(TOLD) CHECK_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=all' \
-	        test/run $(BUILD)/log/valgrind $(CHECKS); \
-	else \
-	    echo "valgrind: skipped, it is not installed (make deps-long)"; \
-	fi
-
-check-fuzz:
-	+$(call kind,fuzz-clang,clang,$(DEBUG) $(SANITIZE) -fsanitize=fuzzer-no-link) FUZZ_ENGINE=-fsanitize=fuzzer fuzz
-
-# In a build for fuzzing: searches for FUZZ_RUNS inputs from the corpus on; what it finds stays in the build folder.
-.PHONY: fuzz
-fuzz: $(FUZZERS)
-	@set -e; $(foreach f,$(FUZZERS),mkdir -p $(f).found; \
-	    echo "$(notdir $(f))"; $(f) -runs=$(FUZZ_RUNS) -artifact_prefix=$(BUILD)/ $(f).found \
-	    $(call corpus,$(notdir $(f))) >$(f).log 2>&1 || { tail -n 40 $(f).log; exit 1; };)
-
-# Against the last release that has this ABI number.
-check-abidiff: $(LINK)
-	@test/abi/abidiff $(LINK) $(ABI) $(BUILD)/release
-
-# Every real network once, on some of its pictures.
-check-networks: onnx
-	@if test ! -x $(BUILD)/examples/bsq-onnx || test ! -d $(SHARED_DATA)/models; then \
-	    echo "networks: skipped, there is no bsq-onnx or no $(SHARED_DATA)/models"; \
-	else \
-	    $(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) --quick; \
-	fi
-
-# The kernels for 64-bit ARM under emulation: nothing but them is needed, and a stand-in for Check.
-CROSS ?= aarch64-linux-gnu-gcc
-EMULATOR ?= qemu-aarch64-static
-check-neon: $(BUILD)/flags
-	@if ! command -v $(CROSS) >/dev/null || ! command -v $(EMULATOR) >/dev/null; then \
-	    echo "neon: skipped, $(CROSS) or $(EMULATOR) is not installed (make deps-long)"; \
-	else \
-	    set -e; mkdir -p $(BUILD)/test; \
-	    $(CROSS) $(filter-out -MMD -MP,$(NEEDED)) -O3 $(WARNINGS) -Werror -Iinclude -Isrc -c -o $(BUILD)/test/neon.o \
-	        src/kernels/neon.c; \
-	    $(CROSS) $(filter-out -MMD -MP,$(NEEDED)) -O3 $(TEST_WARNINGS) -Werror -static -Itest/cross -Iinclude -Isrc \
-	        -o $(BUILD)/test/check_kernels_aarch64 test/check_kernels.c $(BUILD)/test/neon.o \
-	        $(filter-out %/neon.c,$(wildcard src/kernels/*.c)) src/base/names.c -lm; \
-	    $(EMULATOR) $(BUILD)/test/check_kernels_aarch64 > $(BUILD)/test/check_kernels_aarch64.log || \
-	        { cat $(BUILD)/test/check_kernels_aarch64.log; exit 1; }; \
-	    if grep '^neon: not' $(BUILD)/test/check_kernels_aarch64.log; then exit 1; fi; \
-	    tail -n 1 $(BUILD)/test/check_kernels_aarch64.log; \
-	fi
-
-# ---- bench ----------------------------------------------------------------------------------------------------
-
-.PHONY: bench bench-layers bench-solver bench-networks bench-table
-bench: bench-solver
-
-bench-layers: $(BUILD)/bench/bench_layers
-	$< $(SHARED_DATA)/layers
-
-bench-table: export OPENBLAS_NUM_THREADS := 1
-bench-table: $(BUILD)/bench/bench_table
-	$< $(SHARED_DATA)/layers
-
-# Takes an hour; its tables go to docs/results.md. ONLY=resnet20_cifar10: this network alone, and docs/ stays as it is.
-# PARTS=DIR: results are kept there, an interrupted run goes on.
-bench-networks: onnx
-	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-networks: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
-	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
-	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
-
-# QUICK=1: less of everything, and docs/ stays as it is.
-SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
-LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)
-QUICKLY = $(if $(QUICK),--quick)
-PLOT = $(if $(QUICK),$(BUILD)/bench/effort.svg,docs/effort.svg)
-bench-solver: export OPENBLAS_NUM_THREADS := 1
-bench-solver: $(SOLVER_BENCHES)
-	@rm -f $(BUILD)/bench/bitsplit.csv $(BUILD)/bench/points
-	$(if $(LAYERS_THERE),-$(PYTHON) test/reference/bitsplit.py $(LAYERS_THERE) --single --epochs $(if $(QUICK),5,20) \
-	    > $(BUILD)/bench/bitsplit.csv)
-	$(BUILD)/bench/bench_solver $(SHARED_DATA)/layers $(QUICKLY) --stand-in $(BUILD)/bench/bitsplit.csv \
-	    --data $(BUILD)/bench/points
-	@if ! command -v gnuplot >/dev/null; then \
-	    echo "$(PLOT): not drawn, gnuplot is not installed"; \
-	elif test -s $(BUILD)/bench/points; then \
-	    gnuplot -e "points='$(BUILD)/bench/points'; output_file='$(PLOT)'" test/bench/plot.gp; \
-	fi
-	$(BUILD)/bench/bench_scale $(QUICKLY)
-	$(BUILD)/bench/bench_rows $(SHARED_DATA)/layers $(QUICKLY)
+# Each program is built by the file beside it, which adds it to `programs`.
+.PHONY: programs
+include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/bench/bench.mk test/long.mk
 
 # ---- install --------------------------------------------------------------------------------------------------
 
@@ -488,6 +251,21 @@ deps-onnx: deps
 deps-long: deps
 	@.ci/deps $(LONG_PACKAGES)
 
+# Everything that is written in C or C++. Not part of `check`: another version of clang-format would see it otherwise.
+CLANG_FORMAT ?= clang-format
+FORMATTED = $(shell find src include examples test -name '*.[ch]' -o -name '*.[ch]pp')
+
+.PHONY: format check-format
+format:
+	$(CLANG_FORMAT) -i $(FORMATTED)
+
+check-format:
+	@if command -v $(CLANG_FORMAT) >/dev/null; then \
+	    $(CLANG_FORMAT) --dry-run --Werror $(FORMATTED); \
+	else \
+	    echo "format: skipped, $(CLANG_FORMAT) is not installed"; \
+	fi
+
 .PHONY: clean
 clean:
 	rm -rf build $(BUILD)
@@ -506,6 +284,8 @@ help:
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
 	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, networks, ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
+	@echo 'make format         write src, include, examples and test in the form of .clang-format'
+	@echo 'make check-format   whether they are in it'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'

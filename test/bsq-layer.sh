@@ -3,7 +3,7 @@
 set -u
 
 BUILD=${BUILD:-build} PYTHON=${PYTHON:-/usr/bin/python3}
-tool=$(pwd)/$BUILD/examples/bsq-layer
+tool=$(pwd)/$BUILD/bin/bsq-layer
 mkdir -p "$BUILD/bsq-layer"
 cd "$BUILD/bsq-layer" || exit 1
 rm -rf -- * .[!.]*
@@ -422,6 +422,10 @@ for value in "--range full" "--scale tensor" "--scale-format float16"; do
     refuse 2 "solver paper knows" --weights w.npy --stats h.npy --solver paper $value
 done
 refuse 2 "pad needs --input" --weights w.npy --stats h.npy --pad 1
+refuse 2 "pad 1000000 is more than the 3 inputs that the kernel reaches over" --weights c1w.npy --input c1wide.npy --pad 1000000
+refuse 2 "pad 4 is more than the 3 inputs" --weights c1w.npy --input c1wide.npy --pad 0:4
+run "padding as far as the kernel reaches" --weights c1w.npy --input c1wide.npy --pad 3
+run "padding as far as the dilated kernel reaches" --weights c1w.npy --input c1wide.npy --pad 5 --dilation 2
 refuse 2 "need --conv" --weights w.npy --input x.npy --pad 1
 refuse 2 "act-bits needs --input" --weights w.npy --stats h.npy --act-bits 8
 refuse 2 "act-bits is a whole number" --weights w.npy --input x.npy --act-bits 1

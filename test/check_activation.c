@@ -894,7 +894,7 @@ START_TEST(extreme_values_give_valid_quantizers)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("activation");
     TCase *apply = tcase_create("apply"), *error = tcase_create("squared error"), *range = tcase_create("range");
@@ -933,16 +933,4 @@ static Suite *suite(void)
     suite_add_tcase(s, range);
     suite_add_tcase(s, histogram);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

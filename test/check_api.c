@@ -576,7 +576,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api", all());
+    return test_suite_of("api", all());
 }

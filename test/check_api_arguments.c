@@ -657,7 +657,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api arguments", all());
+    return test_suite_of("api arguments", all());
 }

@@ -920,7 +920,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api ecaq", all());
+    return test_suite_of("api ecaq", all());
 }

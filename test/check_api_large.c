@@ -152,7 +152,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api large", all());
+    return test_suite_of("api large", all());
 }

@@ -604,7 +604,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api memory", all());
+    return test_suite_of("api memory", all());
 }

@@ -711,7 +711,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api network", all());
+    return test_suite_of("api network", all());
 }

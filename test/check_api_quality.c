@@ -456,7 +456,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api quality", all());
+    return test_suite_of("api quality", all());
 }

@@ -656,7 +656,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api results", all());
+    return test_suite_of("api results", all());
 }

@@ -469,7 +469,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api stats", all());
+    return test_suite_of("api stats", all());
 }

@@ -286,7 +286,7 @@ static TCase *all(void)
     return tests;
 }
 
-int main(void)
+Suite *test_suite(void)
 {
-    return test_run("api threads", all());
+    return test_suite_of("api threads", all());
 }

@@ -327,7 +327,7 @@ START_TEST(workspaces_are_bounded)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     TCase *t = tcase_create("search");
 
@@ -339,5 +339,5 @@ int main(void)
     tcase_add_test(t, it_stops_when_told);
     tcase_add_test(t, fewer_channels_need_no_more);
     tcase_add_test(t, workspaces_are_bounded);
-    return test_run("beam", t);
+    return test_suite_of("beam", t);
 }

@@ -213,11 +213,10 @@ START_TEST(stops_when_told)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("exact");
     TCase *tests = tcase_create("exact");
-    SRunner *runner = srunner_create(suite);
 
     tcase_add_loop_test(tests, equals_enumeration, 0, 200);
     tcase_add_loop_test(tests, bound_holds_at_any_limit, 0, 60);
@@ -225,8 +224,5 @@ int main(void)
     tcase_add_loop_test(tests, the_optimum_stays, 0, 50);
     tcase_add_test(tests, stops_when_told);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

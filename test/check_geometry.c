@@ -218,11 +218,10 @@ START_TEST(same_input)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("geometry");
     TCase *tests = tcase_create("geometry");
-    SRunner *runner = srunner_create(suite);
 
     tcase_add_test(tests, derived_extents);
     tcase_add_test(tests, linear_has_no_space);
@@ -232,10 +231,5 @@ int main(void)
     tcase_add_test(tests, bad_inputs);
     tcase_add_test(tests, same_input);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

@@ -997,7 +997,7 @@ END_TEST
 
 /* ---- all -------------------------------------------------------------------------------------------------- */
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("kernels");
     TCase *dispatch = tcase_create("dispatch"), *each = tcase_create("each");
@@ -1023,16 +1023,4 @@ static Suite *suite(void)
     suite_add_tcase(s, dispatch);
     suite_add_tcase(s, each);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -161,22 +161,17 @@ START_TEST(extents)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("memory");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, all);
     tcase_add_test(all, hooks_of_options);
     tcase_add_loop_test(all, aligned_blocks, 0, 4);
     tcase_add_test(all, zeroed_blocks);
     tcase_add_test(all, sizes_that_overflow);
     tcase_add_test(all, failing_host);
     tcase_add_test(all, extents);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_add_tcase(suite, all);
+    return suite;
 }

@@ -362,7 +362,7 @@ START_TEST(full_disk)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("npy");
     TCase *tcase = tcase_create("npy");
@@ -381,9 +381,5 @@ int main(void)
     tcase_add_test(tcase, files_that_cannot_be_read);
     tcase_add_test(tcase, full_disk);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite;
 }

@@ -588,14 +588,11 @@ START_TEST(code_ranges)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("options");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, all);
     tcase_add_loop_test(all, init_writes_its_size, 0, INIT_CASES);
     tcase_add_test(all, options_defaults);
     tcase_add_test(all, other_defaults);
@@ -616,8 +613,6 @@ int main(void)
     tcase_add_test(all, quantizer_zero_point);
     tcase_add_test(all, quantizer_scale_kind);
     tcase_add_test(all, code_ranges);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_add_tcase(suite, all);
+    return suite;
 }

@@ -436,7 +436,7 @@ START_TEST(two_signs_and_minus_zero_are_refused)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("pack");
     TCase *hand = tcase_create("by hand"), *sizes = tcase_create("sizes"), *refusals = tcase_create("refusals");
@@ -464,16 +464,4 @@ static Suite *suite(void)
     suite_add_tcase(s, sizes);
     suite_add_tcase(s, refusals);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

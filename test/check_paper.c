@@ -174,7 +174,7 @@ START_TEST(no_other_range_scale_or_format)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("paper");
     TCase *t = tcase_create("against the reference");
@@ -185,16 +185,4 @@ static Suite *suite(void)
     tcase_add_loop_test(t, no_other_range_scale_or_format, 0, 3);
     suite_add_tcase(s, t);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

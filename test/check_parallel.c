@@ -223,22 +223,17 @@ START_TEST(one_thread_stays_on_the_caller)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("parallel");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, all);
     tcase_add_loop_test(all, every_block_once, 0, GOOD_POOLS);
     tcase_add_test(all, slots);
     tcase_add_test(all, of_options);
     tcase_add_test(all, idle_pool_is_noticed);
     tcase_add_test(all, dropped_indices_are_made_up_for);
     tcase_add_test(all, one_thread_stays_on_the_caller);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_add_tcase(suite, all);
+    return suite;
 }

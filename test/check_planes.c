@@ -96,7 +96,7 @@ START_TEST(split_refuses_what_planes_cannot_express)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("planes");
     TCase *t = tcase_create("planes");
@@ -107,16 +107,4 @@ static Suite *suite(void)
     tcase_add_loop_test(t, split_refuses_what_planes_cannot_express, 2, 9);
     suite_add_tcase(s, t);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

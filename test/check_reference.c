@@ -291,7 +291,7 @@ START_TEST(damping_by_rows)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("reference");
     TCase *t = tcase_create("formulas");
@@ -307,16 +307,4 @@ static Suite *suite(void)
     tcase_add_test(t, damping_by_rows);
     suite_add_tcase(s, t);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -657,7 +657,7 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 }
 END_TEST
 
-static Suite *suite(void)
+Suite *test_suite(void)
 {
     Suite *s = suite_create("solve");
     TCase *t = tcase_create("results"), *u = tcase_create("stages");
@@ -674,16 +674,4 @@ static Suite *suite(void)
     tcase_add_loop_test(u, a_beam_as_wide_as_the_tree_is_exact, 0, 60);
     suite_add_tcase(s, u);
     return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1609,11 +1609,9 @@ START_TEST(rows_after_given_moments)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
-    Suite *suite = suite_create("stats");
     TCase *tests = tcase_create("stats");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, moments_of_every_kind, 0, 4 * KINDS);
@@ -1644,11 +1642,5 @@ int main(void)
     tcase_add_loop_test(tests, given_moments_come_back, 0, 2);
     tcase_add_test(tests, given_moments_are_checked);
     tcase_add_test(tests, rows_after_given_moments);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return test_suite_of("stats", tests);
 }

@@ -508,11 +508,9 @@ START_TEST(every_allocation_fails)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
-    Suite *suite = suite_create("stats_io");
     TCase *tests = tcase_create("stats_io");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, there_and_back, 0, SAMPLES);
@@ -523,11 +521,5 @@ int main(void)
     tcase_add_loop_test(tests, forged_fields, TARGET, SHARED + 1);
     tcase_add_test(tests, versions_and_strangers);
     tcase_add_test(tests, every_allocation_fails);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return test_suite_of("stats_io", tests);
 }

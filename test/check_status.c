@@ -161,14 +161,11 @@ START_TEST(store_sizes)
 }
 END_TEST
 
-int main(void)
+Suite *test_suite(void)
 {
     Suite *suite = suite_create("status");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, all);
     tcase_add_test(all, names);
     tcase_add_test(all, version);
     tcase_add_test(all, fail_formats_and_returns);
@@ -176,8 +173,6 @@ int main(void)
     tcase_add_test(all, store_without_buffer);
     tcase_add_test(all, store_success);
     tcase_add_test(all, store_sizes);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_add_tcase(suite, all);
+    return suite;
 }

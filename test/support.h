@@ -9,8 +9,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Runs the one test case of a program, as its main; how much is printed is up to the environment. */
-int test_run(const char *name, TCase *tests);
+/* What every test program defines and main.c runs. */
+Suite *test_suite(void);
+
+/* A suite of one test case. */
+Suite *test_suite_of(const char *name, TCase *tests);
 
 /* ---- heap ---- */
 

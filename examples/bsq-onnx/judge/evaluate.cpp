@@ -1,0 +1,294 @@
+// The quantized network against the float one, on samples that nothing was fitted to.
+#include "judge/evaluate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include <onnx/onnx_pb.h>
+
+namespace bsq_onnx {
+
+constexpr size_t exhibits_most = 6;
+
+// ---- the quantized network -----------------------------------------------------------------------------------
+
+Chain::Chain(const Model &model, const std::vector<LayerResult> &layers,
+             const std::map<std::string, Quantizer> &quantizers, const std::vector<std::string> &extra)
+    : model_(model)
+{
+    const onnx::GraphProto &graph = model.proto().graph();
+    for (Segment segment : model.segments()) {
+        for (int i = segment.first_node; i <= segment.last_node; i++)
+            for (const std::string &tensor : graph.node(i).output())
+                if (std::count(extra.begin(), extra.end(), tensor) > 0 &&
+                    std::count(segment.outputs.begin(), segment.outputs.end(), tensor) == 0)
+                    segment.outputs.push_back(tensor);
+        const LayerResult *layer = segment.layer < 0 ? nullptr : &layers[static_cast<size_t>(segment.layer)];
+        if (layer != nullptr && layer->bits > 0) {
+            const auto quantizer = quantizers.find(layer->input);
+            runners_.emplace_back(model, segment, segment.outputs, layer->dequantized, layer->bias,
+                                  quantizer == quantizers.end() ? Quantizer() : quantizer->second);
+        } else {
+            runners_.emplace_back(model, segment, segment.outputs);
+        }
+        outputs_.push_back(segment.outputs);
+        for (const std::string &tensor : segment.outputs)
+            tensors_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
+    }
+}
+
+void Chain::run(const std::vector<float> &input)
+{
+    tensors_[model_.input().name] = input;
+    run_from(0);
+}
+
+void Chain::run_from(size_t segment)
+{
+    for (size_t i = segment; i < runners_.size(); i++) {
+        std::vector<const float *> from;
+        std::vector<float *> to;
+        for (const std::string &tensor : model_.segments()[i].inputs)
+            from.push_back(tensors_.at(tensor).data());
+        for (const std::string &tensor : outputs_[i])
+            to.push_back(tensors_.at(tensor).data());
+        runners_[i].run(from, to);
+    }
+}
+
+std::vector<std::string> telling_tensors(const Model &model)
+{
+    std::vector<std::string> tensors;
+    for (const Value &output : model.outputs()) {
+        std::string tensor = output.name;
+        for (const onnx::NodeProto &node : model.proto().graph().node())
+            if (node.op_type() == "Softmax" && node.output(0) == tensor)
+                tensor = node.input(0);
+        tensors.push_back(tensor);
+    }
+    return tensors;
+}
+
+// ---- comparison ----------------------------------------------------------------------------------------------
+
+void Difference::add(const std::vector<float> &y, const std::vector<float> &reference)
+{
+    for (size_t i = 0; i < y.size(); i++) {
+        const double wanted = static_cast<double>(reference[i]), off = static_cast<double>(y[i]) - wanted;
+        error += off * off;
+        energy += wanted * wanted;
+    }
+}
+
+namespace {
+
+size_t best_of(const std::vector<float> &scores)
+{
+    return static_cast<size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+}
+
+// Whether fewer than 'places' classes are scored above the label.
+bool among(const std::vector<float> &scores, int64_t label, int64_t places)
+{
+    if (label < 0 || label >= static_cast<int64_t>(scores.size()))
+        return false;
+    const float score = scores[static_cast<size_t>(label)];
+    return std::count_if(scores.begin(), scores.end(), [&](float other) { return other > score; }) < places;
+}
+
+// One vector of scores for a sample.
+bool classifies(const Model &model, const Task *task)
+{
+    if (task != nullptr || model.outputs().size() != 1)
+        return false;
+    const Shape &shape = model.outputs()[0].shape;
+    return count(shape) > 1 && count(shape) == *std::max_element(shape.begin(), shape.end());
+}
+
+std::string class_name(const Labels &labels, int64_t label)
+{
+    const auto name = labels.names.find(label);
+    return name != labels.names.end() ? name->second : "class " + std::to_string(label);
+}
+
+std::string class_text(const Labels &labels, const std::vector<float> &logits)
+{
+    const size_t best = best_of(logits);
+    double sum = 0;
+    for (const float value : logits)
+        sum += std::exp(static_cast<double>(value) - static_cast<double>(logits[best]));
+    char probability[16];
+    std::snprintf(probability, sizeof probability, " (%.2f)", 1 / sum);
+    return class_name(labels, static_cast<int64_t>(best)) + probability;
+}
+
+struct Pair {
+    std::vector<float> reference, quantized;
+};
+
+class Judge {
+public:
+    Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task);
+    void add(size_t index, const Sample &sample, const std::string &name);
+    Judgement result();
+
+private:
+    void run_float(const std::vector<float> &input);
+    void add_class(size_t index, Exhibit &exhibit);
+    void add_boxes(const Sample &sample, Exhibit &exhibit);
+    void show(const Sample &sample, Exhibit &exhibit);
+
+    const Model &model_;
+    const Labels &labels_;
+    const Task *task_;
+    std::vector<std::string> telling_;
+    bool classifies_;
+    Segment whole_;
+    Runner float_;
+    Chain chain_;
+    std::map<std::string, std::vector<float>> reference_; // the float network's tensors
+    std::vector<Difference> differences_;                 // of each output
+    std::unique_ptr<Comparison> comparison_;
+    Judgement judgement_;
+    int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
+};
+
+Judge::Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task)
+    : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)), classifies_(classifies(model, task)),
+      whole_(whole(model, telling_)), float_(model, whole_, whole_.outputs),
+      chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
+      comparison_(task != nullptr ? new Comparison(*task) : nullptr)
+{
+    for (const std::string &tensor : whole_.outputs)
+        reference_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
+}
+
+void Judge::run_float(const std::vector<float> &input)
+{
+    std::vector<float *> to;
+    for (const std::string &tensor : whole_.outputs)
+        to.push_back(reference_.at(tensor).data());
+    float_.run({input.data()}, to);
+}
+
+void Judge::add_class(size_t index, Exhibit &exhibit)
+{
+    const std::vector<float> &reference = reference_.at(telling_[0]), &quantized = chain_.tensor(telling_[0]);
+    exhibit.changes = best_of(reference) != best_of(quantized);
+    if (!labels_.classes.empty()) {
+        const int64_t label = labels_.classes[index];
+        float_top1_ += among(reference, label, 1);
+        float_top5_ += among(reference, label, 5);
+        top1_ += among(quantized, label, 1);
+        top5_ += among(quantized, label, 5);
+        exhibit.label_text = class_name(labels_, label);
+    }
+    exhibit.float_text = class_text(labels_, reference);
+    exhibit.text = class_text(labels_, quantized);
+}
+
+void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
+{
+    Outputs reference, quantized;
+    for (const Value &output : model_.outputs()) {
+        reference[output.name] = reference_.at(output.name);
+        quantized[output.name] = chain_.tensor(output.name);
+    }
+    exhibit.float_boxes = task_->decode(reference, sample.placement);
+    exhibit.boxes = task_->decode(quantized, sample.placement);
+    exhibit.changes = comparison_->add(exhibit.float_boxes, exhibit.boxes);
+}
+
+// Keeps the pictures on which the networks differ most; among equals those with most confident boxes, and the first.
+void Judge::show(const Sample &sample, Exhibit &exhibit)
+{
+    if (sample.picture.empty())
+        return;
+    const auto worth = [&](const Exhibit &e) {
+        const auto sure = [&](const Box &box) { return box.score >= task_->confident_score(); };
+        return std::make_pair(e.changes, std::count_if(e.float_boxes.begin(), e.float_boxes.end(), sure) +
+                                             std::count_if(e.boxes.begin(), e.boxes.end(), sure));
+    };
+    if (task_ != nullptr && worth(exhibit).second == 0)
+        return;
+    std::vector<Exhibit> &kept = judgement_.exhibits;
+    if (kept.size() >= exhibits_most) {
+        const auto least = std::min_element(kept.rbegin(), kept.rend(), [&](const Exhibit &a, const Exhibit &b) {
+            return worth(a) < worth(b);
+        });
+        if (worth(*least) >= worth(exhibit))
+            return;
+        kept.erase(std::next(least).base());
+    }
+    exhibit.width = sample.picture.cols;
+    exhibit.height = sample.picture.rows;
+    const cv::Mat whole_picture = sample.picture.isContinuous() ? sample.picture : sample.picture.clone();
+    exhibit.bgr.assign(whole_picture.datastart, whole_picture.dataend);
+    kept.push_back(std::move(exhibit));
+}
+
+void Judge::add(size_t index, const Sample &sample, const std::string &name)
+{
+    run_float(sample.input);
+    chain_.run(sample.input);
+    for (size_t i = 0; i < telling_.size(); i++)
+        differences_[i].add(chain_.tensor(telling_[i]), reference_.at(telling_[i]));
+    Exhibit exhibit;
+    exhibit.name = name.substr(name.rfind('/') + 1);
+    if (classifies_)
+        add_class(index, exhibit);
+    if (task_ != nullptr && !sample.picture.empty())
+        add_boxes(sample, exhibit);
+    judgement_.evaluation.changed += exhibit.changes > 0;
+    judgement_.evaluation.samples++;
+    show(sample, exhibit);
+}
+
+Judgement Judge::result()
+{
+    Evaluation &e = judgement_.evaluation;
+    const auto share = [&](int64_t hits) { return static_cast<double>(hits) / static_cast<double>(e.samples); };
+    e.agreement = -1;
+    if (classifies_ && e.samples > 0) {
+        e.agreement = share(e.samples - e.changed);
+        e.labelled = !labels_.classes.empty();
+        e.float_top1 = share(float_top1_);
+        e.float_top5 = share(float_top5_);
+        e.top1 = share(top1_);
+        e.top5 = share(top5_);
+    }
+    Difference sum;
+    for (const Difference &difference : differences_) {
+        sum.error += difference.error;
+        sum.energy += difference.energy;
+    }
+    e.output_error = sum.relative();
+    std::stable_sort(judgement_.exhibits.begin(), judgement_.exhibits.end(),
+                     [](const Exhibit &a, const Exhibit &b) { return a.changes > b.changes; });
+    judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;
+    if (task_ != nullptr) {
+        judgement_.detection = comparison_->result();
+        judgement_.has_detection = judgement_.detection.pictures > 0;
+        judgement_.classes = task_->classes();
+    }
+    return std::move(judgement_);
+}
+
+} // namespace
+
+Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+                   const Labels &labels, const Task *task, Progress &progress)
+{
+    Judge judge(model, quantized, labels, task);
+    progress.begin(static_cast<double>(samples.size()));
+    for (size_t i = 0; i < samples.size(); i++) {
+        progress.step("evaluation", 1);
+        const SampleRef &ref = samples[i];
+        judge.add(i, ref.from->load(ref.index), ref.from->name(ref.index));
+        progress.end("");
+    }
+    return judge.result();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,201 @@
+// bsq-onnx: quantizes a trained ONNX network, with pictures to calibrate on, and says how good the result is.
+//
+// Results go to stdout. Whatever is wrong is one line on stderr, exit status 2 for a wrong command line and 1 for
+// everything else; files are then not written.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <new>
+
+#include <unistd.h>
+
+#include "plan/allocate.hpp"
+#include "judge/bound.hpp"
+#include "quantize/checkpoint.hpp"
+#include "quantize/engine.hpp"
+#include "error.hpp"
+#include "judge/evaluate.hpp"
+#include "model/model.hpp"
+#include "plan/limits.hpp"
+#include "plan/plan.hpp"
+#include "progress.hpp"
+#include "quantize/quantize.hpp"
+#include "report/report.hpp"
+#include "settings.hpp"
+#include "plan/share.hpp"
+#include "samples/split.hpp"
+#include "report/summary.hpp"
+#include "report/write.hpp"
+
+using namespace bsq_onnx;
+
+namespace {
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+int complain(int status, const std::string &text)
+{
+    std::string line = text;
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::cerr << "bsq-onnx: " << line << std::endl;
+    return status;
+}
+
+Checkpoint::Conditions conditions(const Model &model, const Settings &settings, const Split &split)
+{
+    uint64_t samples = digest("", 0);
+    for (const SampleRef &ref : split.for_layers()) {
+        const Sample sample = ref.from->load(ref.index);
+        samples = digest(sample.input.data(), sample.input.size() * sizeof(float), samples);
+    }
+    Checkpoint::Conditions list = {
+        {"library", bsq_version_string()},
+        {"network", hexadecimal(model.digest())},
+        {"number of samples", std::to_string(split.calibration.size()) + " + " + std::to_string(split.held_out.size())},
+        {"set of samples", hexadecimal(samples)}};
+    for (const std::string &line : describe(settings)) {
+        const size_t space = line.rfind(' ');
+        list.emplace_back("setting", line.substr(0, space) + " " + line.substr(space + 1));
+    }
+    return list;
+}
+
+// The network's file and all that goes with it, or none of them.
+void write_results(const Model &model, const Settings &settings, const RunResult &result)
+{
+    std::vector<std::pair<std::string, std::string>> files;
+    if (!settings.output.empty()) {
+        files.emplace_back(settings.output, write_model(model, result, settings.format));
+        files.emplace_back(settings.output + ".json", write_sidecar(result));
+    }
+    if (!settings.report.empty())
+        files.emplace_back(settings.report, write_report(result));
+    if (!files.empty())
+        write_files(files);
+}
+
+void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan, Progress &progress,
+                         Checkpoint *checkpoint)
+{
+    const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
+    if (there.size() == plan.bits.size()) {
+        plan.bits = there;
+        return;
+    }
+    choose_bits(model, settings, split.calibration, plan, progress);
+    if (checkpoint != nullptr)
+        checkpoint->save_bits(plan.bits);
+}
+
+// Before work that takes minutes: whether files can be made where results are to go.
+void check_writable(const std::string &path)
+{
+    if (path.empty())
+        return;
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    if (access(folder.c_str(), W_OK | X_OK) != 0)
+        throw Error(path + ": cannot be written: " + std::strerror(errno));
+}
+
+RunResult run(const Settings &settings, Progress &progress)
+{
+    const auto start = std::chrono::steady_clock::now();
+    check_writable(settings.output);
+    check_writable(settings.report);
+    set_engine_threads(settings.options.threads);
+    const Model model = Model::load(settings.model);
+    const Limits limits = limits_of(settings);
+    check_network(model, settings, limits);
+    const std::unique_ptr<Task> task = make_task(settings.task, model);
+    const Samples images(settings.images, settings.preprocessing, model.input());
+    std::unique_ptr<Samples> test;
+    if (!settings.test.empty())
+        test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
+    const Split split = split_samples(settings, images, test.get());
+    std::unique_ptr<Checkpoint> checkpoint;
+    if (!settings.resume.empty())
+        checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
+
+    Plan plan = make_plan(model, settings);
+    check_layers(model, settings, plan, limits);
+    if (settings.average_bits > 0)
+        choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
+    if (settings.share)
+        plan.shared = share_quantizers(model, settings, plan, split.calibration, progress);
+    const std::vector<SampleRef> samples = split.for_layers();
+    const auto fitted = static_cast<int64_t>(split.calibration.size());
+    const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
+    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
+    std::vector<double> errors;
+    for (const LayerResult &layer : quantized.layers)
+        errors.push_back(layer.own_error);
+    const Bound bound = network_bound(model, settings, errors, progress);
+    progress.clear();
+
+    RunResult result = summarize(model, settings, describe_use(split), quantized, judgement, bound);
+    result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    write_results(model, settings, result);
+    return result;
+}
+
+Progress::Style style_of(const Settings &settings)
+{
+    if (settings.quiet)
+        return Progress::Style::none;
+    if (isatty(STDERR_FILENO))
+        return Progress::Style::bar;
+    return settings.json ? Progress::Style::none : Progress::Style::lines;
+}
+
+int quantize_network(const Settings &settings)
+{
+    Progress progress(style_of(settings));
+    try {
+        const RunResult result = run(settings, progress);
+        if (settings.json)
+            print_json(result);
+        else
+            print_text(result);
+        if (std::fflush(stdout) != 0)
+            return complain(EXIT_FAILED, std::string("stdout: ") + std::strerror(errno));
+        return EXIT_DONE;
+    } catch (const Interrupted &) {
+        progress.clear();
+        return complain(EXIT_INTERRUPTED, settings.resume.empty()
+                                              ? "interrupted; with --resume DIR finished work is kept"
+                                              : "interrupted; the same command goes on from " + settings.resume);
+    } catch (const std::bad_alloc &) {
+        progress.clear();
+        return complain(EXIT_FAILED, "not enough memory");
+    } catch (const std::exception &error) {
+        progress.clear();
+        return complain(EXIT_FAILED, error.what());
+    }
+}
+
+} // namespace
+
+int main(int count, char **words)
+{
+    try {
+        const Settings settings = read_settings(count, words);
+        if (settings.help) {
+            print_help();
+            return EXIT_DONE;
+        }
+        if (settings.version) {
+            std::cout << "bsq-onnx " << bsq_version_string() << std::endl;
+            return EXIT_DONE;
+        }
+        catch_interrupts();
+        return quantize_network(settings);
+    } catch (const UsageError &error) {
+        return complain(EXIT_USAGE, error.what());
+    } catch (const std::exception &error) {
+        return complain(EXIT_FAILED, error.what());
+    }
+}

@@ -1,0 +1,103 @@
+// The nodes and constants of a network while it is read, changed and written.
+#ifndef BSQ_ONNX_GRAPH_HPP
+#define BSQ_ONNX_GRAPH_HPP
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <onnx/onnx_pb.h>
+
+#include "error.hpp"
+#include "model/model.hpp"
+
+namespace bsq_onnx {
+
+// ---- attributes of a node ----
+
+const onnx::AttributeProto *find_attribute(const onnx::NodeProto &node, const std::string &name);
+int64_t get_integer(const onnx::NodeProto &node, const std::string &name, int64_t otherwise);
+float get_real(const onnx::NodeProto &node, const std::string &name, float otherwise);
+std::string get_text(const onnx::NodeProto &node, const std::string &name, const std::string &otherwise);
+std::vector<int64_t> get_integers(const onnx::NodeProto &node, const std::string &name,
+                                  const std::vector<int64_t> &otherwise = {});
+void set_integer(onnx::NodeProto &node, const std::string &name, int64_t value);
+void set_real(onnx::NodeProto &node, const std::string &name, float value);
+void set_text(onnx::NodeProto &node, const std::string &name, const std::string &value);
+void set_integers(onnx::NodeProto &node, const std::string &name, const std::vector<int64_t> &values);
+void remove_attribute(onnx::NodeProto &node, const std::string &name);
+
+// The input's name; "" when it is left out.
+std::string input_of(const onnx::NodeProto &node, int index);
+
+// ---- tensors ----
+
+Shape shape_of(const onnx::TensorProto &tensor);
+std::vector<float> floats_of(const onnx::TensorProto &tensor); // of FLOAT
+std::vector<int64_t> integers_of(const onnx::TensorProto &tensor); // of INT64 and INT32
+onnx::TensorProto make_tensor(const Shape &shape, const std::vector<float> &values);
+onnx::TensorProto make_tensor(const Shape &shape, const std::vector<int64_t> &values);
+onnx::TensorProto make_tensor(const Shape &shape, const std::vector<int8_t> &values);
+
+// A row-major matrix the other way round.
+template <typename T> std::vector<T> transpose(const std::vector<T> &values, int64_t rows, int64_t columns)
+{
+    std::vector<T> result(values.size());
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++)
+            result[static_cast<size_t>(j * rows + i)] = values[static_cast<size_t>(i * columns + j)];
+    return result;
+}
+
+// Of a Constant node.
+onnx::TensorProto constant_value(const onnx::NodeProto &node);
+
+onnx::NodeProto make_node(const std::string &op, const std::string &name, const std::vector<std::string> &inputs,
+                          const std::string &output);
+
+// What a tensor of float32 is, for a graph's list of inputs or outputs.
+onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape);
+
+// ---- the graph ----
+
+class Graph {
+public:
+    // Constant nodes and initializers become constants. Throws Error when there is not exactly one input besides them.
+    explicit Graph(const onnx::ModelProto &model);
+
+    // The network again, with the shapes of the tensors that are known.
+    onnx::ModelProto proto() const;
+
+    bool constant(const std::string &tensor) const { return constants.count(tensor) != 0; }
+    bool output(const std::string &tensor) const;
+    const Shape &shape(const std::string &tensor) const; // throws Error when it is not known
+
+    // Index of the node that computes a tensor, or -1; those that take it in.
+    int producer(const std::string &tensor) const;
+    std::vector<int> consumers(const std::string &tensor) const;
+
+    // A name that no tensor and no node has, 'base' itself when it is free.
+    std::string unused(const std::string &base) const;
+    std::string add_constant(const std::string &base, const onnx::TensorProto &value);
+
+    // All that takes in 'from' takes in 'to' instead.
+    void replace_uses(const std::string &from, const std::string &to);
+
+    // Nodes and constants that no output needs go away.
+    void sweep();
+
+    int64_t opset = 0;
+    std::string input;
+    std::vector<std::string> outputs;
+    std::vector<onnx::NodeProto> nodes; // in execution order
+    std::map<std::string, onnx::TensorProto> constants;
+    std::map<std::string, Shape> shapes; // of what nodes compute, and of the input
+
+private:
+    onnx::ModelProto frame_; // what the graph does not change: names, texts
+};
+
+} // namespace bsq_onnx
+
+#endif

@@ -1,0 +1,318 @@
+#include "model/model.hpp"
+
+#include <algorithm>
+
+#include "model/graph.hpp"
+#include "model/layers.hpp"
+#include "model/opencv_form.hpp"
+#include "model/read.hpp"
+
+namespace bsq_onnx {
+
+struct Model::Impl {
+    Graph graph;
+    onnx::ModelProto proto, original;
+    Value input;
+    std::vector<Value> outputs;
+    std::vector<Layer> layers;
+    std::vector<Segment> segments;
+    std::vector<Remark> left_float;
+    uint64_t digest;
+
+    explicit Impl(const Network &network)
+        : graph(network.raised), proto(network.raised.proto()), original(network.original.proto()),
+          digest(network.digest)
+    {
+    }
+
+    const onnx::NodeProto &node(int index) const { return graph.nodes[static_cast<size_t>(index)]; }
+};
+
+namespace {
+
+bool contains(const std::vector<std::string> &names, const std::string &name)
+{
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void add_once(std::vector<std::string> &names, const std::string &name)
+{
+    if (!contains(names, name))
+        names.push_back(name);
+}
+
+// Names in a damaged file may be anything.
+std::string one_line(std::string text)
+{
+    for (char &letter : text)
+        if (static_cast<unsigned char>(letter) < ' ' || letter == 127)
+            letter = '?';
+    return text;
+}
+
+// ---- segments ----
+
+// Tensors that cross the segment's borders.
+void connect(const Graph &graph, const std::vector<Layer> &layers, Segment &segment)
+{
+    const auto inside = [&](int node) { return node >= segment.first_node && node <= segment.last_node; };
+    const Layer *layer = segment.layer < 0 ? nullptr : &layers[static_cast<size_t>(segment.layer)];
+    bool others_read = false;
+    for (int i = segment.first_node; i <= segment.last_node; i++) {
+        const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(i)];
+        for (const std::string &name : node.input()) {
+            if (name.empty() || graph.constant(name) || inside(graph.producer(name)))
+                continue;
+            add_once(segment.inputs, name);
+            others_read = others_read || (layer && i != layer->node && name == layer->input);
+        }
+        for (const std::string &name : node.output()) {
+            const std::vector<int> readers = graph.consumers(name);
+            if (graph.output(name) || !std::all_of(readers.begin(), readers.end(), inside))
+                segment.outputs.push_back(name);
+        }
+    }
+    if (layer)
+        segment.layer_input = others_read ? graph.unused(layer->input + "/quantized") : layer->input;
+}
+
+std::vector<Segment> cut(const Graph &graph, const std::vector<Layer> &layers)
+{
+    std::vector<Segment> segments;
+    size_t next = 0;
+    for (int i = 0; i < static_cast<int>(graph.nodes.size()); i++) {
+        const bool starts_layer = next < layers.size() && layers[next].node == i;
+        if (i == 0 || starts_layer)
+            segments.push_back({starts_layer ? static_cast<int>(next) : -1, i, i, {}, {}, ""});
+        segments.back().last_node = i;
+        next += starts_layer;
+    }
+    for (Segment &segment : segments)
+        connect(graph, layers, segment);
+    return segments;
+}
+
+// ---- networks of segments ----
+
+// A network that is being put together from nodes of the graph, in OpenCV's form.
+class Part {
+public:
+    explicit Part(const Graph &graph) : graph_(graph)
+    {
+        model_.set_ir_version(7);
+        model_.add_opset_import()->set_version(graph.opset);
+        model_.mutable_graph()->set_name("segment");
+    }
+
+    void add_input(const std::string &name, const Shape &shape)
+    {
+        describe(*model_.mutable_graph()->add_input(), name, shape);
+    }
+
+    void add_output(const std::string &name)
+    {
+        describe(*model_.mutable_graph()->add_output(), name, graph_.shape(name));
+    }
+
+    void add_constant(const std::string &name, onnx::TensorProto tensor)
+    {
+        if (!constants_.insert(name).second)
+            return;
+        tensor.set_name(name);
+        *model_.mutable_graph()->add_initializer() = std::move(tensor);
+    }
+
+    void add_node(const onnx::NodeProto &node)
+    {
+        const OpencvForm form = opencv_form(graph_, node);
+        for (const auto &[name, tensor] : form.constants)
+            add_constant(name, tensor);
+        for (const onnx::NodeProto &part : form.nodes) {
+            *model_.mutable_graph()->add_node() = part;
+            for (const std::string &name : part.input())
+                if (graph_.constant(name))
+                    add_constant(name, graph_.constants.at(name));
+        }
+    }
+
+    std::string bytes() const { return model_.SerializeAsString(); }
+
+private:
+    static void describe(onnx::ValueInfoProto &info, const std::string &name, const Shape &shape)
+    {
+        info.set_name(name);
+        auto &type = *info.mutable_type()->mutable_tensor_type();
+        type.set_elem_type(onnx::TensorProto::FLOAT);
+        for (int64_t extent : shape)
+            type.mutable_shape()->add_dim()->set_dim_value(extent);
+    }
+
+    const Graph &graph_;
+    onnx::ModelProto model_;
+    std::set<std::string> constants_;
+};
+
+} // namespace
+
+// ---- the model ----
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model &&) noexcept = default;
+Model &Model::operator=(Model &&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::string &path)
+{
+    try {
+        auto impl = std::make_unique<Impl>(read_network(path));
+        const Graph &graph = impl->graph;
+        impl->input = {graph.input, graph.shape(graph.input)};
+        for (const std::string &name : graph.outputs)
+            impl->outputs.push_back({name, graph.shape(name)});
+        impl->layers = find_layers(graph, impl->left_float);
+        if (impl->layers.empty())
+            throw Error("has no layer with constant weights");
+        impl->segments = cut(graph, impl->layers);
+        return Model(std::move(impl));
+    } catch (const Error &error) {
+        throw Error(path + ": " + one_line(error.what()));
+    } catch (const std::exception &error) { // what a damaged file can still cause
+        throw Error(path + ": is not a usable network: " + one_line(error.what()));
+    }
+}
+
+const Value &Model::input() const
+{
+    return impl_->input;
+}
+
+const std::vector<Value> &Model::outputs() const
+{
+    return impl_->outputs;
+}
+
+const std::vector<Layer> &Model::layers() const
+{
+    return impl_->layers;
+}
+
+const std::vector<Segment> &Model::segments() const
+{
+    return impl_->segments;
+}
+
+const std::vector<Remark> &Model::left_float() const
+{
+    return impl_->left_float;
+}
+
+const Shape &Model::shape(const std::string &tensor) const
+{
+    return impl_->graph.shape(tensor);
+}
+
+const onnx::ModelProto &Model::proto() const
+{
+    return impl_->proto;
+}
+
+const onnx::ModelProto &Model::original() const
+{
+    return impl_->original;
+}
+
+uint64_t Model::digest() const
+{
+    return impl_->digest;
+}
+
+std::string Model::segment_model(const Segment &segment, const std::vector<float> &weights,
+                                 const std::vector<float> &bias) const
+{
+    const Graph &graph = impl_->graph;
+    const Layer *layer = segment.layer < 0 ? nullptr : &impl_->layers[static_cast<size_t>(segment.layer)];
+    Part part(graph);
+    std::vector<std::string> outputs = segment.outputs;
+    if (layer) {
+        part.add_input(segment.layer_input, layer->input_shape);
+        const std::vector<float> &own_bias = bias.empty() ? layer->bias : bias;
+        const std::string weight_name = graph.unused(layer->output + "/weights");
+        const std::string bias_name = own_bias.empty() ? "" : graph.unused(layer->output + "/bias");
+        const std::vector<float> &own_weights = weights.empty() ? layer->weights : weights;
+        part.add_constant(weight_name, make_tensor(weight_shape(*layer, graph), node_order(*layer, own_weights)));
+        if (!own_bias.empty())
+            part.add_constant(bias_name, make_tensor({layer->desc.out_channels}, own_bias));
+        for (const auto &node : layer_nodes(*layer, graph, segment.layer_input, weight_name, bias_name))
+            part.add_node(node);
+        add_once(outputs, layer->output);
+    }
+    for (const std::string &name : segment.inputs)
+        if (name != segment.layer_input)
+            part.add_input(name, graph.shape(name));
+    for (int i = layer ? layer->last_node + 1 : segment.first_node; i <= segment.last_node; i++)
+        part.add_node(impl_->node(i));
+    for (const std::string &name : outputs)
+        part.add_output(name);
+    return part.bytes();
+}
+
+bool Model::may_fold(const std::string &tensor, std::string &reason) const
+{
+    const Graph &graph = impl_->graph;
+    if (graph.output(tensor)) {
+        reason = "it is an output of the network";
+        return false;
+    }
+    size_t axis = 0; // of the channels
+    for (const int index : graph.consumers(tensor)) {
+        const auto layer = std::find_if(impl_->layers.begin(), impl_->layers.end(),
+                                        [&](const Layer &candidate) { return candidate.node == index; });
+        if (layer == impl_->layers.end()) {
+            reason = impl_->node(index).op_type() + " " + impl_->node(index).name() + " reads it, too";
+            return false;
+        }
+        const size_t own = layer->kind == Kind::conv ? 1 : layer->input_shape.size() - 1;
+        if (axis != 0 && own != axis) {
+            reason = "its readers do not agree which axis has its channels";
+            return false;
+        }
+        axis = own;
+    }
+    reason.clear();
+    return axis != 0;
+}
+
+std::vector<std::string> Model::joined(const std::string &tensor) const
+{
+    // Operators whose output values are values of their inputs, or zero.
+    static const std::set<std::string> keep = {"DepthToSpace", "Expand",    "Flatten",  "Identity",     "MaxPool",
+                                               "Pad",          "Reshape",   "Slice",    "SpaceToDepth", "Split",
+                                               "Squeeze",      "Transpose", "Unsqueeze"};
+    const Graph &graph = impl_->graph;
+    std::vector<std::string> found = {tensor};
+    bool joins = false;
+    for (size_t i = 0; i < found.size(); i++) {
+        const std::string name = found[i];
+        for (const onnx::NodeProto &node : graph.nodes) {
+            const bool joining = node.op_type() == "Add" || node.op_type() == "Concat";
+            const bool nearest = node.op_type() == "Resize" && get_text(node, "mode", "nearest") == "nearest";
+            if (!joining && !nearest && !keep.count(node.op_type()))
+                continue;
+            std::vector<std::string> shared;
+            for (int k = 0; k < (joining ? node.input_size() : 1); k++)
+                if (!graph.constant(node.input(k)))
+                    shared.push_back(node.input(k));
+            if (node.op_type() != "Add")
+                shared.insert(shared.end(), node.output().begin(), node.output().end());
+            if (!contains(shared, name) || shared.size() < 2)
+                continue;
+            joins = joins || joining;
+            for (const std::string &other : shared)
+                add_once(found, other);
+        }
+    }
+    found.erase(found.begin());
+    return joins ? found : std::vector<std::string>();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,201 @@
+// Mixed precision: bits of each layer within a budget.
+//
+// A layer's own relative error e_l(b) comes from its error table. What it does to the network is measured: the network runs
+// with this layer alone at a few bits, on samples that the statistics have not seen, and the relative error E_l of its
+// outputs is taken. Errors of layers add up nearly, so the sum of e_l(b_l) E_l / e_l(probe) is what is made small.
+#include "plan/allocate.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "error.hpp"
+
+namespace bsq_onnx {
+
+namespace {
+
+constexpr int lowest_bits = 2, highest_bits = 8, choices = highest_bits - lowest_bits + 1;
+constexpr int probe_bits = 4;
+constexpr int64_t most_statistics = 64, most_probes = 12;
+
+class Chooser {
+public:
+    Chooser(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
+            Progress &progress);
+    std::vector<int> run();
+
+private:
+    void gather();
+    void keep_probes();
+    void measure(size_t index);
+    double effect(size_t segment, size_t index, const LayerResult &probe);
+    std::vector<int> allocate() const;
+
+    const Model &model_;
+    const Settings &settings_;
+    const std::vector<SampleRef> &samples_;
+    const Plan &plan_;
+    Progress &progress_;
+    int64_t probes_; // the last of the samples
+    std::vector<std::string> telling_;
+    Chain chain_; // float
+    std::vector<LayerHandle> handles_;
+    std::vector<Chain::Tensors> kept_; // of the float network, by probe
+    std::vector<double> errors_;       // (layers, choices)
+};
+
+std::vector<LayerResult> no_layers(const Model &model)
+{
+    return std::vector<LayerResult>(model.layers().size());
+}
+
+Chooser::Chooser(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
+                 Progress &progress)
+    : model_(model), settings_(settings), samples_(samples), plan_(plan), progress_(progress),
+      probes_(std::max<int64_t>(1, std::min(most_probes, static_cast<int64_t>(samples.size()) / 4))),
+      telling_(telling_tensors(model)), chain_(model, no_layers(model), {}, telling_),
+      errors_(model.layers().size() * choices, 0)
+{
+}
+
+std::vector<int> Chooser::run()
+{
+    bsq_options_t options = settings_.options;
+    options.weight_bits = probe_bits;
+    options.input_bits = 0;
+    options.asymmetry = 0;
+    options.bias_correction = 0;
+    options.effort = std::min(options.effort, int32_t{2});
+    options.progress = Progress::callback;
+    options.progress_opaque = &progress_;
+    for (const Layer &layer : model_.layers())
+        handles_.push_back(make_layer(layer, options));
+    progress_.begin(static_cast<double>(handles_.size()) * 2);
+    gather();
+    keep_probes();
+    for (size_t i = 0; i < handles_.size(); i++)
+        measure(i);
+    return allocate();
+}
+
+// Statistics of all layers in one pass of the float network.
+void Chooser::gather()
+{
+    const int64_t all = static_cast<int64_t>(samples_.size());
+    const int64_t count = all > probes_ ? std::min(most_statistics, all - probes_) : all;
+    progress_.step("statistics for --avg-bits", static_cast<double>(handles_.size()));
+    for (int64_t i = 0; i < count; i++) {
+        const SampleRef &ref = samples_[static_cast<size_t>(i)];
+        chain_.run(ref.from->load(ref.index).input);
+        for (size_t k = 0; k < handles_.size(); k++) {
+            const Layer &layer = model_.layers()[k];
+            if (plan_.fixed[k])
+                continue;
+            const bsq_batch_t batch = make_batch(layer, chain_.tensor(layer.input).data(), nullptr, false);
+            check(bsq_layer_calibrate(handles_[k].get(), &batch), layer, handles_[k].get());
+        }
+        progress_.at(static_cast<double>(i) / static_cast<double>(count));
+    }
+    progress_.end("");
+}
+
+void Chooser::keep_probes()
+{
+    for (size_t i = samples_.size() - static_cast<size_t>(probes_); i < samples_.size(); i++) {
+        chain_.run(samples_[i].from->load(samples_[i].index).input);
+        kept_.push_back(chain_.tensors());
+    }
+}
+
+// The relative error of the network's outputs with one layer quantized.
+double Chooser::effect(size_t segment, size_t index, const LayerResult &probe)
+{
+    Segment nodes = model_.segments()[segment];
+    nodes.outputs = chain_.outputs(segment);
+    Runner runner(model_, nodes, nodes.outputs, probe.dequantized, model_.layers()[index].bias);
+    chain_.swap(segment, runner);
+    Difference difference;
+    for (const Chain::Tensors &reference : kept_) {
+        chain_.tensors() = reference;
+        chain_.run_from(segment);
+        for (const std::string &tensor : telling_)
+            difference.add(chain_.tensor(tensor), reference.at(tensor));
+        progress_.at(0.9);
+    }
+    chain_.swap(segment, runner);
+    return difference.relative();
+}
+
+void Chooser::measure(size_t index)
+{
+    const Layer &layer = model_.layers()[index];
+    bsq_layer_t *handle = handles_[index].get();
+    progress_.step(layer.name, 1);
+    if (!plan_.fixed[index]) {
+        double *errors = &errors_[index * choices];
+        check(bsq_layer_error_table(handle, lowest_bits, highest_bits, errors), layer, handle);
+        check(bsq_optimize(handle, nullptr), layer, handle);
+        LayerResult probe;
+        probe.dequantized.resize(layer.weights.size());
+        check(bsq_layer_get_dequantized(handle, probe.dequantized.data(), probe.dequantized.size()), layer, handle);
+        size_t segment = 0;
+        while (model_.segments()[segment].layer != static_cast<int>(index))
+            segment++;
+        const double own = errors[probe_bits - lowest_bits], outcome = effect(segment, index, probe);
+        for (int i = 0; i < choices; i++)
+            errors[i] = own > 0 ? errors[i] * outcome / own : 0;
+        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) + " bits alone changes the outputs by " +
+                      std::to_string(outcome));
+    } else {
+        progress_.end("");
+    }
+    handles_[index].reset();
+}
+
+std::vector<int> Chooser::allocate() const
+{
+    std::vector<double> errors;
+    std::vector<int64_t> costs;
+    std::vector<size_t> free_layers;
+    int64_t weights = 0, spent = 0;
+    for (size_t i = 0; i < model_.layers().size(); i++) {
+        const auto size = static_cast<int64_t>(model_.layers()[i].weights.size());
+        weights += plan_.bits[i] > 0 ? size : 0;
+        if (plan_.fixed[i]) {
+            spent += size * plan_.bits[i];
+            continue;
+        }
+        free_layers.push_back(i);
+        for (int b = 0; b < choices; b++) {
+            errors.push_back(errors_[i * choices + static_cast<size_t>(b)]);
+            costs.push_back(size * (lowest_bits + b));
+        }
+    }
+    std::vector<int> bits = plan_.bits;
+    if (free_layers.empty())
+        return bits;
+    const auto budget = static_cast<int64_t>(settings_.average_bits * static_cast<double>(weights)) - spent;
+    std::vector<int32_t> chosen(free_layers.size());
+    char text[200];
+    bsq_error_t error;
+    bsq_error_init(&error, sizeof error);
+    error.message = text;
+    error.capacity = sizeof text;
+    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget, nullptr,
+                                        chosen.data(), nullptr, &error) != BSQ_OK)
+        throw Error("--avg-bits " + std::to_string(settings_.average_bits) + " cannot be reached: " +
+                    (budget < 0 ? "layers with given bits need more" : text));
+    for (size_t i = 0; i < free_layers.size(); i++)
+        bits[free_layers[i]] = lowest_bits + chosen[i];
+    return bits;
+}
+
+} // namespace
+
+void choose_bits(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, Plan &plan,
+                 Progress &progress)
+{
+    plan.bits = Chooser(model, settings, samples, plan, progress).run();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,97 @@
+// Which layers get how many bits.
+#include "plan/plan.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <onnx/onnx_pb.h>
+
+#include "error.hpp"
+
+namespace bsq_onnx {
+
+std::vector<bool> edge_layers(const Model &model)
+{
+    const std::vector<Layer> &layers = model.layers();
+    const onnx::GraphProto &graph = model.proto().graph();
+    std::map<std::string, int> layer_of; // by output tensor
+    for (size_t i = 0; i < layers.size(); i++)
+        layer_of[layers[i].output] = static_cast<int>(i);
+
+    // The layers that a tensor comes from with no other layer between, -1 for the network's input.
+    std::map<std::string, std::set<int>> from;
+    from[model.input().name] = {-1};
+    std::vector<bool> edge(layers.size(), false);
+    for (const onnx::NodeProto &node : graph.node()) {
+        std::set<int> sources;
+        for (const std::string &input : node.input())
+            if (const auto found = from.find(input); found != from.end())
+                sources.insert(found->second.begin(), found->second.end());
+        for (const std::string &output : node.output())
+            from[output] = sources;
+        for (const std::string &output : node.output()) {
+            const auto layer = layer_of.find(output);
+            if (layer == layer_of.end())
+                continue;
+            if (from[layers[static_cast<size_t>(layer->second)].input] == std::set<int>{-1})
+                edge[static_cast<size_t>(layer->second)] = true;
+            from[output] = {layer->second};
+        }
+    }
+    for (const Value &output : model.outputs())
+        for (const int layer : from[output.name])
+            if (layer >= 0)
+                edge[static_cast<size_t>(layer)] = true;
+    return edge;
+}
+
+static void check_names(const Model &model, const Settings &settings)
+{
+    std::set<std::string> known, named = settings.skip;
+    for (const Layer &layer : model.layers())
+        known.insert(layer.name);
+    for (const auto &entry : settings.bits_for)
+        named.insert(entry.first);
+    for (const std::string &name : named)
+        if (known.count(name) == 0)
+            throw Error("the network has no layer '" + name + "'");
+}
+
+Plan make_plan(const Model &model, const Settings &settings)
+{
+    check_names(model, settings);
+    const std::vector<bool> edge = edge_layers(model);
+    Plan plan;
+    for (size_t i = 0; i < model.layers().size(); i++) {
+        const std::string &name = model.layers()[i].name;
+        const auto given = settings.bits_for.find(name);
+        int bits = settings.options.weight_bits;
+        if (edge[i])
+            bits = std::max(bits, settings.edge_bits);
+        if (given != settings.bits_for.end())
+            bits = given->second;
+        const bool skipped = settings.skip.count(name) > 0;
+        plan.bits.push_back(skipped ? 0 : bits);
+        plan.reasons.push_back(skipped ? "asked for" : "");
+        plan.fixed.push_back(skipped || given != settings.bits_for.end());
+    }
+    plan.input_bits = plan_inputs(model, settings, plan.bits);
+    return plan;
+}
+
+std::map<std::string, int> plan_inputs(const Model &model, const Settings &settings, const std::vector<int> &bits)
+{
+    std::map<std::string, int> inputs;
+    if (settings.options.input_bits == 0)
+        return inputs;
+    const std::vector<bool> edge = edge_layers(model);
+    for (size_t i = 0; i < bits.size(); i++) {
+        if (bits[i] == 0)
+            continue;
+        int &input = inputs[model.layers()[i].input];
+        input = std::max({input, static_cast<int>(settings.options.input_bits), edge[i] ? settings.edge_bits : 0});
+    }
+    return inputs;
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,186 @@
+// Runs parts of a network with OpenCV, and quantizes activations between them.
+#include "quantize/engine.hpp"
+
+#include <algorithm>
+#include <cfloat>
+#include <cstring>
+
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/dnn.hpp>
+
+#include "error.hpp"
+
+// The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
+extern "C" void openblas_set_num_threads(int count) __attribute__((weak));
+
+namespace bsq_onnx {
+
+Quantizer::Quantizer()
+{
+    bsq_input_quantizer_init(&values, sizeof values);
+    values.bits = 0;
+}
+
+Quantizer::Grid Quantizer::grid(int64_t channel) const
+{
+    const auto c = static_cast<size_t>(channel);
+    const int32_t codes = int32_t{1} << values.bits;
+    const int32_t lowest = values.type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    const int32_t zero = folded() ? zero_points[c] : values.zero_point;
+    return {folded() ? scales[c] : values.scale, static_cast<double>(lowest - zero),
+            static_cast<double>(lowest + codes - 1 - zero)};
+}
+
+// Half to even, for |x| far below 2^52.
+static inline double round_even(double x)
+{
+    const double far = 1.5 / DBL_EPSILON;
+    return (x + far) - far;
+}
+
+void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const
+{
+    constexpr double most = static_cast<double>(FLT_MAX);
+    if (!folded()) {
+        inner *= outer * channels;
+        outer = channels = 1;
+    }
+    for (int64_t k = 0; k < outer * channels; k++) {
+        const Grid g = grid(k % channels);
+        for (int64_t i = 0; i < inner; i++) {
+            const double code = round_even(std::min(std::max(in[i] / g.step, g.lowest), g.highest));
+            out[i] = static_cast<float>(std::min(std::max(g.step * code, -most), most));
+        }
+        in += inner;
+        out += inner;
+    }
+}
+
+Layout input_layout(const Layer &layer)
+{
+    const int64_t all = count(layer.input_shape), channels = layer.desc.in_channels;
+    if (layer.desc.kind == BSQ_LINEAR)
+        return {all / channels, channels, 1};
+    return {1, channels, all / channels};
+}
+
+struct Runner::Impl {
+    cv::dnn::Net net;
+    std::vector<std::string> outputs;
+    std::vector<int64_t> counts; // of outputs
+
+    // What the engine is fed: an input of the segment each, as it is or quantized.
+    struct Feed {
+        std::string name;
+        std::vector<int> shape;
+        size_t input; // index into the segment's inputs
+        bool layer;   // the layer reads it, so it is quantized where a quantizer is given
+    };
+    std::vector<Feed> feeds;
+    Quantizer quantizer;
+    Layout layout{};
+    std::vector<float> scratch; // the layer's input, quantized
+
+    void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name, bool layer);
+    const float *values(const Feed &feed, const float *input);
+};
+
+void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name,
+                            bool layer)
+{
+    const Shape &shape = model.shape(tensor);
+    const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
+    feeds.push_back({name, std::vector<int>(shape.begin(), shape.end()), static_cast<size_t>(at - segment.inputs.begin()),
+                     layer});
+}
+
+const float *Runner::Impl::values(const Feed &feed, const float *input)
+{
+    if (!feed.layer || !quantizer.quantizes())
+        return input;
+    scratch.resize(static_cast<size_t>(layout.outer * layout.channels * layout.inner));
+    quantizer.apply(input, layout.outer, layout.channels, layout.inner, scratch.data());
+    return scratch.data();
+}
+
+static Error refused(const cv::Exception &error)
+{
+    std::string text = error.err.empty() ? error.what() : error.err;
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return Error("OpenCV cannot run this network: " + text);
+}
+
+Runner::Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
+               const std::vector<float> &weights, const std::vector<float> &bias, const Quantizer &quantizer)
+    : impl_(new Impl)
+{
+    impl_->outputs = outputs;
+    impl_->quantizer = quantizer;
+    const Layer *layer = segment.layer < 0 ? nullptr : &model.layers()[static_cast<size_t>(segment.layer)];
+    for (const std::string &name : segment.inputs)
+        if (layer == nullptr || name != layer->input || name != segment.layer_input)
+            impl_->add_feed(model, segment, name, name, false);
+    if (layer != nullptr) {
+        impl_->add_feed(model, segment, layer->input, segment.layer_input, true);
+        impl_->layout = input_layout(*layer);
+    }
+    for (const std::string &name : outputs)
+        impl_->counts.push_back(count(model.shape(name)));
+    const std::string bytes = model.segment_model(segment, weights, bias);
+    try {
+        impl_->net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
+    } catch (const cv::Exception &error) {
+        throw refused(error);
+    }
+}
+
+Runner::Runner(Runner &&) noexcept = default;
+Runner &Runner::operator=(Runner &&) noexcept = default;
+Runner::~Runner() = default;
+
+void Runner::run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs)
+{
+    Impl &impl = *impl_;
+    std::vector<cv::Mat> results;
+    try {
+        for (const Impl::Feed &feed : impl.feeds) {
+            float *values = const_cast<float *>(impl.values(feed, inputs[feed.input]));
+            impl.net.setInput(cv::Mat(feed.shape, CV_32F, values), feed.name);
+        }
+        impl.net.forward(results, impl.outputs);
+    } catch (const cv::Exception &error) {
+        throw refused(error);
+    }
+    for (size_t i = 0; i < outputs.size(); i++) {
+        const cv::Mat result = results[i].isContinuous() ? results[i] : results[i].clone();
+        if (static_cast<int64_t>(result.total()) != impl.counts[i])
+            throw Error("OpenCV gives tensor '" + impl.outputs[i] + "' another size than the network says");
+        std::memcpy(outputs[i], result.data, result.total() * sizeof(float));
+    }
+}
+
+Segment whole(const Model &model, const std::vector<std::string> &extra)
+{
+    Segment segment;
+    segment.layer = -1;
+    segment.first_node = 0;
+    segment.last_node = model.segments().back().last_node;
+    segment.inputs = {model.input().name};
+    for (const Value &output : model.outputs())
+        segment.outputs.push_back(output.name);
+    for (const std::string &tensor : extra)
+        if (std::count(segment.outputs.begin(), segment.outputs.end(), tensor) == 0)
+            segment.outputs.push_back(tensor);
+    return segment;
+}
+
+void set_engine_threads(int threads)
+{
+    // More than there are processors would only make its thread pool complain.
+    cv::setNumThreads(std::min(threads, cv::getNumberOfCPUs()));
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    if (openblas_set_num_threads != nullptr)
+        openblas_set_num_threads(1);
+}
+
+} // namespace bsq_onnx

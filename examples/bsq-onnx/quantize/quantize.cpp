@@ -1,0 +1,610 @@
+// Quantizes a network layer by layer, in execution order.
+#include "quantize/quantize.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "error.hpp"
+#include "quantize/store.hpp"
+#include "plan/strength.hpp"
+#include "quantize/target.hpp"
+
+namespace bsq_onnx {
+
+void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle)
+{
+    if (status == BSQ_E_CANCELLED || interrupted())
+        throw Interrupted();
+    if (status != BSQ_OK)
+        throw Error("layer '" + layer.name + "': " + bsq_layer_error_message(handle));
+}
+
+void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle)
+{
+    if (quantizer.folded())
+        check(bsq_layer_set_input_channels(handle, &quantizer.values, quantizer.scales.data(),
+                                           quantizer.zero_points.data(), quantizer.scales.size()),
+              layer, handle);
+    else
+        check(bsq_layer_set_input_quantizer(handle, &quantizer.values), layer, handle);
+}
+
+LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
+{
+    char text[200];
+    bsq_error_t error;
+    bsq_error_init(&error, sizeof error);
+    error.message = text;
+    error.capacity = sizeof text;
+    bsq_layer_t *handle = nullptr;
+    const float *bias = layer.bias.empty() ? nullptr : layer.bias.data();
+    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &error, &handle) != BSQ_OK)
+        throw Error("layer '" + layer.name + "': " + text);
+    return LayerHandle(handle);
+}
+
+bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
+{
+    bsq_batch_t batch;
+    bsq_batch_init(&batch, sizeof batch);
+    batch.input = input;
+    batch.target = target;
+    batch.held_out = held_out;
+    batch.size = 1;
+    if (layer.desc.kind == BSQ_LINEAR)
+        batch.size = count(layer.input_shape) / layer.desc.in_channels;
+    for (int i = 0; i < layer.desc.spatial_dims; i++)
+        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
+    return batch;
+}
+
+namespace {
+
+constexpr int histogram_bins = 64;
+constexpr double unknown_strength = -1;
+
+const char *op_name(Kind kind)
+{
+    return kind == Kind::conv ? "Conv" : kind == Kind::gemm ? "Gemm" : "MatMul";
+}
+
+// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes the
+// layer's own activation function are not.
+std::string input_key(const Model &model, const Layer &layer)
+{
+    const bsq_layer_desc_t &d = layer.desc;
+    if (passing_of(model, layer.output).cuts())
+        return layer.name;
+    std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
+    for (int i = 0; i < d.spatial_dims; i++)
+        for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
+            key += " " + std::to_string(extent);
+    return key;
+}
+
+class Pass {
+public:
+    Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
+         int64_t calibration, Progress &progress, Checkpoint *checkpoint);
+    Quantized run();
+
+private:
+    void load_samples();
+    void run_segment(int index);
+    void run_float(int index, bsq_layer_t *handle, const Layer *layer);
+    void run_quantized(int index);
+    void choose_quantizer(const Layer &layer, int bits);
+    Quantizer observe(const Layer &layer, int bits, bool per_channel);
+    Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
+    bsq_options_t layer_options(const Layer &layer, int bits) const;
+    bool may_fold(const std::string &tensor, std::string &reason) const;
+    void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
+    LayerHandle prepare(const Layer &layer, int bits);
+    bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
+    void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
+    void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
+    double own_error(const Segment &segment, const Layer &layer);
+    void drop_dead(int index);
+
+    int64_t count_of(const std::string &tensor) const { return count(model_.shape(tensor)); }
+    int64_t samples() const { return static_cast<int64_t>(samples_.size()); }
+    const float *now(const std::string &tensor, int64_t sample);
+    std::vector<std::string> needed(const Segment &segment, int index) const;
+
+    const Model &model_;
+    const Settings &settings_;
+    const Plan &plan_;
+    const std::vector<SampleRef> &samples_;
+    int64_t calibration_;
+    Progress &progress_;
+    Checkpoint *checkpoint_;
+
+    Room room_;
+    Store float_, quantized_; // the second holds what differs from the first
+    std::map<std::string, int> last_use_;
+    std::map<std::string, int> readers_left_;     // layers to come, by input_key
+    std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
+    double seconds_choosing_ = 0;                 // scales for the layer at hand
+    Quantized result_;
+};
+
+Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
+           int64_t calibration, Progress &progress, Checkpoint *checkpoint)
+    : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration), progress_(progress),
+      checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+{
+    for (size_t i = 0; i < model.segments().size(); i++)
+        for (const std::string &tensor : model.segments()[i].inputs)
+            last_use_[tensor] = static_cast<int>(i);
+    for (size_t i = 0; i < model.layers().size(); i++)
+        if (plan.bits[i] > 0)
+            readers_left_[input_key(model, model.layers()[i])]++;
+    for (size_t i = 0; i < model.layers().size(); i++) {
+        const Layer &layer = model.layers()[i];
+        LayerResult l;
+        l.name = layer.name;
+        l.op = op_name(layer.kind);
+        l.input = layer.input;
+        l.reason = plan.reasons[i];
+        l.channels = layer.desc.out_channels;
+        l.fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+        l.multiplications = layer.multiplications;
+        l.bias = layer.bias;
+        result_.layers.push_back(l);
+    }
+}
+
+const float *Pass::now(const std::string &tensor, int64_t sample)
+{
+    return (quantized_.has(tensor) ? quantized_ : float_).at(tensor, sample);
+}
+
+// The outputs of a segment that later segments read.
+std::vector<std::string> Pass::needed(const Segment &segment, int index) const
+{
+    std::vector<std::string> outputs;
+    for (const std::string &tensor : segment.outputs)
+        if (const auto use = last_use_.find(tensor); use != last_use_.end() && use->second > index)
+            outputs.push_back(tensor);
+    return outputs;
+}
+
+// How long a layer takes, roughly, in multiplications.
+double effort_of(const Layer &layer, int64_t samples, int effort)
+{
+    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
+    const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
+    const double channels = static_cast<double>(layer.desc.out_channels), groups = static_cast<double>(layer.desc.groups);
+    const double passes = 3 * static_cast<double>(layer.multiplications * samples);
+    const double statistics = static_cast<double>(samples) * rows * groups * fan_in * (fan_in / 2 + channels / groups);
+    return passes + statistics + channels * fan_in * fan_in * std::exp2(effort) * 4;
+}
+
+Quantized Pass::run()
+{
+    double total = 0;
+    for (size_t i = 0; i < model_.layers().size(); i++)
+        total += effort_of(model_.layers()[i], samples(), settings_.options.effort);
+    progress_.begin(total);
+    load_samples();
+    for (size_t i = 0; i < model_.segments().size(); i++)
+        run_segment(static_cast<int>(i));
+    return std::move(result_);
+}
+
+void Pass::load_samples()
+{
+    const std::string &input = model_.input().name;
+    float_.add(input, samples(), count_of(input));
+    for (int64_t i = 0; i < samples(); i++) {
+        const SampleRef &ref = samples_[static_cast<size_t>(i)];
+        const Sample sample = ref.from->load(ref.index);
+        std::copy(sample.input.begin(), sample.input.end(), float_.at(input, i));
+        progress_.at(0);
+    }
+}
+
+void Pass::run_segment(int index)
+{
+    const Segment &segment = model_.segments()[static_cast<size_t>(index)];
+    if (segment.layer < 0) {
+        run_float(index, nullptr, nullptr);
+    } else {
+        const auto which = static_cast<size_t>(segment.layer);
+        const Layer &layer = model_.layers()[which];
+        const int bits = plan_.bits[which];
+        progress_.step(layer.name, effort_of(layer, samples(), settings_.options.effort));
+        DoneLayer done;
+        if (bits == 0) {
+            run_float(index, nullptr, nullptr);
+            progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
+                          layer.name + ": stays float");
+        } else if (checkpoint_ != nullptr && checkpoint_->load_layer(which, done)) {
+            result_.layers[which] = done.layer;
+            if (done.quantizer.quantizes() && result_.quantizers.emplace(layer.input, done.quantizer).second)
+                result_.inputs.push_back(done.input);
+            run_float(index, nullptr, nullptr);
+            readers_left_[input_key(model_, layer)]--;
+            progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
+                          layer.name + ": was done before");
+        } else {
+            LayerHandle handle = prepare(layer, bits);
+            if (import_stats(layer, which, handle.get())) {
+                run_float(index, nullptr, nullptr);
+            } else {
+                run_float(index, handle.get(), &layer);
+                export_stats(layer, which, handle.get());
+            }
+            solve(segment, layer, which, handle.get());
+            if (--readers_left_[input_key(model_, layer)] > 0)
+                to_share_.emplace(input_key(model_, layer), std::move(handle));
+            else
+                to_share_.erase(input_key(model_, layer));
+        }
+    }
+    run_quantized(index);
+    drop_dead(index);
+}
+
+// Runs the float network's segment; with 'handle' its layer's statistics are gathered.
+void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
+{
+    const Segment &segment = model_.segments()[static_cast<size_t>(index)];
+    std::vector<std::string> outputs = needed(segment, index);
+    for (const std::string &tensor : outputs)
+        float_.add(tensor, samples(), count_of(tensor));
+    std::unique_ptr<Target> target;
+    if (handle != nullptr) {
+        const auto quantizer = result_.quantizers.find(layer->input);
+        target = std::make_unique<Target>(model_, segment, *layer,
+                                          quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+        outputs.push_back(layer->output);
+    }
+    if (outputs.empty())
+        return;
+    Runner runner(model_, segment, outputs);
+    std::vector<const float *> from(segment.inputs.size());
+    std::vector<float *> to(outputs.size());
+    for (int64_t i = 0; i < samples(); i++) {
+        for (size_t k = 0; k < from.size(); k++)
+            from[k] = float_.at(segment.inputs[k], i);
+        for (size_t k = 0; k < to.size(); k++)
+            to[k] = target && k + 1 == to.size() ? target->values() : float_.at(outputs[k], i);
+        runner.run(from, to);
+        if (target) {
+            for (size_t k = 0; k < from.size(); k++)
+                from[k] = now(segment.inputs[k], i);
+            target->adapt(from);
+            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target->values(), i >= calibration_);
+            batch.row_weights = target->row_weights();
+            batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+            check(bsq_layer_calibrate(handle, &batch), *layer, handle);
+        }
+        progress_.at(0.4 * static_cast<double>(i) / static_cast<double>(samples()));
+    }
+}
+
+// Runs the segment again where something before it, or its layer, is quantized.
+void Pass::run_quantized(int index)
+{
+    const Segment &segment = model_.segments()[static_cast<size_t>(index)];
+    const std::vector<std::string> outputs = needed(segment, index);
+    const LayerResult *layer = segment.layer < 0 ? nullptr : &result_.layers[static_cast<size_t>(segment.layer)];
+    const bool own = layer != nullptr && layer->bits > 0;
+    const bool changed = std::any_of(segment.inputs.begin(), segment.inputs.end(),
+                                     [&](const std::string &tensor) { return quantized_.has(tensor); });
+    if (outputs.empty() || !(own || changed))
+        return;
+    const auto quantizer = own ? result_.quantizers.find(layer->input) : result_.quantizers.end();
+    Runner runner(model_, segment, outputs, own ? layer->dequantized : std::vector<float>(),
+                  own ? layer->bias : std::vector<float>(),
+                  quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+    for (const std::string &tensor : outputs)
+        quantized_.add(tensor, samples(), count_of(tensor));
+    std::vector<const float *> from(segment.inputs.size());
+    std::vector<float *> to(outputs.size());
+    for (int64_t i = 0; i < samples(); i++) {
+        for (size_t k = 0; k < from.size(); k++)
+            from[k] = now(segment.inputs[k], i);
+        for (size_t k = 0; k < to.size(); k++)
+            to[k] = quantized_.at(outputs[k], i);
+        runner.run(from, to);
+        progress_.at(0);
+    }
+}
+
+void Pass::drop_dead(int index)
+{
+    for (const auto &use : last_use_)
+        if (use.second == index) {
+            float_.drop(use.first);
+            quantized_.drop(use.first);
+        }
+}
+
+// ---- a layer ----
+
+// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than inputs,
+// where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an input on,
+// since rows of one picture are much alike.
+double asymmetry_of(const Layer &layer, int64_t samples, double asked)
+{
+    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
+    const double rows = static_cast<double>(samples * (count(layer.output_shape) / layer.desc.out_channels));
+    return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
+}
+
+bsq_options_t Pass::layer_options(const Layer &layer, int bits) const
+{
+    bsq_options_t options = settings_.options;
+    options.weight_bits = bits;
+    options.input_bits = 0;
+    options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
+    return options;
+}
+
+LayerHandle Pass::prepare(const Layer &layer, int bits)
+{
+    seconds_choosing_ = 0;
+    if (settings_.options.input_bits > 0 && result_.quantizers.count(layer.input) == 0)
+        choose_quantizer(layer, plan_.input_bits.at(layer.input));
+    bsq_options_t options = layer_options(layer, bits);
+    options.progress = Progress::callback;
+    options.progress_opaque = &progress_;
+    LayerHandle handle = make_layer(layer, options);
+    const auto quantizer = result_.quantizers.find(layer.input);
+    if (quantizer != result_.quantizers.end())
+        set_quantizer(layer, quantizer->second, handle.get());
+    const auto source = to_share_.find(input_key(model_, layer));
+    if (source != to_share_.end())
+        check(bsq_layer_share_input(handle.get(), source->second.get()), layer, handle.get());
+    return handle;
+}
+
+// Whether a tensor's channels may have scales of their own; 'reason' says why not.
+bool Pass::may_fold(const std::string &tensor, std::string &reason) const
+{
+    if (!model_.may_fold(tensor, reason))
+        return false;
+    for (size_t i = 0; i < model_.layers().size(); i++)
+        if (model_.layers()[i].input == tensor && plan_.bits[i] == 0) {
+            reason = "layer '" + model_.layers()[i].name + "' reads it and stays float";
+            return false;
+        }
+    return true;
+}
+
+// The quantizer of a tensor, from what its first reader sees.
+void Pass::choose_quantizer(const Layer &layer, int bits)
+{
+    if (const auto found = plan_.shared.find(layer.input); found != plan_.shared.end()) {
+        result_.quantizers[layer.input] = found->second.quantizer;
+        std::string others;
+        for (const std::string &tensor : found->second.tensors)
+            if (tensor != layer.input)
+                others += (others.empty() ? "shared with " : ", ") + tensor;
+        describe_input(layer, {unknown_strength, found->second.quantizer}, others);
+        return;
+    }
+    std::string note;
+    Candidate scales = {unknown_strength, observe(layer, bits, false)};
+    if (settings_.per_channel && may_fold(layer.input, note))
+        scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
+    result_.quantizers[layer.input] = scales.quantizer;
+    describe_input(layer, scales, note);
+}
+
+// The quantizer of least error of the layer's input.
+Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
+{
+    bsq_options_t options = settings_.options;
+    options.input_bits = bits;
+    if (per_channel)
+        options.input_scale_kind = BSQ_INPUT_PER_CHANNEL;
+    const LayerHandle handle = make_layer(layer, options);
+    for (int64_t i = 0; i < calibration_; i++) {
+        const bsq_batch_t batch = make_batch(layer, now(layer.input, i), nullptr, false);
+        check(bsq_layer_observe(handle.get(), &batch), layer, handle.get());
+        progress_.at(0);
+    }
+    Quantizer quantizer;
+    check(bsq_layer_get_input_quantizer(handle.get(), &quantizer.values), layer, handle.get());
+    if (quantizer.values.scale_kind == BSQ_INPUT_PER_CHANNEL) {
+        quantizer.scales.resize(static_cast<size_t>(layer.desc.in_channels));
+        quantizer.zero_points.resize(quantizer.scales.size());
+        check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(),
+                                           quantizer.scales.size()),
+              layer, handle.get());
+        quantizer.values.zero_point = 0;
+    }
+    return quantizer;
+}
+
+// Those that suit all layers which read the tensor.
+Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candidate> &scales)
+{
+    std::vector<Reader> readers;
+    for (const Segment &segment : model_.segments())
+        if (segment.layer >= 0 && model_.layers()[static_cast<size_t>(segment.layer)].input == tensor) {
+            const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
+            readers.push_back({&layer, &segment, layer_options(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
+        }
+    const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
+                                     [&](int64_t i) { return now(tensor, i); }};
+    const Strength strength = choose_strength(model_, scales, readers, activations, progress_);
+    seconds_choosing_ = strength.seconds;
+    return scales[strength.chosen];
+}
+
+void Pass::describe_input(const Layer &layer, const Candidate &scales, const std::string &note)
+{
+    const Quantizer &quantizer = scales.quantizer;
+    InputResult input;
+    input.strength = scales.strength;
+    input.tensor = layer.input;
+    input.bits = quantizer.values.bits;
+    input.type = quantizer.values.type;
+    input.zero_point = quantizer.values.zero_point;
+    input.scales = quantizer.folded() ? quantizer.scales : std::vector<double>{quantizer.values.scale};
+    input.zero_points = quantizer.zero_points;
+    input.note = note;
+    const int64_t each = count_of(layer.input);
+    float minimum = now(layer.input, 0)[0], maximum = minimum;
+    for (int64_t i = 0; i < calibration_; i++) {
+        const float *x = now(layer.input, i);
+        for (int64_t k = 0; k < each; k++) {
+            minimum = std::min(minimum, x[k]);
+            maximum = std::max(maximum, x[k]);
+        }
+    }
+    input.minimum = static_cast<double>(minimum);
+    input.maximum = static_cast<double>(maximum);
+
+    const double width = (input.maximum - input.minimum) / histogram_bins;
+    const Layout layout = input_layout(layer);
+    std::vector<int64_t> bins(histogram_bins, 0);
+    int64_t outside = 0;
+    for (int64_t i = 0; i < calibration_; i++) {
+        const float *x = now(layer.input, i);
+        for (int64_t k = 0; k < layout.outer * layout.channels; k++) {
+            const Quantizer::Grid grid = quantizer.grid(k % layout.channels);
+            const double low = (grid.lowest - 0.5) * grid.step, high = (grid.highest + 0.5) * grid.step;
+            for (int64_t end = k * layout.inner + layout.inner, at = k * layout.inner; at < end; at++) {
+                const auto value = static_cast<double>(x[at]);
+                const double bin = width > 0 ? (value - input.minimum) / width : 0;
+                bins[static_cast<size_t>(std::min(bin, histogram_bins - 1.0))]++;
+                outside += value < low || value > high;
+            }
+        }
+    }
+    const double all = static_cast<double>(each * calibration_);
+    input.clipped = static_cast<double>(outside) / all;
+    for (const int64_t bin : bins)
+        input.histogram.push_back(static_cast<double>(bin) / all);
+    result_.inputs.push_back(input);
+}
+
+// What quantizing the layer and its input changes in its output, on a few samples.
+double Pass::own_error(const Segment &segment, const Layer &layer)
+{
+    const LayerResult &l = result_.layers[static_cast<size_t>(segment.layer)];
+    const auto quantizer = result_.quantizers.find(layer.input);
+    Runner real(model_, segment, {layer.output});
+    Runner quantized(model_, segment, {layer.output}, l.dequantized, l.bias,
+                     quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+    std::vector<float> wanted(static_cast<size_t>(count_of(layer.output))), got(wanted.size());
+    std::vector<const float *> from(segment.inputs.size());
+    const int64_t few = std::min<int64_t>(calibration_, 8);
+    double sum = 0;
+    for (int64_t i = 0; i < few; i++) {
+        for (size_t k = 0; k < from.size(); k++)
+            from[k] = now(segment.inputs[k], i);
+        real.run(from, {wanted.data()});
+        quantized.run(from, {got.data()});
+        for (size_t k = 0; k < got.size(); k++) {
+            const double off = static_cast<double>(got[k]) - static_cast<double>(wanted[k]);
+            sum += off * off;
+        }
+    }
+    return std::sqrt(sum / static_cast<double>(few));
+}
+
+void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
+{
+    bsq_report_t report;
+    bsq_report_init(&report, sizeof report);
+    check(bsq_optimize(handle, &report), layer, handle);
+
+    LayerResult &l = result_.layers[index];
+    l.bits = report.weight_bits;
+    l.weight_bytes = (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
+    l.codes.resize(layer.weights.size());
+    l.dequantized.resize(layer.weights.size());
+    l.scales.resize(static_cast<size_t>(l.channels));
+    check(bsq_layer_get_codes(handle, l.codes.data(), l.codes.size()), layer, handle);
+    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
+    check(bsq_layer_get_scales(handle, l.scales.data(), l.scales.size()), layer, handle);
+    if (!layer.bias.empty() || settings_.options.bias_correction) {
+        l.bias.resize(static_cast<size_t>(l.channels));
+        check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
+    }
+    l.error = report.error;
+    l.error_rounding = report.error_start;
+    l.held_out_error = report.held_out_error;
+    l.error_floor = report.error_floor;
+    l.lower_bound = report.lower_bound;
+    l.rows_per_input = report.rows_per_input;
+    l.seconds = report.seconds + seconds_choosing_;
+    l.warnings = report.warnings;
+    l.own_error = own_error(segment, layer);
+
+    if (checkpoint_ != nullptr) {
+        DoneLayer done;
+        done.layer = l;
+        for (const InputResult &input : result_.inputs)
+            if (input.tensor == layer.input) {
+                done.input = input;
+                done.quantizer = result_.quantizers.at(layer.input);
+            }
+        checkpoint_->save_layer(index, done);
+    }
+    char text[200];
+    std::snprintf(text, sizeof text, "layer %zu/%zu %s: %d bits, error %.3g (rounding %.3g), %.2f s", index + 1,
+                  model_.layers().size(), layer.name.c_str(), l.bits, l.error, l.error_rounding, l.seconds);
+    progress_.end(text, l.error);
+}
+
+// ---- statistics of the layer at hand, kept for --resume ----
+
+bool Pass::import_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
+{
+    if (checkpoint_ == nullptr)
+        return false;
+    const bool held_out_too = samples() > calibration_;
+    std::vector<bsq_stats_t *> parts;
+    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
+        const std::string bytes = checkpoint_->load_stats(index, held_out != 0);
+        bsq_stats_t *stats = nullptr;
+        if (!bytes.empty() && bsq_stats_import(bytes.data(), bytes.size(), nullptr, nullptr, &stats) == BSQ_OK)
+            parts.push_back(stats);
+    }
+    bool good = parts.size() == (held_out_too ? 2u : 1u);
+    // A layer that shares its input has statistics already: its rows are gathered again.
+    good = good && to_share_.count(input_key(model_, layer)) == 0;
+    for (size_t i = 0; good && i < parts.size(); i++)
+        check(bsq_layer_merge_stats(handle, static_cast<int32_t>(i), parts[i]), layer, handle);
+    for (bsq_stats_t *stats : parts)
+        bsq_stats_release(stats);
+    return good;
+}
+
+void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
+{
+    if (checkpoint_ == nullptr)
+        return;
+    for (int held_out = samples() > calibration_ ? 1 : 0; held_out >= 0; held_out--) {
+        bsq_stats_t *stats = nullptr;
+        size_t size = 0;
+        check(bsq_layer_acquire_stats(handle, held_out, &stats), layer, handle);
+        std::string bytes;
+        bsq_status_t status = bsq_stats_export_size(stats, &size);
+        bytes.resize(size);
+        if (status == BSQ_OK)
+            status = bsq_stats_export(stats, bytes.data(), size);
+        bsq_stats_release(stats);
+        if (status != BSQ_OK)
+            throw Error("layer '" + layer.name + "': statistics: " + bsq_status_string(status));
+        checkpoint_->save_stats(index, held_out != 0, bytes);
+    }
+}
+
+} // namespace
+
+Quantized quantize(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
+                   int64_t calibration, Progress &progress, Checkpoint *checkpoint)
+{
+    return Pass(model, settings, plan, samples, calibration, progress, checkpoint).run();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,46 @@
+// What a layer's output is to be, and how much each of its rows matters, given the activation function that follows.
+#ifndef BSQ_ONNX_TARGET_HPP
+#define BSQ_ONNX_TARGET_HPP
+
+#include <memory>
+#include <vector>
+
+#include "quantize/engine.hpp"
+
+namespace bsq_onnx {
+
+// What the activation function that alone reads a layer's output lets pass: Relu and Clip cut values off, SiLU, x sigmoid(x), lets
+// next to nothing of negative values through.
+struct Passing {
+    float lowest, highest; // infinite without Relu or Clip
+    bool silu = false;
+
+    bool cuts() const;
+    float passed(float value) const;
+    float share(float a, float b) const; // of the difference of two values, 0..1
+};
+Passing passing_of(const Model &model, const std::string &tensor);
+
+// The float network's output, but where the activation function lets little of the difference between it and the layer's own output
+// through: there that much nearer to the latter, so that nothing is asked for that is cut off. Rows (output positions) count by the
+// share that passes, over channels.
+class Target {
+public:
+    Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer);
+
+    float *values() { return values_.data(); } // where the float network's output goes first
+    // 'inputs': those of the segment in the already quantized part.
+    void adapt(const std::vector<const float *> &inputs);
+    const float *row_weights() const { return weights_.empty() ? nullptr : weights_.data(); }
+
+private:
+    Passing passing_;
+    int64_t channels_, positions_;
+    bool channels_last_;
+    std::unique_ptr<Runner> own_; // the layer with float weights on quantized inputs
+    std::vector<float> values_, own_values_, weights_;
+};
+
+} // namespace bsq_onnx
+
+#endif

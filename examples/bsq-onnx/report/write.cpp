@@ -1,0 +1,232 @@
+#include "report/write.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/graph.hpp"
+#include "model/layers.hpp"
+#include "model/opset.hpp"
+
+namespace bsq_onnx {
+
+namespace {
+
+// ONNX 1.16's number for INT4, which older headers do not have.
+constexpr int32_t int4_type = 22;
+
+onnx::TensorProto make_tensor(const Shape &shape, const std::vector<uint8_t> &values)
+{
+    onnx::TensorProto tensor = bsq_onnx::make_tensor(shape, std::vector<int8_t>(values.begin(), values.end()));
+    tensor.set_data_type(onnx::TensorProto::UINT8);
+    return tensor;
+}
+
+// Two codes a byte, the first one in the lower half.
+onnx::TensorProto int4_tensor(const Shape &shape, const std::vector<int8_t> &codes)
+{
+    std::string bytes((codes.size() + 1) / 2, '\0');
+    for (size_t i = 0; i < codes.size(); i++)
+        bytes[i / 2] = static_cast<char>(bytes[i / 2] | ((codes[i] & 15) << (i % 2 * 4)));
+    onnx::TensorProto tensor = bsq_onnx::make_tensor(shape, std::vector<int8_t>());
+    tensor.set_data_type(int4_type);
+    tensor.set_raw_data(bytes);
+    return tensor;
+}
+
+// Codes that a quantizer of activations may give.
+void code_limits(const InputResult &input, int &lowest, int &highest)
+{
+    const bool is_signed = input.type == BSQ_INPUT_SIGNED;
+    lowest = is_signed ? -(1 << (input.bits - 1)) : 0;
+    highest = is_signed ? (1 << (input.bits - 1)) - 1 : (1 << input.bits) - 1;
+}
+
+class Writer {
+public:
+    Writer(const Model &model, const RunResult &result, Format format)
+        : model_(model), result_(result), format_(format),
+          graph_(format == Format::qdq_float ? model.original() : model.proto())
+    {
+        if (format == Format::int4)
+            raise_opset(graph_, int4_opset);
+    }
+
+    std::string bytes()
+    {
+        std::map<int, size_t> layer_at;
+        for (size_t i = 0; i < model_.layers().size(); i++)
+            if (result_.layers.at(i).bits > 0)
+                layer_at[first_node(model_.layers()[i], graph_)] = i;
+        for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
+            const auto found = layer_at.find(i);
+            if (found == layer_at.end()) {
+                nodes_.push_back(graph_.nodes[static_cast<size_t>(i)]);
+                continue;
+            }
+            const Layer &layer = model_.layers()[found->second];
+            add_layer(layer, result_.layers[found->second]);
+            i += layer.last_node - layer.node;
+        }
+        graph_.nodes = nodes_;
+        graph_.sweep();
+        onnx::ModelProto proto = graph_.proto();
+        proto.set_producer_name("bsq-onnx");
+        proto.set_producer_version(result_.version);
+        return proto.SerializeAsString();
+    }
+
+private:
+    std::string constant(const std::string &name, const onnx::TensorProto &tensor)
+    {
+        return graph_.add_constant(name, tensor);
+    }
+
+    std::string add_node(const std::string &op, const std::vector<std::string> &inputs, const std::string &name)
+    {
+        nodes_.push_back(make_node(op, name, inputs, name));
+        return name;
+    }
+
+    void add_layer(const Layer &layer, const LayerResult &result)
+    {
+        const bool as_float = format_ == Format::qdq_float;
+        const std::string input = as_float ? layer.input : quantized_input(layer);
+        const std::string weights = as_float ? float_weights(layer, result) : quantized_weights(layer, result);
+        std::string bias;
+        if (!result.bias.empty())
+            bias =
+                constant(layer.name + ".bias_corrected", bsq_onnx::make_tensor({layer.desc.out_channels}, result.bias));
+        for (const auto &node : layer_nodes(layer, graph_, input, weights, bias))
+            nodes_.push_back(node);
+    }
+
+    std::string float_weights(const Layer &layer, const LayerResult &result)
+    {
+        return constant(layer.name + ".weight_dequantized",
+                        bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
+    }
+
+    std::string quantized_weights(const Layer &layer, const LayerResult &result)
+    {
+        const Shape shape = weight_shape(layer, graph_);
+        const std::vector<int8_t> codes = node_order(layer, result.codes);
+        const bool packed = format_ == Format::int4 && result.bits <= 4;
+        const std::string quantized = constant(
+            layer.name + ".weight_quantized", packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
+        const std::string scale =
+            constant(layer.name + ".weight_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
+        const std::string name = graph_.unused(layer.name + ".weight_dequantized");
+        add_node("DequantizeLinear", {quantized, scale}, name);
+        set_integer(nodes_.back(), "axis", layer.kind == Kind::matmul ? 1 : 0);
+        return name;
+    }
+
+    // The layer's input tensor after QuantizeLinear and DequantizeLinear, which readers of one tensor share.
+    std::string quantized_input(const Layer &layer)
+    {
+        for (const InputResult &input : result_.inputs) {
+            if (input.tensor != layer.input || input.bits == 0)
+                continue;
+            std::string &name = dequantized_[layer.input];
+            if (name.empty())
+                name = quantize_dequantize(layer, input);
+            return name;
+        }
+        return layer.input;
+    }
+
+    // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one
+    // scale, the largest.
+    std::string quantize_dequantize(const Layer &layer, const InputResult &input)
+    {
+        const std::string &tensor = input.tensor;
+        const int64_t channels = static_cast<int64_t>(input.scales.size());
+        const bool folded = channels > 1;
+        const Shape shape = folded ? Shape{channels} : Shape{};
+        const std::vector<float> scales(input.scales.begin(), input.scales.end());
+        const std::string scale = constant(tensor + "/scale", bsq_onnx::make_tensor(shape, scales));
+        const std::string zero_points = constant(tensor + "/zero_point", zero_point(input, shape));
+        const std::string clipped = input.bits < 8 ? clip(layer, input) : tensor;
+        const std::string quantized =
+            add_node("QuantizeLinear", {clipped, scale, zero_points}, graph_.unused(tensor + "/quantized"));
+        if (folded)
+            set_integer(nodes_.back(), "axis", channel_axis(layer));
+        std::vector<std::string> inputs = {quantized, scale, zero_points};
+        const bool one = folded && std::all_of(input.zero_points.begin(), input.zero_points.end(),
+                                               [&](int32_t zero) { return zero == input.zero_points[0]; });
+        if (folded) {
+            const float largest = *std::max_element(scales.begin(), scales.end());
+            const Shape common = one ? Shape{} : shape;
+            inputs[1] = constant(tensor + "/folded_scale",
+                                 bsq_onnx::make_tensor(common, std::vector<float>(one ? 1 : scales.size(), largest)));
+            inputs[2] = one ? constant(tensor + "/code_of_zero", zero_point(input, {})) : zero_points;
+        }
+        const std::string name = add_node("DequantizeLinear", inputs, graph_.unused(tensor + "/dequantized"));
+        if (folded && !one)
+            set_integer(nodes_.back(), "axis", channel_axis(layer));
+        return name;
+    }
+
+    static int32_t zero_of(const InputResult &input, size_t channel)
+    {
+        return input.zero_points.empty() ? input.zero_point : input.zero_points[channel];
+    }
+
+    static onnx::TensorProto zero_point(const InputResult &input, const Shape &shape)
+    {
+        const size_t size = static_cast<size_t>(count(shape));
+        if (input.type == BSQ_INPUT_SIGNED)
+            return bsq_onnx::make_tensor(shape, std::vector<int8_t>(size, 0));
+        std::vector<uint8_t> zeros;
+        for (size_t i = 0; i < size; i++)
+            zeros.push_back(static_cast<uint8_t>(zero_of(input, i)));
+        return make_tensor(shape, zeros);
+    }
+
+    static int64_t channel_axis(const Layer &layer)
+    {
+        return layer.kind == Kind::conv ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
+    }
+
+    // QuantizeLinear has codes of 8 bits: values are clipped to what codes of fewer bits reach.
+    std::string clip(const Layer &layer, const InputResult &input)
+    {
+        int lowest, highest;
+        code_limits(input, lowest, highest);
+        const std::string low = limit(layer, input, lowest, "/lowest"), high = limit(layer, input, highest, "/highest");
+        const std::string name = graph_.unused(input.tensor + "/clipped");
+        if (input.scales.size() == 1)
+            return add_node("Clip", {input.tensor, low, high}, name);
+        const std::string below = add_node("Min", {input.tensor, high}, graph_.unused(input.tensor + "/limited"));
+        return add_node("Max", {below, low}, name);
+    }
+
+    std::string limit(const Layer &layer, const InputResult &input, int code, const std::string &suffix)
+    {
+        std::vector<float> values;
+        for (size_t i = 0; i < input.scales.size(); i++)
+            values.push_back(static_cast<float>(input.scales[i] * (code - zero_of(input, i))));
+        Shape shape;
+        if (values.size() > 1) {
+            shape.assign(layer.input_shape.size() - static_cast<size_t>(channel_axis(layer)), 1);
+            shape[0] = static_cast<int64_t>(values.size());
+        }
+        return constant(input.tensor + suffix, bsq_onnx::make_tensor(shape, values));
+    }
+
+    const Model &model_;
+    const RunResult &result_;
+    Format format_;
+    Graph graph_;
+    std::vector<onnx::NodeProto> nodes_;
+    std::map<std::string, std::string> dequantized_; // by tensor
+};
+
+} // namespace
+
+std::string write_model(const Model &model, const RunResult &result, Format format)
+{
+    return Writer(model, result, format).bytes();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,33 @@
+// Quantized networks as ONNX files, and the sidecar that has every number.
+#ifndef BSQ_ONNX_WRITE_HPP
+#define BSQ_ONNX_WRITE_HPP
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/model.hpp"
+#include "quantize/result.hpp"
+
+namespace bsq_onnx {
+
+enum class Format {
+    qdq, // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs, opset 13 or above
+    qdq_float, // dequantized weights in the graph and opset of the file, no Q or DQ
+    int4 // opset 21: codes of up to 4 bits packed as INT4, else as qdq
+};
+
+// The bytes of the network; docs/formats.md says what is in it. A layer that was skipped (bits 0) keeps its weights and
+// reads its input as it is; every other one reads it quantized, if 'result' quantizes that tensor.
+std::string write_model(const Model &model, const RunResult &result, Format format);
+
+// Bits, scales, zero points, errors of every layer and quantized tensor, as JSON.
+std::string write_sidecar(const RunResult &result);
+
+// Writes all files or none: each goes to a temporary name beside its own first, and they are renamed when all of them
+// are whole and on the disk. Throws Error, with path and cause.
+void write_files(const std::vector<std::pair<std::string, std::string>> &path_and_bytes);
+
+} // namespace bsq_onnx
+
+#endif

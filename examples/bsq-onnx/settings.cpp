@@ -1,0 +1,472 @@
+// The command line of bsq-onnx.
+#include "settings.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "error.hpp"
+
+extern "C" {
+#include "arguments.h"
+}
+
+namespace bsq_onnx {
+
+namespace {
+
+// What the table of options fills; Settings is made of it.
+struct Fields {
+    struct argument_list images, test, skip, bits_for;
+    const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
+    int32_t crop, letterbox, bgr, shorter;
+    double pad;
+    int32_t calib, held_out, eval, memory;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads, bias_correction;
+    double act_percentile, average_bits, mu, damping;
+    int32_t format, task, json, quiet, help, version;
+};
+
+const struct argument_choice ranges[] = {{"symmetric", BSQ_RANGE_SYMMETRIC}, {"full", BSQ_RANGE_FULL}, {nullptr, 0}};
+const struct argument_choice types[] = {{"auto", BSQ_INPUT_AUTO},
+                                        {"unsigned", BSQ_INPUT_UNSIGNED},
+                                        {"signed", BSQ_INPUT_SIGNED},
+                                        {"zero-point", BSQ_INPUT_ZERO_POINT},
+                                        {nullptr, 0}};
+const struct argument_choice switches[] = {{"on", 1}, {"off", 0}, {nullptr, 0}};
+const struct argument_choice kinds[] = {{"per-tensor", 0}, {"per-channel", 1}, {nullptr, 0}};
+const struct argument_choice clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
+                                        {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
+                                        {"percentile", BSQ_CLIP_PERCENTILE},
+                                        {nullptr, 0}};
+const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::qdq)},
+                                          {"float", static_cast<int32_t>(Format::qdq_float)},
+                                          {"int4", static_cast<int32_t>(Format::int4)},
+                                          {nullptr, 0}};
+const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-seg", 2}, {"none", 3}, {nullptr, 0}};
+
+#define AT(field) offsetof(Fields, field)
+
+const struct argument samples_table[] = {
+    {"images", ARGUMENT_LIST, "DIR|FILE", "folder of pictures, picture or .npy; may be given several times", AT(images), 0, 0,
+     nullptr},
+    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0, nullptr},
+    {"labels", ARGUMENT_TEXT, "FILE", "lines \"class file [name of the class]\", or a .npy of int64, one for each sample",
+     AT(labels), 0, 0, nullptr},
+    {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N of --images [all with --test, else half, at most 128]",
+     AT(calib), 1, INT_MAX, nullptr},
+    {"held-out", ARGUMENT_INTEGER, "N", "then measure each layer's error on the next N, too; 0: do not [16]", AT(held_out), 0,
+     INT_MAX, nullptr},
+    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of the samples behind those, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
+};
+
+const struct argument picture_table[] = {
+    {"size", ARGUMENT_TEXT, "N|HxW", "pixels of the network's input; any other than it has is refused [what it has]", AT(size),
+     0, 0, nullptr},
+    {"crop", ARGUMENT_FLAG, nullptr, "scale as --shorter says, cut out the centre; else pictures are stretched", AT(crop), 0, 0,
+     nullptr},
+    {"shorter", ARGUMENT_INTEGER, "N", "with --crop: pixels of the shorter side, at least those of the input [256]", AT(shorter),
+     1, 1000000, nullptr},
+    {"letterbox", ARGUMENT_FLAG, nullptr, "scale to fit, fill up with a border on both sides", AT(letterbox), 0, 0, nullptr},
+    {"pad", ARGUMENT_NUMBER, "V", "with --letterbox: value of the border, 0..255 [0]", AT(pad), 0, 255, nullptr},
+    {"bgr", ARGUMENT_FLAG, nullptr, "channels are blue, green, red; else red, green, blue", AT(bgr), 0, 0, nullptr},
+    {"mean", ARGUMENT_TEXT, "M|A,B,C", "pixels of 0..255 become (pixel - mean) / std; one, or one for each channel in its order [0]",
+     AT(mean), 0, 0, nullptr},
+    {"std", ARGUMENT_TEXT, "S|A,B,C", "numbers above 0, one, or one for each channel [1]", AT(deviation), 0, 0, nullptr},
+};
+
+const struct argument preset_table[] = {
+    {"preset", ARGUMENT_TEXT, "FILE", "lines as \"size 224\" or \"bgr\": options of this part; typed ones count before them",
+     AT(preset), 0, 0, nullptr},
+};
+
+const struct argument method_table[] = {
+    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [4]", AT(weight_bits), 2, 8, nullptr},
+    {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8, nullptr},
+    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]", AT(act_type), 0, 0,
+     types},
+    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each channel as far as it helps and the graph allows it [per-tensor]",
+     AT(act_scale), 0, 0, kinds},
+    {"act-share", ARGUMENT_FLAG, nullptr, "one quantizer for all tensors that meet in an Add or Concat [each has its own]",
+     AT(act_share), 0, 0, nullptr},
+    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges of activations are found [squared-error]", AT(act_clip), 0, 0, clips},
+    {"act-percentile", ARGUMENT_NUMBER, "P", "with --act-clip percentile: share of values inside, above 0.5 [0.9999]",
+     AT(act_percentile), 0.500001, 1, nullptr},
+    {"edge-bits", ARGUMENT_INTEGER, "B", "at least so many bits for first and last layers and their inputs; 0: as others [8]",
+     AT(edge_bits), 0, 8, nullptr},
+    {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
+    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer's weights, 2..8; may be given several times", AT(bits_for), 0, 0,
+     nullptr},
+    {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
+     AT(average_bits), 2, 8, nullptr},
+    {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
+    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
+    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1, nullptr},
+    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping), 0, 1,
+     nullptr},
+    {"bias-correction", ARGUMENT_CHOICE, nullptr, "biases make up for the mean of the error [on]", AT(bias_correction), 0, 0,
+     switches},
+    {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
+    {"memory", ARGUMENT_INTEGER, "MB",
+     "activations beyond this go to a file; a network of which one sample, or one layer's statistics, needs more (and more "
+     "than 256) is refused [half of the machine's, at most 4096; for one sample at most 256 and 1024 times the network's file]",
+     AT(memory), 1, INT_MAX, nullptr},
+};
+
+const struct argument output_table[] = {
+    {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0, nullptr},
+    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, float weights alone, packed 4 bits [qdq]", AT(format),
+     0, 0, formats},
+    {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
+    {"task", ARGUMENT_CHOICE, nullptr, "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]",
+     AT(task), 0, 0, tasks},
+    {"resume", ARGUMENT_TEXT, "DIR", "keep finished work there, go on with what is there", AT(resume), 0, 0, nullptr},
+    {"json", ARGUMENT_FLAG, nullptr, "print the results as one JSON object", AT(json), 0, 0, nullptr},
+    {"quiet", ARGUMENT_FLAG, nullptr, "no progress", AT(quiet), 0, 0, nullptr},
+    {"help", ARGUMENT_FLAG, nullptr, "print this and stop", AT(help), 0, 0, nullptr},
+    {"version", ARGUMENT_FLAG, nullptr, "print the version and stop", AT(version), 0, 0, nullptr},
+};
+
+const struct argument end_of_table = {nullptr, ARGUMENT_FLAG, nullptr, nullptr, 0, 0, 0, nullptr};
+
+using Table = std::vector<struct argument>; // closed by end_of_table
+
+template <size_t... sizes> Table join(const struct argument (&...parts)[sizes])
+{
+    Table table;
+    (table.insert(table.end(), std::begin(parts), std::end(parts)), ...);
+    table.push_back(end_of_table);
+    return table;
+}
+
+std::string shell_word(const std::string &word)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:%@";
+    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
+        return word;
+    std::string quoted = "'";
+    for (const char c : word)
+        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+}
+
+// The options of a preset, as words of a command line.
+std::vector<std::string> read_preset(const std::string &path)
+{
+    std::ifstream file(path);
+    if (!file)
+        throw Error(path + ": " + std::strerror(errno));
+    std::vector<std::string> words;
+    std::string line;
+    for (int number = 1; std::getline(file, line); number++) {
+        std::istringstream stream(line.substr(0, line.find('#')));
+        std::string name, value, more;
+        if (!(stream >> name))
+            continue;
+        stream >> value;
+        const bool known = std::any_of(std::begin(picture_table), std::end(picture_table),
+                                       [&](const struct argument &a) { return name == a.name; });
+        if (!known || stream >> more)
+            throw Error(path + ": line " + std::to_string(number) + " is no \"option value\" of preprocessing");
+        words.push_back("--" + name + (value.empty() ? "" : "=" + value));
+    }
+    if (file.bad())
+        throw Error(path + ": " + std::strerror(errno));
+    return words;
+}
+
+// What was typed, in parts.
+struct Words {
+    std::vector<std::string> networks;
+    std::vector<std::string> preset, options; // the second count
+};
+
+bool takes_value(const Table &table, const std::string &word)
+{
+    return std::any_of(table.begin(), table.end() - 1, [&](const struct argument &a) {
+        return a.kind != ARGUMENT_FLAG && word == std::string("--") + a.name;
+    });
+}
+
+Words sort_words(const std::vector<std::string> &typed, const Table &table)
+{
+    Words words;
+    for (size_t i = 1; i < typed.size(); i++) {
+        const std::string word = typed[i] == "-o" ? "--output" : typed[i];
+        if (word.compare(0, 1, "-") != 0) {
+            words.networks.push_back(word);
+            continue;
+        }
+        words.options.push_back(word);
+        if (takes_value(table, word) && i + 1 < typed.size())
+            words.options.push_back(typed[++i]);
+        const std::string prefix = "--preset=";
+        const std::string path = word.compare(0, prefix.size(), prefix) == 0 ? word.substr(prefix.size())
+                                 : word == "--preset"                        ? words.options.back()
+                                                                             : "--preset";
+        if (path != "--preset" && !path.empty())
+            words.preset = read_preset(path);
+    }
+    return words;
+}
+
+Fields defaults(std::vector<const char *> &room)
+{
+    Fields fields{};
+    const size_t each = room.size() / 4;
+    fields.images.text = &room[0];
+    fields.test.text = &room[each];
+    fields.skip.text = &room[2 * each];
+    fields.bits_for.text = &room[3 * each];
+    fields.shorter = 256;
+    fields.calib = fields.eval = -1;
+    fields.held_out = 16;
+    fields.weight_bits = 4;
+    fields.range = BSQ_RANGE_FULL;
+    fields.act_bits = fields.edge_bits = 8;
+    fields.act_percentile = 0.9999;
+    fields.effort = 5;
+    fields.mu = 0.75;
+    fields.bias_correction = 1;
+    fields.damping = -1;
+    fields.threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+    return fields;
+}
+
+std::vector<std::string> texts(const struct argument_list &list)
+{
+    return std::vector<std::string>(list.text, list.text + list.count);
+}
+
+std::string text_of(const char *text)
+{
+    return text == nullptr ? "" : text;
+}
+
+std::vector<double> numbers(const char *option, const char *text)
+{
+    std::vector<double> list;
+    std::istringstream stream(text_of(text));
+    for (std::string part; std::getline(stream, part, ',');) {
+        char *end;
+        list.push_back(std::strtod(part.c_str(), &end));
+        if (part.empty() || *end != '\0' || !(list.back() > -1e30 && list.back() < 1e30))
+            throw UsageError(std::string("--") + option + " is numbers with commas between them, not '" + text + "'");
+    }
+    return list;
+}
+
+void read_size(const char *text, Preprocessing &preprocessing)
+{
+    if (text == nullptr)
+        return;
+    const std::string size = text;
+    const size_t cross = size.find('x');
+    int64_t height = 0, width = 0;
+    const std::string first = size.substr(0, cross), second = cross == std::string::npos ? first : size.substr(cross + 1);
+    if (!argument_whole(first.c_str(), 1, 65536, &height) || !argument_whole(second.c_str(), 1, 65536, &width))
+        throw UsageError("--size is N or HxW, not '" + size + "'");
+    preprocessing.height = static_cast<int>(height);
+    preprocessing.width = static_cast<int>(width);
+}
+
+void set_preprocessing(const Fields &fields, Preprocessing &preprocessing)
+{
+    if (fields.crop && fields.letterbox)
+        throw UsageError("--crop and --letterbox exclude each other");
+    read_size(fields.size, preprocessing);
+    preprocessing.fit = fields.crop ? Fit::crop : fields.letterbox ? Fit::letterbox : Fit::stretch;
+    preprocessing.shorter = fields.shorter;
+    preprocessing.pad = fields.pad;
+    preprocessing.bgr = fields.bgr != 0;
+    preprocessing.mean = numbers("mean", fields.mean);
+    preprocessing.deviation = numbers("std", fields.deviation);
+    for (const double deviation : preprocessing.deviation)
+        if (!(deviation > 0))
+            throw UsageError("--std is numbers above 0, not '" + text_of(fields.deviation) + "'");
+}
+
+void set_options(const Fields &fields, bsq_options_t &options)
+{
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = fields.weight_bits;
+    options.weight_range = fields.range;
+    options.effort = fields.effort;
+    options.threads = fields.threads;
+    options.asymmetry = fields.mu;
+    options.damping = fields.damping;
+    options.bias_correction = fields.bias_correction;
+    options.input_bits = fields.act_bits;
+    options.input_type = fields.act_type;
+    options.input_clip = fields.act_clip;
+    options.input_percentile = fields.act_percentile;
+}
+
+void set_bits_for(const std::vector<std::string> &list, std::map<std::string, int> &bits_for)
+{
+    for (const std::string &text : list) {
+        const size_t equal = text.rfind('=');
+        int64_t bits = 0;
+        if (equal == std::string::npos || equal == 0 || !argument_whole(text.c_str() + equal + 1, 2, 8, &bits))
+            throw UsageError("--bits-for is LAYER=B with B from 2 to 8, not '" + text + "'");
+        bits_for[text.substr(0, equal)] = static_cast<int>(bits);
+    }
+}
+
+void check(const Fields &fields, const Settings &settings)
+{
+    if (settings.model.empty())
+        throw UsageError("the network is missing: bsq-onnx NETWORK.onnx --images DIR (--help lists the options)");
+    if (settings.images.empty())
+        throw UsageError("--images is missing (--help lists the options)");
+    if (fields.act_bits == 1 || fields.edge_bits == 1)
+        throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") + "-bits is 2 to 8, or 0, not '1'");
+    if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_AUTO))
+        throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
+    if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
+        throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
+}
+
+void take(const Fields &fields, Settings &settings)
+{
+    settings.images = texts(fields.images);
+    settings.test = texts(fields.test);
+    settings.labels = text_of(fields.labels);
+    settings.output = text_of(fields.output);
+    settings.report = text_of(fields.report);
+    settings.resume = text_of(fields.resume);
+    set_preprocessing(fields, settings.preprocessing);
+    settings.calibration_samples = fields.calib;
+    settings.held_out_samples = fields.held_out;
+    settings.evaluation_samples = fields.eval;
+    settings.memory = static_cast<int64_t>(fields.memory) << 20;
+    set_options(fields, settings.options);
+    settings.edge_bits = fields.edge_bits;
+    settings.average_bits = fields.average_bits;
+    settings.per_channel = fields.act_scale == 1;
+    settings.share = fields.act_share != 0;
+    for (const std::string &name : texts(fields.skip))
+        settings.skip.insert(name);
+    set_bits_for(texts(fields.bits_for), settings.bits_for);
+    settings.format = static_cast<Format>(fields.format);
+    settings.task = argument_choice_name(tasks, fields.task);
+    settings.json = fields.json != 0;
+    settings.quiet = fields.quiet != 0;
+    settings.help = fields.help != 0;
+    settings.version = fields.version != 0;
+}
+
+} // namespace
+
+Settings read_settings(int count, char **words)
+{
+    const Table table = join(samples_table, picture_table, preset_table, method_table, output_table);
+    const std::vector<std::string> typed(words, words + count);
+    const Words sorted = sort_words(typed, table);
+    Settings settings;
+    for (size_t i = 0; i < typed.size(); i++)
+        settings.command += i > 0 ? " " + shell_word(typed[i]) : "bsq-onnx";
+
+    std::vector<std::string> options = {"bsq-onnx"};
+    options.insert(options.end(), sorted.preset.begin(), sorted.preset.end());
+    options.insert(options.end(), sorted.options.begin(), sorted.options.end());
+    std::vector<char *> pointers;
+    for (std::string &word : options)
+        pointers.push_back(word.data());
+    std::vector<const char *> room(4 * (options.size() + 1));
+    Fields fields = defaults(room);
+    char message[ARGUMENTS_MESSAGE_SIZE];
+    if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
+        throw UsageError(message);
+
+    if (sorted.networks.size() > 1)
+        throw UsageError("one network at a time: no option takes '" + sorted.networks[1] + "' beside '" +
+                         sorted.networks[0] + "'");
+    settings.model = sorted.networks.empty() ? "" : sorted.networks[0];
+    take(fields, settings);
+    if (!settings.help && !settings.version)
+        check(fields, settings);
+    return settings;
+}
+
+void print_help()
+{
+    std::cout << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n\n"
+                 "Quantizes a trained network and says how good it is. Needs some of the pictures that it is made for.\n"
+              << std::flush;
+    const auto part = [](const char *title, const Table &table) {
+        std::cout << "\n" << title << "\n" << std::flush;
+        arguments_print(table.data());
+        std::fflush(stdout);
+    };
+    part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as they are",
+         join(samples_table));
+    part("Pictures and uint8 arrays on their way into the network, as it was trained", join(picture_table, preset_table));
+    part("Method", join(method_table));
+    part("Results", join(output_table));
+    std::cout << "\nExit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.\n" << std::flush;
+}
+
+static std::string number(double value)
+{
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+static std::string list(const std::vector<double> &values)
+{
+    std::string text;
+    for (const double value : values)
+        text += (text.empty() ? "" : ",") + number(value);
+    return text.empty() ? "none" : text;
+}
+
+std::vector<std::string> describe(const Settings &settings)
+{
+    const bsq_options_t &options = settings.options;
+    const Preprocessing &pictures = settings.preprocessing;
+    static const char *const fits[] = {"stretched", "cropped", "letterboxed"};
+    std::vector<std::string> lines = {
+        "weight bits " + std::to_string(options.weight_bits),
+        "edge bits " + std::to_string(settings.edge_bits),
+        "activation bits " + (options.input_bits ? std::to_string(options.input_bits) : "32 (float)"),
+        std::string("code range ") + argument_choice_name(ranges, options.weight_range),
+        "effort " + std::to_string(options.effort),
+        "mu " + number(options.asymmetry),
+        "damping " + (options.damping < 0 ? "by rows" : number(options.damping)),
+        std::string("bias correction ") + (options.bias_correction ? "on" : "off"),
+    };
+    if (options.input_bits > 0) {
+        lines.push_back(std::string("activation scale ") + argument_choice_name(kinds, settings.per_channel));
+        if (settings.share)
+            lines.push_back("activation quantizers shared where Add or Concat join");
+        lines.push_back(std::string("activation type ") + argument_choice_name(types, options.input_type));
+        std::string clip = std::string("activation clip ") + argument_choice_name(clips, options.input_clip);
+        if (options.input_clip == BSQ_CLIP_PERCENTILE)
+            clip += " " + number(options.input_percentile);
+        lines.push_back(clip);
+    }
+    if (settings.average_bits > 0)
+        lines.push_back("average bits " + number(settings.average_bits));
+    for (const auto &entry : settings.bits_for)
+        lines.push_back("bits for " + entry.first + " " + std::to_string(entry.second));
+    for (const std::string &name : settings.skip)
+        lines.push_back("skip " + name);
+    std::string fit = fits[static_cast<int>(pictures.fit)];
+    if (pictures.fit == Fit::crop)
+        fit += " from a shorter side of " + std::to_string(pictures.shorter);
+    if (pictures.fit == Fit::letterbox)
+        fit += " with a border of " + number(pictures.pad);
+    lines.push_back("pictures " + fit + ", " + (pictures.bgr ? "BGR" : "RGB") +
+                    ", mean " + list(pictures.mean) + ", std " + list(pictures.deviation));
+    return lines;
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,54 @@
+// The command line of bsq-onnx.
+#ifndef BSQ_ONNX_SETTINGS_HPP
+#define BSQ_ONNX_SETTINGS_HPP
+
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "samples/samples.hpp"
+#include "report/write.hpp"
+
+namespace bsq_onnx {
+
+// A wrong command line: main prints it and exits with 2.
+class UsageError : public std::runtime_error {
+public:
+    explicit UsageError(const std::string &text) : std::runtime_error(text) {}
+};
+
+struct Settings {
+    std::string model, output, report, resume, labels;
+    std::vector<std::string> images, test;
+    Preprocessing preprocessing;
+    int64_t calibration_samples = -1; // -1: as many as there are, or 128 when the rest is evaluated
+    int64_t held_out_samples = 16;
+    int64_t evaluation_samples = -1; // -1: all that there are
+    int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
+    bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
+    int edge_bits = 8;
+    double average_bits = 0; // 0: not asked for
+    bool share = false;       // tensors that Add or Concat join have one quantizer
+    bool per_channel = false; // ECAQ with a scale for each input channel
+    std::set<std::string> skip;
+    std::map<std::string, int> bits_for;
+    Format format = Format::qdq;
+    std::string task = "auto";
+    bool json = false, quiet = false;
+    bool help = false, version = false;
+    std::string command; // as it was typed
+};
+
+// Throws UsageError, or Error when a preset cannot be read.
+Settings read_settings(int count, char **words);
+
+void print_help();
+
+// What decides the result, one line an option: the reader sees it, and --resume compares it.
+std::vector<std::string> describe(const Settings &settings);
+
+} // namespace bsq_onnx
+
+#endif

@@ -1,0 +1,52 @@
+# Measurements: programs over the library and over bsq-onnx, `make bench-NAME`.
+
+BENCH_SOURCES := $(wildcard test/bench/bench_*.c)
+BENCH_COMMON := $(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c))
+BENCHES := $(call named,bench,$(BENCH_SOURCES))
+
+$(BUILD)/bench/libbench.a: $(call objects,$(BENCH_COMMON))
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/bench/libbench.a $(TEST_LIBRARIES) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
+
+.PHONY: bench bench-layers bench-solver bench-networks bench-table
+bench: bench-solver
+
+bench-layers: $(BUILD)/bench/bench_layers
+	$< $(SHARED_DATA)/layers
+
+bench-table: export OPENBLAS_NUM_THREADS := 1
+bench-table: $(BUILD)/bench/bench_table
+	$< $(SHARED_DATA)/layers
+
+# Takes an hour; its tables go to docs/results.md. ONLY=resnet20_cifar10: this network alone, and docs/ stays as it is.
+# PARTS=DIR: results are kept there, an interrupted run goes on.
+bench-networks: onnx
+	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-networks: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
+	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
+
+# QUICK=1: less of everything, and docs/ stays as it is.
+SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
+LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)
+QUICKLY = $(if $(QUICK),--quick)
+PLOT = $(if $(QUICK),$(BUILD)/bench/effort.svg,docs/effort.svg)
+bench-solver: export OPENBLAS_NUM_THREADS := 1
+bench-solver: $(SOLVER_BENCHES)
+	@rm -f $(BUILD)/bench/bitsplit.csv $(BUILD)/bench/points
+	$(if $(LAYERS_THERE),-$(PYTHON) test/reference/bitsplit.py $(LAYERS_THERE) --single --epochs $(if $(QUICK),5,20) \
+	    > $(BUILD)/bench/bitsplit.csv)
+	$(BUILD)/bench/bench_solver $(SHARED_DATA)/layers $(QUICKLY) --stand-in $(BUILD)/bench/bitsplit.csv \
+	    --data $(BUILD)/bench/points
+	@if ! command -v gnuplot >/dev/null; then \
+	    echo "$(PLOT): not drawn, gnuplot is not installed"; \
+	elif test -s $(BUILD)/bench/points; then \
+	    gnuplot -e "points='$(BUILD)/bench/points'; output_file='$(PLOT)'" test/bench/plot.gp; \
+	fi
+	$(BUILD)/bench/bench_scale $(QUICKLY)
+	$(BUILD)/bench/bench_rows $(SHARED_DATA)/layers $(QUICKLY)

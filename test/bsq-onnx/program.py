@@ -1,0 +1,699 @@
+"""bsq-onnx end to end: results against the NumPy executor, every option, every unusable input, interruption and resumption.
+
+    program.py PROGRAM FOLDER SHARED_DATA [check_...]
+"""
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import onnx
+
+sys.path.insert(0, os.path.dirname(__file__))
+import executor  # noqa: E402
+import networks  # noqa: E402
+
+PROGRAM, FOLDER, SHARED = (os.path.abspath(path) for path in sys.argv[1:4])
+passed = failed = skipped = 0
+
+
+def expect(good, text):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("failed:", text)
+
+
+def skip(text):
+    global skipped
+    skipped += 1
+    print("skipped:", text)
+
+
+# ---- what the program works on -------------------------------------------------------------------------------------
+
+def classifier(convolution_last=False):
+    """Layers of several kinds; between some of them channels can be folded, around the addition not."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.conv(x, (8, 1, 3, 3), group=8, pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.conv(x, (12, 8, 1, 1), strides=[2, 2]))
+    y = n.add("Relu", n.conv(x, (12, 12, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.add("Add", n.conv(y, (12, 12, 3, 3), pads=[1, 1, 1, 1]), x))
+    x = n.add("GlobalAveragePool", x)
+    if convolution_last:
+        x = n.add("Flatten", n.conv(x, (7, 12, 1, 1)))
+    else:
+        x = n.add("Gemm", n.add("Flatten", x), n.weights(7, 12, scale=1.5), n.weights(7), transB=1)
+    return n.model(n.add("Softmax", x, axis=1))
+
+
+def make_files():
+    random = np.random.RandomState(3)
+    onnx.save(classifier(), "net.onnx")
+    onnx.save(detector(), "detector.onnx")
+    onnx.save(classifier(convolution_last=True), "convolutions.onnx")
+    coarse = random.randint(0, 256, (60, 4, 4, 3))
+    pictures = np.clip(np.kron(coarse, np.ones((1, 5, 5, 1))) + random.randint(-20, 21, (60, 20, 20, 3)), 0, 255)
+    os.mkdir("pictures")
+    with open("labels.txt", "w", encoding="ascii") as labels:
+        for i, picture in enumerate(pictures.astype(np.uint8)):
+            with open(f"pictures/p{i:02d}.ppm", "wb") as file:
+                file.write(b"P6\n20 20\n255\n" + picture.tobytes())
+            labels.write(f"{i % 7} p{i:02d}.ppm\n")
+    np.save("pictures.npy", pictures.astype(np.uint8))
+    np.save("labels.npy", np.arange(60) % 7)
+    small = pictures[:, 4:16, 4:16].astype(np.float32)
+    np.save("samples.npy", np.ascontiguousarray(((small - 120) / 60).transpose(0, 3, 1, 2)).astype(np.float32))
+
+
+# The same samples in three forms.
+CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "60"]
+TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
+QUIET = ["--quiet"]
+used = set()
+
+
+def run(*words, **more):
+    used.update(word.split("=")[0] for word in words if word.startswith("-"))
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
+
+
+def good(what, *words):
+    """The JSON object of a run that must end well and say nothing else."""
+    done = run(*words, "--json", *QUIET)
+    expect(done.returncode == 0 and done.stderr == "", f"{what}: status {done.returncode}, {done.stderr.strip()}")
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def refused(text, *words, status=1, **more):
+    """One line with 'text' on stderr, nothing on stdout, no file."""
+    done = run(*words, *QUIET, **more)
+    lines = done.stderr.splitlines()
+    fine = done.returncode == status and len(lines) == 1 and lines[0].startswith("bsq-onnx: ") and text in lines[0]
+    expect(fine and done.stdout == "", f"'{text}': status {done.returncode}, {done.stderr.strip()}")
+    left = [name for name in os.listdir(".") if name.startswith("none")]
+    expect(not left, f"'{text}' leaves {left}")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def sidecar(*words):
+    good(" ".join(words), *TENSORS, "--eval", "0", *words, "-o", "out.onnx")
+    with open("out.onnx.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+# ---- results -------------------------------------------------------------------------------------------------------
+
+def outputs(path, samples, tensor=None):
+    model = onnx.load(path)
+    return np.array([list(executor.run(model, {executor.input_name(model): x[None]}).values())[0] for x in samples])
+
+
+def check_results():
+    samples = np.load("samples.npy")[40:]
+    result = good("results", *TENSORS, "-o", "out.onnx", "--report", "out.html", "--act-bits", "6", "--weight-bits", "3")
+    onnx.checker.check_model(onnx.load("out.onnx"))
+    expect(b"<html" in read("out.html"), "the report")
+    reference, quantized = outputs("net.onnx", samples), outputs("out.onnx", samples)
+    logits, wanted = np.log(quantized), np.log(reference)
+    agreement = np.mean(reference.argmax(-1) == quantized.argmax(-1))
+    expect(abs(agreement - result["evaluation"]["agreement"]) < 0.051, f"agreement {agreement} of the file, "
+           f"{result['evaluation']['agreement']} of the run")
+    # Softmax forgets a constant: compare what it does not.
+    center = lambda x: x - x.mean(-1, keepdims=True)  # noqa: E731
+    error = np.sum(center(logits - wanted) ** 2) / np.sum(center(wanted) ** 2)
+    expect(error < 0.1, f"the file's outputs: relative error {error}")
+    expect(0 < result["evaluation"]["output_error"] < 0.1, "output error of the run")
+
+    good("float weights", *TENSORS, "--act-bits", "0", "-o", "qdq.onnx")
+    good("float weights", *TENSORS, "--act-bits", "0", "-o", "float.onnx", "--format", "float")
+    expect(np.allclose(outputs("qdq.onnx", samples), outputs("float.onnx", samples), atol=1e-6), "QDQ against float file")
+    good("INT4", *TENSORS, "--act-bits", "0", "-o", "int4.onnx", "--format", "int4", "--edge-bits", "0")
+    good("four bits", *TENSORS, "--act-bits", "0", "-o", "four.onnx", "--edge-bits", "0")
+    expect(np.allclose(outputs("int4.onnx", samples), outputs("four.onnx", samples), atol=1e-6), "INT4 against QDQ file")
+    exact = good("eight bits", *TENSORS, "--weight-bits", "8", "--act-bits", "8")
+    rough = good("three bits", *TENSORS, "--weight-bits", "3", "--edge-bits", "0")
+    rounded = good("rounding", *TENSORS, "--weight-bits", "3", "--edge-bits", "0", "--effort", "0")
+    errors = [r["evaluation"]["output_error"] for r in (exact, rough, rounded)]
+    expect(errors[0] < errors[1] < errors[2], f"errors of 8 bits, 3 bits, 3 bits rounded: {errors}")
+
+
+def check_samples():
+    files = ["--images", "pictures", "--calib", "40", "--weight-bits", "3"]
+    expected = good("tensors", *TENSORS, "--weight-bits", "3", "-o", "a.onnx")
+    good("folder", "net.onnx", *files, *CUT, "-o", "b.onnx")
+    good("array", "net.onnx", "--images", "pictures.npy", "--calib", "40", "--weight-bits", "3", *CUT, "-o", "c.onnx")
+    with open("preset", "w", encoding="ascii") as preset:
+        preset.write("# as the network was trained\nsize 12\ncrop\nshorter 20\nmean 120\nstd 60\n\n")
+    good("preset", "net.onnx", *files, "--preset", "preset", "-o", "d.onnx")
+    for name in "bcd":
+        expect(read("a.onnx") == read(f"{name}.onnx"), f"the same samples another way: {name}")
+    labelled = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.txt")
+    again = good("labels", "net.onnx", *files, *CUT, "--labels", "labels.npy")
+    expect(labelled["evaluation"] == again["evaluation"] and "top1" in labelled["evaluation"], "labels")
+    expect(labelled["evaluation"]["samples"] == 20 and expected["samples"]["calibration"] == {
+        "count": 40, "first": "samples.npy [0]", "last": "samples.npy [39]"}, "numbers of samples")
+    np.save("rest.npy", np.load("samples.npy")[40:])
+    np.save("first.npy", np.load("samples.npy")[:40])
+    apart = good("--test", "net.onnx", "--images", "first.npy", "--test", "rest.npy", "--weight-bits", "3", "-o", "e.onnx")
+    expect(read("a.onnx") == read("e.onnx") and apart["evaluation"] == expected["evaluation"], "--test")
+    joined = good("twice", "net.onnx", "--images", "first.npy", "--images", "rest.npy", "--calib", "40", "--weight-bits", "3",
+                  "-o", "f.onnx")
+    expect(read("a.onnx") == read("f.onnx") and joined["evaluation"] == expected["evaluation"], "--images twice")
+    for words in (["--letterbox", "--pad", "114"], ["--bgr"], ["--mean", "1,2,3", "--std", "4,5,6"], []):
+        good(" ".join(words), "net.onnx", *files, *words, "-o", "g.onnx")
+        expect(read("g.onnx") != read("a.onnx"), f"{words} change nothing")
+
+
+def check_options():
+    plain = sidecar()
+    bits = {layer["name"]: layer["bits"] for layer in plain["layers"]}
+    names = list(bits)
+    expect(list(bits.values()) == [8, 4, 4, 4, 4, 8], f"bits {bits}")
+
+    def changed(text, condition, *words):
+        other = sidecar(*words)
+        expect(condition(other), text)
+        return other
+
+    def layer_bits(other):
+        return [layer["bits"] for layer in other["layers"]]
+
+    changed("--weight-bits", lambda s: layer_bits(s) == [8, 2, 2, 2, 2, 8], "--weight-bits", "2")
+    changed("--edge-bits 0", lambda s: layer_bits(s) == [4] * 6, "--edge-bits", "0")
+    changed("--edge-bits 5", lambda s: layer_bits(s) == [5, 4, 4, 4, 4, 5], "--edge-bits", "5")
+    changed("--skip", lambda s: layer_bits(s)[2] == 0, "--skip", names[2])
+    changed("--bits-for", lambda s: layer_bits(s)[1] == 6, "--bits-for", f"{names[1]}=6")
+    changed("--act-bits", lambda s: {i["bits"] for i in s["inputs"]} == {5, 8}, "--act-bits", "5")
+    changed("--act-bits 0", lambda s: not s["inputs"], "--act-bits", "0")
+    changed("--act-type", lambda s: {i["type"] for i in s["inputs"]} == {"signed"}, "--act-type", "signed")
+    folded = changed("--act-scale", lambda s: {len(i["scales"]) for i in s["inputs"]} == {1, 3, 8, 12},
+                     "--act-scale", "per-channel", "--act-bits", "4")
+    expect([i["note"] != "" for i in folded["inputs"]].count(True) == 1, "one tensor must not be folded")
+    for i in folded["inputs"]:
+        expect(("strength" in i) == (i["note"] == ""), f"strength of {i['tensor']}")
+        expect(i.get("strength", 0) in (0, 0.5, 1) and (i.get("strength", 0) > 0) == (len(i["scales"]) > 1),
+               f"strength {i.get('strength')} of {i['tensor']} with {len(i['scales'])} scales")
+    expect(not any("strength" in i for i in plain["inputs"]), "strengths without scales of channels")
+    errors = {}
+    for words in ((), ("--effort", "0"), ("--mu", "0"), ("--damping", "0.5"), ("--act-clip", "minimum-maximum"),
+                  ("--act-clip", "percentile", "--act-percentile", "0.9"), ("--bias-correction", "off"), ("--calib", "20"),
+                  ("--range", "symmetric")):
+        sidecar(*words)
+        errors[words] = read("out.onnx")
+    expect(len(set(errors.values())) == len(errors), "an option that changes nothing")
+    for words in (("--threads", "1"), ("--threads", "3"), ("--memory", "1"), ("--task", "none")):
+        sidecar(*words)
+        expect(read("out.onnx") == errors[()], f"{words} change the result")
+    # Held-out samples decide about corrected biases, and about nothing else.
+    sidecar("--bias-correction", "off", "--held-out", "0")
+    expect(read("out.onnx") == errors["--bias-correction", "off"], "--held-out 0 changes more than biases")
+    for network in ("net.onnx", "convolutions.onnx"):
+        mixed = good("--avg-bits, " + network, network, *TENSORS[1:], "--avg-bits", "3.5")
+        expect(3.2 < mixed["average_bits"] <= 3.5, f"{network}: --avg-bits gives {mixed['average_bits']}")
+
+    text = run(*TENSORS)
+    expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
+    expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
+    expect(run("--help").returncode == 0 and run("--help", "more", "--and").returncode == 2, "--help")
+    expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
+
+
+def check_words():
+    """The network stands anywhere; what is typed counts before a preset."""
+    plain = [*TENSORS, "--weight-bits", "3"]
+    good("network first", *plain, "-o", "a.onnx")
+    options = [["--images", "samples.npy"], ["--calib=40"], ["--weight-bits", "3"], ["-o", "b.onnx"]]
+    for place in range(len(options) + 1):
+        words = [*options[:place], ["net.onnx"], *options[place:]]
+        good(f"network at {place}", *sum(words, []))
+        expect(read("a.onnx") == read("b.onnx"), f"the network at place {place}")
+        os.remove("b.onnx")
+    refused("'net.onnx' beside 'other.onnx'", "other.onnx", "--quiet", "net.onnx", "--images", "samples.npy", status=2)
+    with open("small", "w", encoding="ascii") as preset:
+        preset.write("size 10\nmean 120\nstd 60\ncrop\nshorter 20\n")
+    for words in (["--preset", "small", "--size", "12"], ["--size=12", "--preset=small"]):
+        good("preset", "net.onnx", "--images", "pictures", "--calib", "40", "--weight-bits", "3", *words, "-o", "b.onnx")
+        expect(read("a.onnx") == read("b.onnx"), f"{words}: what is typed must count")
+    refused("--size is 10x10", "net.onnx", "--images", "pictures", "--preset", "small")
+    refused("--preset needs a value", *TENSORS, "--preset=", status=2)
+
+
+def check_split():
+    """Which samples the figures are of; none serves two things unless that is said."""
+    pictures = ["net.onnx", "--images", "pictures", *CUT]
+    apart = good("split", *pictures, "--calib", "20", "--held-out", "5", "--eval", "10", "-o", "out.onnx")["samples"]
+    ranges = [(apart[use]["count"], apart[use]["first"], apart[use]["last"]) for use in ("calibration", "held_out", "evaluation")]
+    path = "pictures/p{:02d}.ppm".format
+    expect(ranges == [(20, path(0), path(19)), (5, path(20), path(24)), (10, path(25), path(34))], f"split into {ranges}")
+    with open("out.onnx.json", encoding="utf-8") as file:
+        expect(json.load(file)["samples"] == apart, "the sidecar's split")
+    shared = good("few", *pictures, "--calib", "50", "--report", "out.html")
+    expect(shared["samples"]["evaluation"]["count"] == 10 and shared["samples"]["note"] != "" and
+           any("too few samples" in text for text in shared["warnings"]), "held-out samples that are evaluated")
+    expect(b"too few samples" in read("out.html"), "the report does not say that held-out samples are evaluated")
+    good("one sample", *TENSORS[:-1], "59", "--held-out", "0")
+    text = run(*TENSORS[:-1], "59", "--held-out", "0", *QUIET).stdout
+    expect("on 1 other sample: " in text and "1 samples" not in text, f"one sample: {text}")
+
+
+def check_pictures():
+    """The report shows those on which the networks differ, with the names of the classes."""
+    with open("named.txt", "w", encoding="ascii") as labels:
+        labels.writelines(f"{i % 7} pictures/p{i:02d}.ppm kind {'ABCDEFG'[i % 7]}\n" for i in range(60))
+    words = ["net.onnx", "--images", "pictures", *CUT, "--calib", "30", "--weight-bits", "2", "--edge-bits", "0"]
+    e = good("names", *words, "--labels", "named.txt", "--report", "out.html")["evaluation"]
+    page = read("out.html").decode()
+    changed = round((1 - e["agreement"]) * e["samples"])
+    expect(0 < changed < e["samples"], f"{changed} of {e['samples']} classes changed")
+    expect(f"differ on {changed} of" in page and page.count(">another class<") == min(changed, 6), "pictures that changed")
+    differ = ["another class" in card for card in page.split('id="pictures"')[1].split('<figure class="card">')[1:]]
+    expect(len(differ) == 6 and differ == sorted(differ, reverse=True), f"those that changed come first: {differ}")
+    expect("<dt>label</dt><dd>kind " in page and "<dt>float</dt><dd>kind " in page and "<dd>class " not in page, "names")
+    good("numbers", *words, "--labels", "labels.txt", "--report", "out.html")
+    expect("<dt>label</dt><dd>class " in read("out.html").decode(), "numbers of classes")
+    os.makedirs("again", exist_ok=True)
+    shutil.copy("pictures/p45.ppm", "again")
+    refused("line 46 may be of pictures/p45.ppm or of again/p45.ppm", *words, "--images", "again", "--labels", "labels.txt")
+
+
+def detector():
+    """The head of NanoDet, for one stride and three classes, behind three layers."""
+    n = networks.Network([1, 3, 32, 48])
+    x = "input"
+    for channels, inputs in ((8, 3), (12, 8), (16, 12)):
+        x = n.add("Relu", n.conv(x, (channels, inputs, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]))
+    outputs = []
+    for name, channels in (("cls_pred_stride_8", 3), ("dis_pred_stride_8", 32)):
+        y = n.add("Conv", x, n.weights(channels, 16, 1, 1, scale=2), n.constant(np.linspace(-1, 1, channels)))
+        y = n.add("Reshape", n.add("Sigmoid", y) if channels == 3 else y, n.ints([1, channels, 24]))
+        n.add("Transpose", y, perm=[0, 2, 1])
+        n.nodes[-1].output[0] = name
+        outputs.append(name)
+    return n.model(*outputs)
+
+
+def check_boxes():
+    """Boxes of float and quantized network, whatever is done to the pictures."""
+    words = ["detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60"]
+    for fit in ([], ["--crop"], ["--letterbox"]):
+        fine = good("boxes", *words, *fit, "--weight-bits", "8", "--report", "out.html")["detection"]
+        page = read("out.html").decode()
+        rough = good("boxes", *words, *fit, "--weight-bits", "2", "--edge-bits", "0")["detection"]
+        expect(fine["pictures"] == 20 and fine["confident"] > 20, f"{fit}: {fine}")
+        share = [result["found"] / result["confident"] for result in (fine, rough)]
+        expect(share[0] > 0.9 and share[1] < share[0] and fine["box_iou"] > 0.9, f"{fit}: {fine}, with 2 bits {rough}")
+        expect('<g class="object' in page and "Boxes found again" in page and page.count('<figure class="pair">') == 6,
+               f"{fit}: boxes in the report")
+    expect("detection" not in good("--task none", *words, "--task", "none"), "--task none")
+    expect("detection" in good("--task nanodet", *words, "--task", "nanodet"), "--task nanodet")
+    refused("", *words, "--task", "yolov5-seg", "-o", "none.onnx")
+    np.save("large.npy", np.random.RandomState(1).normal(0, 1, (60, 3, 32, 48)).astype(np.float32))
+    tensors = good("tensors", "detector.onnx", "--images", "large.npy", "--calib", "40", "--labels", "labels.npy")
+    expect("detection" not in tensors and any("boxes are not compared" in text for text in tensors["warnings"]), "no pictures")
+    expect(any("--labels is of no use" in text for text in tensors["warnings"]), "labels of a network without classes")
+
+
+def check_browser():
+    """A report of a run, as a browser shows it: all charts are there, and nothing else."""
+    if shutil.which("chromium") is None:
+        skip("a report in a browser: there is no Chromium")
+        return
+
+    def browse(page, *more):
+        done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={FOLDER}/browser",
+                               *more, "--dump-dom", f"file://{FOLDER}/{page}"], capture_output=True, text=True, check=False,
+                              timeout=300)
+        return done.stdout
+
+    good("boxes", "detector.onnx", "--images", "pictures", "--calib", "40", "--mean", "120", "--std", "60", "--report", "out.html")
+    good("classes", "net.onnx", "--images", "pictures", *CUT, "--labels", "labels.txt", "--report", "classes.html")
+    for page, width in (("out.html", 420), ("classes.html", 420), ("classes.html", 360), ("out.html", 1200)):
+        with open("frame.html", "w", encoding="ascii") as frame:
+            frame.write(f'<iframe id="frame" width="{width}" height="900" src="{page}"></iframe><p id="said"></p><script>onload = '
+                        '() => said.textContent = `needs ${frame.contentDocument.documentElement.scrollWidth}`</script>')
+        needed = re.search(r">needs (\d+)<", browse("frame.html", "--allow-file-access-from-files"))
+        expect(needed and int(needed[1]) <= width, f"{page} in a window of {width} pixels needs {needed and needed[1]}")
+    written, shown = read("out.html").decode(), browse("out.html")
+    for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
+        expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "
+               f"{shown.count(element)} shown")
+    for chart in ('class="errors"', 'class="bound"', 'class="histogram"', 'class="picture', 'class="box"'):
+        expect(chart in shown, f"the report has no {chart}")
+
+
+def check_single():
+    """A network of one layer: nothing is said in the plural."""
+    n = networks.Network([1, 3, 12, 12])
+    onnx.save(n.model(n.conv("input", (4, 3, 3, 3))), "single.onnx")
+    done = run("single.onnx", *TENSORS[1:], "--report", "out.html", *QUIET)
+    page = read("out.html").decode()
+    expect(done.returncode == 0 and "1 of 1 layer quantized" in done.stdout, f"one layer: {done.stdout}{done.stderr}")
+    expect("1 layers" not in done.stdout + page and "1 samples" not in done.stdout + page, "one of something in the plural")
+
+
+def check_transposed():
+    """Transposed convolutions stay float, and it is said."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.add("ConvTranspose", x, n.weights(8, 4, 2, 2), n.weights(4), strides=[2, 2]))
+    onnx.save(n.model(n.conv(x, (3, 4, 3, 3), pads=[1, 1, 1, 1])), "transposed.onnx")
+    result = good("ConvTranspose", "transposed.onnx", *TENSORS[1:], "-o", "out.onnx", "--report", "out.html")
+    said = "ConvTranspose 'ConvTranspose_2' stays float: the library has no transposed convolutions"
+    expect(said in result["warnings"] and result["quantized_layers"] == 2, f"warnings {result['warnings']}")
+    expect(said.encode().replace(b"'", b"&#39;") in read("out.html"), "the report does not say that a layer stays float")
+    model = onnx.load("out.onnx")
+    onnx.checker.check_model(model)
+    before = {t.name: t for t in onnx.load("transposed.onnx").graph.initializer}
+    weights = [n.input[1] for n in model.graph.node if n.op_type == "ConvTranspose"]
+    after = {t.name: t for t in model.graph.initializer}
+    expect(len(weights) == 1 and np.array_equal(onnx.numpy_helper.to_array(after[weights[0]]),
+                                                onnx.numpy_helper.to_array(before[weights[0]])), "its weights")
+
+
+def check_sharing():
+    """With --act-share tensors that meet in an Add or Concat have one quantizer, and no other."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (4, 3, 3, 3), pads=[1, 1, 1, 1]))
+    y = n.add("Relu", n.conv(x, (4, 4, 3, 3), pads=[1, 1, 1, 1]))
+    joined = n.add("Concat", x, y, axis=1)
+    z = n.add("LeakyRelu", n.conv(joined, (6, 8, 1, 1)), alpha=0.3)
+    u = n.add("Relu", n.conv(z, (6, 6, 3, 3), pads=[1, 1, 1, 1]))
+    v = n.add("Relu", n.conv(u, (6, 6, 3, 3), pads=[1, 1, 1, 1]))
+    onnx.save(n.model(n.conv(n.add("Add", n.add("Add", z, u), v), (3, 6, 1, 1))), "joined.onnx")
+    words = ["joined.onnx", *TENSORS[1:], "--act-bits", "6", "-o", "out.onnx"]
+
+    def quantizers(*more):
+        result = good("joined", *words, *more)
+        with open("out.onnx.json", encoding="utf-8") as file:
+            inputs = {i["tensor"]: i for i in json.load(file)["inputs"]}
+        return result, inputs, {name: (i["bits"], i["type"], i["zero_point"], *i["scales"]) for name, i in inputs.items()}
+
+    _, _, own = quantizers()
+    expect(len(set(own.values())) == len(own), "a quantizer for each tensor")
+    result, inputs, shared = quantizers("--act-share")
+    expect(shared[x] == shared[joined] and shared[z] == shared[u] and len(set(shared.values())) == len(shared) - 2,
+           f"shared quantizers {shared}")
+    expect(inputs[z]["type"] == "zero point" and inputs[x]["type"] == "unsigned", "types of shared quantizers")
+    expect(inputs[x]["note"] == f"shared with {joined}" and inputs["input"]["note"] == "", "what shares a quantizer")
+    expect(0 < result["evaluation"]["output_error"] < 0.05, f"error {result['evaluation']['output_error']} with shared ones")
+    model = onnx.load("out.onnx")
+    onnx.checker.check_model(model)
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    expect(constants[f"{x}/scale"] == constants[f"{joined}/scale"] != constants[f"{z}/scale"], "scales in the file")
+    _, _, folded = quantizers("--act-share", "--act-scale", "per-channel")
+    expect(folded[x] == shared[x] and folded[joined] == shared[x], "folding where a quantizer is shared")
+
+
+def check_folding():
+    """A file with folded channels computes what the run did."""
+    samples = np.load("samples.npy")[40:]
+    for kind in ("unsigned", "zero-point"):
+        result = good("folded", *TENSORS, "--act-scale", "per-channel", "--act-bits", "4", "--act-type", kind, "-o", "out.onnx")
+        onnx.checker.check_model(onnx.load("out.onnx"))
+        agreement = np.mean(outputs("out.onnx", samples).argmax(-1) == outputs("net.onnx", samples).argmax(-1))
+        expect(abs(agreement - result["evaluation"]["agreement"]) < 0.051, f"{kind}: agreement {agreement} of the folded file, "
+               f"{result['evaluation']['agreement']} of the run")
+
+
+# ---- what cannot be used -------------------------------------------------------------------------------------------
+
+def check_usage():
+    for text, words in (
+            ("network is missing", []), ("--images is missing", ["net.onnx"]),
+            ("unknown option '--bits'", [*TENSORS, "--bits", "4"]), ("no option takes 'more' beside 'net.onnx'", [*TENSORS, "more"]),
+            ("--images needs a value", ["net.onnx", "--images="]), ("--calib is", [*TENSORS, "--calib", "0"]),
+            ("network is missing", ["--images", "samples.npy"]),
+            ("unknown option '-x'", [*TENSORS, "-x"]), ("--quiet takes no value", [*TENSORS, "--quiet=1"]),
+            ("--weight-bits is a whole number", [*TENSORS, "--weight-bits", "9"]),
+            ("--act-bits is", [*TENSORS, "--act-bits", "1"]), ("--size is", [*TENSORS, "--size", "12y"]),
+            ("exclude each other", [*TENSORS, "--crop", "--letterbox"]), ("--mean is", [*TENSORS, "--mean", "1,,2"]),
+            ("--std is", [*TENSORS, "--std", "0"]), ("--bits-for is", [*TENSORS, "--bits-for", "conv"]),
+            ("--format is one of", [*TENSORS, "--format", "tf"]), ("--labels needs a value", [*TENSORS, "--labels="]),
+            ("need --act-bits", [*TENSORS, "--act-bits", "0", "--act-scale", "per-channel"]),
+            ("need --act-bits", [*TENSORS, "--act-bits", "0", "--act-share"]),
+            ("nothing to do", [*TENSORS, "--eval", "0"])):
+        refused(text, *words, status=2)
+
+
+def check_refusals():
+    out = ["-o", "none.onnx", "--report", "none.html"]
+    network = classifier()
+    with open("text.onnx", "w", encoding="ascii") as file:
+        file.write("no network")
+    shape = network.graph.input[0].type.tensor_type.shape
+    shape.dim[2].dim_param = "height"
+    onnx.save(network, "dynamic.onnx")
+    network = classifier()
+    network.graph.node[1].op_type = "Unheard"
+    onnx.save(network, "operator.onnx")
+    n = networks.Network([1, 3, 12, 12])
+    onnx.save(n.model(n.add("Relu", "input")), "layerless.onnx")
+    n = networks.Network([1, 3, 12, 12])
+    weights = n.add("Reshape", n.add("GlobalAveragePool", "input"), n.ints([1, 3, 1, 1]))
+    onnx.save(n.model(n.add("Conv", "input", weights)), "computed.onnx")
+    for name, size in (("nothing.onnx", 0), ("half.onnx", os.path.getsize("net.onnx") // 2)):
+        with open(name, "wb") as file:
+            file.write(read("net.onnx")[:size])
+    os.makedirs("empty", exist_ok=True)
+    os.makedirs("bad", exist_ok=True)
+    with open("bad/a.jpg", "w", encoding="ascii") as file:
+        file.write("no picture")
+    np.save("nan.npy", np.where(np.arange(432).reshape(1, 3, 12, 12) == 5, np.nan, 1).astype(np.float32))
+    np.save("wide.npy", np.zeros((4, 3, 12, 13), np.float32))
+    np.save("double.npy", np.zeros((4, 3, 12, 12)))
+    np.save("few.npy", np.zeros(3, np.int64))
+    np.save("zero.npy", np.zeros((0, 3, 12, 12), np.float32))
+    shutil.copy("samples.npy", "cut.npy")
+    os.truncate("cut.npy", 1000)
+    with open("short.txt", "w", encoding="ascii") as file:
+        file.write("1 p00.ppm\n")
+    with open("wrong.txt", "w", encoding="ascii") as file:
+        file.write("cat p00.ppm\n")
+    with open("preset2", "w", encoding="ascii") as file:
+        file.write("weight-bits 3\n")
+    images, pictures = ["--images", "samples.npy"], ["net.onnx", "--images", "pictures", *CUT]
+    for text, words in (
+            ("missing.onnx: ", ["missing.onnx", *images]), ("text.onnx: ", ["text.onnx", *images]),
+            ("operator.onnx: ", ["operator.onnx", *images]), ("dynamic.onnx: ", ["dynamic.onnx", *images]),
+            ("layerless.onnx: has no layer with constant weights", ["layerless.onnx", *images]),
+            ("computed.onnx: has no layer with constant weights", ["computed.onnx", *images]),
+            ("nothing.onnx: ", ["nothing.onnx", *images]), ("half.onnx: ", ["half.onnx", *images]),
+            ("empty: ", ["empty", *images]), ("no samples", ["net.onnx", "--images", "zero.npy"]),
+            ("cut.npy: ", ["net.onnx", "--images", "cut.npy"]), ("missing: No such file", [*TENSORS, "--test", "missing"]),
+            ("missing: No such file", ["net.onnx", "--images", "missing"]),
+            ("empty: no pictures", ["net.onnx", "--images", "empty"]),
+            ("a.jpg: cannot be read as a picture", ["net.onnx", "--images", "bad"]),
+            ("a.jpg: cannot be read as a picture", [*pictures, "--test", "bad"]),
+            ("value 5 is not finite", ["net.onnx", "--images", "nan.npy"]),
+            ("a sample has 468 values", ["net.onnx", "--images", "wide.npy"]),
+            ("not float64", ["net.onnx", "--images", "double.npy"]),
+            ("--size is 10x10", [*TENSORS, "--size", "10"]), ("--mean and --std need", [*pictures, "--mean", "1,2"]),
+            ("--calib is 61", [*pictures, "--calib", "61"]), ("3 labels for 60", [*TENSORS, "--labels", "few.npy"]),
+            ("no line for pictures/p30.ppm", [*pictures, "--labels", "short.txt"]),
+            ("line 1 is not", [*pictures, "--labels", "wrong.txt"]), ("missing.txt", [*pictures, "--labels", "missing.txt"]),
+            ("no layer 'nothing'", [*TENSORS, "--skip", "nothing"]), ("preset2: line 1", [*TENSORS, "--preset", "preset2"]),
+            ("missing", [*TENSORS, "--preset", "missing"]),
+            ("--avg-bits", [*TENSORS, "--avg-bits", "2", "--bits-for", "Conv_6=8", "--bits-for", "Conv_8=8"]),
+            ("", [*TENSORS, "--task", "nanodet"])):
+        refused(text, *words, *out)
+    refused("none/out.onnx", *TENSORS, "-o", "none/out.onnx")
+    refused("none/out.html", *TENSORS, "--report", "none/out.html")
+    refused("net.onnx/out.onnx", *TENSORS, "-o", "net.onnx/out.onnx")
+    refused("net.onnx: cannot be made a folder", *TENSORS, "--resume", "net.onnx", "-o", "none.onnx")
+    refused("/dev/full", *TENSORS, "-o", "/dev/full")
+    os.makedirs("folder", exist_ok=True)
+    refused("folder", *TENSORS, "-o", "folder")
+    # A disk that is full: files may not grow beyond 4 KB.
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, "--eval", "0",
+                           *out], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "none" in done.stderr,
+           f"a full disk: status {done.returncode}, {done.stderr.strip()}")
+    expect(not [name for name in os.listdir(".") if name.startswith("none")], "a full disk leaves files")
+    # Where finished work goes, too.
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, *out,
+                           "--resume", "kept"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "kept/" in done.stderr,
+           f"a full disk for --resume: status {done.returncode}, {done.stderr.strip()}")
+    expect(not [name for name in os.listdir(".") + os.listdir("kept") if name.startswith("none") or name.endswith(".new")],
+           "a full disk for --resume leaves files")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([PROGRAM, *TENSORS, *QUIET], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    expect(done.returncode == 1 and done.stderr.startswith("bsq-onnx: stdout: "), f"nowhere to print to: {done.stderr.strip()}")
+    if os.getuid() != 0:
+        os.chmod("folder", 0o500)
+        refused("folder/out.onnx", *TENSORS, "-o", "folder/out.onnx")
+
+
+def check_memory():
+    """Activations beyond --memory go to a file in TMPDIR; results are the same."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (64, 3, 3, 3), pads=[1, 1, 1, 1]))
+    onnx.save(n.model(n.conv(n.add("Relu", n.conv(x, (8, 64, 1, 1))), (4, 8, 3, 3))), "wide.onnx")
+    words = ["wide.onnx", *TENSORS[1:], "--eval", "0"]
+    good("in memory", *words, "-o", "a.onnx")
+    good("in a file", *words, "--memory", "1", "-o", "b.onnx")
+    expect(read("a.onnx") == read("b.onnx"), "--memory changes the result")
+    refused("none: no file for activations", *words, "--memory", "1", "-o", "none.onnx", env={**os.environ, "TMPDIR": "none"})
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *words, *QUIET, "--memory", "1",
+                           "-o", "none.onnx"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 1 and "MB of activations" in done.stderr, f"no space for activations: {done.stderr.strip()}")
+
+
+def check_limits():
+    """A small file with large extents is refused at once; --memory and --skip let it pass."""
+    def save(name, pad, *layers):
+        n = networks.Network([1, 3, 12, 12])
+        x = n.conv("input", (8, 3, 3, 3), pads=[pad] * 4)
+        for add in layers:
+            x = add(n, x)
+        onnx.save(n.model(x), name)
+        return [name, "--images", "samples.npy", "--calib", "1", "--held-out", "0", "--eval", "0", "-o", "none.onnx"]
+
+    words = save("large.onnx", 6000)
+    refused("large.onnx: node Conv_0: tensor conv_0 of 1x8x12010x12010 takes 4402 MB for one sample, all tensors 4402 MB; "
+            "--memory 2", *words)
+    refused("; --memory 4000 (MB) is the limit", *words, "--memory", "4000")
+    words = save("slow.onnx", 1000, lambda n, x: n.conv(x, (8, 8, 31, 31)))
+    refused("slow.onnx: node Conv_1: tensor conv_1 of 1x8x1980x1980 takes 241", *words)
+    refused(" million multiplications for one sample", *words)
+    words = save("wide.onnx", 30, lambda n, x: n.add("Gemm", n.add("Flatten", x), n.weights(1, 39200), transB=1))
+    refused("wide.onnx: node Gemm_2: tensor flatten_1 of 1x39200 has statistics of", *words)
+    good("a skipped layer has no statistics", *words[:-2], "--report", "out.html", "--skip", "Gemm_2")
+    words = save("long.onnx", 900, lambda n, x: n.conv(x, (1, 8, 9, 9)))
+    refused("node Conv_1: tensor conv_0 of 1x8x1810x1810 takes", *words)
+    refused(" million multiplications for the statistics of one sample", *words)
+    words = save("allowed.onnx", 1460)
+    refused("allowed.onnx: node Conv_0: tensor conv_0", *words)
+    good("more memory", *words[:-2], "--report", "out.html", "--memory", "300")
+
+
+def check_bar():
+    """On a terminal a bar with the layer's name, its error and the time that is left, wiped out in the end."""
+    above, below = pty.openpty()
+    process = subprocess.Popen([PROGRAM, *TENSORS, "--effort", "9"], stdout=subprocess.PIPE, stderr=below, text=True)
+    os.close(below)
+    drawn = b""
+    while True:
+        try:
+            part = os.read(above, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        drawn += part
+    said, _ = process.communicate()
+    os.close(above)
+    bars = drawn.decode().split("\r")
+    expect(process.returncode == 0 and "layer 2/6" not in said and "6 of 6 layers" in said, f"on a terminal: {said}")
+    expect(any(re.match(r"\[[#.]{30}\] +\d+ %  error \S+, \d+ s left  Conv_\d+", bar) for bar in bars), f"bars {bars[-5:]}")
+    expect(bars[-1] == "\x1b[K" and any("evaluation" in bar for bar in bars), "the bar stays")
+
+
+# ---- interruption --------------------------------------------------------------------------------------------------
+
+def interrupt(after, *words):
+    """Starts a run, sends it Ctrl-C when a file 'after' is there; returns its status and what it said."""
+    process = subprocess.Popen([PROGRAM, *words, *QUIET], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 60
+    while process.poll() is None and not os.path.exists(after) and time.time() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    return process.returncode, said
+
+
+def check_resume():
+    words = [*TENSORS, "--effort", "9", "--weight-bits", "3", "-o", "resumed.onnx"]
+    good("without interruption", *TENSORS, "--effort", "9", "--weight-bits", "3", "-o", "whole.onnx")
+    for after in ("work/manifest", "work/stats-0001", "work/layer-0002", "work/stats-0004"):
+        status, said = interrupt(after, *words, "--resume", "work")
+        expect(status == 130 and "the same command goes on" in said, f"interrupted at {after}: status {status}, {said.strip()}")
+        expect(not os.path.exists("resumed.onnx") and not os.path.exists("resumed.onnx.json"), "an output of an interrupted run")
+    mixed = [*TENSORS, "--avg-bits", "3.5", "--effort", "9", "--act-bits", "4", "--act-scale", "per-channel"]
+    good("chosen bits", *mixed, "-o", "whole-mixed.onnx")
+    interrupt("mixed/layer-0001", *mixed, "--resume", "mixed", "-o", "none.onnx")
+    expect(os.path.exists("mixed/bits"), "chosen bits are not kept")
+    good("chosen bits resumed", *mixed, "--resume", "mixed", "-o", "resumed-mixed.onnx")
+    expect(read("resumed-mixed.onnx") == read("whole-mixed.onnx"), "resumed with chosen bits: other bytes")
+    inputs = []
+    for name in ("whole-mixed", "resumed-mixed"):
+        with open(f"{name}.onnx.json", encoding="utf-8") as file:
+            inputs.append(json.load(file)["inputs"])
+    expect(inputs[0] == inputs[1], "resumed with chosen scales: other quantizers in the sidecar")
+    refused("setting: weight bits 3, now weight bits 4", *TENSORS, "--effort", "9", "--resume", "work", "-o", "none.onnx")
+    refused("another number of samples", *words[:-2], "--calib", "39", "--resume", "work", "-o", "none.onnx")
+    changed = np.load("samples.npy")
+    changed[3, 0, 0, 0] += 1
+    np.save("changed.npy", changed)
+    refused("another set of samples", "net.onnx", "--images", "changed.npy", *words[3:-2], "--resume", "work", "-o", "none.onnx")
+    network = classifier()
+    network.doc_string = "another one"
+    onnx.save(network, "other.onnx")
+    refused("another network", "other.onnx", *words[1:-2], "--resume", "work", "-o", "none.onnx")
+    refused("neither empty nor", *TENSORS, "--resume", "pictures", "-o", "none.onnx")
+    good("resumed", *words, "--resume", "work")
+    expect(read("resumed.onnx") == read("whole.onnx"), "a resumed run gives other bytes")
+    with open("work/layer-0003", "r+b") as file:
+        file.seek(40)
+        file.write(b"!")
+    refused("layer-0003: is damaged", *words[:-2], "--resume", "work", "-o", "none.onnx")
+    status, said = interrupt("/", *words[:-2], "-o", "none.onnx")
+    expect(status in (130, -signal.SIGINT), f"interrupted: status {status}, {said.strip()}")
+
+
+def check_all_options():
+    known = set(re.findall(r"^  (--[a-z-]+)", run("--help").stdout, re.MULTILINE))
+    expect(len(known) > 30 and known <= used | {"--output"}, f"options without a test: {sorted(known - used)}")
+
+
+# ---- a real network ------------------------------------------------------------------------------------------------
+
+def check_real():
+    if os.environ.get("BSQ_CHECK_SLOW"):
+        skip("a real network: this build is too slow")
+        return
+    data = os.path.join(SHARED, "cifar10")
+    if not os.path.exists(data):
+        skip("a real network: there is no " + SHARED)
+        return
+    result = good("resnet20", os.path.join(SHARED, "models/resnet20_cifar10.onnx"), "--images", f"{data}/calib_images.npy",
+                  "--test", f"{data}/test_images.npy", "--labels", f"{data}/test_labels.npy", "--mean", "123.675,116.28,103.53",
+                  "--std", "58.395,57.12,57.375", "--calib", "256", "--eval", "1000", "--weight-bits", "4", "--act-bits", "8")
+    if result:
+        e = result["evaluation"]
+        expect(e["float_top1"] - e["top1"] <= 0.013, f"resnet20 W4A8 loses {100 * (e['float_top1'] - e['top1']):.1f} points")
+        expect(e["agreement"] >= 0.97, f"resnet20 W4A8 agrees in {100 * e['agreement']:.1f} %")
+        # 0.0025; rounding has 0.020.
+        expect(e["output_error"] <= 0.005, f"resnet20 W4A8 has an error of {e['output_error']:.4f}")
+
+
+def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background ignores it, and so would PROGRAM
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.makedirs(FOLDER)
+    os.chdir(FOLDER)
+    make_files()
+    for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
+                 check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
+                 check_bar, check_resume, check_all_options, check_real):
+        if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
+            step()
+    print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return failed > 0
+
+
+sys.exit(main())

@@ -1,8 +1,0 @@
-#!/bin/sh
-# Tiny networks written in every format, against NumPy.
-BUILD=${BUILD:-build} PYTHON=${PYTHON:-/usr/bin/python3}
-if ! "$PYTHON" -c 'import numpy, onnx' 2>/dev/null; then
-    echo "roundtrip: skipped, $PYTHON has no numpy or no onnx (make deps-onnx)"
-    exit 0
-fi
-exec "$PYTHON" test/onnx/roundtrip.py "$BUILD/test/onnx/roundtrip" "$BUILD/test/onnx/files/roundtrip"
