@@ -1,10 +1,11 @@
-/* How good results are, on made-up layers: the error of each row of test/data/quality.csv as a share of rounding's and of
- * the published method's must stay what is written there. A change for the better is written down too:
+/* Guards how good results are, on made-up layers: the error of each row of test/data/quality.csv, as a share of
+ * rounding's and of the published method's, must stay what is written there. A change for the better is written too:
  *
  *     build/test/check_quality --write test/data/quality.csv
  *
  * measures the rows that the file lists and writes them with today's figures. A new row needs its first four fields and
- * two zeros. The file is looked for from the top folder, or in the folder that BSQ_TEST_DATA names.
+ * two zeros. The file is looked for from the top folder, or in the folder that BSQ_TEST_DATA names. BSQ_CHECK_SLOW
+ * leaves out rows above effort 1.
  *
  * Errors are those on the statistics that were solved for, or on the held-out ones where the layer has some. The column
  * to_paper is empty where the published method does not apply: it knows symmetric ranges and one scale a channel. */
@@ -16,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How far a figure may be from the committed one, as a share of it: kernels and BLAS variants differ by a tenth of it. */
+/* How far a figure may be from the committed one, as a share of it. Kernels and BLAS variants change less than 1e-5. */
 static const double tolerance = 0.01;
 
 /* ---- layers ---- */
 
-/* Samples of a linear layer are rows, those of a convolution (3x3) pictures of SIDE x SIDE. */
+/* Sizes convolutions: samples of a linear layer are rows, those of a convolution (3x3) pictures of SIDE x SIDE. */
 enum { SIDE = 12, KERNEL = 3 };
 
 struct layer {
@@ -54,7 +55,7 @@ static float *floats(int64_t count)
     return values;
 }
 
-/* The square of normal numbers with their sign: trained weights have longer tails than a normal distribution. */
+/* Draws weights with longer tails than a normal distribution has, as trained ones have. */
 static void fill_weights(struct test_random *random, float *weights, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
@@ -64,13 +65,13 @@ static void fill_weights(struct test_random *random, float *weights, int64_t cou
     }
 }
 
-/* How much larger an input is than others: by a factor of more than ten between the ends. */
+/* Draws the size of an input: more than ten times as large at one end as at the other. */
 static double input_size(struct test_random *random)
 {
     return exp2(1.2 * test_random_normal(random));
 }
 
-/* Inputs that are sums of fewer factors, behind a ReLU. */
+/* Draws inputs that are sums of fewer factors, behind a ReLU. */
 static void fill_rows(struct test_random *random, float *rows, int64_t count, int64_t width)
 {
     const double noise = 0.4, mean = 0.3;
@@ -98,7 +99,7 @@ static void fill_rows(struct test_random *random, float *rows, int64_t count, in
     free(size);
 }
 
-/* Smooth noise: each value goes with those above it and on its left. */
+/* Draws smooth noise: each value goes with those above it and on its left. */
 static void fill_field(struct test_random *random, float *field)
 {
     const double near = 0.45, fresh = 0.5;
@@ -112,7 +113,7 @@ static void fill_field(struct test_random *random, float *field)
         }
 }
 
-/* Pictures whose channels have a part in common, behind a ReLU. */
+/* Draws pictures whose channels have a part in common, behind a ReLU. */
 static void fill_pictures(struct test_random *random, float *pictures, int64_t count, int64_t channels)
 {
     const double mean = 0.3;
@@ -135,8 +136,7 @@ static void fill_pictures(struct test_random *random, float *pictures, int64_t c
     free(own);
 }
 
-/* What the layer wants of rows that differ a little from those that it gets, as in a network whose earlier layers are
- * quantized. */
+/* Computes outputs and changes each a little, as quantized layers before this one would. */
 static void fill_targets(struct test_random *random, const struct layer *layer, const float *weights, const float *rows,
                          int64_t count, float *targets)
 {
@@ -186,7 +186,7 @@ static void calibrate(bsq_layer_t *handle, const float *input, const float *targ
     test_ok(handle, bsq_layer_calibrate(handle, &batch));
 }
 
-/* A layer with its data, calibrated. Layers that differ in no more than what they are used for have the same data. */
+/* Creates and calibrates a layer. Layers of the same extents have the same weights. */
 static bsq_layer_t *make_layer(const struct layer *layer)
 {
     struct test_random random = test_random_seed(1);
@@ -216,7 +216,7 @@ static bsq_layer_t *make_layer(const struct layer *layer)
     return handle;
 }
 
-/* The relative output error of a solve. */
+/* Solves and returns the relative output error. */
 static double solve(bsq_layer_t *handle, const bsq_options_t *options)
 {
     bsq_report_t report;
@@ -238,7 +238,7 @@ struct row {
     double to_paper; /* 0: none */
 };
 
-enum { MOST_ROWS = 100 };
+enum { MOST_ROWS = 100, MOST_EFFORT = 9 };
 
 static const char heading[] = "layer,bits,range,effort,to_rounding,to_paper\n";
 
@@ -290,7 +290,7 @@ static void write_table(const char *path, const struct row *rows, int count)
 
 /* ---- measuring ---- */
 
-/* Errors that rows of the same bits and range have in common. */
+/* Holds errors that rows of the same bits and range are compared with. */
 struct reference {
     int bits;
     bool full;
@@ -311,7 +311,7 @@ static struct reference measure_reference(bsq_layer_t *handle, bsq_options_t opt
     return reference;
 }
 
-/* Figures of today of those rows that are of this layer and not above 'effort'; of others they stay 0. Returns how many. */
+/* Measures those rows that are of this layer and not above 'most_effort'; others are left alone. Returns how many. */
 static int measure(const struct layer *layer, const struct row *rows, int count, int most_effort, struct row *measured)
 {
     bsq_layer_t *handle = make_layer(layer);
@@ -355,7 +355,7 @@ static void compare(const struct row *row, const char *what, double now, double 
 START_TEST(errors_are_those_written_down)
 {
     struct row rows[MOST_ROWS] = {{.bits = 0}}, now[MOST_ROWS] = {{.bits = 0}};
-    int count = read_table(rows), most_effort = getenv("BSQ_CHECK_SLOW") ? 1 : 9;
+    int count = read_table(rows), most_effort = getenv("BSQ_CHECK_SLOW") ? 1 : MOST_EFFORT;
 
     ck_assert_msg(measure(&layers[_i], rows, count, most_effort, now) > 0, "no row is of %s", layers[_i].name);
     for (int i = 0; i < count; i++) {
@@ -367,7 +367,7 @@ START_TEST(errors_are_those_written_down)
 }
 END_TEST
 
-/* Else a row with a name that is misspelt would be checked by nobody. */
+/* Rejects a misspelt name: no test would look at its row. */
 START_TEST(every_row_is_of_a_layer)
 {
     struct row rows[MOST_ROWS];
@@ -392,7 +392,7 @@ START_TEST(table_is_written)
 
     memcpy(now, rows, sizeof now);
     for (int k = 0; k < LAYERS; k++)
-        (void)measure(&layers[k], rows, count, 9, now);
+        (void)measure(&layers[k], rows, count, MOST_EFFORT, now);
     write_table(write_path, now, count);
 }
 END_TEST
