@@ -37,7 +37,7 @@ static void note_start(struct bsq_solve *solve, struct bsq_search *search, int64
         double distance = block->single ? search->distance[c]
                                         : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
 
-        solve->result->channel[channel + c].objective_start = search->best.j[c];
+        solve->result->channel[channel + c].objective_start = bsq_solve_not_negative(search->best.j[c]);
         solve->error_start[channel + c] = undamped(hessian, search->best.j[c], distance);
         if (hessian->centred) /* the start has no corrected bias to show for */
             solve->error_start[channel + c] += pow(mean_error(block, &search->best, c, search->u), 2.0);
@@ -57,7 +57,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
     for (int64_t c = 0; c < block->channels; c++) {
         bsq_channel_t *out = &result->channel[channel + c];
 
-        out->objective = candidate->j[c];
+        out->objective = bsq_solve_not_negative(candidate->j[c]);
         out->energy = block->energy[c];
         out->sweeps += search->sweeps[c];
         if (search->limited[c])

@@ -6,24 +6,31 @@
 
 #include <math.h>
 
-/* Nodes that the search for the optimum of one channel may visit. Fan-in up to 16 is easy: it always runs, and ends far
- * below its limit. First layers of networks for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times
- * that. */
+/* Gives the nodes that the search for the optimum of one channel may visit; 0: it does not run. A node takes some 50 ns, so
+ * that all efforts up to the default one spend at most 20 ms on a channel, whatever H is. Up to a fan-in of 16 ordinary
+ * channels need a few thousand nodes; where H is flat in many directions none of the limits suffices. First layers of networks
+ * for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times that. */
 static int64_t node_limit(int64_t fan_in, int32_t effort)
 {
+    static const int64_t small[BSQ_EFFORT_MOST + 1] = {0, 100000, 0, 0, 0, 100000, 400000, 2000000, 8000000, 20000000};
     static const int64_t limits[BSQ_EFFORT_MOST + 1] = {0, 0, 0, 0, 0, 10000, 50000, 200000, 2000000, 20000000};
     const int64_t always = 16, by_default = 32;
     const int32_t late = 7;
 
-    if (fan_in > BSQ_EXACT_INPUTS || effort < 1 || (fan_in > by_default && effort < late))
+    if (fan_in <= always)
+        return small[effort];
+    if (fan_in > BSQ_EXACT_INPUTS || (fan_in > by_default && effort < late))
         return 0;
-    return fan_in <= always ? limits[BSQ_EFFORT_MOST] : limits[effort];
+    return limits[effort];
 }
 
-bool bsq_optimum_applies(const struct bsq_search_plan *plan, int32_t effort)
+bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 {
-    return plan->exact && node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
-           plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
+    bool runs = false;
+
+    for (int32_t effort = 1; effort <= plan->effort; effort++)
+        runs |= node_limit(plan->fan_in, effort) > 0;
+    return runs && plan->exact && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
 }
 
 /* The optimum of one channel into the trial; false when nothing is better than what is kept. */
@@ -55,7 +62,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
     int32_t found = 0;
 
     bsq_record_open(&now, search, bsq_search_sum(search->best.j, channels));
-    if (bsq_optimum_applies(plan, effort) && !search->block.hessian->raised && !bsq_search_proven(search)) {
+    if (limit > 0 && bsq_optimum_applies(plan) && !search->block.hessian->raised && !bsq_search_proven(search)) {
         bsq_exact_prepare(&search->exact, search->block.hessian->factor64, search->block.hessian->order);
         bsq_search_start_from(search, &search->best);
         for (int64_t c = 0; c < channels && !bsq_search_stop(search); c++)
@@ -64,7 +71,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
             for (int64_t c = 0; c < channels; c++)
                 bsq_reduce_codes(plan, &search->trial, c);
             bsq_candidate_judge(&search->trial, &search->block, search->u);
-            (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+            (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
         }
     }
     bsq_record_close(&now, search, bsq_search_sum(search->best.j, channels));

@@ -4,8 +4,9 @@
 
 #include "solve/workspace.h"
 
-/* Tells whether optima of single channels are looked for at 'effort': with one scale a channel, of any value. */
-bool bsq_optimum_applies(const struct bsq_search_plan *plan, int32_t effort);
+/* Tells whether optima of single channels are looked for at some effort of the plan: with one scale a channel, of any
+ * value. */
+bool bsq_optimum_applies(const struct bsq_search_plan *plan);
 
 /* Looks for the optimum of every channel as far as a limit of nodes allows that rises with effort; sets proven and bound.
  * To be run after each effort, so that the next one starts from its result; adds to 'record'. */

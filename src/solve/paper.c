@@ -128,8 +128,9 @@ void bsq_paper_reconstruct(struct bsq_paper *paper, struct bsq_search *search, i
     }
     bsq_candidate_judge(trial, &search->block, search->u);
     for (int64_t c = 0; c < channels; c++)
-        best->j[c] = INFINITY;
-    (void)bsq_candidate_accept(best, trial, channels, n);
+        if (bsq_block_admits(&search->block, c, trial->j[c]))
+            best->j[c] = INFINITY; /* the published result, better than rounding or not */
+    (void)bsq_candidate_accept(best, trial, &search->block);
     record->after = 0.0;
     for (int64_t c = 0; c < channels; c++)
         record->after += best->j[c];

@@ -86,9 +86,16 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
             along += u * trial->g[i];
             square += u * (search->block.p[i] - trial->g[i]);
         }
+        if (bsq_scale_is_far(along, square)) {
+            struct bsq_point point = bsq_search_point(search, c);
+
+            square = bsq_scale_square(&point, search->u);
+        }
         tensor->along[channel + c] = along;
         tensor->square[channel + c] = square;
         tensor->j[channel + c] = trial->j[c];
+        if (work->effort_plan && !bsq_block_admits(&search->block, c, trial->j[c]))
+            tensor->j[channel + c] = INFINITY;
     }
     for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {
         tensor->blocks[block * BSQ_EFFORT_STAGES + k].seconds += records[k].seconds;

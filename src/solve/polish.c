@@ -196,5 +196,5 @@ void bsq_polish_kept(struct bsq_search *search, struct bsq_candidate *kept, bool
     bsq_search_start_from(search, kept);
     bsq_search_estimate(search);
     bsq_polish(search, kept, refit, records);
-    (void)bsq_candidate_accept(kept, &search->trial, search->block.channels, search->plan->fan_in);
+    (void)bsq_candidate_accept(kept, &search->trial, &search->block);
 }

@@ -30,6 +30,12 @@ struct bsq_solve {
     struct bsq_stage_record *records;            /* blocks x plan.records */
 };
 
+/* Gives J as it is reported: below zero it is so by rounding only. Not a number stays what it is. */
+static inline double bsq_solve_not_negative(double j)
+{
+    return j < 0.0 ? 0.0 : j;
+}
+
 /* part / whole; 0 of nothing */
 static inline double bsq_solve_ratio(double part, double whole)
 {

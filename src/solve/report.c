@@ -145,8 +145,8 @@ static void report_stage(struct bsq_solve *solve, int32_t index, int32_t stage, 
     for (int64_t b = 0; b < solve->plan.blocks; b++) {
         const struct bsq_stage_record *record = &bsq_solve_records(solve, b)[index];
 
-        out->objective_before += record->before;
-        out->objective_after += record->after;
+        out->objective_before += bsq_solve_not_negative(record->before);
+        out->objective_after += bsq_solve_not_negative(record->after);
         out->seconds += record->seconds;
         out->sweeps += record->sweeps;
     }

@@ -26,7 +26,7 @@ static void restrict_scales(struct bsq_search *search, int32_t width)
                                                         : (upper / wanted < wanted / lower ? upper : lower);
         }
         bsq_polish_fixed(search, width, unused);
-        (void)bsq_candidate_accept(&search->best, &search->trial, channels, plan->fan_in);
+        (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
     }
 }
 
@@ -49,7 +49,7 @@ static void improve_each_scale(struct bsq_search *search)
             search->trial.scales[c * scales + a] = now == lower ? upper : lower;
         }
         bsq_polish_fixed(search, 0, unused);
-        (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
     }
 }
 

@@ -158,12 +158,11 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
         search->best.j[c] = INFINITY;
     bsq_search_estimate(search);
     bsq_polish(search, &search->best, true, records);
-    (void)bsq_candidate_accept(&search->best, &search->trial, channels, search->plan->fan_in);
+    (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
 }
 
 void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
 {
-    const struct bsq_search_plan *plan = search->plan;
     int64_t channels = search->block.channels;
 
     enter_effort(search, effort);
@@ -180,7 +179,7 @@ void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_sta
     bsq_search_estimate(search);
     bsq_record_close(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum_better(&search->unrestricted, &search->trial, channels));
     bsq_polish(search, &search->unrestricted, true, records);
-    if (bsq_candidate_accept(&search->unrestricted, &search->trial, channels, plan->fan_in) < channels && effort == 1) {
+    if (bsq_candidate_accept(&search->unrestricted, &search->trial, &search->block) < channels && effort == 1) {
         bsq_polish_kept(search, &search->unrestricted, true);
         records[BSQ_EFFORT_DESCENT].after = bsq_search_sum(search->unrestricted.j, channels);
     }

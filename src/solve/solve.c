@@ -173,7 +173,8 @@ static bsq_status_t check_finite(const struct bsq_solve *solve)
         bool finite = isfinite(result->channel[c].objective) && isfinite(result->channel[c].energy);
 
         for (int64_t a = 0; a < result->scales_per_channel; a++)
-            finite = finite && isfinite(result->scales[c * result->scales_per_channel + a]);
+            finite = finite && isfinite(result->scales[c * result->scales_per_channel + a]) &&
+                     result->scales[c * result->scales_per_channel + a] > 0.0;
         if (!finite)
             return bsq_fail(solve->input->message, BSQ_E_NUMERIC,
                             "output channel %lld: its weights and the statistics are too large, no codes have a finite "

@@ -48,7 +48,7 @@ void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
 
 void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record)
 {
-    int64_t channels = search->block.channels, n = search->plan->fan_in;
+    int64_t channels = search->block.channels;
     double start = bsq_seconds();
 
     bsq_search_reset(search);
@@ -57,9 +57,9 @@ void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record)
         bsq_candidate_judge(&search->trial, &search->block, search->u);
         if (rule == BSQ_RULE_MAXIMUM)
             record->before = bsq_search_sum(search->trial.j, channels);
-        (void)bsq_candidate_accept(&search->best, &search->trial, channels, n);
+        (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
         if (search->unrestricted.j != search->best.j)
-            (void)bsq_candidate_accept(&search->unrestricted, &search->trial, channels, n);
+            (void)bsq_candidate_accept(&search->unrestricted, &search->trial, &search->block);
     }
     record->after = bsq_search_sum(search->best.j, channels);
     record->seconds = bsq_seconds() - start;

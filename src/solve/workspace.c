@@ -66,7 +66,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
     search->bound = bsq_carve(&carver, plan->block_channels, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
-    if (bsq_optimum_applies(plan, plan->effort) || bsq_lower_bound_applies(plan)) {
+    if (bsq_optimum_applies(plan) || bsq_lower_bound_applies(plan)) {
         size_t bytes = bsq_exact_layout(&search->exact, n, NULL);
 
         (void)bsq_exact_layout(&search->exact, n, bsq_carve(&carver, (int64_t)bytes, 1));

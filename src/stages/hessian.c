@@ -252,20 +252,33 @@ static void prepare_square(struct bsq_hessian *hessian)
 
 /* ---- a group ---- */
 
+/* Takes mean products away. Inputs that are constant but for rounding have no part in what is left. */
 static void centre(struct bsq_hessian *hessian)
 {
     int64_t n = hessian->n;
+    const double *diagonal = hessian->diagonal;
 
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        double *row = hessian->h + i * n;
+
         for (int64_t j = 0; j < n; j++)
-            hessian->h[i * n + j] -= hessian->mean[i] * hessian->mean[j];
-    for (int64_t i = 0; i < n; i++) /* a constant input leaves nothing but rounding */
-        hessian->h[i * n + i] = hessian->diagonal[i];
+            row[j] = diagonal[i] > 0.0 && diagonal[j] > 0.0 ? row[j] - hessian->mean[i] * hessian->mean[j] : 0.0;
+        row[i] = diagonal[i];
+    }
+}
+
+/* Gives the variance of an input from its mean square and mean: 0 where it is less than moments are exact to. */
+static double variance(double square, double mean, double precision)
+{
+    double rest = square - mean * mean;
+
+    return rest > precision * square ? rest : 0.0;
 }
 
 static void read_moments(struct bsq_hessian *hessian)
 {
     struct bsq_group_moments moments = {.h = hessian->h, .target_square = hessian->target_square};
+    double precision = bsq_stats_precision(hessian->stats);
     int64_t n = hessian->n;
 
     if (hessian->target_mean)
@@ -283,7 +296,7 @@ static void read_moments(struct bsq_hessian *hessian)
     for (int64_t j = 0; j < n; j++) {
         hessian->dead_inputs += !(hessian->diagonal[j] > 0.0);
         if (hessian->centred)
-            hessian->diagonal[j] = fmax(hessian->diagonal[j] - hessian->mean[j] * hessian->mean[j], 0.0);
+            hessian->diagonal[j] = variance(hessian->diagonal[j], hessian->mean[j], precision);
     }
     if (hessian->centred && hessian->h)
         centre(hessian);

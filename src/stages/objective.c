@@ -190,13 +190,18 @@ static void mix_targets(struct bsq_block *block)
     for (int64_t c = 0; c < channels; c++) {
         if (hessian->centred)
             bsq_daxpy(n, -hessian->target_mean[block->first + c], hessian->mean, target + c * n);
+        for (int64_t j = 0; hessian->centred && j < n; j++)
+            if (!(hessian->diagonal[j] > hessian->ridge)) /* a constant input */
+                target[c * n + j] = 0.0;
         mix_target(block, c, target + c * n);
     }
     minimise(block);
     find_slopes(block);
-    for (int64_t c = 0; c < channels; c++) /* p'v = v'H v + s'v */
+    for (int64_t c = 0; c < channels; c++) { /* p'v = v'H v + s'v */
         block->base[c] -= bsq_ddot(n, block->v + c * n, block->p + c * n) +
                           bsq_ddot(n, block->v + c * n, block->s + c * n);
+        block->base[c] = fmax(block->base[c], 0.0); /* a J, but for rounding */
+    }
 }
 
 void bsq_block_load_double(struct bsq_block *block)
@@ -380,13 +385,24 @@ void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candid
     memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
 }
 
-int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,
-                             int64_t n)
+bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j)
 {
-    int64_t taken = 0, scales = into->scales_per_channel;
+    const double slack = 0x1p-40; /* of the energy: more than sums of products in double lose */
 
-    for (int64_t c = 0; c < channels; c++) {
-        if (!(from->j[c] < into->j[c]))
+    return j >= -slack * block->energy[channel];
+}
+
+int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
+                             const struct bsq_block *block)
+{
+    const double noise = 0x1p-50; /* of the energy: J below has no digits of its own */
+    int64_t taken = 0, scales = into->scales_per_channel, n = block->hessian->n;
+
+    for (int64_t c = 0; c < block->channels; c++) {
+        double least = noise * block->energy[c];
+        bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
+
+        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) || !bsq_block_admits(block, c, from->j[c])))
             continue;
         into->j[c] = from->j[c];
         memcpy(into->codes + c * n, from->codes + c * n, (size_t)n);

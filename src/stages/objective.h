@@ -108,8 +108,13 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
 /* Copies the scales of the first 'channels' channels. */
 void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels);
 
-/* Takes over every channel of 'from' whose objective is lower; returns how many. */
-int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from, int64_t channels,
-                             int64_t n);
+/* Tells whether J of a channel is possible: H is never so exact that J cannot fall a little below zero, but where it falls
+ * further, H is not positive definite in that direction and J means nothing. */
+bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
+
+/* Takes over every channel of 'from' whose objective is lower, and possible; returns how many. Objectives below the rounding
+ * error of their terms are equals. */
+int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
+                             const struct bsq_block *block);
 
 #endif

@@ -62,7 +62,10 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel)
     return joint * n + joint * joint + joint;
 }
 
-/* u'g and u'H u, both without the factor scale of u on their left. */
+/* A refit that stretches u by more takes H u anew: p - g, which is H u too, has lost as many digits. */
+static const double most_stretch = 1024.0;
+
+/* Sums u'g and u'H u, both without the factor scale of u on their left. */
 static void sums_along(const struct bsq_point *point, double *along, double *square)
 {
     bsq_kernels()->code_sums(point->codes, point->p, point->g, point->n, along, square);
@@ -76,19 +79,6 @@ static void stretch(struct bsq_point *point, double x, double along, double squa
         point->g[j] -= x * (point->p[j] - point->g[j]);
 }
 
-/* One scale for all inputs: J is least at the multiple 1 + u'g / u'H u. */
-static double refit_single(struct bsq_point *point)
-{
-    double along, square, x;
-
-    sums_along(point, &along, &square);
-    x = along / square;
-    if (!(square > 0.0) || !isfinite(x) || !(x > -1.0))
-        return 0.0;
-    stretch(point, x, along, square);
-    point->scales[0] *= 1.0 + x;
-    return fabs(x);
-}
 
 void bsq_scale_set(struct bsq_point *point, double scale)
 {
@@ -177,12 +167,39 @@ static bool refit_jointly(struct bsq_point *point, double *scratch, double *larg
     return true;
 }
 
+bool bsq_scale_is_far(double along, double square)
+{
+    return !(fabs(along) <= most_stretch * square);
+}
+
+double bsq_scale_square(const struct bsq_point *point, double *response)
+{
+    response_of(point, 0, response);
+    return along_group(point, 0, response);
+}
+
+/* Moves the scale to the multiple 1 + u'g / u'H u of it, at which J is least. */
+static double refit_single(struct bsq_point *point, double *response)
+{
+    double along, square, x;
+
+    sums_along(point, &along, &square);
+    x = along / square;
+    if (bsq_scale_is_far(along, square))
+        return refit_in_turn(point, response);
+    if (!(square > 0.0) || !isfinite(x) || !(x > -1.0))
+        return 0.0;
+    stretch(point, x, along, square);
+    point->scales[0] *= 1.0 + x;
+    return fabs(x);
+}
+
 double bsq_scale_refit(struct bsq_point *point, double *scratch)
 {
     double largest;
 
     if (point->scales_per_channel == 1)
-        return refit_single(point);
+        return refit_single(point, scratch);
     if (point->scales_per_channel <= MOST_JOINT_SCALES && refit_jointly(point, scratch, &largest))
         return largest;
     return refit_in_turn(point, scratch);

@@ -267,3 +267,13 @@ void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t 
         multiply_tile(stats, group, smaller(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n, scratch);
     scale_values(product, rows * n, stats->inputs->count.weight);
 }
+
+double bsq_stats_precision(const struct bsq_stats_t *stats)
+{
+    const double single = 0x1p-19; /* twice what tile.c says of products in single precision */
+    const double within_tile = 0x1p-42, each_row = 0x1p-60; /* sums of up to 512 rows, and of as many tiles, in double */
+
+    if (stats->geometry.fan_in >= BSQ_TILE_SINGLE_INPUTS)
+        return single;
+    return within_tile + each_row * stats->inputs->count.rows;
+}

@@ -101,6 +101,9 @@ bool bsq_stats_has_means(const struct bsq_stats_t *stats);   /* false for a host
 double bsq_stats_rows(const struct bsq_stats_t *stats);      /* effective number (sum r)^2 / sum r^2; 0 unknown */
 bool bsq_stats_empty(const struct bsq_stats_t *stats);       /* NULL counts as empty; no rows seen, no moments set */
 
+/* Gives how exact a mean square is, as a share of it. */
+double bsq_stats_precision(const struct bsq_stats_t *stats);
+
 /* STATE when a shared input part and the targets that were added to it count different rows. */
 bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_message *message);
 

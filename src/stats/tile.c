@@ -76,11 +76,10 @@ void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_c
 
 bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n)
 {
-    enum { LEAST_INPUTS = 256 };
     const float smallest = 0x1p-60F, largest = 0x1p60F; /* sums of products are within the range of float */
     float least, most;
 
-    if (n < LEAST_INPUTS || !bsq_kernels()->syrk)
+    if (n < BSQ_TILE_SINGLE_INPUTS || !bsq_kernels()->syrk)
         return false;
     bsq_kernels()->magnitudes(x, rows * n, &least, &most);
     return least >= smallest && most <= largest;

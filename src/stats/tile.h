@@ -26,6 +26,9 @@ int64_t bsq_tile_scratch(int64_t rows);
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,
                        int64_t rows, double *scratch, double *to, int64_t ldt);
 
+/* From this fan-in on, sums of a few products may be in single precision. */
+enum { BSQ_TILE_SINGLE_INPUTS = 256 };
+
 /* Whether such products of 'rows' rows of n inputs, one after the other, may be summed in single precision: inputs are many,
  * and magnitudes are zero or leave room for their products. */
 bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n);
