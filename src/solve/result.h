@@ -2,7 +2,7 @@
 #ifndef BSQ_SOLVE_RESULT_H
 #define BSQ_SOLVE_RESULT_H
 
-#include "input/activation.h"
+#include "input/quantizer.h"
 
 struct bsq_result {
     struct bsq_memory memory;

@@ -6,7 +6,7 @@
 #ifndef BSQ_STATS_STATS_H
 #define BSQ_STATS_STATS_H
 
-#include "input/activation.h"
+#include "input/quantizer.h"
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "base/parallel.h"

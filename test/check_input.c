@@ -1,6 +1,6 @@
 /* Activation ranges: quantizing against a direct computation, chosen quantizers against a search over the raw values,
  * ranges against numbers worked out by hand. */
-#include "input/activation.h"
+#include "input/clip.h"
 #include "support.h"
 
 #include <check.h>
@@ -896,7 +896,7 @@ END_TEST
 
 static Suite *suite(void)
 {
-    Suite *s = suite_create("activation");
+    Suite *s = suite_create("input");
     TCase *apply = tcase_create("apply"), *error = tcase_create("squared error"), *range = tcase_create("range");
     TCase *histogram = tcase_create("histogram");
 
