@@ -73,28 +73,30 @@ START_TEST(moments_that_are_not_there)
     struct test_data data = test_data_linear(3, 5, 40, 4);
     bsq_layer_t *layer = test_data_layer(&data, NULL);
     double values[25];
-    bsq_moments_t moments;
+    bsq_moments_buffers_t moments;
+    bsq_moments_t set;
 
-    bsq_moments_init(&moments, sizeof moments);
-    test_fails(layer, BSQ_E_STATE, "statistics", bsq_layer_get_stats(layer, &moments));
+    bsq_moments_buffers_init(&moments, sizeof moments);
+    bsq_moments_init(&set, sizeof set);
+    test_fails(layer, BSQ_E_STATE, "statistics", bsq_layer_get_moments(layer, &moments));
     add_samples(layer, &data, 0, 40, false, 0);
-    test_ok(layer, bsq_layer_get_stats(layer, &moments));
+    test_ok(layer, bsq_layer_get_moments(layer, &moments));
     ck_assert(moments.rows == 40);
     moments.p = values;
-    test_fails(layer, BSQ_E_STATE, "target", bsq_layer_get_stats(layer, &moments));
+    test_fails(layer, BSQ_E_STATE, "target", bsq_layer_get_moments(layer, &moments));
     moments.p = NULL;
     moments.target_square = values;
-    test_fails(layer, BSQ_E_STATE, "target", bsq_layer_get_stats(layer, &moments));
+    test_fails(layer, BSQ_E_STATE, "target", bsq_layer_get_moments(layer, &moments));
     moments.target_square = NULL;
     moments.held_out = 1;
-    test_fails(layer, BSQ_E_STATE, "held-out", bsq_layer_get_stats(layer, &moments));
+    test_fails(layer, BSQ_E_STATE, "held-out", bsq_layer_get_moments(layer, &moments));
     moments.held_out = 0;
     moments.h = values;
-    test_ok(layer, bsq_layer_get_stats(layer, &moments));
-    moments.rows = 0;
-    test_ok(layer, bsq_layer_set_stats(layer, &moments));
+    test_ok(layer, bsq_layer_get_moments(layer, &moments));
+    set.h = values;
+    test_ok(layer, bsq_layer_set_moments(layer, &set));
     moments.input_mean = values;
-    test_fails(layer, BSQ_E_STATE, "means", bsq_layer_get_stats(layer, &moments));
+    test_fails(layer, BSQ_E_STATE, "means", bsq_layer_get_moments(layer, &moments));
     bsq_layer_free(layer);
     test_data_free(&data);
 }
@@ -115,7 +117,7 @@ START_TEST(moments_survive_a_round_trip)
     set.target_mean = moments.target_mean;
     set.target_square = moments.target_square;
     set.rows = moments.rows;
-    test_ok(other, bsq_layer_set_stats(other, &set));
+    test_ok(other, bsq_layer_set_moments(other, &set));
 
     struct test_moments back = test_moments_get(other, &data, 0, true);
 
@@ -313,10 +315,10 @@ START_TEST(sharing_needs_the_same_input)
     test_fails(layer, BSQ_E_STATE, "source", bsq_layer_share_input(layer, source));
     test_fails(layer, BSQ_E_STATE, "source", bsq_layer_share_input(layer, layer));
     add_samples(source, &data, 0, 4, true, 0);
-    test_fails(linear, BSQ_E_MISMATCH, "source", bsq_layer_share_input(linear, source));
+    test_fails(linear, BSQ_E_MISMATCH, "geometry", bsq_layer_share_input(linear, source));
     data.desc.stride[0] = 2;
     strided = test_data_layer(&data, NULL);
-    test_fails(strided, BSQ_E_MISMATCH, "source", bsq_layer_share_input(strided, source));
+    test_fails(strided, BSQ_E_MISMATCH, "geometry", bsq_layer_share_input(strided, source));
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.5;
     quantizer.bits = 8;
@@ -384,13 +386,13 @@ START_TEST(merging_continues_or_adds)
     add_samples(first, &data, 0, 17, true, 0);
     add_samples(second, &data, 17, 23, true, 0);
     test_ok(first, bsq_layer_acquire_stats(first, 0, &stats));
-    ck_assert_int_eq(bsq_stats_export_size(stats, &size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export_size(stats, &size, NULL), BSQ_OK);
 
     void *bytes = malloc(size);
 
-    ck_assert_int_eq(bsq_stats_export(stats, bytes, size - 1), BSQ_E_SIZE);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes, size), BSQ_OK);
-    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, NULL, &imported), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes, size - 1, NULL), BSQ_E_SIZE);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes, size, NULL), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, &imported, NULL), BSQ_OK);
     free(bytes);
     bsq_stats_release(stats);
     test_ok(resumed, bsq_layer_merge_stats(resumed, 0, imported));

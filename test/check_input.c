@@ -863,7 +863,7 @@ START_TEST(channels_of_a_known_size)
     ck_assert(!bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
     ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
     bsq_histogram_free(histogram);
-    ck_assert_int_eq(heap.bytes, (int64_t)bsq_input_channels_cost(CHANNELS));
+    ck_assert_int_eq(heap.bytes, (int64_t)bsq_memory_cost(bsq_input_channels_bytes(CHANNELS)));
     other = bsq_quantizer_retain(&quantizer);
     bsq_quantizer_release(&quantizer);
     bsq_quantizer_release(&quantizer); /* holds none any more */

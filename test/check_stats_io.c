@@ -49,10 +49,10 @@ static struct bytes export(const struct bsq_stats_t *stats)
 {
     struct bytes bytes;
 
-    ck_assert_int_eq(bsq_stats_export_size(stats, &bytes.size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export_size(stats, &bytes.size, NULL), BSQ_OK);
     bytes.data = malloc(bytes.size);
     memset(bytes.data, 0xa5, bytes.size);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size, NULL), BSQ_OK);
     return bytes;
 }
 
@@ -69,7 +69,7 @@ static bsq_status_t import_copy(struct bench *bench, const unsigned char *data, 
     error.message = text;
     error.capacity = sizeof text;
     *stats = (struct bsq_stats_t *)(void *)copy;
-    status = bsq_stats_import(copy, size, &bench->options, &error, stats);
+    status = bsq_stats_import(copy, size, &bench->options, stats, &error);
     ck_assert_int_eq(error.status, status);
     ck_assert((status == BSQ_OK) == (*stats != NULL));
     ck_assert((status == BSQ_OK) == (text[0] == '\0'));
@@ -453,24 +453,24 @@ START_TEST(versions_and_strangers)
     ck_assert_int_eq(import_copy(&bench, bytes.data, bytes.size, &read), BSQ_E_VERSION);
     ck_assert_int_eq(import_copy(&bench, (const unsigned char *)"\x93NUMPY something else", 22, &read), BSQ_E_FORMAT);
     ck_assert_int_eq(import_copy(&bench, (const unsigned char *)"BSQ", 3, &read), BSQ_E_CORRUPT);
-    ck_assert_int_eq(bsq_stats_import(NULL, 10, NULL, NULL, &read), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_import(NULL, 10, NULL, &read, NULL), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_stats_import(bytes.data, bytes.size, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     newer = bench.options;
     newer.threads = 0;
-    ck_assert_int_eq(bsq_stats_import(bytes.data, bytes.size, &newer, NULL, &read), BSQ_E_RANGE);
+    ck_assert_int_eq(bsq_stats_import(bytes.data, bytes.size, &newer, &read, NULL), BSQ_E_RANGE);
     ck_assert_ptr_null(read);
     free(bytes.data);
 
     size_t size;
 
-    ck_assert_int_eq(bsq_stats_export_size(NULL, &size), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_stats_export_size(stats, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export_size(NULL, &size, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export_size(stats, NULL, NULL), BSQ_E_ARGUMENT);
     bytes = export(stats);
-    ck_assert_int_eq(bsq_stats_export(NULL, bytes.data, bytes.size), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_stats_export(stats, NULL, bytes.size), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size - 1), BSQ_E_SIZE);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size + 1), BSQ_E_SIZE);
-    ck_assert_int_eq(bsq_stats_import(bytes.data, bytes.size, NULL, NULL, &read), BSQ_OK); /* malloc */
+    ck_assert_int_eq(bsq_stats_export(NULL, bytes.data, bytes.size, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export(stats, NULL, bytes.size, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size - 1, NULL), BSQ_E_SIZE);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes.data, bytes.size + 1, NULL), BSQ_E_SIZE);
+    ck_assert_int_eq(bsq_stats_import(bytes.data, bytes.size, NULL, &read, NULL), BSQ_OK); /* malloc */
     bsq_stats_release(read);
     bsq_stats_release(NULL);
     free(bytes.data);
@@ -499,7 +499,7 @@ START_TEST(every_allocation_fails)
         status = import_copy(&bench, bytes.data, bytes.size, &read);
         ck_assert(status == BSQ_OK || (status == BSQ_E_MEMORY && bench.heap.blocks == blocks));
     } while (status != BSQ_OK);
-    ck_assert_int_gt(fail_at, 8);
+    ck_assert_int_gt(fail_at, 4); /* each block is asked for once */
     bsq_stats_release(read);
     free(bytes.data);
     bsq_stats_release(stats);

@@ -37,6 +37,11 @@ bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
             bsq_stats_release(stats);
         return status;
     }
+    if (bsq_stats_empty(stats)) { /* a batch without rows fixes nothing */
+        if (!*slot)
+            bsq_stats_release(stats);
+        return BSQ_OK;
+    }
     *slot = stats;
     bsq_layer_fix_quantizer(layer, &quantizer);
     bsq_layer_log(layer, BSQ_LOG_INFO, "calibrate: %lld samples%s, %.0f rows so far", (long long)own.size,

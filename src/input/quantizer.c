@@ -60,32 +60,38 @@ bool bsq_quantizer_same(const struct bsq_quantizer *a, const struct bsq_quantize
 
 /* ---- scales of channels ---------------------------------------------------------------------------------- */
 
-static size_t channels_bytes(int64_t count)
+/* Lays out channels behind their struct and returns the bytes of the whole; NULL only counts. */
+static size_t lay_out(struct bsq_input_channels *channels, int64_t count)
 {
-    struct bsq_carver carver = {NULL, sizeof(struct bsq_input_channels)};
+    struct bsq_carver carver = {(char *)channels, 0};
 
-    (void)bsq_carve(&carver, count, sizeof(double));
-    (void)bsq_carve(&carver, count, sizeof(int32_t));
+    (void)bsq_carve(&carver, 1, sizeof *channels);
+
+    double *scale = bsq_carve(&carver, count, sizeof *scale);
+    int32_t *zero_point = bsq_carve(&carver, count, sizeof *zero_point);
+
+    if (channels) {
+        channels->count = count;
+        channels->scale = scale;
+        channels->zero_point = zero_point;
+    }
     return carver.used;
 }
 
-size_t bsq_input_channels_cost(int64_t count)
+size_t bsq_input_channels_bytes(int64_t count)
 {
-    return bsq_memory_cost(channels_bytes(count));
+    return lay_out(NULL, count);
 }
 
 struct bsq_input_channels *bsq_input_channels_create(const struct bsq_memory *memory, int64_t count)
 {
-    struct bsq_input_channels *channels = bsq_memory_get_zeroed(memory, 1, channels_bytes(count));
-    struct bsq_carver carver = {(char *)channels, sizeof *channels};
+    struct bsq_input_channels *channels = bsq_memory_get_zeroed(memory, 1, bsq_input_channels_bytes(count));
 
     if (!channels)
         return NULL;
+    (void)lay_out(channels, count);
     atomic_init(&channels->references, 1);
     channels->memory = *memory;
-    channels->count = count;
-    channels->scale = bsq_carve(&carver, count, sizeof *channels->scale);
-    channels->zero_point = bsq_carve(&carver, count, sizeof *channels->zero_point);
     return channels;
 }
 

@@ -27,9 +27,9 @@ struct bsq_quantizer {
     struct bsq_input_channels *channels; /* or NULL: one scale for all inputs */
 };
 
-/* With one reference; NULL when out of memory. What it asks from the allocator. */
+/* Creates channels with one reference; NULL when out of memory. The bytes of their one block. */
 struct bsq_input_channels *bsq_input_channels_create(const struct bsq_memory *memory, int64_t count);
-size_t bsq_input_channels_cost(int64_t count);
+size_t bsq_input_channels_bytes(int64_t count);
 
 /* The same quantizer with another reference to its channels, and back. */
 struct bsq_quantizer bsq_quantizer_retain(const struct bsq_quantizer *quantizer);

@@ -83,7 +83,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
     parts.factor64 = parts.h && parts.factor32;
     parts.rows = has_rows(&parts, plan->geometry);
     parts.factor64_undamped = parts.h && parts.targets && plan->mu > 0.0;
-    parts.scratch = plan->stats ? bsq_stats_scratch(plan->stats) : 0;
+    parts.scratch = plan->stats ? bsq_stats_scratch(plan->geometry) : 0;
     bytes = lay_out(hessian, plan->geometry, &parts, memory);
     hessian->stats = plan->stats;
     return bytes;
@@ -92,14 +92,13 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
 size_t bsq_hessian_bytes(const struct bsq_geometry *geometry, bool dense, bool factor)
 {
     struct bsq_hessian_plan plan = {.geometry = geometry, .dense = dense};
-    int64_t tile = bsq_tile_rows(geometry);
     struct parts parts = {.h = bsq_hessian_is_dense(&plan), .targets = true, .factor32 = factor};
     struct bsq_hessian hessian;
 
     parts.factor64 = parts.h && factor;
     parts.rows = has_rows(&parts, geometry);
     parts.factor64_undamped = parts.h;
-    parts.scratch = (size_t)bsq_stats_scratch_bytes(tile, geometry->fan_in);
+    parts.scratch = bsq_stats_scratch(geometry);
     return lay_out(&hessian, geometry, &parts, NULL);
 }
 

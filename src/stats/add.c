@@ -25,33 +25,50 @@ struct adding {
     bool targets;
 };
 
+/* How many blocks of products run at the same time at most. */
+static int64_t slots_of(const struct bsq_geometry *geometry, const struct bsq_parallel *parallel)
+{
+    int64_t panels = bsq_panel_count(geometry->fan_in) + bsq_panel_count(geometry->group_outputs);
+
+    return bsq_parallel_slots(parallel, geometry->groups * panels);
+}
+
+/* Lays out what adding needs in one block, which starts with the index, and returns its bytes; NULL only counts. */
+static size_t lay_out(struct adding *adding, const struct bsq_geometry *geometry, int64_t slots, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+    int64_t rows = bsq_tile_rows(geometry);
+
+    adding->scratch_stride = bsq_tile_scratch(rows);
+    adding->index = bsq_carve(&carver, rows, sizeof *adding->index);
+    adding->column = bsq_carve(&carver, geometry->fan_in, sizeof *adding->column);
+    adding->single = bsq_carve(&carver, geometry->groups, sizeof *adding->single);
+    adding->scratch = bsq_carve(&carver, slots * adding->scratch_stride, sizeof *adding->scratch);
+    return carver.used;
+}
+
+size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads)
+{
+    const struct bsq_parallel parallel = {threads, NULL, NULL};
+    struct adding unused;
+
+    return lay_out(&unused, geometry, slots_of(geometry, &parallel), NULL);
+}
+
 static void end_adding(struct adding *adding)
 {
-    const struct bsq_memory *memory = adding->work->memory;
-
-    bsq_memory_put(memory, adding->index);
-    bsq_memory_put(memory, adding->column);
-    bsq_memory_put(memory, adding->single);
-    bsq_memory_put(memory, adding->scratch);
+    bsq_memory_put(adding->work->memory, adding->index);
 }
 
 static bool start_adding(struct adding *adding)
 {
     const struct bsq_geometry *geometry = &adding->stats->geometry;
-    const struct bsq_memory *memory = adding->work->memory;
-    int64_t tile = bsq_tile_rows(geometry);
+    int64_t slots = slots_of(geometry, adding->work->parallel);
+    void *memory = bsq_memory_get(adding->work->memory, 1, lay_out(adding, geometry, slots, NULL));
 
-    adding->scratch_stride = bsq_tile_scratch(tile);
-    adding->index = bsq_memory_get(memory, tile, sizeof(int64_t));
-    adding->column = bsq_memory_get(memory, geometry->fan_in, sizeof *adding->column);
-    adding->single = bsq_memory_get(memory, geometry->groups, sizeof *adding->single);
-    adding->scratch = bsq_memory_get(memory, bsq_stats_slots(geometry, adding->work->parallel),
-                                     (size_t)adding->scratch_stride * sizeof(double));
-    if (!adding->index || !adding->column || !adding->single || !adding->scratch) {
-        end_adding(adding);
-        return false;
-    }
-    return true;
+    if (memory)
+        (void)lay_out(adding, geometry, slots, memory);
+    return memory != NULL;
 }
 
 /* Runs blocks where they are worth a thread. */
@@ -170,7 +187,7 @@ bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target)
     const struct bsq_geometry *geometry = &stats->geometry;
 
     if (!stats->frozen && atomic_load(&stats->inputs->references) > 1) {
-        struct bsq_inputs *own = bsq_inputs_copy(stats->inputs, geometry, true, &stats->memory);
+        struct bsq_inputs *own = bsq_inputs_copy(stats->inputs, geometry, true, with_target, &stats->memory);
 
         if (!own)
             return false;
@@ -260,11 +277,14 @@ static bsq_status_t report(const struct adding *adding, int64_t done, int64_t to
     return bsq_fail(adding->work->message, BSQ_E_CANCELLED, "cancelled by the progress callback");
 }
 
-static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, int64_t positions)
+/* Adds the rows of a batch, and reports after each tile. Where the sums are not a copy that can be thrown away, there is
+ * one report only, of the whole batch and before they change: whoever stops then finds them as they were. */
+static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, int64_t positions, bool copied)
 {
     struct bsq_tile *tile = bsq_stats_own_tile(adding->stats);
     const struct bsq_geometry *geometry = &adding->stats->geometry;
     int64_t rows = batch->size * positions, next = 0, values = geometry->groups * geometry->fan_in;
+    bool reported = false;
     bsq_status_t status = BSQ_OK;
 
     while (next < rows && status == BSQ_OK) {
@@ -274,29 +294,38 @@ static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, in
         if (status != BSQ_OK)
             return status;
         tile->fill += adding->picked;
-        if (tile->fill == tile->capacity)
+        if (!copied && !reported)
+            status = report(adding, rows, rows);
+        reported = true;
+        if (status == BSQ_OK && tile->fill == tile->capacity)
             status = flush(adding);
-        if (status == BSQ_OK)
+        if (status == BSQ_OK && copied)
             status = report(adding, next, rows);
     }
     return status;
 }
 
-/* Whether the rows of the batch that count fill the tile, so that sums change. */
-static bool fills_tile(const struct bsq_stats_t *stats, const bsq_batch_t *batch, int64_t positions)
+/* How many tiles the rows of the batch that count will fill: 0, 1, or 2 for more. */
+static int filled_tiles(const struct bsq_stats_t *stats, const bsq_batch_t *batch, int64_t positions)
 {
-    int64_t missing = bsq_tile_rows(&stats->geometry) - bsq_stats_tile(stats)->fill;
+    int64_t capacity = bsq_tile_rows(&stats->geometry), fill = bsq_stats_tile(stats)->fill;
 
-    for (int64_t row = 0; row < batch->size * positions && missing > 0; row++)
+    for (int64_t row = 0; row < batch->size * positions && fill < 2 * capacity; row++)
         if (weight_of(batch, positions, row) > 0)
-            missing--;
-    return missing <= 0;
+            fill++;
+    return (int)(fill / capacity);
 }
 
-/* Whether something outside of the library can stop the work half-way: then sums are changed in a copy. */
-static bool may_stop(const struct bsq_stats_work *work)
+/* Says whether the sums must be changed in a copy: others hold them, or something outside of the library can stop the
+ * work after they have changed: a host's pool that does not run its blocks, or the progress callback between tiles. */
+static bool needs_copy(const struct bsq_stats_t *stats, const bsq_batch_t *batch, int64_t positions,
+                       const struct bsq_stats_work *work)
 {
-    return work->parallel->pool || (work->options && work->options->progress);
+    bool asks = work->options && work->options->progress;
+
+    if (atomic_load(&stats->references) > 1)
+        return true;
+    return (work->parallel->pool || asks) && filled_tiles(stats, batch, positions) > (work->parallel->pool ? 0 : 1);
 }
 
 bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch, const float *bias,
@@ -312,7 +341,7 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
         return status;
     (void)bsq_geometry_output(geometry, batch->spatial, output, &positions, work->message);
 
-    bool copy = atomic_load(&(*stats)->references) > 1 || (may_stop(work) && fills_tile(*stats, batch, positions));
+    bool copy = needs_copy(*stats, batch, positions, work);
     struct bsq_stats_t *target = copy ? bsq_stats_copy(*stats, work->memory) : *stats;
     struct bsq_gather gather;
     struct adding adding = {.stats = target, .work = work, .gather = &gather, .targets = batch->target};
@@ -329,10 +358,10 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
     struct bsq_count count = *bsq_stats_count(target);
     int64_t fill = bsq_stats_tile(target)->fill;
 
-    status = add_rows(&adding, batch, positions);
+    status = add_rows(&adding, batch, positions, copy);
     end_adding(&adding);
     if (status != BSQ_OK && !copy) {
-        /* no tile was full, so the rows that came are only in the tile */
+        /* the sums have not changed, so the rows that came are only in the tile */
         *bsq_stats_own_count(target) = count;
         bsq_stats_own_tile(target)->fill = fill;
     }

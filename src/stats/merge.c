@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Whether the targets of frozen statistics belong to exactly the rows of its inputs, so that they are like others. */
+/* Says whether the targets of frozen statistics belong to exactly the rows of its inputs, so that they are like others. */
 static bool complete(const struct bsq_stats_t *stats)
 {
     const struct bsq_geometry *geometry = &stats->geometry;
@@ -27,7 +27,8 @@ static bool complete(const struct bsq_stats_t *stats)
 /* Gives complete statistics inputs of their own, to which others can be added. */
 static bool unfreeze(struct bsq_stats_t *stats)
 {
-    struct bsq_inputs *own = stats->frozen ? bsq_inputs_copy(stats->inputs, &stats->geometry, false, &stats->memory) : NULL;
+    struct bsq_inputs *own = stats->frozen ? bsq_inputs_copy(stats->inputs, &stats->geometry, false, false,
+                                                              &stats->memory) : NULL;
 
     if (!stats->frozen)
         return true;
@@ -67,13 +68,10 @@ static void add_sums(struct bsq_stats_t *to, const struct bsq_stats_t *from)
     to->has_target_mean = to->has_target_mean && from->has_target_mean;
 }
 
+/* Checks two that fit each other. */
 static bsq_status_t check_merge(const struct bsq_stats_t *into, const struct bsq_stats_t *from,
                                 struct bsq_message *message)
 {
-    bsq_status_t status = bsq_stats_fit(from, &into->geometry, &into->quantizer, message);
-
-    if (status != BSQ_OK)
-        return status;
     if (bsq_stats_has_target(into) != bsq_stats_has_target(from))
         return bsq_fail(message, BSQ_E_MISMATCH, "statistics with and without a target cannot be merged");
     if (!bsq_stats_rows_known(into) || !bsq_stats_rows_known(from))
@@ -84,36 +82,63 @@ static bsq_status_t check_merge(const struct bsq_stats_t *into, const struct bsq
     return BSQ_OK;
 }
 
-bsq_status_t bsq_stats_merge(struct bsq_stats_t **into, const struct bsq_stats_t *from,
-                             const struct bsq_stats_work *work)
+/* The first of the list that has rows; without any the first of all. */
+static size_t find_first(const struct bsq_stats_t *const *list, size_t count)
 {
-    struct bsq_stats_t *other = (struct bsq_stats_t *)(uintptr_t)from; /* only its count of references changes */
+    for (size_t i = 0; i < count; i++)
+        if (!bsq_stats_empty(list[i]))
+            return i;
+    return 0;
+}
 
-    if (bsq_stats_empty(*into)) {
-        (void)bsq_stats_retain(other);
-        bsq_stats_release(*into);
-        *into = other;
-        return BSQ_OK;
+static bsq_status_t add_all(struct bsq_stats_t *sum, const struct bsq_stats_t *const *list, size_t count,
+                            const struct bsq_stats_work *work)
+{
+    bool targets = bsq_stats_has_target(sum);
+
+    if (!unfreeze(sum) || !bsq_stats_make_ready(sum, targets))
+        return bsq_fail_memory(work->message);
+    for (size_t i = 0; i < count; i++) {
+        bsq_status_t status;
+
+        if (bsq_stats_empty(list[i]))
+            continue;
+        add_sums(sum, list[i]);
+        status = bsq_stats_append_rows(sum, bsq_stats_tile(list[i]), targets, work);
+        if (status != BSQ_OK)
+            return status;
     }
-    if (bsq_stats_empty(from))
-        return BSQ_OK;
+    return BSQ_OK;
+}
 
-    bsq_status_t status = check_merge(*into, from, work->message);
+bsq_status_t bsq_stats_sum(const struct bsq_stats_t *const *list, size_t count, const struct bsq_stats_work *work,
+                           struct bsq_stats_t **sum)
+{
+    size_t first = find_first(list, count), filled = 0;
+    bsq_status_t status = BSQ_OK;
 
+    *sum = NULL;
+    for (size_t i = 0; i < count && status == BSQ_OK; i++) {
+        status = bsq_stats_fit(list[i], &list[first]->geometry, &list[first]->quantizer, work->message);
+        if (status == BSQ_OK && i != first && !bsq_stats_empty(list[i])) {
+            status = check_merge(list[first], list[i], work->message);
+            filled++;
+        }
+    }
     if (status != BSQ_OK)
         return status;
-
-    struct bsq_stats_t *sum = bsq_stats_copy(*into, work->memory);
-    bool targets = bsq_stats_has_target(from);
-
-    if (!sum || !unfreeze(sum) || !bsq_stats_make_ready(sum, targets)) {
-        bsq_stats_release(sum);
-        return bsq_fail_memory(work->message);
+    if (!filled) {
+        *sum = bsq_stats_retain((struct bsq_stats_t *)(uintptr_t)list[first]); /* changes its count of references only */
+        return BSQ_OK;
     }
-    add_sums(sum, from);
-    status = bsq_stats_append_rows(sum, bsq_stats_tile(from), targets, work);
-    bsq_stats_release(status == BSQ_OK ? *into : sum);
-    if (status == BSQ_OK)
-        *into = sum;
-    return status;
+
+    struct bsq_stats_t *copy = bsq_stats_copy(list[first], work->memory);
+
+    status = copy ? add_all(copy, list + first + 1, count - first - 1, work) : bsq_fail_memory(work->message);
+    if (status != BSQ_OK) {
+        bsq_stats_release(copy);
+        return status;
+    }
+    *sum = copy;
+    return BSQ_OK;
 }

@@ -85,9 +85,10 @@ int64_t bsq_inputs_group_size(const struct bsq_geometry *geometry);
 /* Drops a reference to inputs; NULL is allowed. */
 void bsq_inputs_release(struct bsq_inputs *inputs);
 
-/* Copies inputs, with their rows unless 'tile' is false; NULL when out of memory. */
+/* Copies inputs, with their rows unless 'tile' is false, and with the
+ * targets of these if there are any and 'with_target' is true; NULL when out of memory. */
 struct bsq_inputs *bsq_inputs_copy(const struct bsq_inputs *from, const struct bsq_geometry *geometry, bool tile,
-                                   const struct bsq_memory *memory);
+                                   bool with_target, const struct bsq_memory *memory);
 
 /* Zero sums for the target part; false, and nothing has changed, when out of memory. */
 bool bsq_stats_make_targets(struct bsq_stats_t *stats);
@@ -96,8 +97,8 @@ void bsq_stats_drop_targets(struct bsq_stats_t *stats);
 /* Makes a copy that nobody else holds; frozen inputs stay shared, since nobody writes to them. NULL: no memory. */
 struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory);
 
-/* How many blocks of products run at the same time at most. */
-int64_t bsq_stats_slots(const struct bsq_geometry *geometry, const struct bsq_parallel *parallel);
+/* The bytes of the workspace that adding rows takes. */
+size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads);
 
 /* Makes room for a tile in inputs that nobody else holds; false, and no number has changed, when out of memory. */
 bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
@@ -111,9 +112,17 @@ bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry
                       const struct bsq_memory *memory);
 void bsq_tile_drop(struct bsq_tile *tile, const struct bsq_memory *memory);
 
+/* The bytes of that room. */
+size_t bsq_tile_bytes(const struct bsq_geometry *geometry, int64_t capacity, bool with_target);
+
 /* Copies 'count' rows from 'first' on behind those that are there. */
 void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, struct bsq_tile *to,
                    const struct bsq_geometry *geometry);
+
+/* Checks that sums can be those of some rows, within a slack for rounding: NUMERIC where a product of two moments says
+ * that they cannot. Not of targets that came apart from shared inputs: for those, once their rows are as many, STATE. */
+bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_message *message);
+bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message);
 
 /* A target without its bias must stay finite. */
 bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);

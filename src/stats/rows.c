@@ -3,11 +3,29 @@
 
 #include <string.h>
 
+/* Lays out room for rows in one block, which starts with the inputs, and returns its bytes; NULL only counts. */
+static size_t lay_out_rows(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity,
+                           bool with_target, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+
+    tile->capacity = capacity;
+    tile->x = bsq_carve(&carver, capacity * geometry->groups * geometry->fan_in, sizeof *tile->x);
+    tile->weights = bsq_carve(&carver, capacity, sizeof *tile->weights);
+    tile->y = with_target ? bsq_carve(&carver, capacity * geometry->out_channels, sizeof *tile->y) : NULL;
+    return carver.used;
+}
+
+size_t bsq_tile_bytes(const struct bsq_geometry *geometry, int64_t capacity, bool with_target)
+{
+    struct bsq_tile unused;
+
+    return lay_out_rows(&unused, geometry, capacity, with_target, NULL);
+}
+
 void bsq_tile_drop(struct bsq_tile *tile, const struct bsq_memory *memory)
 {
     bsq_memory_put(memory, tile->x);
-    bsq_memory_put(memory, tile->weights);
-    bsq_memory_put(memory, tile->y);
     memset(tile, 0, sizeof *tile);
 }
 
@@ -31,20 +49,17 @@ void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, st
 bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
                       const struct bsq_memory *memory)
 {
-    struct bsq_tile larger = {.capacity = capacity};
+    struct bsq_tile larger = {.fill = 0};
+    void *block;
 
     if (tile->capacity >= capacity && (tile->y || !with_target))
         return true;
-    if (larger.capacity < tile->capacity)
-        larger.capacity = tile->capacity;
-    larger.x = bsq_memory_get(memory, larger.capacity * geometry->groups, (size_t)geometry->fan_in * sizeof(float));
-    larger.weights = bsq_memory_get(memory, larger.capacity, sizeof(float));
-    if (with_target)
-        larger.y = bsq_memory_get(memory, larger.capacity, (size_t)geometry->out_channels * sizeof(float));
-    if (!larger.x || !larger.weights || (with_target && !larger.y)) {
-        bsq_tile_drop(&larger, memory);
+    if (capacity < tile->capacity)
+        capacity = tile->capacity;
+    block = bsq_memory_get(memory, 1, bsq_tile_bytes(geometry, capacity, with_target));
+    if (!block)
         return false;
-    }
+    (void)lay_out_rows(&larger, geometry, capacity, with_target, block);
     bsq_tile_copy(tile, 0, tile->fill, &larger, geometry);
     bsq_tile_drop(tile, memory);
     *tile = larger;

@@ -19,39 +19,48 @@ void bsq_inputs_release(struct bsq_inputs *inputs)
     struct bsq_memory memory = inputs->memory;
 
     bsq_tile_drop(&inputs->tile, &memory);
-    bsq_memory_put(&memory, inputs->h);
-    bsq_memory_put(&memory, inputs->sum);
     bsq_memory_put(&memory, inputs);
+}
+
+/* Lays out inputs behind their struct and returns the bytes of the whole; NULL only counts. */
+static size_t lay_out_inputs(struct bsq_inputs *inputs, const struct bsq_geometry *geometry)
+{
+    struct bsq_carver carver = {(char *)inputs, 0};
+
+    (void)bsq_carve(&carver, 1, sizeof *inputs);
+
+    double *h = bsq_carve(&carver, geometry->groups * bsq_inputs_group_size(geometry), sizeof *h);
+    double *sum = bsq_carve(&carver, geometry->groups * geometry->fan_in, sizeof *sum);
+
+    if (inputs) {
+        inputs->h = h;
+        inputs->sum = sum;
+    }
+    return carver.used;
 }
 
 static struct bsq_inputs *create_inputs(const struct bsq_geometry *geometry, const struct bsq_memory *memory)
 {
-    struct bsq_inputs *inputs = bsq_memory_get_zeroed(memory, 1, sizeof *inputs);
+    struct bsq_inputs *inputs = bsq_memory_get_zeroed(memory, 1, lay_out_inputs(NULL, geometry));
 
     if (!inputs)
         return NULL;
+    (void)lay_out_inputs(inputs, geometry);
     atomic_init(&inputs->references, 1);
     inputs->memory = *memory;
     inputs->has_mean = 1;
-    inputs->h = bsq_memory_get_zeroed(memory, geometry->groups * bsq_inputs_group_size(geometry), sizeof(double));
-    inputs->sum = bsq_memory_get_zeroed(memory, geometry->groups * geometry->fan_in, sizeof(double));
-    if (!inputs->h || !inputs->sum) {
-        bsq_inputs_release(inputs);
-        return NULL;
-    }
     return inputs;
 }
 
-/* A copy with its own rows unless 'tile' is false. */
 struct bsq_inputs *bsq_inputs_copy(const struct bsq_inputs *from, const struct bsq_geometry *geometry, bool tile,
-                                      const struct bsq_memory *memory)
+                                   bool with_target, const struct bsq_memory *memory)
 {
     struct bsq_inputs *inputs = create_inputs(geometry, memory);
 
     if (!inputs)
         return NULL;
     if (tile && from->tile.capacity > 0 &&
-        !bsq_tile_reserve(&inputs->tile, geometry, from->tile.capacity, from->tile.y, memory)) {
+        !bsq_tile_reserve(&inputs->tile, geometry, from->tile.capacity, with_target && from->tile.y, memory)) {
         bsq_inputs_release(inputs);
         return NULL;
     }
@@ -64,31 +73,43 @@ struct bsq_inputs *bsq_inputs_copy(const struct bsq_inputs *from, const struct b
     return inputs;
 }
 
+/* Lays out the sums of targets in one block, which starts with P, and returns its bytes; NULL only counts. */
+static size_t lay_out_targets(struct bsq_stats_t *stats, const struct bsq_geometry *geometry, void *memory)
+{
+    struct bsq_carver carver = {memory, 0};
+    double *p = bsq_carve(&carver, geometry->out_channels * geometry->fan_in, sizeof *p);
+    double *sum = bsq_carve(&carver, geometry->out_channels, sizeof *sum);
+    double *square = bsq_carve(&carver, geometry->out_channels, sizeof *square);
+
+    if (stats) {
+        stats->p = p;
+        stats->target_sum = sum;
+        stats->target_square = square;
+    }
+    return carver.used;
+}
+
 void bsq_stats_drop_targets(struct bsq_stats_t *stats)
 {
     bsq_memory_put(&stats->memory, stats->p);
-    bsq_memory_put(&stats->memory, stats->target_sum);
-    bsq_memory_put(&stats->memory, stats->target_square);
     stats->p = stats->target_sum = stats->target_square = NULL;
 }
 
 bool bsq_stats_make_targets(struct bsq_stats_t *stats)
 {
-    const struct bsq_geometry *geometry = &stats->geometry;
+    void *memory;
 
     if (stats->p)
         return true;
-    stats->p = bsq_memory_get_zeroed(&stats->memory, geometry->out_channels * geometry->fan_in, sizeof(double));
-    stats->target_sum = bsq_memory_get_zeroed(&stats->memory, geometry->out_channels, sizeof(double));
-    stats->target_square = bsq_memory_get_zeroed(&stats->memory, geometry->out_channels, sizeof(double));
+    memory = bsq_memory_get_zeroed(&stats->memory, 1, lay_out_targets(NULL, &stats->geometry, NULL));
+    if (!memory)
+        return false;
+    (void)lay_out_targets(stats, &stats->geometry, memory);
     stats->has_target_mean = 1;
-    if (stats->p && stats->target_sum && stats->target_square)
-        return true;
-    bsq_stats_drop_targets(stats);
-    return false;
+    return true;
 }
 
-/* 'inputs' is taken over; NULL, and they are released, when out of memory. */
+/* Takes 'inputs' over; NULL, and they are released, when out of memory. */
 static struct bsq_stats_t *create_around(struct bsq_inputs *inputs, const struct bsq_geometry *geometry,
                                          const struct bsq_quantizer *quantizer, const struct bsq_memory *memory)
 {
@@ -138,34 +159,50 @@ void bsq_stats_release(bsq_stats_t *stats)
     bsq_memory_put(&memory, stats);
 }
 
-/* A copy that nobody else holds; frozen inputs stay shared, since nobody writes to them. */
-struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory)
+/* Statistics with these inputs, which are taken over, and copies of the targets and of the rows that belong to them. */
+static struct bsq_stats_t *copy_around(struct bsq_inputs *inputs, const struct bsq_stats_t *from,
+                                       const struct bsq_geometry *geometry, const struct bsq_memory *memory)
 {
-    const struct bsq_geometry *geometry = &from->geometry;
-    struct bsq_inputs *inputs = from->frozen ? retain_inputs(from->inputs)
-                                             : bsq_inputs_copy(from->inputs, geometry, true, memory);
     struct bsq_stats_t *stats = create_around(inputs, geometry, &from->quantizer, memory);
+    bool targets = bsq_stats_has_target(from);
 
     if (!stats)
         return NULL;
-    if ((from->p && !bsq_stats_make_targets(stats)) ||
-        (from->tile.capacity > 0 &&
-         !bsq_tile_reserve(&stats->tile, geometry, from->tile.capacity, from->tile.y, memory))) {
+    stats->frozen = from->frozen;
+    if (!targets)
+        return stats;
+    if (!bsq_stats_make_targets(stats) ||
+        (from->tile.capacity > 0 && !bsq_tile_reserve(&stats->tile, geometry, from->tile.capacity, true, memory))) {
         bsq_stats_release(stats);
         return NULL;
     }
-    if (from->p) {
-        size_t outputs = (size_t)geometry->out_channels;
 
-        memcpy(stats->p, from->p, outputs * (size_t)geometry->fan_in * sizeof(double));
-        memcpy(stats->target_sum, from->target_sum, outputs * sizeof(double));
-        memcpy(stats->target_square, from->target_square, outputs * sizeof(double));
-    }
-    stats->frozen = from->frozen;
+    size_t outputs = (size_t)geometry->out_channels;
+
+    memcpy(stats->p, from->p, outputs * (size_t)geometry->fan_in * sizeof(double));
+    memcpy(stats->target_sum, from->target_sum, outputs * sizeof(double));
+    memcpy(stats->target_square, from->target_square, outputs * sizeof(double));
     stats->has_target_mean = from->has_target_mean;
     stats->count = from->count;
     bsq_tile_copy(&from->tile, 0, from->tile.fill, &stats->tile, geometry);
     return stats;
+}
+
+struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory)
+{
+    struct bsq_inputs *inputs = from->frozen ? retain_inputs(from->inputs)
+                                             : bsq_inputs_copy(from->inputs, &from->geometry, true,
+                                                               bsq_stats_has_target(from), memory);
+
+    return copy_around(inputs, from, &from->geometry, memory);
+}
+
+struct bsq_stats_t *bsq_stats_adopt(const struct bsq_stats_t *from, const struct bsq_geometry *geometry,
+                                    const struct bsq_memory *memory)
+{
+    if (memcmp(&from->geometry, geometry, sizeof *geometry) == 0)
+        return bsq_stats_retain((struct bsq_stats_t *)(uintptr_t)from); /* only its count of references changes */
+    return copy_around(retain_inputs(from->inputs), from, geometry, memory);
 }
 
 bsq_status_t bsq_stats_share(const struct bsq_stats_t *source, const struct bsq_geometry *geometry,
@@ -174,7 +211,7 @@ bsq_status_t bsq_stats_share(const struct bsq_stats_t *source, const struct bsq_
     *stats = NULL;
     if (bsq_stats_empty(source))
         return bsq_fail(message, BSQ_E_STATE, "there are no statistics to share");
-    if (!bsq_geometry_same_input(&source->geometry, geometry))
+    if (!bsq_geometry_same_rows(&source->geometry, geometry))
         return bsq_fail(message, BSQ_E_MISMATCH, "the statistics are those of another layer geometry");
     *stats = create_around(retain_inputs(source->inputs), geometry, &source->quantizer, memory);
     if (!*stats)
@@ -225,6 +262,21 @@ bool bsq_stats_has_means(const struct bsq_stats_t *stats)
     return stats->inputs->has_mean && (!bsq_stats_has_target(stats) || stats->has_target_mean);
 }
 
+double bsq_stats_counted_rows(const struct bsq_stats_t *stats)
+{
+    return stats->inputs->count.rows;
+}
+
+double bsq_stats_target_rows(const struct bsq_stats_t *stats)
+{
+    return bsq_stats_has_target(stats) ? bsq_stats_count(stats)->rows : 0;
+}
+
+bool bsq_stats_shares_inputs(const struct bsq_stats_t *stats)
+{
+    return stats->frozen;
+}
+
 double bsq_stats_rows(const struct bsq_stats_t *stats)
 {
     const struct bsq_count *count = &stats->inputs->count;
@@ -250,6 +302,11 @@ bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_me
     return BSQ_OK;
 }
 
+const struct bsq_geometry *bsq_stats_geometry(const struct bsq_stats_t *stats)
+{
+    return &stats->geometry;
+}
+
 const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats)
 {
     return &stats->quantizer;
@@ -258,54 +315,20 @@ const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats)
 bsq_status_t bsq_stats_fit(const struct bsq_stats_t *stats, const struct bsq_geometry *geometry,
                            const struct bsq_quantizer *quantizer, struct bsq_message *message)
 {
-    if (!bsq_geometry_same_input(&stats->geometry, geometry))
+    if (!bsq_geometry_same_rows(&stats->geometry, geometry))
         return bsq_fail(message, BSQ_E_MISMATCH, "the statistics are those of another layer geometry");
     if (!bsq_quantizer_same(&stats->quantizer, quantizer))
         return bsq_fail(message, BSQ_E_MISMATCH, "the statistics are those of another input quantizer");
     if (bsq_stats_has_target(stats) && stats->geometry.out_channels != geometry->out_channels)
-        return bsq_fail(message, BSQ_E_MISMATCH, "the statistics are those of %lld output channels, not %lld",
+        return bsq_fail(message, BSQ_E_MISMATCH, "the statistics have targets of %lld output channels, not %lld",
                         (long long)stats->geometry.out_channels, (long long)geometry->out_channels);
     return BSQ_OK;
 }
 
-int64_t bsq_stats_slots(const struct bsq_geometry *geometry, const struct bsq_parallel *parallel)
+void bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides)
 {
-    int64_t n = geometry->fan_in, outputs = geometry->group_outputs;
-    int64_t blocks = geometry->groups * (bsq_panel_count(n) + bsq_panel_count(outputs));
-
-    return bsq_parallel_slots(parallel, blocks);
-}
-
-/* What one allocation of the library costs, added to a total; false when that does not fit. */
-static bool add_cost(size_t *total, int64_t count, int64_t each, size_t size)
-{
-    int64_t elements;
-
-    if (!bsq_extent_mul(count, each, &elements) || (uint64_t)elements > (SIZE_MAX / 2 - *total) / size)
-        return false;
-    *total += bsq_memory_cost((size_t)elements * size);
-    return true;
-}
-
-bool bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides)
-{
-    struct bsq_parallel parallel = {threads, NULL, NULL};
-    int64_t tile = bsq_tile_rows(geometry), inputs = geometry->groups * geometry->fan_in;
-    int64_t outputs = geometry->out_channels, slots = bsq_stats_slots(geometry, &parallel);
-    size_t work = 0;
-
-    *held = 0;
-    if (!add_cost(held, 1, 1, sizeof(struct bsq_stats_t)) || !add_cost(held, 1, 1, sizeof(struct bsq_inputs)) ||
-        !add_cost(held, geometry->groups, bsq_inputs_group_size(geometry), sizeof(double)) ||
-        !add_cost(held, inputs, 1, sizeof(double)) || !add_cost(held, tile, inputs, sizeof(float)) ||
-        !add_cost(held, tile, 1, sizeof(float)) || !add_cost(held, tile, outputs, sizeof(float)) ||
-        !add_cost(held, outputs, geometry->fan_in, sizeof(double)) || !add_cost(held, outputs, 1, sizeof(double)) ||
-        !add_cost(held, outputs, 1, sizeof(double)))
-        return false;
-    if (!add_cost(&work, tile, 1, sizeof(int64_t)) || !add_cost(&work, geometry->fan_in, 1, sizeof(int64_t)) ||
-        !add_cost(&work, geometry->groups, 1, sizeof(bool)) ||
-        !add_cost(&work, slots, bsq_tile_scratch(tile), sizeof(double)) || work > SIZE_MAX / 2 - *held)
-        return false;
-    *besides = work + (copies ? *held : 0);
-    return true;
+    *held = bsq_memory_cost(sizeof(struct bsq_stats_t)) + bsq_memory_cost(lay_out_inputs(NULL, geometry)) +
+            bsq_memory_cost(lay_out_targets(NULL, geometry, NULL)) +
+            bsq_memory_cost(bsq_tile_bytes(geometry, bsq_tile_rows(geometry), true));
+    *besides = bsq_memory_cost(bsq_adding_bytes(geometry, threads)) + (copies ? *held : 0);
 }
