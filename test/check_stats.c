@@ -1277,6 +1277,46 @@ START_TEST(cancel_takes_the_batch_back)
 }
 END_TEST
 
+/* A batch that fills one tile, from some rows on: it is taken back, or counts, without a second H. */
+START_TEST(one_tile_needs_no_copy)
+{
+    struct problem problem = make_linear(300, 5, 1200, 44);
+    bsq_batch_t head = part_of(&problem, 0, 300), tail = part_of(&problem, 300, 700);
+    struct stopper stopper = {.total = 700, .stop_at = 1};
+    struct bench bench;
+    struct bsq_stats_t *stats;
+    uint64_t before, after;
+    size_t held, besides;
+
+    start_bench(&bench);
+    bsq_stats_bytes(&problem.geometry, 1, false, &held, &besides);
+    stats = create(&bench, &problem);
+    add(&bench, &stats, &head, problem.bias);
+    before = fingerprint(stats);
+    bench.options.progress = stop;
+    bench.options.progress_opaque = &stopper;
+    bench.heap.peak = 0;
+    expect_failure(&bench, bsq_stats_add(&stats, &tail, problem.bias, &bench.work), BSQ_E_CANCELLED, "cancel");
+    ck_assert(fingerprint(stats) == before);
+    stopper = (struct stopper){.total = 700};
+    add(&bench, &stats, &tail, problem.bias);
+    ck_assert_int_eq(stopper.calls, 1);
+    ck_assert(stopper.fraction == 1);
+    ck_assert_int_le(bench.heap.peak, held + besides);
+    after = fingerprint(stats);
+    bsq_stats_release(stats);
+
+    bench.options.progress = NULL;
+    stats = create(&bench, &problem);
+    add(&bench, &stats, &head, problem.bias);
+    add(&bench, &stats, &tail, problem.bias);
+    ck_assert(fingerprint(stats) == after);
+    bsq_stats_release(stats);
+    end_bench(&bench);
+    free_problem(&problem);
+}
+END_TEST
+
 /* Runs its blocks only so many times. */
 static void lazy_pool(int64_t count, bsq_block_fn fn, void *context, void *opaque)
 {
@@ -1563,6 +1603,33 @@ START_TEST(given_moments_are_checked)
     expect_failure(&bench, set(&bench, &stats, &given), BSQ_E_NUMERIC, "p[3]");
     p[3] = kept;
 
+    /* products above what squares allow, in each of the places; a little is left to rounding */
+    static const double factors[] = {-1.01, 1.01, 1.0005, -1.0005};
+    double *mean = given.own.input_mean, *target_mean = given.own.target_mean;
+
+    for (int f = 0; f < 4; f++) {
+        bsq_status_t wanted = f < 2 ? BSQ_E_NUMERIC : BSQ_OK;
+        int64_t far = GIVEN_N * GIVEN_N + 3 * GIVEN_N + 131, mirror = GIVEN_N * GIVEN_N + 131 * GIVEN_N + 3;
+
+        kept = h[far];
+        h[far] = h[mirror] = factors[f] * sqrt(h[GIVEN_N * GIVEN_N + 3 * (GIVEN_N + 1)]) *
+                             sqrt(h[GIVEN_N * GIVEN_N + 131 * (GIVEN_N + 1)]);
+        ck_assert_int_eq(set(&bench, &stats, &given), wanted);
+        h[far] = h[mirror] = kept;
+        kept = mean[GIVEN_N + 131], mean[GIVEN_N + 131] = factors[f] * sqrt(h[GIVEN_N * GIVEN_N + 131 * (GIVEN_N + 1)]);
+        ck_assert_int_eq(set(&bench, &stats, &given), wanted);
+        mean[GIVEN_N + 131] = kept;
+        kept = target_mean[3], target_mean[3] = factors[f] * sqrt(square[3]);
+        ck_assert_int_eq(set(&bench, &stats, &given), wanted);
+        target_mean[3] = kept;
+        kept = p[2 * GIVEN_N + 130];
+        p[2 * GIVEN_N + 130] = factors[f] * sqrt(square[2] * h[GIVEN_N * GIVEN_N + 130 * (GIVEN_N + 1)]);
+        ck_assert_int_eq(set(&bench, &stats, &given), wanted);
+        p[2 * GIVEN_N + 130] = kept;
+    }
+    ck_assert_int_eq(set(&bench, &stats, &given), BSQ_OK);
+    before = fingerprint(stats);
+
     double bound = 1e-6 * sqrt(h[0] * h[7 * GIVEN_N + 7]);
 
     kept = h[7], h[7] += 1.1 * bound;
@@ -1660,6 +1727,7 @@ int main(void)
     tcase_add_test(tests, bad_batches);
     tcase_add_test(tests, target_or_none);
     tcase_add_loop_test(tests, cancel_takes_the_batch_back, 0, 4);
+    tcase_add_test(tests, one_tile_needs_no_copy);
     tcase_add_test(tests, a_pool_that_does_not_run);
     tcase_add_test(tests, every_allocation_fails);
     tcase_add_test(tests, memory_is_bounded);

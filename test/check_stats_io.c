@@ -437,6 +437,77 @@ START_TEST(forged_fields)
 }
 END_TEST
 
+/* Counts of the targets' own rows that no export writes, each caught by one check alone. */
+START_TEST(forged_own_counts)
+{
+    static const struct {
+        int kind;
+        double rows, weight, weight_square;
+    } forged[] = {
+        {TARGET, 3, 3, 3}, {PLAIN, 3, 3, 3}, {SHARED_BARE, 3, 3, 3}, {SHARED_BARE, 0, 1, 0}, {SHARED, 0, 0, 0},
+        {SHARED, 0, 1, 0}, {SHARED, 1, 1, 1}, {SHARED, 900, 0, 900}, {SHARED, 900, 900, 0}, {SHARED, -900, 900, 900},
+    };
+    struct test_data data = test_data_conv(4, 5);
+    struct bench bench;
+    struct bsq_stats_t *stats;
+    struct bytes bytes;
+
+    start_bench(&bench);
+    stats = sample(&bench, &data, forged[_i].kind, 4);
+    bytes = export(stats);
+    put(bytes.data + AT_OWN_ROWS, bits_of(forged[_i].rows), 8);
+    put(bytes.data + AT_OWN_ROWS + 8, bits_of(forged[_i].weight), 8);
+    put(bytes.data + AT_OWN_ROWS + 16, bits_of(forged[_i].weight_square), 8);
+    expect_refused(&bench, &bytes, AT_VERSION, 1, 4);
+    free(bytes.data);
+    bsq_stats_release(stats);
+    end_bench(&bench);
+    test_data_free(&data);
+}
+END_TEST
+
+/* One output on two inputs, H the identity, ten rows; every sum of products up to what the sums of squares allow. */
+START_TEST(forged_contradictions)
+{
+    enum { H01 = 1, SUM = 3, P = 5, TARGET_SUM = 7, TARGET_SQUARE = 8 };
+    static const int products[] = {H01, SUM, SUM + 1, P, P + 1, TARGET_SUM};
+    static const double h[] = {1, 0, 0, 1}, zeros[] = {0, 0}, one = 1;
+    const struct bsq_quantizer none = {0};
+    struct test_data data = test_data_linear(1, 2, 4, 5);
+    struct bsq_geometry geometry = geometry_of(&data);
+    struct bench bench;
+    struct bsq_stats_t *stats = NULL, *read;
+    bsq_moments_t moments;
+    struct bytes bytes;
+
+    start_bench(&bench);
+    bsq_moments_init(&moments, sizeof moments);
+    moments.h = h;
+    moments.input_mean = moments.p = moments.target_mean = zeros;
+    moments.target_square = &one;
+    moments.rows = 10;
+    ck_assert_int_eq(bsq_stats_set(&stats, &geometry, &none, &moments, &bench.memory, &bench.message), BSQ_OK);
+    bytes = export(stats);
+    for (size_t i = 0; i < sizeof products / sizeof products[0]; i++) {
+        unsigned char *at = bytes.data + AT_DATA + 8 * products[i];
+
+        for (int sign = -1; sign <= 1; sign += 2) {
+            expect_refused(&bench, &bytes, (size_t)(at - bytes.data), bits_of(sign * 10.1), 8);
+            put(at, bits_of(sign * 10.005), 8);
+            put(bytes.data + bytes.size - 8, slow_checksum(bytes.data, bytes.size - 8), 8);
+            ck_assert_int_eq(import_copy(&bench, bytes.data, bytes.size, &read), BSQ_OK);
+            bsq_stats_release(read);
+        }
+        put(at, 0, 8);
+    }
+    expect_refused(&bench, &bytes, AT_DATA + 8 * TARGET_SQUARE, bits_of(-1), 8);
+    free(bytes.data);
+    bsq_stats_release(stats);
+    end_bench(&bench);
+    test_data_free(&data);
+}
+END_TEST
+
 START_TEST(versions_and_strangers)
 {
     struct test_data data = test_data_conv(2, 6);
@@ -521,6 +592,8 @@ int main(void)
     tcase_add_loop_test(tests, every_truncation, 0, SAMPLES);
     tcase_add_loop_test(tests, every_flipped_byte, 0, 2);
     tcase_add_loop_test(tests, forged_fields, TARGET, SHARED + 1);
+    tcase_add_loop_test(tests, forged_own_counts, 0, 10);
+    tcase_add_test(tests, forged_contradictions);
     tcase_add_test(tests, versions_and_strangers);
     tcase_add_test(tests, every_allocation_fails);
     suite_add_tcase(suite, tests);

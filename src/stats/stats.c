@@ -299,7 +299,7 @@ bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_me
         return bsq_fail(message, BSQ_E_STATE,
                         "the shared inputs have %.0f rows of weight %g, the targets %.0f of weight %g", inputs->rows,
                         inputs->weight, own->rows, own->weight);
-    return BSQ_OK;
+    return bsq_stats_check_shared(stats, message);
 }
 
 const struct bsq_geometry *bsq_stats_geometry(const struct bsq_stats_t *stats)
