@@ -50,10 +50,10 @@ static void *export_statistics(bsq_layer_t *layer, size_t *size)
 {
     bsq_stats_t *stats = NULL;
     void *bytes = NULL;
-    if (bsq_layer_acquire_stats(layer, 0, &stats) == BSQ_OK && bsq_stats_export_size(stats, size) == BSQ_OK) {
+    if (bsq_layer_acquire_stats(layer, 0, &stats) == BSQ_OK && bsq_stats_export_size(stats, size, NULL) == BSQ_OK) {
         bytes = malloc(*size);
     }
-    if (bytes != NULL && bsq_stats_export(stats, bytes, *size) != BSQ_OK) {
+    if (bytes != NULL && bsq_stats_export(stats, bytes, *size, NULL) != BSQ_OK) {
         free(bytes);
         bytes = NULL;
     }
@@ -139,7 +139,7 @@ static int merge_shard(bsq_layer_t *layer, int file)
     error.message = text;
     error.capacity = sizeof text;
     int good = bytes != NULL && read_all(file, bytes, size) &&
-               bsq_stats_import(bytes, size, NULL, &error, &stats) == BSQ_OK;
+               bsq_stats_import(bytes, size, NULL, &stats, &error) == BSQ_OK;
     free(bytes);
     if (!good) {
         fprintf(stderr, "shards: %s\n", text);
@@ -177,12 +177,12 @@ static double moment_difference(bsq_layer_t *merged, bsq_layer_t *whole)
 {
     static double a[INPUTS * INPUTS];
     static double b[INPUTS * INPUTS];
-    bsq_moments_t moments;
-    bsq_moments_init(&moments, sizeof moments);
+    bsq_moments_buffers_t moments;
+    bsq_moments_buffers_init(&moments, sizeof moments);
     moments.h = a;
-    bsq_status_t status = bsq_layer_get_stats(merged, &moments);
+    bsq_status_t status = bsq_layer_get_moments(merged, &moments);
     moments.h = b;
-    status = status ? status : bsq_layer_get_stats(whole, &moments);
+    status = status ? status : bsq_layer_get_moments(whole, &moments);
     double worst = status ? HUGE_VAL : 0;
     for (int i = 0; i < INPUTS; i++) {
         for (int j = 0; j < INPUTS; j++) {

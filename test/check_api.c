@@ -72,12 +72,12 @@ START_TEST(every_status_is_provoked_with_a_text)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    ck_assert_int_eq(bsq_stats_export_size(stats, &size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export_size(stats, &size, NULL), BSQ_OK);
 
     char *bytes = malloc(size);
 
-    ck_assert_int_eq(bsq_stats_export(stats, bytes, size), BSQ_OK);
-    ck_assert_int_eq(bsq_stats_import(bytes, size - 1, &options, &error, &imported), BSQ_E_CORRUPT);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes, size, NULL), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_import(bytes, size - 1, &options, &imported, &error), BSQ_E_CORRUPT);
     ck_assert_ptr_null(imported);
     ck_assert_str_ne(text, "");
     ck_assert_int_eq(error.status, BSQ_E_CORRUPT);

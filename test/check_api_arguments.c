@@ -43,6 +43,7 @@ START_TEST(null_handles_are_refused)
     bsq_batch_t batch;
     bsq_input_quantizer_t quantizer;
     bsq_moments_t moments;
+    bsq_moments_buffers_t buffers;
     bsq_report_t report;
     bsq_stage_t stage;
     bsq_channel_t channel;
@@ -56,6 +57,7 @@ START_TEST(null_handles_are_refused)
     bsq_batch_init(&batch, sizeof batch);
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     bsq_moments_init(&moments, sizeof moments);
+    bsq_moments_buffers_init(&buffers, sizeof buffers);
     bsq_report_init(&report, sizeof report);
     bsq_stage_init(&stage, sizeof stage);
     bsq_channel_init(&channel, sizeof channel);
@@ -66,16 +68,16 @@ START_TEST(null_handles_are_refused)
     ck_assert_int_eq(bsq_layer_calibrate(NULL, &batch), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_set_input_quantizer(NULL, &quantizer), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_input_quantizer(NULL, &quantizer), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_set_stats(NULL, &moments), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_get_stats(NULL, &moments), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_set_moments(NULL, &moments), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_moments(NULL, &buffers), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_share_input(NULL, NULL), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_acquire_stats(NULL, 0, &stats), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(stats);
     ck_assert_int_eq(bsq_layer_merge_stats(NULL, 0, NULL), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_stats_export_size(NULL, &count), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_stats_export(NULL, bytes, 1), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export_size(NULL, &count, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_export(NULL, bytes, 1, NULL), BSQ_E_ARGUMENT);
     stats = (bsq_stats_t *)&batch;
-    ck_assert_int_eq(bsq_stats_import(NULL, 1, NULL, NULL, &stats), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_stats_import(NULL, 1, NULL, &stats, NULL), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(stats);
     ck_assert_int_eq(bsq_stats_import(bytes, 1, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     bsq_stats_release(NULL);
@@ -111,8 +113,8 @@ START_TEST(null_arguments_are_refused_by_name)
     test_fails(layer, BSQ_E_ARGUMENT, "batch", bsq_layer_calibrate(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "quantizer", bsq_layer_set_input_quantizer(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "quantizer", bsq_layer_get_input_quantizer(layer, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "moments", bsq_layer_set_stats(layer, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "moments", bsq_layer_get_stats(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "moments", bsq_layer_set_moments(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "buffers", bsq_layer_get_moments(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "source", bsq_layer_share_input(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_acquire_stats(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_merge_stats(layer, 0, NULL));
@@ -399,6 +401,7 @@ struct longer {
         bsq_layer_desc_t desc;
         bsq_batch_t batch;
         bsq_moments_t moments;
+        bsq_moments_buffers_t buffers;
         bsq_input_quantizer_t quantizer;
         bsq_report_t report;
         bsq_stage_t stage;
@@ -449,10 +452,10 @@ START_TEST(input_structs_of_other_versions)
     memset(&longer, 0, sizeof longer);
     bsq_moments_init(&longer.now.moments, sizeof(bsq_moments_t) + 1);
     longer.now.moments.h = h;
-    test_ok(layer, bsq_layer_set_stats(layer, &longer.now.moments));
+    test_ok(layer, bsq_layer_set_moments(layer, &longer.now.moments));
     ((char *)&longer)[sizeof(bsq_moments_t)] = 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_moments_t", bsq_layer_set_stats(layer, &longer.now.moments));
-    test_fails(layer, BSQ_E_VERSION, "bsq_moments_t", bsq_layer_get_stats(layer, &longer.now.moments));
+    test_fails(layer, BSQ_E_VERSION, "bsq_moments_t", bsq_layer_set_moments(layer, &longer.now.moments));
+    test_fails(layer, BSQ_E_VERSION, "bsq_moments_buffers_t", bsq_layer_get_moments(layer, &longer.now.buffers));
     bsq_layer_free(layer);
     layer = test_data_layer(&data, NULL);
 
@@ -594,7 +597,7 @@ static void refuse_moments(bsq_layer_t *layer, bsq_moments_t *moments, double *v
 
         values[i] = i % 2 ? (double)NAN : HUGE_VAL;
         snprintf(index, sizeof index, "[%d]", i);
-        test_fails(layer, BSQ_E_NUMERIC, index, bsq_layer_set_stats(layer, moments));
+        test_fails(layer, BSQ_E_NUMERIC, index, bsq_layer_set_moments(layer, moments));
         ck_assert(test_hash_stats(TEST_HASH_START, layer, 0) == stats);
         values[i] = before;
     }
@@ -608,7 +611,7 @@ START_TEST(moments_must_be_finite)
     bsq_moments_t moments;
 
     bsq_moments_init(&moments, sizeof moments);
-    test_fails(layer, BSQ_E_ARGUMENT, "h", bsq_layer_set_stats(layer, &moments));
+    test_fails(layer, BSQ_E_ARGUMENT, "h", bsq_layer_set_moments(layer, &moments));
     moments.h = own.h;
     moments.input_mean = own.input_mean;
     moments.p = own.p;
@@ -621,15 +624,15 @@ START_TEST(moments_must_be_finite)
     refuse_moments(layer, &moments, own.target_mean, 2);
     refuse_moments(layer, &moments, own.target_square, 2);
     moments.rows = -1;
-    test_fails(layer, BSQ_E_RANGE, "rows", bsq_layer_set_stats(layer, &moments));
+    test_fails(layer, BSQ_E_RANGE, "rows", bsq_layer_set_moments(layer, &moments));
     moments.rows = 30;
     own.h[1] += 1e-3 * sqrt(own.h[0] * own.h[4]);
-    test_fails(layer, BSQ_E_NUMERIC, "", bsq_layer_set_stats(layer, &moments));
+    test_fails(layer, BSQ_E_NUMERIC, "", bsq_layer_set_moments(layer, &moments));
     own.h[1] = own.h[3];
     own.h[4] = -own.h[4];
-    test_fails(layer, BSQ_E_NUMERIC, "", bsq_layer_set_stats(layer, &moments));
+    test_fails(layer, BSQ_E_NUMERIC, "", bsq_layer_set_moments(layer, &moments));
     own.h[4] = -own.h[4];
-    test_ok(layer, bsq_layer_set_stats(layer, &moments));
+    test_ok(layer, bsq_layer_set_moments(layer, &moments));
     test_ok(layer, bsq_optimize(layer, NULL));
     test_moments_free(&own);
     bsq_layer_free(layer);

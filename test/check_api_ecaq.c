@@ -736,9 +736,9 @@ START_TEST(statistics_bring_the_channels)
 
     test_ok(source, bsq_layer_get_input_channels(source, scales, NULL, 6));
     test_ok(source, bsq_layer_acquire_stats(source, 0, &stats));
-    ck_assert_int_eq(bsq_stats_export_size(stats, &size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export_size(stats, &size, NULL), BSQ_OK);
     bytes = malloc(size);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes, size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes, size, NULL), BSQ_OK);
     test_ok(source, bsq_layer_clone(source, &clone));
     bsq_layer_free(source);
     bsq_stats_release(stats);
@@ -751,7 +751,7 @@ START_TEST(statistics_bring_the_channels)
     test_ok(shared, bsq_optimize(shared, NULL));
     bsq_layer_free(clone);
 
-    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, NULL, &imported), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, &imported, NULL), BSQ_OK);
     test_ok(merged, bsq_layer_merge_stats(merged, 0, imported));
     ck_assert(hash_of(merged) == expected);
     test_ok(merged, bsq_layer_get_input_channels(merged, back, NULL, 6));
@@ -774,7 +774,7 @@ START_TEST(statistics_bring_the_channels)
 
     /* Damage to a scale or a zero point is found, with the checksum put right or not (test/fuzz/fuzz_import.c). */
     bytes[272] ^= 1;
-    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, NULL, &stats), BSQ_E_CORRUPT);
+    ck_assert_int_eq(bsq_stats_import(bytes, size, NULL, &stats, NULL), BSQ_E_CORRUPT);
     free(bytes);
     bsq_stats_release(imported);
     bsq_layer_free(merged);

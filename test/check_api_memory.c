@@ -162,7 +162,7 @@ static bsq_status_t step_acquire(struct flow *flow)
 {
     bsq_status_t status = bsq_layer_acquire_stats(flow->layer, 0, &flow->stats);
 
-    return status == BSQ_OK ? bsq_stats_export_size(flow->stats, &flow->size) : status;
+    return status == BSQ_OK ? bsq_stats_export_size(flow->stats, &flow->size, NULL) : status;
 }
 
 static bsq_status_t step_export(struct flow *flow)
@@ -170,12 +170,12 @@ static bsq_status_t step_export(struct flow *flow)
     if (!flow->bytes)
         flow->bytes = malloc(flow->size);
     ck_assert_ptr_nonnull(flow->bytes);
-    return bsq_stats_export(flow->stats, flow->bytes, flow->size);
+    return bsq_stats_export(flow->stats, flow->bytes, flow->size, NULL);
 }
 
 static bsq_status_t step_import(struct flow *flow)
 {
-    bsq_status_t status = bsq_stats_import(flow->bytes, flow->size, &flow->options, NULL, &flow->imported);
+    bsq_status_t status = bsq_stats_import(flow->bytes, flow->size, &flow->options, &flow->imported, NULL);
 
     ck_assert_int_eq(status == BSQ_OK, flow->imported != NULL);
     return status;
@@ -191,23 +191,24 @@ static bsq_status_t step_optimize_twin(struct flow *flow)
     return bsq_optimize(flow->twin, NULL);
 }
 
-static bsq_status_t step_get_stats(struct flow *flow)
+static bsq_status_t step_moments(struct flow *flow)
 {
     int64_t n = flow->data->fan_in;
     double *h = malloc((size_t)(flow->data->groups * n * (n + 1)) * sizeof *h);
+    bsq_moments_buffers_t buffers;
     bsq_moments_t moments;
 
     ck_assert_ptr_nonnull(h);
+    bsq_moments_buffers_init(&buffers, sizeof buffers);
     bsq_moments_init(&moments, sizeof moments);
-    moments.h = h;
-    moments.input_mean = h + flow->data->groups * n * n;
+    moments.h = buffers.h = h;
+    moments.input_mean = buffers.input_mean = h + flow->data->groups * n * n;
+    moments.rows = 12;
 
-    bsq_status_t status = bsq_layer_get_stats(flow->twin, &moments);
+    bsq_status_t status = bsq_layer_get_moments(flow->twin, &buffers);
 
-    if (status == BSQ_OK) {
-        moments.rows = 12;
-        status = bsq_layer_set_stats(flow->twin, &moments);
-    }
+    if (status == BSQ_OK)
+        status = bsq_layer_set_moments(flow->twin, &moments);
     free(h);
     return status;
 }
@@ -250,7 +251,7 @@ static const struct step {
     {"import", step_import},
     {"merge", step_merge},
     {"optimize twin", step_optimize_twin},
-    {"get and set stats", step_get_stats},
+    {"get and set moments", step_moments},
     {"optimize twin again", step_optimize_twin},
     {"pack", step_pack},
 };

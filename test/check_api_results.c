@@ -461,7 +461,7 @@ START_TEST(bias_without_means_or_bias)
     bsq_report_init(&report, sizeof report);
     moments.h = h;
     ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, NULL, &layer), BSQ_OK);
-    test_ok(layer, bsq_layer_set_stats(layer, &moments));
+    test_ok(layer, bsq_layer_set_moments(layer, &moments));
     test_fails(layer, BSQ_E_STATE, "means", bsq_optimize(layer, &report));
     test_ok(layer, bsq_layer_set_options(layer, NULL));
     test_ok(layer, bsq_optimize(layer, &report));

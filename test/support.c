@@ -268,16 +268,16 @@ struct test_moments test_moments_get(bsq_layer_t *layer, const struct test_data 
         .target_mean = target ? doubles(data->channels) : NULL,
         .target_square = target ? doubles(data->channels) : NULL,
     };
-    bsq_moments_t ask;
+    bsq_moments_buffers_t ask;
 
-    bsq_moments_init(&ask, sizeof ask);
+    bsq_moments_buffers_init(&ask, sizeof ask);
     ask.h = moments.h;
     ask.input_mean = moments.input_mean;
     ask.p = moments.p;
     ask.target_mean = moments.target_mean;
     ask.target_square = moments.target_square;
     ask.held_out = held_out;
-    test_ok(layer, bsq_layer_get_stats(layer, &ask));
+    test_ok(layer, bsq_layer_get_moments(layer, &ask));
     moments.rows = ask.rows;
     return moments;
 }
@@ -429,12 +429,12 @@ uint64_t test_hash_stats(uint64_t hash, bsq_layer_t *layer, int32_t held_out)
     if (bsq_layer_acquire_stats(layer, held_out, &stats) == BSQ_E_STATE)
         return hash;
     ck_assert_ptr_nonnull(stats);
-    ck_assert_int_eq(bsq_stats_export_size(stats, &size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export_size(stats, &size, NULL), BSQ_OK);
 
     void *bytes = malloc(size);
 
     ck_assert_ptr_nonnull(bytes);
-    ck_assert_int_eq(bsq_stats_export(stats, bytes, size), BSQ_OK);
+    ck_assert_int_eq(bsq_stats_export(stats, bytes, size, NULL), BSQ_OK);
     hash = test_hash(hash, bytes, size);
     free(bytes);
     bsq_stats_release(stats);

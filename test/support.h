@@ -81,7 +81,7 @@ bsq_layer_t *test_data_calibrated(const struct test_data *data, const bsq_option
 
 /* ---- statistics and results as the host sees them ---- */
 
-/* Everything bsq_layer_get_stats gives. */
+/* Everything bsq_layer_get_moments gives. */
 struct test_moments {
     double *h, *input_mean, *p, *target_mean, *target_square;
     double rows;

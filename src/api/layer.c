@@ -1,10 +1,10 @@
 /* Public life cycle of a layer: create, clone, change options, predict memory, free. */
 #include "api/layer.h"
 
+#include "base/finite.h"
 #include "base/options.h"
 #include "solve/solve.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,15 +95,6 @@ static bsq_status_t plan_init(struct plan *plan, const bsq_layer_desc_t *desc, c
     return BSQ_OK;
 }
 
-static bsq_status_t check_finite(const float *values, int64_t count, const char *name, struct bsq_message *message)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
-            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %s", name, (long long)i,
-                            isnan(values[i]) ? "NaN" : "infinite");
-    return BSQ_OK;
-}
-
 /* A copy of 'count' values; NULL when out of memory. */
 static float *copy_values(const struct bsq_memory *memory, const float *values, int64_t count)
 {
@@ -146,9 +137,9 @@ static bsq_status_t create(const bsq_layer_desc_t *desc, const bsq_options_t *op
     if (!weights)
         return bsq_fail(message, BSQ_E_ARGUMENT, "'weights' is NULL");
     if ((status = plan_init(&plan, desc, options, message)) != BSQ_OK ||
-        (status = check_finite(weights, plan.weight_count, "weights", message)) != BSQ_OK)
+        (status = bsq_check_finite("weights", weights, plan.weight_count, message)) != BSQ_OK)
         return status;
-    if (bias && (status = check_finite(bias, plan.geometry.out_channels, "bias", message)) != BSQ_OK)
+    if (bias && (status = bsq_check_finite("bias", bias, plan.geometry.out_channels, message)) != BSQ_OK)
         return status;
     *layer = layer_new(&plan, weights, bias);
     return *layer ? BSQ_OK : bsq_fail_memory(message);
@@ -262,7 +253,7 @@ static bool add_input_bytes(const struct plan *plan, size_t *bytes)
         return true;
     if (plan->options.input_scale_kind == BSQ_INPUT_PER_TENSOR)
         return add_block(bytes, 1, bsq_histogram_bytes(0));
-    return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_bytes(bytes, bsq_input_channels_cost(channels)) &&
+    return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_block(bytes, 1, bsq_input_channels_bytes(channels)) &&
            add_block(bytes, plan->weight_count, sizeof(float));
 }
 
@@ -279,9 +270,9 @@ static bool life_bytes(const struct plan *plan, size_t *bytes)
 {
     size_t held, adding, solving, result;
 
+    bsq_stats_bytes(&plan->geometry, plan->options.threads, plan->options.progress || plan->options.parallel_for, &held,
+                    &adding);
     if (!own_bytes(plan, bytes) ||
-        !bsq_stats_bytes(&plan->geometry, plan->options.threads,
-                         plan->options.progress || plan->options.parallel_for, &held, &adding) ||
         !bsq_solve_bytes(&plan->geometry, &plan->options, &solving, &result))
         return false;
     return add_bytes(bytes, held) && add_bytes(bytes, result) && add_bytes(bytes, adding > solving ? adding : solving);

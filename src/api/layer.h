@@ -1,8 +1,9 @@
-/* The handle behind bsq_layer_t. Only the layer_*.c files, which are the public calls, include this. */
+/* The handle behind bsq_layer_t: only the files of this folder, which are the public calls, include this. */
 #ifndef BSQ_API_LAYER_H
 #define BSQ_API_LAYER_H
 
-#include "input/activation.h"
+#include "input/histogram.h"
+#include "input/quantizer.h"
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "solve/result.h"
@@ -37,11 +38,31 @@ bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const ch
 /* STATE before the first bsq_optimize. */
 bsq_status_t bsq_layer_require_result(bsq_layer_t *layer);
 
+/* ---- input_quantizer.c ---- */
+
 /* The quantizer that the next batch would meet, its channels those of the layer; STATE when it is still unknown. */
 bsq_status_t bsq_layer_resolve_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer);
 
+/* The quantizer under which a layer can take over inputs that were quantized by 'theirs': its own, or theirs when it
+ * only knows the number of bits and the kind of scale so far. */
+bsq_status_t bsq_layer_adopt_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *theirs,
+                                       struct bsq_quantizer *quantizer);
+
+/* Fixes the quantizer, from the first statistics on: what was observed no longer matters. */
+void bsq_layer_fix_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *quantizer);
+
 /* What was chosen from observations no longer holds. */
 void bsq_layer_forget_choice(bsq_layer_t *layer);
+
+/* ---- calibrate.c ---- */
+
+/* What adding to a layer's statistics needs; 'parallel' is the caller's. */
+struct bsq_stats_work bsq_layer_stats_work(bsq_layer_t *layer, const struct bsq_parallel *parallel);
+
+/* The statistics that 'held_out' means, to be replaced by the caller. */
+struct bsq_stats_t **bsq_layer_stats_slot(bsq_layer_t *layer, int32_t held_out);
+
+/* ---- layer.c ---- */
 
 /* One line for the host's log, if it has one. */
 #if defined(__GNUC__)

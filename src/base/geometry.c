@@ -149,6 +149,31 @@ int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group,
            (channel_major ? position / geometry->kernel_volume : position % geometry->group_inputs);
 }
 
+/* Whether each row is one pixel, and every pixel is a row. */
+static bool is_pointwise(const struct bsq_geometry *geometry)
+{
+    for (int32_t d = 0; d < 3; d++)
+        if (geometry->kernel[d] != 1 || geometry->stride[d] != 1 || geometry->pad_begin[d] || geometry->pad_end[d])
+            return false;
+    return true;
+}
+
+bool bsq_geometry_same_rows(const struct bsq_geometry *a, const struct bsq_geometry *b)
+{
+    bool any_order = a->kernel_volume == 1 || a->group_inputs == 1;
+
+    if (a->groups != b->groups || a->in_channels != b->in_channels || a->kernel_volume != b->kernel_volume ||
+        (!any_order && a->weight_layout != b->weight_layout))
+        return false;
+    if (is_pointwise(a) && is_pointwise(b))
+        return true;
+    for (int32_t d = 0; d < 3; d++)
+        if (a->kernel[d] != b->kernel[d] || a->stride[d] != b->stride[d] || a->pad_begin[d] != b->pad_begin[d] ||
+            a->pad_end[d] != b->pad_end[d] || (a->kernel[d] > 1 && a->dilation[d] != b->dilation[d]))
+            return false;
+    return a->dims == b->dims;
+}
+
 bool bsq_geometry_same_input(const struct bsq_geometry *a, const struct bsq_geometry *b)
 {
     for (int32_t d = 0; d < 3; d++)

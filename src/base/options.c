@@ -12,7 +12,8 @@ enum {
     LEAST_DESC = sizeof(bsq_layer_desc_t),
     LEAST_BATCH = sizeof(bsq_batch_t),
     LEAST_QUANTIZER = sizeof(bsq_input_quantizer_t),
-    LEAST_MOMENTS = sizeof(bsq_moments_t)
+    LEAST_MOMENTS = sizeof(bsq_moments_t),
+    LEAST_MOMENTS_BUFFERS = sizeof(bsq_moments_buffers_t)
 };
 
 /* No version will ever be longer; a larger struct_size was never set, and nothing is read by it. */
@@ -48,6 +49,7 @@ static const bsq_layer_desc_t default_desc = {
 static const bsq_batch_t default_batch = {.struct_size = sizeof(bsq_batch_t)};
 static const bsq_input_quantizer_t default_quantizer = {.struct_size = sizeof(bsq_input_quantizer_t)};
 static const bsq_moments_t default_moments = {.struct_size = sizeof(bsq_moments_t)};
+static const bsq_moments_buffers_t default_buffers = {.struct_size = sizeof(bsq_moments_buffers_t)};
 
 /* ---- init ---- */
 
@@ -97,6 +99,16 @@ void bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_si
 void bsq_moments_init(bsq_moments_t *moments, size_t struct_size)
 {
     init_zero(moments, struct_size);
+}
+
+void bsq_moments_buffers_init(bsq_moments_buffers_t *buffers, size_t struct_size)
+{
+    init_zero(buffers, struct_size);
+}
+
+void bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size)
+{
+    init_zero(info, struct_size);
 }
 
 void bsq_report_init(bsq_report_t *report, size_t struct_size)
@@ -351,6 +363,19 @@ bsq_status_t bsq_moments_read(bsq_moments_t *own, const bsq_moments_t *from, str
         (status = check_double("rows", own->rows, 0.0, DBL_MAX, message)))
         return status;
     return check_reserved("bsq_moments_t", own->reserved, message);
+}
+
+bsq_status_t bsq_moments_buffers_read(bsq_moments_buffers_t *own, const bsq_moments_buffers_t *from,
+                                      struct bsq_message *message)
+{
+    bsq_status_t status = check_given("buffers", from, message);
+
+    *own = default_buffers;
+    if (status ||
+        (status = bsq_struct_read(own, sizeof *own, LEAST_MOMENTS_BUFFERS, from, "bsq_moments_buffers_t", message)) ||
+        (status = check_int("held_out", own->held_out, 0, 1, message)))
+        return status;
+    return check_reserved("bsq_moments_buffers_t", own->reserved, message);
 }
 
 static bsq_status_t check_input_scale(double scale, struct bsq_message *message)

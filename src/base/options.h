@@ -24,6 +24,8 @@ bsq_status_t bsq_options_check_layer(const bsq_options_t *options, const struct 
 
 bsq_status_t bsq_batch_read(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message);
 bsq_status_t bsq_moments_read(bsq_moments_t *own, const bsq_moments_t *from, struct bsq_message *message);
+bsq_status_t bsq_moments_buffers_read(bsq_moments_buffers_t *own, const bsq_moments_buffers_t *from,
+                                      struct bsq_message *message);
 bsq_status_t bsq_desc_read(bsq_layer_desc_t *own, const bsq_layer_desc_t *from, struct bsq_message *message);
 bsq_status_t bsq_input_quantizer_read(bsq_input_quantizer_t *own, const bsq_input_quantizer_t *from,
                                       struct bsq_message *message);

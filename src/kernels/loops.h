@@ -1,6 +1,8 @@
 /* Inner loops in plain C, included by each kernel's file: compilers make vectors of them, for the machine that the file
  * stands for. */
 
+#include "kernels/rounding.h"
+
 /* ---- beam ------------------------------------------------------------------------------------------------- */
 
 enum { SPREAD_ROWS = 4 };
@@ -106,24 +108,10 @@ static void sums(const float *restrict x, int64_t ld, int64_t rows, int64_t colu
 
 /* ---- the input quantizer ---------------------------------------------------------------------------------- */
 
-/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
-static INLINE double round_even(double x)
-{
-    const double far = 1.5 / (FLT_EVAL_METHOD == 2 ? (double)LDBL_EPSILON : DBL_EPSILON);
-
-    return (x + far) - far;
-}
-
-static INLINE double clamp(double x, double low, double high)
-{
-    x = x > low ? x : low;
-    return x < high ? x : high;
-}
-
-/* The same for |x| below 2^22, in single precision. */
+/* Rounds half to even for |x| below 2^22, in single precision. */
 static INLINE float round_even_float(float x)
 {
-    return FLT_EVAL_METHOD == 0 ? (x + ROUNDER) - ROUNDER : (float)round_even((double)x);
+    return FLT_EVAL_METHOD == 0 ? (x + ROUNDER) - ROUNDER : (float)bsq_round_even((double)x);
 }
 
 static INLINE float clamp_float(float x, float low, float high)
@@ -132,12 +120,12 @@ static INLINE float clamp_float(float x, float low, float high)
     return x < high ? x : high;
 }
 
-/* In double the quotient of two floats never rounds onto a tie that it is not. */
+/* Divides in double, where no quotient of two floats is rounded to a half: what rounds like a tie is a tie. */
 static INLINE float requantize_one(float x, double scale, double low, double high)
 {
-    double code = round_even(clamp((double)x / scale, low, high));
+    double code = bsq_round_even(bsq_clamp((double)x / scale, low, high));
 
-    return (float)clamp(scale * code, -FLT_MAX, FLT_MAX);
+    return (float)bsq_clamp(scale * code, -FLT_MAX, FLT_MAX);
 }
 
 static void requantize(float *x, int64_t count, double scale, double low, double high)
@@ -286,13 +274,13 @@ static double round_errors(const float *restrict x, int64_t count, double invers
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
         LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
-            double code = (double)x[i + l] * inverse, error = code - round_even(clamp(code, low, high));
+            double code = (double)x[i + l] * inverse, error = code - bsq_round_even(bsq_clamp(code, low, high));
 
             errors[i + l] = (float)error;
             s[l] += error * error;
         }
     for (; i < count; i++) {
-        double code = (double)x[i] * inverse, error = code - round_even(clamp(code, low, high));
+        double code = (double)x[i] * inverse, error = code - bsq_round_even(bsq_clamp(code, low, high));
 
         errors[i] = (float)error;
         s[0] += error * error;
@@ -304,7 +292,7 @@ static void round_codes(const float *restrict x, int64_t count, double scale, do
                         int8_t *restrict codes)
 {
     for (int64_t i = 0; i < count; i++)
-        codes[i] = (int8_t)(int32_t)round_even(clamp((double)x[i] / scale, low, high));
+        codes[i] = (int8_t)(int32_t)bsq_round_even(bsq_clamp((double)x[i] / scale, low, high));
 }
 
 /* ---- descent ---------------------------------------------------------------------------------------------- */

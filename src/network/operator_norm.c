@@ -10,6 +10,7 @@
  * maximum it does not fall faster than a cosine of that degree), so a grid of frequencies is enough. On it, a level t is
  * certified where a Cholesky factor of t I - W W* exists; where it does not, power iteration says how to raise t. */
 #include "base/blas.h"
+#include "base/finite.h"
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "base/options.h"
@@ -357,11 +358,7 @@ static bsq_status_t check_weights(const struct bsq_geometry *geometry, const flo
 
     if (!weights)
         return bsq_fail(message, BSQ_E_ARGUMENT, "'weights' is NULL");
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(weights[i]))
-            return bsq_fail(message, BSQ_E_NUMERIC, "weights[%lld] is %s", (long long)i,
-                            isnan(weights[i]) ? "NaN" : "infinite");
-    return BSQ_OK;
+    return bsq_check_finite("weights", weights, count, message);
 }
 
 static bsq_status_t operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,

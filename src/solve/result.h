@@ -4,7 +4,7 @@
 
 #include "base/geometry.h"
 #include "base/memory.h"
-#include "input/activation.h"
+#include "input/quantizer.h"
 
 struct bsq_result {
     struct bsq_memory memory;

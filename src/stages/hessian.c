@@ -59,7 +59,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
     if (dense && plan->targets && plan->mu > 0.0)
         hessian->factor64_undamped = bsq_carve(&carver, n * n, sizeof *hessian->factor64_undamped);
     if (plan->present)
-        hessian->scratch = bsq_carve(&carver, bsq_stats_scratch_bytes(bsq_tile_rows(plan->geometry), n), 1);
+        hessian->scratch = bsq_carve(&carver, (int64_t)bsq_stats_scratch(plan->geometry), 1);
     return carver.used;
 }
 

@@ -41,8 +41,7 @@ size_t bsq_block_scratch(const struct bsq_hessian_plan *plan)
 
     if (!plan->present || (bsq_hessian_is_dense(plan) && !target))
         return 0;
-    return most_of((size_t)bsq_stats_block_scratch_bytes(bsq_tile_rows(plan->geometry)),
-                   target ? target_scratch(plan->geometry) : 0);
+    return most_of(bsq_stats_block_scratch(plan->geometry), target ? target_scratch(plan->geometry) : 0);
 }
 
 size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, size_t scratch, void *memory)

@@ -1,42 +1,12 @@
-/* Whether rows can be added. */
+/* Checks of a batch before any of its rows counts. */
 #include "stats/private.h"
 
-#include "base/blas.h"
-#include "stats/gather.h"
-#include "kernels/kernels.h"
+#include "base/finite.h"
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
-/* Index of the first value that is not finite, or 'count'. */
-static int64_t find_not_finite(const float *x, int64_t count)
-{
-    enum { BLOCK = 1024 };
-
-    for (int64_t first = 0; first < count; first += BLOCK) {
-        int64_t end = count - first < BLOCK ? count : first + BLOCK;
-        float least, most;
-
-        bsq_kernels()->magnitudes(x + first, end - first, &least, &most);
-        for (int64_t i = first; !isfinite(most) && i < end; i++)
-            if (!isfinite(x[i]))
-                return i;
-    }
-    return count;
-}
-
-static bsq_status_t check_finite(const char *name, const float *x, int64_t count, struct bsq_message *message)
-{
-    int64_t bad = find_not_finite(x, count);
-
-    if (bad == count)
-        return BSQ_OK;
-    return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %s", name, (long long)bad,
-                    isnan(x[bad]) ? "not a number" : "infinite");
-}
-
-/* size * a * b floats, checked to fit memory. */
+/* Counts size * a * b floats; false when they do not fit memory. */
 static bool count_values(int64_t size, int64_t a, int64_t b, int64_t *values)
 {
     int64_t bytes;
@@ -54,7 +24,7 @@ static bsq_status_t check_weights(const bsq_batch_t *batch, int64_t rows, struct
     if (!batch->row_weights)
         return BSQ_OK;
 
-    bsq_status_t status = check_finite("row_weights", batch->row_weights, count, message);
+    bsq_status_t status = bsq_check_finite("row_weights", batch->row_weights, count, message);
 
     for (int64_t i = 0; status == BSQ_OK && i < count; i++)
         if (batch->row_weights[i] < 0)
@@ -63,7 +33,7 @@ static bsq_status_t check_weights(const bsq_batch_t *batch, int64_t rows, struct
     return status;
 }
 
-/* Values of one channel of one sample, and of its output. */
+/* Counts the values of one channel of one sample, and of its output. */
 static bsq_status_t check_extents(const struct bsq_geometry *geometry, const bsq_batch_t *batch, int64_t output[3],
                                   int64_t *plane, int64_t *positions, struct bsq_message *message)
 {
@@ -96,15 +66,15 @@ bsq_status_t bsq_stats_check_batch(const struct bsq_geometry *geometry, const bs
         return bsq_fail(message, BSQ_E_SHAPE, "the batch is too large for this machine");
     if (batch->size > 0 && !batch->input)
         return bsq_fail(message, BSQ_E_ARGUMENT, "input is NULL");
-    status = check_finite("input", batch->input, *input_values, message);
+    status = bsq_check_finite("input", batch->input, *input_values, message);
     if (status != BSQ_OK || !with_target)
         return status;
-    if (batch->target && (status = check_finite("target", batch->target, target_values, message)) != BSQ_OK)
+    if (batch->target && (status = bsq_check_finite("target", batch->target, target_values, message)) != BSQ_OK)
         return status;
     return check_weights(batch, batch->size * positions, message);
 }
 
-/* A bias up to here cannot carry any float over the top. */
+/* Refuses a bias that could carry a float over the top; below this none can. */
 bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message)
 {
     for (int64_t m = 0; bias && m < geometry->out_channels; m++)

@@ -29,8 +29,6 @@
  * sum of weights; with unknown rows that sum is 1. */
 #include "stats/private.h"
 
-#include "base/options.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -238,39 +236,25 @@ static void put_header(unsigned char **at, const struct bsq_stats_t *stats, cons
     put_i64(at, &layout->own_fill, 1);
 }
 
-bsq_status_t bsq_stats_export_size(const bsq_stats_t *stats, size_t *size)
+bsq_status_t bsq_stats_encoded_size(const struct bsq_stats_t *stats, size_t *size, struct bsq_message *message)
 {
+    struct layout layout = layout_of(stats);
     int64_t bytes;
 
-    if (!stats || !size)
-        return BSQ_E_ARGUMENT;
-
-    struct layout layout = layout_of(stats);
-
     if (!whole_size(&layout, &bytes))
-        return BSQ_E_SHAPE;
+        return bsq_fail(message, BSQ_E_SHAPE, "exported statistics would be larger than this machine can address");
     *size = (size_t)bytes;
     return BSQ_OK;
 }
 
-bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size)
+void bsq_stats_encode(const struct bsq_stats_t *stats, size_t size, void *buffer)
 {
-    size_t needed;
-    bsq_status_t status = bsq_stats_export_size(stats, &needed);
-
-    if (status != BSQ_OK)
-        return status;
-    if (!buffer)
-        return BSQ_E_ARGUMENT;
-    if (size != needed)
-        return BSQ_E_SIZE;
-
     const struct bsq_geometry *geometry = &stats->geometry;
     struct layout layout = layout_of(stats);
     bool target = layout.flags & FLAG_TARGET, shared = layout.flags & FLAG_SHARED;
     unsigned char *at = buffer;
 
-    put_header(&at, stats, &layout, (int64_t)needed);
+    put_header(&at, stats, &layout, (int64_t)size);
     if (layout.flags & FLAG_CHANNELS)
         put_channels(&at, stats->quantizer.channels);
     for (int64_t g = 0; g < geometry->groups; g++)
@@ -285,7 +269,6 @@ bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t siz
     if (shared)
         put_tile(&at, &stats->tile, geometry, target);
     put_bits(&at, bsq_stats_checksum(buffer, (size_t)(at - (unsigned char *)buffer)), 8);
-    return BSQ_OK;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
@@ -558,11 +541,12 @@ static bsq_status_t check_frame(const unsigned char *data, size_t size, struct b
     return BSQ_OK;
 }
 
-static bsq_status_t import(const void *data, size_t size, const struct bsq_memory *memory, bsq_stats_t **stats,
-                           struct bsq_message *message)
+bsq_status_t bsq_stats_decode(const void *data, size_t size, const struct bsq_memory *memory,
+                              struct bsq_stats_t **stats, struct bsq_message *message)
 {
     struct reader reader = {data, 1, true};
     struct header header = {0};
+    struct bsq_message reason;
     int64_t expected;
     bsq_status_t status = check_frame(data, size, message);
 
@@ -586,27 +570,10 @@ static bsq_status_t import(const void *data, size_t size, const struct bsq_memor
         bsq_stats_release(read);
         return bsq_fail(message, BSQ_E_CORRUPT, "exported statistics are damaged: a value that cannot be");
     }
+    if (bsq_stats_check_sums(read, &reason) != BSQ_OK) {
+        bsq_stats_release(read);
+        return bsq_fail(message, BSQ_E_CORRUPT, "exported statistics contradict themselves: %.190s", reason.text);
+    }
     *stats = read;
     return BSQ_OK;
-}
-
-bsq_status_t bsq_stats_import(const void *data, size_t size, const bsq_options_t *options, bsq_error_t *error,
-                              bsq_stats_t **stats)
-{
-    struct bsq_message message = {{0}};
-    bsq_options_t own;
-    bsq_status_t status;
-
-    if (stats)
-        *stats = NULL;
-    if (!data || !stats)
-        status = bsq_fail(&message, BSQ_E_ARGUMENT, "%s is NULL", data ? "stats" : "data");
-    else
-        status = bsq_options_read(&own, options, &message);
-    if (status == BSQ_OK) {
-        struct bsq_memory memory = bsq_memory_hooks(&own);
-
-        status = import(data, size, &memory, stats, &message);
-    }
-    return bsq_error_store(error, status, &message);
 }

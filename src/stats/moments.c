@@ -109,6 +109,10 @@ bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry
     set_values(set->target_sum, moments->target_mean, outputs, scale);
     set_values(set->target_square, moments->target_square, outputs, scale);
     set->has_target_mean = moments->target_mean != NULL;
+    if ((status = bsq_stats_check_sums(set, message)) != BSQ_OK) {
+        bsq_stats_release(set);
+        return status;
+    }
     bsq_stats_release(*stats);
     *stats = set;
     return BSQ_OK;

@@ -1,5 +1,4 @@
-/* What statistics hold: for stats.c and stats_moments.c, which fill them, stats_read.c, and stats_io.c, which writes and
- * reads them; stats_check.c looks at rows before they are added. */
+/* What statistics hold: for the files of this folder, which fill it, read it, write it to bytes and read it back. */
 #ifndef BSQ_STATS_PRIVATE_H
 #define BSQ_STATS_PRIVATE_H
 
@@ -57,6 +56,14 @@ struct bsq_stats_t {
 /* The tile and the count that targets go with. */
 const struct bsq_tile *bsq_stats_tile(const struct bsq_stats_t *stats);
 const struct bsq_count *bsq_stats_count(const struct bsq_stats_t *stats);
+struct bsq_tile *bsq_stats_own_tile(struct bsq_stats_t *stats);
+struct bsq_count *bsq_stats_own_count(struct bsq_stats_t *stats);
+
+/* False for a host's moments that came without a number of rows. */
+bool bsq_stats_rows_known(const struct bsq_stats_t *stats);
+
+/* Whether two sums of the same numbers in another order may be these. */
+bool bsq_counts_near(double a, double b);
 
 /* The weights of a tile's rows; NULL when all of them are 1. */
 const float *bsq_tile_weights(const struct bsq_tile *tile);
@@ -75,12 +82,47 @@ void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns 
 /* Doubles of one group's part of 'h'. */
 int64_t bsq_inputs_group_size(const struct bsq_geometry *geometry);
 
+/* Drops a reference to inputs; NULL is allowed. */
+void bsq_inputs_release(struct bsq_inputs *inputs);
+
+/* Copies inputs, with their rows unless 'tile' is false, and with the
+ * targets of these if there are any and 'with_target' is true; NULL when out of memory. */
+struct bsq_inputs *bsq_inputs_copy(const struct bsq_inputs *from, const struct bsq_geometry *geometry, bool tile,
+                                   bool with_target, const struct bsq_memory *memory);
+
 /* Zero sums for the target part; false, and nothing has changed, when out of memory. */
 bool bsq_stats_make_targets(struct bsq_stats_t *stats);
+void bsq_stats_drop_targets(struct bsq_stats_t *stats);
+
+/* Makes a copy that nobody else holds; frozen inputs stay shared, since nobody writes to them. NULL: no memory. */
+struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory);
+
+/* The bytes of the workspace that adding rows takes. */
+size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads);
+
+/* Makes room for a tile in inputs that nobody else holds; false, and no number has changed, when out of memory. */
+bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
+
+/* Adds the unfinished rows of other statistics like rows of a batch; they are counted already, 'stats' is ready. */
+bsq_status_t bsq_stats_append_rows(struct bsq_stats_t *stats, const struct bsq_tile *from, bool with_target,
+                                   const struct bsq_stats_work *work);
 
 /* Room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
 bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
                       const struct bsq_memory *memory);
+void bsq_tile_drop(struct bsq_tile *tile, const struct bsq_memory *memory);
+
+/* The bytes of that room. */
+size_t bsq_tile_bytes(const struct bsq_geometry *geometry, int64_t capacity, bool with_target);
+
+/* Copies 'count' rows from 'first' on behind those that are there. */
+void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, struct bsq_tile *to,
+                   const struct bsq_geometry *geometry);
+
+/* Checks that sums can be those of some rows, within a slack for rounding: NUMERIC where a product of two moments says
+ * that they cannot. Not of targets that came apart from shared inputs: for those, once their rows are as many, STATE. */
+bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_message *message);
+bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message);
 
 /* A target without its bias must stay finite. */
 bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);

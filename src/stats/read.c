@@ -19,28 +19,19 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t bsq_stats_scratch_bytes(int64_t tile_rows, int64_t fan_in)
+/* For a full tile, whatever is in it, so that memory can be predicted. */
+size_t bsq_stats_scratch(const struct bsq_geometry *geometry)
 {
-    return (bsq_tile_scratch(tile_rows) + BSQ_PANEL * fan_in) * (int64_t)sizeof(double);
+    return (size_t)(bsq_tile_scratch(bsq_tile_rows(geometry)) + BSQ_PANEL * geometry->fan_in) * sizeof(double);
 }
 
 /* For products: rows times a tile, columns of a tile, the diagonal block of a panel. */
-int64_t bsq_stats_block_scratch_bytes(int64_t tile_rows)
+size_t bsq_stats_block_scratch(const struct bsq_geometry *geometry)
 {
-    int64_t product = (MULTIPLIED_ROWS + BSQ_PANEL) * tile_rows + BSQ_PANEL * BSQ_PANEL;
+    int64_t rows = bsq_tile_rows(geometry);
+    int64_t product = (MULTIPLIED_ROWS + BSQ_PANEL) * rows + BSQ_PANEL * BSQ_PANEL;
 
-    return larger(bsq_tile_scratch(tile_rows), product) * (int64_t)sizeof(double);
-}
-
-/* For a full tile, whatever is in it, so that memory can be predicted. */
-size_t bsq_stats_scratch(const struct bsq_stats_t *stats)
-{
-    return (size_t)bsq_stats_scratch_bytes(bsq_tile_rows(&stats->geometry), stats->geometry.fan_in);
-}
-
-size_t bsq_stats_block_scratch(const struct bsq_stats_t *stats)
-{
-    return (size_t)bsq_stats_block_scratch_bytes(bsq_tile_rows(&stats->geometry));
+    return (size_t)larger(bsq_tile_scratch(rows), product) * sizeof(double);
 }
 
 static void scale_values(double *values, int64_t count, double weight)

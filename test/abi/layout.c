@@ -132,6 +132,56 @@ FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(tar
      OF(held_out) + OF(reserved));
 #undef struct_type
 
+SIZE(bsq_moments_buffers_t, 64);
+AT(bsq_moments_buffers_t, struct_size, 0);
+AT(bsq_moments_buffers_t, h, 8);
+AT(bsq_moments_buffers_t, input_mean, 16);
+AT(bsq_moments_buffers_t, p, 24);
+AT(bsq_moments_buffers_t, target_mean, 32);
+AT(bsq_moments_buffers_t, target_square, 40);
+AT(bsq_moments_buffers_t, rows, 48);
+AT(bsq_moments_buffers_t, held_out, 56);
+AT(bsq_moments_buffers_t, reserved, 60);
+#define struct_type bsq_moments_buffers_t
+FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(target_square) + OF(rows) +
+     OF(held_out) + OF(reserved));
+#undef struct_type
+
+SIZE(bsq_stats_info_t, 240);
+AT(bsq_stats_info_t, struct_size, 0);
+AT(bsq_stats_info_t, in_channels, 8);
+AT(bsq_stats_info_t, out_channels, 16);
+AT(bsq_stats_info_t, groups, 24);
+AT(bsq_stats_info_t, fan_in, 32);
+AT(bsq_stats_info_t, kernel, 40);
+AT(bsq_stats_info_t, stride, 64);
+AT(bsq_stats_info_t, dilation, 88);
+AT(bsq_stats_info_t, pad_begin, 112);
+AT(bsq_stats_info_t, pad_end, 136);
+AT(bsq_stats_info_t, rows, 160);
+AT(bsq_stats_info_t, effective_rows, 168);
+AT(bsq_stats_info_t, target_rows, 176);
+AT(bsq_stats_info_t, input_scale, 184);
+AT(bsq_stats_info_t, kind, 192);
+AT(bsq_stats_info_t, spatial_dims, 196);
+AT(bsq_stats_info_t, weight_layout, 200);
+AT(bsq_stats_info_t, activation_layout, 204);
+AT(bsq_stats_info_t, has_target, 208);
+AT(bsq_stats_info_t, has_means, 212);
+AT(bsq_stats_info_t, shares_inputs, 216);
+AT(bsq_stats_info_t, input_bits, 220);
+AT(bsq_stats_info_t, input_type, 224);
+AT(bsq_stats_info_t, input_zero_point, 228);
+AT(bsq_stats_info_t, input_scale_kind, 232);
+AT(bsq_stats_info_t, reserved, 236);
+#define struct_type bsq_stats_info_t
+FULL(OF(struct_size) + OF(in_channels) + OF(out_channels) + OF(groups) + OF(fan_in) + OF(kernel) + OF(stride) +
+     OF(dilation) + OF(pad_begin) + OF(pad_end) + OF(rows) + OF(effective_rows) + OF(target_rows) + OF(input_scale) +
+     OF(kind) + OF(spatial_dims) + OF(weight_layout) + OF(activation_layout) + OF(has_target) + OF(has_means) +
+     OF(shares_inputs) + OF(input_bits) + OF(input_type) + OF(input_zero_point) + OF(input_scale_kind) +
+     OF(reserved));
+#undef struct_type
+
 SIZE(bsq_report_t, 208);
 AT(bsq_report_t, struct_size, 0);
 AT(bsq_report_t, objective_start, 8);

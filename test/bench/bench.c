@@ -158,7 +158,7 @@ bsq_layer_t *create_from_moments(const struct layer_data *data)
     expect(bsq_layer_create(&desc, NULL, data->weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
     bsq_moments_init(&moments, sizeof moments);
     moments.h = data->h;
-    expect(bsq_layer_set_stats(layer, &moments), "bsq_layer_set_stats", layer);
+    expect(bsq_layer_set_moments(layer, &moments), "bsq_layer_set_moments", layer);
     return layer;
 }
 

@@ -354,7 +354,7 @@ static void set_held_out(bsq_layer_t *layer, const struct layer_data *data)
     bsq_moments_init(&moments, sizeof moments);
     moments.h = data->h;
     moments.held_out = 1;
-    expect(bsq_layer_set_stats(layer, &moments), "bsq_layer_set_stats (held out)", layer);
+    expect(bsq_layer_set_moments(layer, &moments), "bsq_layer_set_moments (held out)", layer);
 }
 
 static bsq_layer_t *create_streamed(const struct layer_data *data, const struct raw_data *raw, bool with_target,
@@ -392,7 +392,7 @@ static bsq_layer_t *create_direct(const struct layer_data *data, const struct ra
     moments.p = with_target ? direct->p : NULL;
     moments.target_square = with_target ? direct->square : NULL;
     moments.rows = (double)raw->rows;
-    expect(bsq_layer_set_stats(layer, &moments), "bsq_layer_set_stats", layer);
+    expect(bsq_layer_set_moments(layer, &moments), "bsq_layer_set_moments", layer);
     return layer;
 }
 

@@ -68,11 +68,11 @@ static double floor_seconds(bsq_layer_t *layer, int64_t channels, int64_t n)
     float *h = reserve(n * n, sizeof *h), *factor = reserve(n * n, sizeof *factor);
     float *product = reserve(channels * n, sizeof *product);
     struct random random = {4};
-    bsq_moments_t moments;
+    bsq_moments_buffers_t moments;
 
-    bsq_moments_init(&moments, sizeof moments);
+    bsq_moments_buffers_init(&moments, sizeof moments);
     moments.h = moments_h;
-    expect(bsq_layer_get_stats(layer, &moments), "bsq_layer_get_stats", layer);
+    expect(bsq_layer_get_moments(layer, &moments), "bsq_layer_get_moments", layer);
     for (int64_t i = 0; i < n * n; i++)
         h[i] = (float)(moments_h[i] * (i % (n + 1) ? 1 : 1.01));
     for (int32_t i = 0; i < REPEATS; i++) {
@@ -270,7 +270,7 @@ static struct work run_threads(const struct conv *conv, int64_t pictures, int32_
                         reserve(moments_count(conv), sizeof *work.h),
                         reserve(conv->out * fan_in(conv), 1),
                         reserve(conv->out, sizeof *work.scales)};
-    bsq_moments_t moments;
+    bsq_moments_buffers_t moments;
 
     options.threads = threads;
     for (int32_t i = 0; i < REPEATS; i++) {
@@ -286,9 +286,9 @@ static struct work run_threads(const struct conv *conv, int64_t pictures, int32_
         took = seconds_since(start);
         if (took.wall < work.optimize.wall)
             work.optimize = took;
-        bsq_moments_init(&moments, sizeof moments);
+        bsq_moments_buffers_init(&moments, sizeof moments);
         moments.h = work.h;
-        expect(bsq_layer_get_stats(layer, &moments), "bsq_layer_get_stats", layer);
+        expect(bsq_layer_get_moments(layer, &moments), "bsq_layer_get_moments", layer);
         expect(bsq_layer_get_codes(layer, work.codes, (size_t)(conv->out * fan_in(conv))), "bsq_layer_get_codes", layer);
         expect(bsq_layer_get_scales(layer, work.scales, (size_t)conv->out), "bsq_layer_get_scales", layer);
         bsq_layer_free(layer);

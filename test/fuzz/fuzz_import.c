@@ -22,8 +22,8 @@ static void check_export(const bsq_stats_t *stats, const uint8_t *data, size_t s
     size_t needed;
     uint8_t *again = malloc(size);
 
-    require(bsq_stats_export_size(stats, &needed) == BSQ_OK && needed == size);
-    require(again && bsq_stats_export(stats, again, size) == BSQ_OK);
+    require(bsq_stats_export_size(stats, &needed, NULL) == BSQ_OK && needed == size);
+    require(again && bsq_stats_export(stats, again, size, NULL) == BSQ_OK);
     require(memcmp(again, data, size) == 0);
     free(again);
 }
@@ -33,7 +33,7 @@ static void check_read(const bsq_stats_t *stats)
 {
     int64_t n = stats->geometry.fan_in;
     struct bsq_memory memory = bsq_memory_hooks(NULL);
-    void *scratch = bsq_memory_get(&memory, 1, bsq_stats_scratch(stats));
+    void *scratch = bsq_memory_get(&memory, 1, bsq_stats_scratch(&stats->geometry));
     double *h = bsq_memory_get(&memory, n * n, sizeof(double));
     struct bsq_group_moments moments = {.h = h};
 
@@ -55,7 +55,7 @@ static void try_import(const uint8_t *data, size_t size)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    status = bsq_stats_import(data, size, NULL, &error, &stats);
+    status = bsq_stats_import(data, size, NULL, &stats, &error);
     require((status == BSQ_OK) == (stats != NULL) && (status == BSQ_OK) == (text[0] == '\0'));
     require(status == BSQ_OK || status == BSQ_E_FORMAT || status == BSQ_E_CORRUPT || status == BSQ_E_VERSION);
     if (!stats)

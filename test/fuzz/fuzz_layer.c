@@ -272,8 +272,8 @@ static void import(struct bytes *bytes)
     require(copy != NULL);
     if (size)
         memcpy(copy, bytes->next, size);
-    if (known(bsq_stats_import(copy, size, NULL, NULL, &stats)) == BSQ_OK)
-        require(bsq_stats_export_size(stats, &again) == BSQ_OK && again == size);
+    if (known(bsq_stats_import(copy, size, NULL, &stats, NULL)) == BSQ_OK)
+        require(bsq_stats_export_size(stats, &again, NULL) == BSQ_OK && again == size);
     else
         require(stats == NULL);
     bsq_stats_release(stats);

@@ -191,7 +191,7 @@ bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *opti
         moments.target_mean = sample->target_mean;
         moments.target_square = sample->square;
     }
-    if (bsq_layer_set_stats(layer, &moments) != BSQ_OK) {
+    if (bsq_layer_set_moments(layer, &moments) != BSQ_OK) {
         bsq_layer_free(layer);
         return NULL;
     }

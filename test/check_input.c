@@ -1,6 +1,6 @@
 /* Activation ranges: quantizing against a direct computation, chosen quantizers against a search over the raw values,
  * ranges against numbers worked out by hand. */
-#include "input/activation.h"
+#include "input/clip.h"
 #include "support.h"
 
 #include <check.h>
@@ -863,7 +863,7 @@ START_TEST(channels_of_a_known_size)
     ck_assert(!bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
     ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
     bsq_histogram_free(histogram);
-    ck_assert_int_eq(heap.bytes, (int64_t)bsq_input_channels_cost(CHANNELS));
+    ck_assert_int_eq(heap.bytes, (int64_t)bsq_memory_cost(bsq_input_channels_bytes(CHANNELS)));
     other = bsq_quantizer_retain(&quantizer);
     bsq_quantizer_release(&quantizer);
     bsq_quantizer_release(&quantizer); /* holds none any more */
@@ -896,7 +896,7 @@ END_TEST
 
 Suite *test_suite(void)
 {
-    Suite *s = suite_create("activation");
+    Suite *s = suite_create("input");
     TCase *apply = tcase_create("apply"), *error = tcase_create("squared error"), *range = tcase_create("range");
     TCase *histogram = tcase_create("histogram");
 

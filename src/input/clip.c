@@ -1,37 +1,16 @@
-/* Activation ranges: streaming histograms and the input quantizer that fits them best.
- *
- * The histogram of a tensor has one bin for each sign, exponent and upper 7 mantissa bits of a float, so it needs to
- * know no range in advance. Those of channels are smaller: upper 4 mantissa bits, and a window of 24 exponents that
- * ends with the largest magnitude of the channel; what is below it is as good as zero, and is only counted. A bin counts
- * its values and keeps the smallest, the largest and the sum of their lower bits: all of them integers, so the order of the
- * values leaves no trace. Inside a bin the density is taken as uniform from the smallest value to the mean and from the
- * mean to the largest; a bin that saw a single value is exact.
+/* The input quantizer that fits a histogram best.
  *
  * The squared error needs one function for each sign: the excess C(t) = sum of max(|x| - t, 0). One more code beyond
  * the k-1 codes of a side changes x from (k-1) s to k s where |x| > t = (k - 1/2) s, which lowers the squared error by
  * 2 s C(t). So the error of a step s is sum x^2 - 2 s (sum of C over the codes of both sides), and because C falls
  * with t, the best zero point gives each next code to the side with the larger C. */
-#include "input/activation.h"
+#include "input/clip.h"
 
-#include "kernels/kernels.h"
+#include "input/private.h"
+#include "kernels/rounding.h"
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
-
-enum { POSITIVE = 0, NEGATIVE = 1, SIDES = 2 };
-
-/* How fine a histogram is: bits of a float that do not choose its bin, and bins of a side. */
-enum { TENSOR_LOW_BITS = 16, TENSOR_BINS = 0x8000 };
-enum { CHANNEL_LOW_BITS = 19, CHANNEL_OCTAVE = 16, CHANNEL_BINS = 24 * CHANNEL_OCTAVE };
-
-/* Magnitudes whose float bits agree but for the lower ones. */
-struct bin {
-    uint64_t count;
-    uint64_t sum;     /* of the lower bits */
-    uint32_t largest; /* of the lower bits */
-    uint32_t room;    /* their mask - smallest of the lower bits, so that an empty bin is all zero */
-};
 
 /* How the best step is looked for: from 'first' times the one that reaches all values (or the largest value itself)
  * downwards by 'ratio'; then the highest peaks are refined. */
@@ -46,400 +25,6 @@ struct scan {
  * (-1/32) up to 4 bits, 2^(-1/8) above, where the error changes smoothly with the step. */
 static const struct scan tensor_scan = {INFINITY, 0.99864711289, 8, 32};
 static const struct scan channel_scan[] = {{2.0, 0.97857206208, 2, 12}, {2.0, 0.91700404320, 2, 12}};
-
-/* What lies in a bin and those beyond it. */
-struct tail {
-    double count;
-    double sum;
-    double square;
-};
-
-/* The histogram of a tensor or of one channel, as it is read. */
-struct view {
-    const struct bin *bins[SIDES];
-    struct tail *tails[SIDES]; /* one more than bins */
-    int64_t count;             /* of all values */
-    uint32_t base;             /* upper bits of the magnitudes in the first bin */
-    uint32_t size;             /* bins of a side */
-    int32_t low_bits;
-    const struct scan *scan;
-};
-
-struct bsq_histogram {
-    struct bsq_memory memory;
-    int64_t channels;   /* 0: one histogram for the whole tensor */
-    int64_t count;      /* of values, over all channels */
-    struct view *views; /* one, or one for each channel */
-    struct bin *bins;   /* (views, SIDES, bins) */
-    struct tail *tails; /* (SIDES, bins + 1): scratch for whoever reads */
-};
-
-/* ---- the quantizer --------------------------------------------------------------------------------------- */
-
-void bsq_quantizer_codes(const struct bsq_quantizer *quantizer, int32_t *lowest, int32_t *highest)
-{
-    int32_t codes = (int32_t)1 << quantizer->bits;
-
-    *lowest = quantizer->type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
-    *highest = *lowest + codes - 1;
-}
-
-bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct bsq_message *message)
-{
-    int32_t lowest, highest;
-
-    if (quantizer->bits < 2 || quantizer->bits > 8)
-        return bsq_fail(message, BSQ_E_RANGE, "input quantizer: bits is %d, must be 2..8", (int)quantizer->bits);
-    if (quantizer->type < BSQ_INPUT_UNSIGNED || quantizer->type > BSQ_INPUT_ZERO_POINT)
-        return bsq_fail(message, BSQ_E_RANGE, "input quantizer: type is %d, must be unsigned, signed or zero point",
-                        (int)quantizer->type);
-    if (!(quantizer->scale >= FLT_MIN && quantizer->scale <= FLT_MAX))
-        return bsq_fail(message, BSQ_E_RANGE, "input quantizer: scale is %g, must be a positive normal float32",
-                        quantizer->scale);
-    if ((double)(float)quantizer->scale != quantizer->scale)
-        return bsq_fail(message, BSQ_E_RANGE, "input quantizer: scale %.17g is not a float32 value", quantizer->scale);
-    bsq_quantizer_codes(quantizer, &lowest, &highest);
-    if (quantizer->type != BSQ_INPUT_ZERO_POINT)
-        lowest = highest = 0;
-    if (quantizer->zero_point < lowest || quantizer->zero_point > highest)
-        return bsq_fail(message, BSQ_E_RANGE, "input quantizer: zero_point is %d, must be %d..%d",
-                        (int)quantizer->zero_point, (int)lowest, (int)highest);
-    return BSQ_OK;
-}
-
-static bool same_channels(const struct bsq_input_channels *a, const struct bsq_input_channels *b)
-{
-    if (!a || !b || a == b)
-        return a == b;
-    for (int64_t c = 0; c < a->count; c++)
-        if (c >= b->count || a->scale[c] != b->scale[c] || a->zero_point[c] != b->zero_point[c])
-            return false;
-    return a->count == b->count;
-}
-
-bool bsq_quantizer_same(const struct bsq_quantizer *a, const struct bsq_quantizer *b)
-{
-    if (a->bits == 0 || b->bits == 0)
-        return a->bits == b->bits;
-    return a->bits == b->bits && a->type == b->type && a->zero_point == b->zero_point && a->scale == b->scale &&
-           same_channels(a->channels, b->channels);
-}
-
-/* ---- scales of channels ---------------------------------------------------------------------------------- */
-
-static size_t channels_bytes(int64_t count)
-{
-    struct bsq_carver carver = {NULL, sizeof(struct bsq_input_channels)};
-
-    (void)bsq_carve(&carver, count, sizeof(double));
-    (void)bsq_carve(&carver, count, sizeof(int32_t));
-    return carver.used;
-}
-
-size_t bsq_input_channels_cost(int64_t count)
-{
-    return bsq_memory_cost(channels_bytes(count));
-}
-
-struct bsq_input_channels *bsq_input_channels_create(const struct bsq_memory *memory, int64_t count)
-{
-    struct bsq_input_channels *channels = bsq_memory_get_zeroed(memory, 1, channels_bytes(count));
-    struct bsq_carver carver = {(char *)channels, sizeof *channels};
-
-    if (!channels)
-        return NULL;
-    atomic_init(&channels->references, 1);
-    channels->memory = *memory;
-    channels->count = count;
-    channels->scale = bsq_carve(&carver, count, sizeof *channels->scale);
-    channels->zero_point = bsq_carve(&carver, count, sizeof *channels->zero_point);
-    return channels;
-}
-
-struct bsq_quantizer bsq_quantizer_retain(const struct bsq_quantizer *quantizer)
-{
-    if (quantizer->channels)
-        (void)atomic_fetch_add(&quantizer->channels->references, 1);
-    return *quantizer;
-}
-
-void bsq_quantizer_release(struct bsq_quantizer *quantizer)
-{
-    struct bsq_input_channels *channels = quantizer->channels;
-
-    quantizer->channels = NULL;
-    if (channels && atomic_fetch_sub(&channels->references, 1) == 1) {
-        struct bsq_memory memory = channels->memory;
-
-        bsq_memory_put(&memory, channels);
-    }
-}
-
-bsq_status_t bsq_quantizer_check_channels(const struct bsq_quantizer *quantizer, struct bsq_message *message)
-{
-    const struct bsq_input_channels *channels = quantizer->channels;
-    struct bsq_quantizer own = *quantizer;
-    struct bsq_message text;
-
-    for (int64_t c = 0; c < channels->count; c++) {
-        own.scale = channels->scale[c];
-        own.zero_point = channels->zero_point[c];
-        if (bsq_quantizer_check(&own, &text) != BSQ_OK)
-            return bsq_fail(message, BSQ_E_RANGE, "channel %lld: %.200s", (long long)c, text.text);
-    }
-    return BSQ_OK;
-}
-
-double bsq_quantizer_scale(const struct bsq_quantizer *quantizer, int64_t channel)
-{
-    return quantizer->channels ? quantizer->channels->scale[channel] : quantizer->scale;
-}
-
-int32_t bsq_quantizer_zero_point(const struct bsq_quantizer *quantizer, int64_t channel)
-{
-    return quantizer->channels ? quantizer->channels->zero_point[channel] : quantizer->zero_point;
-}
-
-double bsq_quantizer_beta(const struct bsq_quantizer *quantizer, int64_t channel)
-{
-    return quantizer->channels ? quantizer->channels->scale[channel] / quantizer->scale : 1.0;
-}
-
-/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
-static inline double round_even(double x)
-{
-    const double shift = 1.5 / (FLT_EVAL_METHOD == 2 ? (double)LDBL_EPSILON : DBL_EPSILON);
-
-    return (x + shift) - shift;
-}
-
-static inline double clamp(double x, double low, double high)
-{
-    x = x > low ? x : low;
-    return x < high ? x : high;
-}
-
-void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_t count)
-{
-    int32_t lowest, highest;
-
-    if (quantizer->bits == 0)
-        return;
-    bsq_quantizer_codes(quantizer, &lowest, &highest);
-    bsq_kernels()->requantize(x, count, quantizer->scale, lowest - quantizer->zero_point,
-                                   highest - quantizer->zero_point);
-}
-
-void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
-                        float *x, int64_t rows)
-{
-    const bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
-    const int64_t first = group * geometry->group_inputs;
-    const double *scale = quantizer->channels->scale + first;
-    const int32_t *zero_point = quantizer->channels->zero_point + first;
-    int64_t outer = channel_major ? geometry->group_inputs : geometry->kernel_volume;
-    int64_t inner = channel_major ? geometry->kernel_volume : geometry->group_inputs;
-    int32_t lowest, highest;
-
-    bsq_quantizer_codes(quantizer, &lowest, &highest);
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t i = 0; i < outer; i++)
-            for (int64_t j = 0; j < inner; j++, x++) {
-                int64_t c = channel_major ? i : j;
-                double low = lowest - zero_point[c], high = highest - zero_point[c];
-
-                *x = (float)(quantizer->scale * round_even(clamp((double)*x / scale[c], low, high)));
-            }
-}
-
-/* ---- the histogram --------------------------------------------------------------------------------------- */
-
-/* Lays out a histogram behind its struct and returns the bytes of the whole; NULL only counts. */
-static size_t lay_out(struct bsq_histogram *histogram, int64_t channels)
-{
-    int64_t views = channels ? channels : 1, size = channels ? CHANNEL_BINS : TENSOR_BINS;
-    struct bsq_carver carver = {(char *)histogram, sizeof *histogram};
-    struct view *view = bsq_carve(&carver, views, sizeof *view);
-    struct bin *bins = bsq_carve(&carver, views * SIDES * size, sizeof *bins);
-    struct tail *tails = bsq_carve(&carver, SIDES * (size + 1), sizeof *tails);
-
-    if (!histogram)
-        return carver.used;
-    histogram->channels = channels;
-    histogram->views = view;
-    histogram->bins = bins;
-    histogram->tails = tails;
-    for (int64_t v = 0; v < views; v++)
-        view[v] = (struct view){
-            .bins = {bins + v * SIDES * size, bins + (v * SIDES + 1) * size},
-            .tails = {tails, tails + size + 1},
-            .size = (uint32_t)size,
-            .low_bits = channels ? CHANNEL_LOW_BITS : TENSOR_LOW_BITS,
-            .scan = &tensor_scan,
-        };
-    return carver.used;
-}
-
-size_t bsq_histogram_bytes(int64_t channels)
-{
-    return lay_out(NULL, channels);
-}
-
-struct bsq_histogram *bsq_histogram_create(const struct bsq_memory *memory, int64_t channels)
-{
-    struct bsq_histogram *histogram = bsq_memory_get_zeroed(memory, 1, bsq_histogram_bytes(channels));
-
-    if (!histogram)
-        return NULL;
-    histogram->memory = *memory;
-    (void)lay_out(histogram, channels);
-    return histogram;
-}
-
-struct bsq_histogram *bsq_histogram_clone(const struct bsq_histogram *histogram)
-{
-    struct bsq_histogram *clone = bsq_histogram_create(&histogram->memory, histogram->channels);
-    int64_t views = histogram->channels ? histogram->channels : 1;
-
-    if (!clone)
-        return NULL;
-    clone->count = histogram->count;
-    for (int64_t v = 0; v < views; v++) {
-        clone->views[v].count = histogram->views[v].count;
-        clone->views[v].base = histogram->views[v].base;
-    }
-    memcpy(clone->bins, histogram->bins, (size_t)(views * SIDES * histogram->views->size) * sizeof *clone->bins);
-    return clone;
-}
-
-void bsq_histogram_free(struct bsq_histogram *histogram)
-{
-    if (!histogram)
-        return;
-
-    struct bsq_memory memory = histogram->memory;
-
-    bsq_memory_put(&memory, histogram);
-}
-
-static inline uint32_t float_bits(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline double bits_value(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return (double)x;
-}
-
-/* The bins of a side, to be filled. */
-static inline struct bin *bins_of(const struct bsq_histogram *histogram, const struct view *view, uint32_t side)
-{
-    return histogram->bins + (view - histogram->views) * SIDES * view->size + side * view->size;
-}
-
-/* Moves the window of a channel so that it ends with the octave of 'upper'. */
-static void slide(struct bsq_histogram *histogram, struct view *view, uint32_t upper)
-{
-    uint32_t end = (upper / CHANNEL_OCTAVE + 1) * CHANNEL_OCTAVE, by = end - view->size - view->base;
-
-    for (uint32_t side = 0; side < SIDES; side++) {
-        struct bin *bins = bins_of(histogram, view, side);
-        uint32_t kept = by < view->size ? view->size - by : 0;
-
-        memmove(bins, bins + view->size - kept, kept * sizeof *bins);
-        memset(bins + kept, 0, (view->size - kept) * sizeof *bins);
-    }
-    view->base += by;
-}
-
-/* The bits of 'count' values. */
-static void add_bits(struct bsq_histogram *histogram, struct view *view, const uint32_t *values, int64_t count)
-{
-    const uint32_t mask = ((uint32_t)1 << view->low_bits) - 1;
-    struct bin *bins[SIDES] = {bins_of(histogram, view, POSITIVE), bins_of(histogram, view, NEGATIVE)};
-
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = values[i], upper = (bits & INT32_MAX) >> view->low_bits;
-        uint32_t low = bits & mask, room = mask - low;
-
-        if (upper < view->base)
-            continue;
-        if (upper - view->base >= view->size)
-            slide(histogram, view, upper);
-
-        struct bin *bin = &bins[bits >> 31][upper - view->base];
-
-        bin->count++;
-        bin->sum += low;
-        bin->largest = low > bin->largest ? low : bin->largest;
-        bin->room = room > bin->room ? room : bin->room;
-    }
-}
-
-static void add_zeros(struct bsq_histogram *histogram, struct view *view, int64_t count)
-{
-    struct bin *bin = bins_of(histogram, view, POSITIVE);
-
-    if (count == 0 || view->base > 0)
-        return;
-    bin->count += (uint64_t)count;
-    bin->room = ((uint32_t)1 << view->low_bits) - 1;
-}
-
-/* Zeros, of which activations have many, are set aside: values that change the same bin wait for each other. */
-static void add_values(struct bsq_histogram *histogram, struct view *view, const float *x, int64_t count,
-                       int64_t stride)
-{
-    enum { SOME = 256 };
-    uint32_t values[SOME];
-
-    for (int64_t first = 0; first < count; first += SOME) {
-        int64_t some = count - first < SOME ? count - first : SOME;
-        int64_t listed = bsq_kernels()->list_bits(x + first * stride, some, stride, values);
-
-        add_zeros(histogram, view, some - listed);
-        add_bits(histogram, view, values, listed);
-    }
-    view->count += count;
-    histogram->count += count;
-}
-
-void bsq_histogram_add(struct bsq_histogram *histogram, const float *x, int64_t count)
-{
-    add_values(histogram, histogram->views, x, count, 1);
-}
-
-void bsq_histogram_add_channels(struct bsq_histogram *histogram, const float *x, int64_t size, int64_t plane,
-                                bool channels_last)
-{
-    int64_t channels = histogram->channels;
-
-    for (int64_t c = 0; c < channels; c++) {
-        if (channels_last) {
-            add_values(histogram, &histogram->views[c], x + c, size * plane, channels);
-            continue;
-        }
-        for (int64_t i = 0; i < size; i++)
-            add_values(histogram, &histogram->views[c], x + (i * channels + c) * plane, plane, 1);
-    }
-}
-
-int64_t bsq_histogram_count(const struct bsq_histogram *histogram)
-{
-    return histogram->count;
-}
-
-int64_t bsq_histogram_channels(const struct bsq_histogram *histogram)
-{
-    return histogram->channels;
-}
 
 /* ---- reading a bin --------------------------------------------------------------------------------------- */
 
@@ -657,7 +242,7 @@ static double refine_step(const struct view *view, const struct codes *codes, do
 
 static double nearest_scale(double step)
 {
-    return (double)(float)clamp(step, FLT_MIN, FLT_MAX);
+    return (double)(float)bsq_clamp(step, FLT_MIN, FLT_MAX);
 }
 
 /* The peaks of a scan over steps, the highest first. */
@@ -789,7 +374,7 @@ static double range_step(const struct view *view, const struct codes *codes, int
     double width = limits[POSITIVE] + limits[NEGATIVE], step = nearest_scale(width / codes->total);
 
     if (width > 0.0)
-        *zero_point = (int32_t)clamp(round_even(limits[NEGATIVE] / step), 0.0, codes->total);
+        *zero_point = (int32_t)bsq_clamp(bsq_round_even(limits[NEGATIVE] / step), 0.0, codes->total);
     return width > 0.0 ? step : 0.0;
 }
 
@@ -835,11 +420,13 @@ static int32_t type_for(const struct view *views, int64_t count, const bsq_optio
 struct bsq_quantizer bsq_histogram_quantizer(const struct bsq_histogram *histogram, const bsq_options_t *options)
 {
     struct bsq_quantizer quantizer = {.scale = 1.0, .bits = options->input_bits};
+    struct view view = *histogram->views;
 
     if (quantizer.bits == 0)
         return (struct bsq_quantizer){0};
-    quantizer.type = type_for(histogram->views, 1, options);
-    (void)choose(histogram->views, options, &quantizer);
+    view.scan = &tensor_scan;
+    quantizer.type = type_for(&view, 1, options);
+    (void)choose(&view, options, &quantizer);
     return quantizer;
 }
 

@@ -1,6 +1,6 @@
-/* Activation ranges: streaming histograms, the input quantizer that they give, and how a value is quantized. */
-#ifndef BSQ_INPUT_ACTIVATION_H
-#define BSQ_INPUT_ACTIVATION_H
+/* The quantizer of a layer's inputs. */
+#ifndef BSQ_INPUT_QUANTIZER_H
+#define BSQ_INPUT_QUANTIZER_H
 
 #include "base/geometry.h"
 #include "base/memory.h"
@@ -27,9 +27,9 @@ struct bsq_quantizer {
     struct bsq_input_channels *channels; /* or NULL: one scale for all inputs */
 };
 
-/* With one reference; NULL when out of memory. What it asks from the allocator. */
+/* Creates channels with one reference; NULL when out of memory. The bytes of their one block. */
 struct bsq_input_channels *bsq_input_channels_create(const struct bsq_memory *memory, int64_t count);
-size_t bsq_input_channels_cost(int64_t count);
+size_t bsq_input_channels_bytes(int64_t count);
 
 /* The same quantizer with another reference to its channels, and back. */
 struct bsq_quantizer bsq_quantizer_retain(const struct bsq_quantizer *quantizer);
@@ -56,29 +56,5 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
  * quantizer with channels. */
 void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
                         float *x, int64_t rows);
-
-/* What was seen of a layer's inputs: of all together (0 channels), or of each channel. Its content depends on the
- * values alone, not on their order or batches. */
-struct bsq_histogram;
-
-/* What one asks from the allocator, in one block. */
-size_t bsq_histogram_bytes(int64_t channels);
-
-struct bsq_histogram *bsq_histogram_create(const struct bsq_memory *memory, int64_t channels); /* NULL: no memory */
-struct bsq_histogram *bsq_histogram_clone(const struct bsq_histogram *histogram);
-void bsq_histogram_free(struct bsq_histogram *histogram); /* NULL allowed */
-
-/* Adds finite values; to each channel those of 'size' samples of 'plane' values. Allocates nothing. */
-void bsq_histogram_add(struct bsq_histogram *histogram, const float *x, int64_t count);
-void bsq_histogram_add_channels(struct bsq_histogram *histogram, const float *x, int64_t size, int64_t plane,
-                                bool channels_last);
-int64_t bsq_histogram_count(const struct bsq_histogram *histogram);
-int64_t bsq_histogram_channels(const struct bsq_histogram *histogram);
-
-/* The quantizer for options->input_bits, input_type, input_clip and input_percentile. The one with channels holds a
- * reference to them; false when out of memory. */
-struct bsq_quantizer bsq_histogram_quantizer(const struct bsq_histogram *histogram, const bsq_options_t *options);
-bool bsq_histogram_channel_quantizer(const struct bsq_histogram *histogram, const bsq_options_t *options,
-                                     struct bsq_quantizer *quantizer);
 
 #endif

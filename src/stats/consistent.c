@@ -1,0 +1,114 @@
+/* Whether sums can be those of any rows at all.
+ *
+ * Sums of squares bound sums of products: |sum a b| <= sqrt(sum a^2) sqrt(sum b^2), for two inputs, an input and a target,
+ * and a variable and 1. Whoever breaks one of these has an H that is not positive semidefinite, a variance below zero or an
+ * error below zero, and a solver would follow them there. What keeps all of them can still be wrong, but no pair shows it,
+ * and pairs cost n^2, not n^3.
+ *
+ * Products in single precision are good to 1e-6 of the bound, those of hosts that sum in tensor cores or keep moments as
+ * float16 to 5e-4: a thousandth is allowed. */
+#include "stats/private.h"
+
+#include <math.h>
+
+static const double slack = 1.001;
+
+static double diagonal_of(const struct bsq_stats_t *stats, int64_t group, int64_t i)
+{
+    int64_t n = stats->geometry.fan_in, panel = i / BSQ_PANEL, row = i % BSQ_PANEL;
+
+    return stats->inputs->h[group * bsq_inputs_group_size(&stats->geometry) + bsq_panel_offset(n, panel) +
+                            row * (bsq_panel_width(n, panel) + 1)];
+}
+
+/* The weight of the rows in the sums: all but those that do not fill a tile yet. Rounding leaves a little. */
+static double weight_in_sums(const struct bsq_count *count, const struct bsq_tile *tile)
+{
+    double weight = count->weight;
+
+    for (int64_t i = 0; i < tile->fill; i++)
+        weight -= (double)tile->weights[i];
+    return fmax(weight, 0.0) + 1e-9 * count->weight;
+}
+
+static bool is_bounded(double product, double square_a, double square_b)
+{
+    return fabs(product) <= slack * sqrt(square_a) * sqrt(square_b);
+}
+
+static bsq_status_t check_inputs(const struct bsq_stats_t *stats, int64_t group, struct bsq_message *message)
+{
+    const struct bsq_inputs *inputs = stats->inputs;
+    const double *h = inputs->h + group * bsq_inputs_group_size(&stats->geometry);
+    double rows = weight_in_sums(&inputs->count, &inputs->tile);
+    int64_t n = stats->geometry.fan_in;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t panel = i / BSQ_PANEL, width = bsq_panel_width(n, panel), end = n - panel * BSQ_PANEL;
+        const double *row = h + bsq_panel_offset(n, panel) + i % BSQ_PANEL * width;
+        double square = diagonal_of(stats, group, i);
+
+        if (!(square >= 0.0))
+            return bsq_fail(message, BSQ_E_NUMERIC, "the diagonal of h of group %lld is negative at %lld",
+                            (long long)group, (long long)i);
+        if (inputs->has_mean && !is_bounded(inputs->sum[group * n + i], rows, square))
+            return bsq_fail(message, BSQ_E_NUMERIC, "the square of input_mean[%lld] is above the diagonal of h",
+                            (long long)(group * n + i));
+        for (int64_t j = i % BSQ_PANEL + 1; j < end; j++)
+            if (!is_bounded(row[j], square, diagonal_of(stats, group, panel * BSQ_PANEL + j)))
+                return bsq_fail(message, BSQ_E_NUMERIC,
+                                "h of group %lld is not positive semidefinite: at %lld, %lld it is above the root of the "
+                                "product of its diagonal there", (long long)group, (long long)i,
+                                (long long)(panel * BSQ_PANEL + j));
+    }
+    return BSQ_OK;
+}
+
+static bsq_status_t check_targets(const struct bsq_stats_t *stats, struct bsq_message *message)
+{
+    double rows = weight_in_sums(bsq_stats_count(stats), bsq_stats_tile(stats));
+
+    for (int64_t m = 0; m < stats->geometry.out_channels; m++) {
+        if (!(stats->target_square[m] >= 0.0))
+            return bsq_fail(message, BSQ_E_NUMERIC, "target_square[%lld] is negative", (long long)m);
+        if (stats->has_target_mean && !is_bounded(stats->target_sum[m], rows, stats->target_square[m]))
+            return bsq_fail(message, BSQ_E_NUMERIC, "the square of target_mean[%lld] is above target_square",
+                            (long long)m);
+    }
+    return BSQ_OK;
+}
+
+/* The first element of P that no inputs and targets with these squares can have, or -1. */
+static int64_t find_unbounded(const struct bsq_stats_t *stats)
+{
+    int64_t n = stats->geometry.fan_in;
+
+    for (int64_t m = 0; m < stats->geometry.out_channels; m++)
+        for (int64_t j = 0; j < n; j++)
+            if (!is_bounded(stats->p[m * n + j], diagonal_of(stats, m / stats->geometry.group_outputs, j),
+                            stats->target_square[m]))
+                return m * n + j;
+    return -1;
+}
+
+bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_message *message)
+{
+    bsq_status_t status = BSQ_OK;
+    int64_t bad;
+
+    for (int64_t g = 0; status == BSQ_OK && g < stats->geometry.groups; g++)
+        status = check_inputs(stats, g, message);
+    if (status != BSQ_OK || !bsq_stats_has_target(stats))
+        return status;
+    if ((status = check_targets(stats, message)) != BSQ_OK || stats->frozen || (bad = find_unbounded(stats)) < 0)
+        return status;
+    return bsq_fail(message, BSQ_E_NUMERIC, "p[%lld] is above the root of target_square times the diagonal of h",
+                    (long long)bad);
+}
+
+bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message)
+{
+    if (!bsq_stats_has_target(stats) || stats->tile.fill != stats->inputs->tile.fill || find_unbounded(stats) < 0)
+        return BSQ_OK;
+    return bsq_fail(message, BSQ_E_STATE, "the targets came with other inputs than the shared ones");
+}
