@@ -81,7 +81,7 @@ static void make_up_the_network(void)
 static void describe(bsq_layer_desc_t *desc)
 {
     bsq_layer_desc_init(desc, sizeof *desc);
-    desc->kind = BSQ_CONV;
+    desc->kind = BSQ_KIND_CONV;
     desc->spatial_dims = 2;
     desc->in_channels = CHANNELS;
     desc->out_channels = OUTPUTS;
@@ -119,7 +119,7 @@ static bsq_status_t print_stages(bsq_layer_t *layer, const bsq_report_t *report)
     for (int32_t i = 0; i < report->stages; i++) {
         bsq_stage_t stage;
         bsq_stage_init(&stage, sizeof stage);
-        const bsq_status_t status = bsq_report_stage(layer, i, &stage);
+        const bsq_status_t status = bsq_layer_get_stage_report(layer, i, &stage);
         if (status != BSQ_OK) {
             return status;
         }
@@ -207,7 +207,7 @@ int main(void)
     error.capacity = sizeof text;
 
     bsq_layer_t *layer = NULL;
-    if (bsq_layer_create(&desc, &options, weights, bias, &error, &layer) != BSQ_OK) {
+    if (bsq_layer_create(&desc, &options, weights, bias, &layer, &error) != BSQ_OK) {
         fprintf(stderr, "conv: %s\n", text);
         return 1;
     }

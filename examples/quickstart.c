@@ -57,7 +57,7 @@ int main(void)
     options.weight_bits = 4;
 
     bsq_layer_t *layer = NULL;
-    bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, NULL, &layer);
+    bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, &layer, NULL);
 
     bsq_batch_t batch;
     bsq_batch_init(&batch, sizeof batch);

@@ -129,38 +129,38 @@ START_TEST(failed_create_leaves_null_and_a_text)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    ck_assert_int_eq(bsq_layer_create(NULL, &options, data.weights, NULL, &error, &layer), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_create(NULL, &options, data.weights, NULL, &layer, &error), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(layer);
     ck_assert_ptr_nonnull(strstr(text, "desc"));
 
     layer = (bsq_layer_t *)&data;
-    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, NULL, NULL, &error, &layer), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, NULL, NULL, &layer, &error), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(layer);
     ck_assert_ptr_nonnull(strstr(text, "weights"));
 
-    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, &error, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, NULL, &error), BSQ_E_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(text, "layer"));
     ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, NULL, NULL), BSQ_E_ARGUMENT);
 
     data.weights[5] = INFINITY;
     layer = (bsq_layer_t *)&data;
-    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, &error, &layer), BSQ_E_NUMERIC);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, &layer, &error), BSQ_E_NUMERIC);
     ck_assert_ptr_null(layer);
     ck_assert_ptr_nonnull(strstr(text, "weights[5]"));
     ck_assert_int_eq(error.status, BSQ_E_NUMERIC);
     data.weights[5] = 0;
     data.bias[3] = NAN;
-    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, data.bias, &error, &layer), BSQ_E_NUMERIC);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, data.bias, &layer, &error), BSQ_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(text, "bias[3]"));
 
     error.message = small;
     error.capacity = sizeof small;
-    ck_assert_int_eq(bsq_layer_create(NULL, NULL, NULL, NULL, &error, &layer), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_create(NULL, NULL, NULL, NULL, &layer, &error), BSQ_E_ARGUMENT);
     ck_assert_uint_eq(strlen(small), 7);
 
     error.message = text;
     error.capacity = sizeof text;
-    ck_assert_int_eq(bsq_layer_create(&data.desc, NULL, data.weights, NULL, &error, &layer), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, NULL, data.weights, NULL, &layer, &error), BSQ_OK);
     ck_assert_str_eq(text, "");
     ck_assert_int_eq(error.status, BSQ_OK);
     bsq_layer_free(layer);
@@ -222,9 +222,9 @@ START_TEST(results_need_optimize)
     test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_layer_get_input_scales(layer, floats, 0));
     test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_packed_size(layer, BSQ_FORMAT_INT8, &count));
     test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_pack(layer, BSQ_FORMAT_INT8, bytes, 6));
-    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_report_get(layer, &report));
-    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_report_stage(layer, 0, &stage));
-    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_report_channel(layer, 0, &channel));
+    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_layer_get_report(layer, &report));
+    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_layer_get_stage_report(layer, 0, &stage));
+    test_fails(layer, BSQ_E_STATE, "bsq_optimize", bsq_layer_get_channel_report(layer, 0, &channel));
     bsq_layer_free(layer);
     test_data_free(&data);
 }
@@ -247,7 +247,7 @@ START_TEST(only_rounding_needs_no_statistics)
     options.effort = 0;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     test_ok(layer, bsq_optimize(layer, &report));
-    ck_assert(report.warnings & BSQ_WARN_NO_STATISTICS);
+    ck_assert(report.warnings & BSQ_WARNING_NO_STATISTICS);
     options.effort = 5;
     options.solver = BSQ_SOLVER_ROUND;
     test_ok(layer, bsq_layer_set_options(layer, &options));
@@ -277,7 +277,7 @@ START_TEST(results_stay_until_the_next_optimize)
     uint64_t before = test_hash_result(TEST_HASH_START, layer);
 
     options.weight_bits = 8;
-    options.scale_kind = BSQ_SCALE_PER_TENSOR;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     ck_assert(test_hash_result(TEST_HASH_START, layer) == before);
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
@@ -306,7 +306,7 @@ START_TEST(error_table_is_what_optimize_reports)
     double table[7], untouched[2] = {-5, -6};
 
     options.effort = _i < 4 ? 9 : 1;
-    options.scale_kind = _i < 4 ? BSQ_SCALE_PER_CHANNEL : BSQ_SCALE_PER_TENSOR;
+    options.scale_kind = _i < 4 ? BSQ_SCALE_KIND_PER_CHANNEL : BSQ_SCALE_KIND_PER_TENSOR;
     if (_i == 6)
         options.solver = BSQ_SOLVER_ROUND;
     layer = test_data_calibrated(&data, &options, true);
@@ -366,16 +366,16 @@ START_TEST(options_that_may_not_change)
     changed.input_bits = 0;
     test_fails(layer, BSQ_E_STATE, "input_bits", bsq_layer_set_options(layer, &changed));
     changed = options;
-    changed.input_type = BSQ_INPUT_SIGNED;
+    changed.input_type = BSQ_INPUT_TYPE_SIGNED;
     test_fails(layer, BSQ_E_STATE, "input_type", bsq_layer_set_options(layer, &changed));
     changed = options;
-    changed.input_clip = BSQ_CLIP_PERCENTILE;
+    changed.input_clip = BSQ_INPUT_CLIP_PERCENTILE;
     test_fails(layer, BSQ_E_STATE, "input_clip", bsq_layer_set_options(layer, &changed));
     changed = options;
     changed.input_percentile = 0.99;
     test_fails(layer, BSQ_E_STATE, "input_percentile", bsq_layer_set_options(layer, &changed));
     changed = options;
-    changed.scale_kind = BSQ_SCALE_PER_GROUP;
+    changed.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     changed.group_size = 6;
     test_fails(layer, BSQ_E_RANGE, "group_size", bsq_layer_set_options(layer, &changed));
     changed.group_size = 5;
@@ -398,8 +398,8 @@ START_TEST(input_quantizer_from_observation)
     struct test_data data = test_data_linear(3, 5, 40, 1);
 
     options.input_bits = 8;
-    options.input_clip = BSQ_CLIP_MINIMUM_MAXIMUM;
-    options.input_type = BSQ_INPUT_SIGNED;
+    options.input_clip = BSQ_INPUT_CLIP_MINIMUM_MAXIMUM;
+    options.input_type = BSQ_INPUT_TYPE_SIGNED;
 
     bsq_layer_t *layer = test_data_layer(&data, &options);
     bsq_batch_t batch = test_data_batch(&data, 0, 40, false), none = test_data_batch(&data, 0, 0, false);
@@ -419,7 +419,7 @@ START_TEST(input_quantizer_from_observation)
     test_ok(layer, bsq_layer_observe(layer, &batch));
     test_ok(layer, bsq_layer_get_input_quantizer(layer, &quantizer));
     ck_assert_int_eq(quantizer.bits, 8);
-    ck_assert_int_eq(quantizer.type, BSQ_INPUT_SIGNED);
+    ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_SIGNED);
     ck_assert_int_eq(quantizer.zero_point, 0);
     ck_assert_double_eq_tol(quantizer.scale, largest / 127.5, largest * 0.006);
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
@@ -453,7 +453,7 @@ START_TEST(input_quantizer_given_by_the_host)
     ck_assert_int_eq(back.bits, 0);
     quantizer.scale = 0.25;
     quantizer.bits = 4;
-    quantizer.type = BSQ_INPUT_ZERO_POINT;
+    quantizer.type = BSQ_INPUT_TYPE_ZERO_POINT;
     quantizer.zero_point = 16;
     test_fails(layer, BSQ_E_RANGE, "zero_point", bsq_layer_set_input_quantizer(layer, &quantizer));
     quantizer.zero_point = 6;
@@ -542,12 +542,12 @@ START_TEST(log_tells_warnings_and_what_was_done)
     test_ok(layer, bsq_layer_calibrate(layer, &few));
     ck_assert_int_eq(log.infos, 1);
     test_ok(layer, bsq_optimize(layer, &report));
-    ck_assert(report.warnings & BSQ_WARN_FEW_ROWS);
+    ck_assert(report.warnings & BSQ_WARNING_FEW_ROWS);
     ck_assert_int_eq(log.infos, 2);
     ck_assert_int_eq(log.warnings, 1);
     test_ok(layer, bsq_layer_calibrate(layer, &rest));
     test_ok(layer, bsq_optimize(layer, &report));
-    ck_assert(!(report.warnings & BSQ_WARN_FEW_ROWS));
+    ck_assert(!(report.warnings & BSQ_WARNING_FEW_ROWS));
     ck_assert_double_eq_tol(report.rows, 60, 1e-9);
     ck_assert_double_eq_tol(report.rows_per_input, 7.5, 1e-9);
     ck_assert_int_eq(log.warnings, report.warnings ? 2 : 1);

@@ -26,7 +26,7 @@ static bsq_status_t try_create(const struct test_data *data, const bsq_options_t
     error.message = text;
     error.capacity = 256;
 
-    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &error, &layer);
+    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &layer, &error);
 
     ck_assert_int_eq(status == BSQ_OK, layer != NULL);
     ck_assert_int_eq(status == BSQ_OK, text[0] == '\0');
@@ -81,9 +81,9 @@ START_TEST(null_handles_are_refused)
     bsq_stats_release(NULL);
     ck_assert_int_eq(bsq_optimize(NULL, &report), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_error_table(NULL, 2, 8, errors), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_get(NULL, &report), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_stage(NULL, 0, &stage), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_channel(NULL, 0, &channel), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_report(NULL, &report), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_stage_report(NULL, 0, &stage), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_channel_report(NULL, 0, &channel), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_result_count(NULL, BSQ_RESULT_CODES, &count), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_codes(NULL, bytes, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_scales(NULL, floats, 1), BSQ_E_ARGUMENT);
@@ -93,7 +93,7 @@ START_TEST(null_handles_are_refused)
     ck_assert_int_eq(bsq_layer_get_input_scales(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_packed_size(NULL, BSQ_FORMAT_INT8, &count), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_pack(NULL, BSQ_FORMAT_INT8, bytes, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_memory(NULL, NULL, NULL, &count), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_memory(NULL, NULL, &count, NULL), BSQ_E_ARGUMENT);
     ck_assert_uint_eq(count, 0);
     ck_assert_str_ne(bsq_layer_error_message(NULL), "");
     bsq_layer_free(NULL);
@@ -117,9 +117,9 @@ START_TEST(null_arguments_are_refused_by_name)
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_acquire_stats(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_merge_stats(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "errors", bsq_layer_error_table(layer, 2, 8, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_report_get(layer, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "stage", bsq_report_stage(layer, 0, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "channel", bsq_report_channel(layer, 0, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_layer_get_report(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "stage", bsq_layer_get_stage_report(layer, 0, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "channel", bsq_layer_get_channel_report(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "count", bsq_layer_result_count(layer, BSQ_RESULT_CODES, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "codes", bsq_layer_get_codes(layer, NULL, 6));
     test_fails(layer, BSQ_E_ARGUMENT, "scales", bsq_layer_get_scales(layer, NULL, 2));
@@ -152,11 +152,11 @@ START_TEST(selectors_are_checked)
     ck_assert_int_gt(report.stages, 0);
     test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 0, &count));
     test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 8, &count));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, -1, &stage));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, report.stages, &stage));
-    test_ok(layer, bsq_report_stage(layer, report.stages - 1, &stage));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_channel(layer, -1, &channel));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_channel(layer, 2, &channel));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, -1, &stage));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, report.stages, &stage));
+    test_ok(layer, bsq_layer_get_stage_report(layer, report.stages - 1, &stage));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_channel_report(layer, -1, &channel));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_channel_report(layer, 2, &channel));
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_acquire_stats(layer, 2, &stats));
     ck_assert_ptr_null(stats);
     test_fails(layer, BSQ_E_STATE, "held-out", bsq_layer_acquire_stats(layer, 1, &stats));
@@ -194,9 +194,9 @@ START_TEST(integer_options_have_bounds)
     REFUSE(weight_bits, 2, BSQ_OK);
     REFUSE(weight_bits, 8, BSQ_OK);
     REFUSE(weight_bits, 9, BSQ_E_RANGE);
-    REFUSE(weight_range, -1, BSQ_E_ARGUMENT);
-    REFUSE(weight_range, 1, BSQ_OK);
-    REFUSE(weight_range, 2, BSQ_E_ARGUMENT);
+    REFUSE(weight_grid, -1, BSQ_E_ARGUMENT);
+    REFUSE(weight_grid, 1, BSQ_OK);
+    REFUSE(weight_grid, 2, BSQ_E_ARGUMENT);
     REFUSE(scale_kind, 0, BSQ_E_ARGUMENT);
     REFUSE(scale_kind, 1, BSQ_OK);
     REFUSE(scale_kind, 4, BSQ_E_ARGUMENT);
@@ -279,7 +279,7 @@ START_TEST(combined_options_are_checked)
     struct test_heap heap;
     char text[256] = "";
 
-    options.scale_kind = BSQ_SCALE_PER_GROUP;
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_RANGE);
     ck_assert_ptr_nonnull(strstr(text, "group_size"));
     options.group_size = 4;
@@ -288,12 +288,12 @@ START_TEST(combined_options_are_checked)
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_OK);
     options.solver = BSQ_SOLVER_PAPER;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
-    options.scale_kind = BSQ_SCALE_PER_CHANNEL;
+    options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_OK);
-    options.weight_range = BSQ_RANGE_FULL;
+    options.weight_grid = BSQ_WEIGHT_GRID_FULL;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
-    options.weight_range = BSQ_RANGE_SYMMETRIC;
-    options.scale_format = BSQ_SCALE_FLOAT16;
+    options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
 
     options = defaults();
@@ -314,7 +314,7 @@ static void refuse_shape(struct test_data *data, int64_t *field, int64_t value, 
 
     *field = value;
     ck_assert_int_eq(try_create(data, NULL, text), expected);
-    ck_assert_int_eq(bsq_layer_memory(&data->desc, NULL, NULL, &bytes), expected);
+    ck_assert_int_eq(bsq_layer_memory(&data->desc, NULL, &bytes, NULL), expected);
     ck_assert_uint_eq(bytes, 0);
     *field = before;
 }
@@ -338,7 +338,7 @@ START_TEST(descriptions_are_checked)
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_OK);
     data.desc.kind = 3;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.kind = BSQ_CONV;
+    data.desc.kind = BSQ_KIND_CONV;
     data.desc.weight_layout = 2;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
     data.desc.weight_layout = 0;
@@ -378,7 +378,7 @@ START_TEST(batches_are_checked)
     bad.row_weights = weights;
     bad.row_weights_kind = 2;
     test_fails(layer, BSQ_E_ARGUMENT, "row_weights_kind", bsq_layer_calibrate(layer, &bad));
-    bad.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    bad.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     weights[59] = -1;
     ck_assert_int_lt(bsq_layer_calibrate(layer, &bad), BSQ_OK);
     ck_assert_ptr_nonnull(strstr(bsq_layer_error_message(layer), "59"));
@@ -430,12 +430,12 @@ START_TEST(input_structs_of_other_versions)
     memset(&longer, 0, sizeof longer);
     longer.now.desc = data.desc;
     longer.now.desc.struct_size = sizeof(bsq_layer_desc_t) + 16;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_OK);
     bsq_layer_free(other);
     ((char *)&longer)[sizeof(bsq_layer_desc_t)] = 1;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_E_VERSION);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_E_VERSION);
     longer.now.desc.struct_size = 8;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_E_VERSION);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_E_VERSION);
 
     memset(&longer, 0, sizeof longer);
     longer.now.batch = batch;
@@ -460,7 +460,7 @@ START_TEST(input_structs_of_other_versions)
     bsq_input_quantizer_init(&longer.now.quantizer, sizeof(bsq_input_quantizer_t) + 8);
     longer.now.quantizer.scale = 0.5;
     longer.now.quantizer.bits = 4;
-    longer.now.quantizer.type = BSQ_INPUT_SIGNED;
+    longer.now.quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(layer, bsq_layer_set_input_quantizer(layer, &longer.now.quantizer));
     ((char *)&longer)[sizeof(bsq_input_quantizer_t)] = 1;
     test_fails(layer, BSQ_E_VERSION, "bsq_input_quantizer_t",
@@ -485,23 +485,23 @@ START_TEST(output_structs_of_other_versions)
     for (size_t i = sizeof(bsq_report_t); i < sizeof longer; i++)
         ck_assert_int_eq(((char *)&longer)[i], 0x77);
     bsq_report_init(&report, sizeof report);
-    test_ok(layer, bsq_report_get(layer, &report));
+    test_ok(layer, bsq_layer_get_report(layer, &report));
     longer.now.report.struct_size = sizeof report;
     ck_assert_mem_eq(&report, &longer.now.report, sizeof report);
 
     report.struct_size = sizeof report - 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_report_get(layer, &report));
+    test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_layer_get_report(layer, &report));
     test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_optimize(layer, &report));
     memset(&longer, 0x77, sizeof longer);
     longer.now.stage.struct_size = 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_stage_t", bsq_report_stage(layer, 0, &longer.now.stage));
+    test_fails(layer, BSQ_E_VERSION, "bsq_stage_t", bsq_layer_get_stage_report(layer, 0, &longer.now.stage));
     longer.now.stage.struct_size = sizeof(bsq_stage_t) + 8;
-    test_ok(layer, bsq_report_stage(layer, 0, &longer.now.stage));
+    test_ok(layer, bsq_layer_get_stage_report(layer, 0, &longer.now.stage));
     ck_assert_int_eq(((char *)&longer)[sizeof(bsq_stage_t)], 0x77);
     longer.now.channel.struct_size = 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_channel_t", bsq_report_channel(layer, 0, &longer.now.channel));
+    test_fails(layer, BSQ_E_VERSION, "bsq_channel_t", bsq_layer_get_channel_report(layer, 0, &longer.now.channel));
     longer.now.channel.struct_size = sizeof(bsq_channel_t) + 8;
-    test_ok(layer, bsq_report_channel(layer, 0, &longer.now.channel));
+    test_ok(layer, bsq_layer_get_channel_report(layer, 0, &longer.now.channel));
     ck_assert_int_eq(((char *)&longer)[sizeof(bsq_channel_t)], 0x77);
     longer.now.quantizer.struct_size = 1;
     test_fails(layer, BSQ_E_VERSION, "bsq_input_quantizer_t",
@@ -544,7 +544,7 @@ START_TEST(batches_must_be_finite)
         refuse_value(layer, &batch, &data.target[100], "target[100]");
         batch.row_weights = weights;
         refuse_value(layer, &batch, &weights[2], "row_weights[2]");
-        batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+        batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
         refuse_value(layer, &batch, &weights[89], "row_weights[89]");
         batch.row_weights = NULL;
         batch.held_out = twice;

@@ -56,7 +56,7 @@ static bsq_status_t step_create(struct flow *flow)
     flow->layer = (bsq_layer_t *)flow;
 
     bsq_status_t status = bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, flow->data->bias,
-                                           NULL, &flow->layer);
+                                           &flow->layer, NULL);
 
     ck_assert_int_eq(status == BSQ_OK, flow->layer != NULL);
     return status;
@@ -64,7 +64,7 @@ static bsq_status_t step_create(struct flow *flow)
 
 static bsq_status_t step_second(struct flow *flow)
 {
-    return bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, NULL, NULL, &flow->second);
+    return bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, NULL, &flow->second, NULL);
 }
 
 static bsq_status_t step_observe(struct flow *flow)
@@ -397,19 +397,19 @@ struct variant {
 };
 
 static const struct variant variants[] = {
-    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
-    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
+    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
+    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
      0},
-    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, 0},
-    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, 0},
-    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
+    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, 0},
+    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, 0},
+    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
      0},
-    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
+    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
      0},
-    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
-     BSQ_INPUT_PER_CHANNEL},
-    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
-    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, 0},
+    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
+     BSQ_INPUT_SCALE_KIND_PER_CHANNEL},
+    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
+    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, 0},
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -423,14 +423,14 @@ static struct flow flow_of(const struct variant *variant, const struct test_data
     flow.options.solver = variant->solver;
     flow.options.scale_kind = variant->scale_kind;
     flow.options.scale_format = variant->scale_format;
-    flow.options.weight_range = variant->range;
+    flow.options.weight_grid = variant->range;
     flow.options.weight_bits = variant->bits;
     flow.options.effort = variant->effort;
     flow.options.threads = variant->threads;
     flow.options.input_bits = variant->input_bits;
     flow.options.bias_correction = variant->bias_correction;
     flow.options.input_scale_kind = variant->input_scale_kind;
-    flow.options.group_size = variant->scale_kind == BSQ_SCALE_PER_GROUP ? 4 : 0;
+    flow.options.group_size = variant->scale_kind == BSQ_SCALE_KIND_PER_GROUP ? 4 : 0;
     flow.with_target = variant->with_target;
     flow.data = data;
     return flow;
@@ -537,7 +537,7 @@ static void compare_memory(const struct test_data *data, bsq_options_t *options,
     size_t predicted;
     int64_t peak = peak_of(data, options);
 
-    ck_assert_int_eq(bsq_layer_memory(&data->desc, options, NULL, &predicted), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_memory(&data->desc, options, &predicted, NULL), BSQ_OK);
     ck_assert_msg(peak <= (int64_t)predicted, "%s: %lld bytes are above the prediction, %lld", name, (long long)peak,
                   (long long)predicted);
     ck_assert_msg((double)predicted <= slack * (double)peak, "%s: %lld bytes are far below the prediction, %lld", name,
@@ -581,7 +581,7 @@ START_TEST(memory_does_not_grow_with_rows)
     bsq_options_init(&options, sizeof options);
     test_heap_init(&heap);
     test_heap_use(&heap, &options);
-    ck_assert_int_eq(bsq_layer_memory(&few.desc, &options, NULL, &bytes), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_memory(&few.desc, &options, &bytes, NULL), BSQ_OK);
     ck_assert_int_eq(heap.calls, 0);
     options.memory_alloc = NULL;
     options.memory_free = NULL;

@@ -131,7 +131,7 @@ static bsq_norm_t norm_of(const struct operator *op, double tolerance)
     error.message = text;
     error.capacity = sizeof text;
     bsq_norm_init(&norm, sizeof norm);
-    status = bsq_operator_norm(&op->desc, NULL, op->weights, tolerance, &error, &norm);
+    status = bsq_operator_norm(&op->desc, NULL, op->weights, tolerance, &norm, &error);
     ck_assert_msg(status == BSQ_OK, "%s", text);
     return norm;
 }
@@ -155,7 +155,7 @@ static bsq_layer_desc_t desc_of(const struct shape *shape)
     bsq_layer_desc_t desc;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = shape->dims ? BSQ_CONV : BSQ_LINEAR;
+    desc.kind = shape->dims ? BSQ_KIND_CONV : BSQ_KIND_LINEAR;
     desc.spatial_dims = shape->dims;
     desc.in_channels = shape->inputs;
     desc.out_channels = shape->outputs;
@@ -245,7 +245,7 @@ START_TEST(norm_of_other_layout)
         for (int64_t c = 0; c < inputs; c++)
             for (int64_t t = 0; t < 9; t++)
                 other.weights[(m * 9 + t) * inputs + c] = op.weights[(m * inputs + c) * 9 + t];
-    other.desc.weight_layout = BSQ_WEIGHTS_OHWI;
+    other.desc.weight_layout = BSQ_WEIGHT_LAYOUT_OHWI;
 
     bsq_norm_t a = norm_of(&op, 0.1), b = norm_of(&other, 0.1);
 
@@ -273,22 +273,22 @@ START_TEST(norm_refuses)
     int calls = 0;
 
     bsq_norm_init(&norm, sizeof norm);
-    ck_assert_int_eq(bsq_operator_norm(NULL, NULL, op.weights, 0.1, NULL, &norm), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, NULL, 0.1, NULL, &norm), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_operator_norm(NULL, NULL, op.weights, 0.1, &norm, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, NULL, 0.1, &norm, NULL), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, NULL, NULL), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.009, NULL, &norm), BSQ_E_RANGE);
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 11, NULL, &norm), BSQ_E_RANGE);
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, NAN, NULL, &norm), BSQ_E_RANGE);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.009, &norm, NULL), BSQ_E_RANGE);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 11, &norm, NULL), BSQ_E_RANGE);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, NAN, &norm, NULL), BSQ_E_RANGE);
     desc.groups = 2;
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, NULL, &norm), BSQ_E_SHAPE);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, &norm, NULL), BSQ_E_SHAPE);
     desc.groups = 1;
     norm.struct_size = 8;
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, NULL, &norm), BSQ_E_VERSION);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, &norm, NULL), BSQ_E_VERSION);
     norm.struct_size = sizeof norm;
     bsq_options_init(&options, sizeof options);
     options.progress = stop_at_third;
     options.progress_opaque = &calls;
-    ck_assert_int_eq(bsq_operator_norm(&desc, &options, op.weights, 0.1, NULL, &norm), BSQ_E_CANCELLED);
+    ck_assert_int_eq(bsq_operator_norm(&desc, &options, op.weights, 0.1, &norm, NULL), BSQ_E_CANCELLED);
     ck_assert(norm.upper == 0 && norm.lower == 0);
     op.weights[7] = INFINITY;
 
@@ -298,7 +298,7 @@ START_TEST(norm_refuses)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, &error, &norm), BSQ_E_NUMERIC);
+    ck_assert_int_eq(bsq_operator_norm(&desc, NULL, op.weights, 0.1, &norm, &error), BSQ_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(text, "weights[7]"));
     ck_assert_int_eq(error.status, BSQ_E_NUMERIC);
     free(op.weights);
@@ -678,7 +678,7 @@ START_TEST(out_of_memory)
         heap.fail_at = fail_at;
         bsq_norm_init(&norm, sizeof norm);
         chosen[0] = -1;
-        first = bsq_operator_norm(&desc, &options, op.weights, 0.1, NULL, &norm);
+        first = bsq_operator_norm(&desc, &options, op.weights, 0.1, &norm, NULL);
         second = bsq_allocate_bits(table.errors, table.costs, table.weights, MOST_LAYERS, CHOICES, 2000000, &options,
                                    chosen, NULL, NULL);
         ck_assert_int_eq(heap.blocks, 0);

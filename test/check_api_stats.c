@@ -320,7 +320,7 @@ START_TEST(sharing_needs_the_same_input)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.5;
     quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_SIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(strided, bsq_layer_set_input_quantizer(strided, &quantizer));
     bsq_layer_free(strided);
     data.desc.stride[0] = 1;
@@ -427,7 +427,7 @@ START_TEST(merging_needs_the_same_kind)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.5;
     quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_SIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(with, bsq_layer_acquire_stats(with, 0, &stats));
 
     uint64_t before = hash_both(without);

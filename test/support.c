@@ -190,7 +190,7 @@ struct test_data test_data_conv(int64_t size, uint64_t seed)
     };
 
     bsq_layer_desc_init(&data.desc, sizeof data.desc);
-    data.desc.kind = BSQ_CONV;
+    data.desc.kind = BSQ_KIND_CONV;
     data.desc.spatial_dims = 2;
     data.desc.in_channels = 4;
     data.desc.out_channels = 6;
@@ -238,7 +238,7 @@ bsq_layer_t *test_data_layer(const struct test_data *data, const bsq_options_t *
     error.message = text;
     error.capacity = sizeof text;
 
-    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &error, &layer);
+    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &layer, &error);
 
     ck_assert_msg(status == BSQ_OK, "bsq_layer_create: %d, %s", (int)status, text);
     return layer;
@@ -301,7 +301,7 @@ struct test_output test_output_get(bsq_layer_t *layer, const struct test_data *d
 {
     struct test_output result = {.group_size = data->fan_in};
 
-    if (options && options->scale_kind == BSQ_SCALE_PER_GROUP)
+    if (options && options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
         result.group_size = options->group_size;
     test_ok(layer, bsq_layer_result_count(layer, BSQ_RESULT_CODES, &result.code_count));
     test_ok(layer, bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &result.scale_count));
@@ -316,7 +316,7 @@ struct test_output test_output_get(bsq_layer_t *layer, const struct test_data *d
     test_ok(layer, bsq_layer_get_bias(layer, result.bias, result.bias_count));
     test_ok(layer, bsq_layer_get_dequantized(layer, result.dequantized, result.code_count));
     bsq_report_init(&result.report, sizeof result.report);
-    test_ok(layer, bsq_report_get(layer, &result.report));
+    test_ok(layer, bsq_layer_get_report(layer, &result.report));
     return result;
 }
 
@@ -452,14 +452,14 @@ static uint64_t hash_report(uint64_t hash, bsq_layer_t *layer)
     bsq_report_t report;
 
     bsq_report_init(&report, sizeof report);
-    test_ok(layer, bsq_report_get(layer, &report));
+    test_ok(layer, bsq_layer_get_report(layer, &report));
     report.seconds = 0;
     hash = test_hash(hash, &report, sizeof report);
     for (int32_t i = 0; i < report.stages; i++) {
         bsq_stage_t stage;
 
         bsq_stage_init(&stage, sizeof stage);
-        test_ok(layer, bsq_report_stage(layer, i, &stage));
+        test_ok(layer, bsq_layer_get_stage_report(layer, i, &stage));
         stage.seconds = 0;
         hash = test_hash(hash, &stage, sizeof stage);
     }
@@ -492,7 +492,7 @@ uint64_t test_hash_result(uint64_t hash, bsq_layer_t *layer)
         bsq_channel_t channel;
 
         bsq_channel_init(&channel, sizeof channel);
-        test_ok(layer, bsq_report_channel(layer, m, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
         hash = test_hash(hash, &channel, sizeof channel);
     }
     return hash_report(hash, layer);

@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* The first version of the structs that are written here. */
-enum { QUANTIZER_LEAST = offsetof(bsq_input_quantizer_t, scale_kind) + sizeof(int32_t) };
-
 /* ---- input quantizer ---- */
 
 void bsq_layer_forget_choice(bsq_layer_t *layer)
@@ -81,19 +78,26 @@ static bsq_status_t read_quantizer(bsq_layer_t *layer, const bsq_input_quantizer
     return bsq_quantizer_check(given, &layer->message);
 }
 
-bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
+static bsq_status_t set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
 {
     bsq_input_quantizer_t own;
     struct bsq_quantizer given;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK)
+    if ((status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK)
         return status;
-    if (own.scale_kind == BSQ_INPUT_PER_CHANNEL)
+    if (own.scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)
         return bsq_fail(&layer->message, BSQ_E_ARGUMENT,
                         "scale_kind is that of a quantizer with scales of channels: call bsq_layer_set_input_channels");
     put_quantizer(layer, &given, BSQ_QUANTIZER_GIVEN);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_input_quantizer(layer, quantizer)) : status;
 }
 
 /* Scales and zero points of a host, checked. */
@@ -122,14 +126,14 @@ static bsq_status_t check_channel_count(bsq_layer_t *layer, size_t count)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
-                                          const double *scales, const int32_t *zero_points, size_t count)
+static bsq_status_t set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer, const double *scales,
+                                       const int32_t *zero_points, size_t count)
 {
     bsq_input_quantizer_t own;
     struct bsq_quantizer given;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK ||
+    if ((status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK ||
         (status = bsq_layer_require(layer, scales, "scales")) != BSQ_OK ||
         (status = check_channel_count(layer, count)) != BSQ_OK)
         return status;
@@ -144,13 +148,23 @@ bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_qu
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
+bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
+                                          const double *scales, const int32_t *zero_points, size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK
+               ? bsq_layer_leave(layer, set_input_channels(layer, quantizer, scales, zero_points, count))
+               : status;
+}
+
+static bsq_status_t get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
 {
     struct bsq_quantizer now;
     bsq_input_quantizer_t own;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, quantizer, "quantizer")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, quantizer, "quantizer")) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &now)) != BSQ_OK)
         return status;
     bsq_input_quantizer_init(&own, sizeof own);
@@ -158,16 +172,23 @@ bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantiz
     own.zero_point = now.zero_point;
     own.bits = now.bits;
     own.type = now.type;
-    own.scale_kind = now.channels ? BSQ_INPUT_PER_CHANNEL : BSQ_INPUT_PER_TENSOR;
-    return bsq_struct_write(quantizer, &own, sizeof own, QUANTIZER_LEAST, "bsq_input_quantizer_t", &layer->message);
+    own.scale_kind = now.channels ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
+    return bsq_struct_write(quantizer, &own, sizeof own, BSQ_FIRST_QUANTIZER, "bsq_input_quantizer_t", &layer->message);
 }
 
-bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
 {
-    struct bsq_quantizer now;
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = check_channel_count(layer, count)) != BSQ_OK ||
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_input_quantizer(layer, quantizer)) : status;
+}
+
+static bsq_status_t get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+{
+    struct bsq_quantizer now;
+    bsq_status_t status;
+
+    if ((status = check_channel_count(layer, count)) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &now)) != BSQ_OK)
         return status;
     if (!now.bits)
@@ -181,21 +202,75 @@ bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, in
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_input_channels(layer, scales, zero_points, count)) : status;
+}
+
 /* ---- batches ---- */
 
 /* Channels with histograms of their own; 0 when there is one for the tensor. */
 static int64_t observed_channels(const bsq_layer_t *layer)
 {
-    return layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL ? layer->geometry.in_channels : 0;
+    return layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL ? layer->geometry.in_channels : 0;
 }
 
-bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
+/* The product of extents, for memory; false when it does not fit. */
+static bool multiply(int64_t a, int64_t b, int64_t c, size_t *product)
+{
+    int64_t all;
+
+    if (!bsq_extent_mul(a, b, &all) || !bsq_extent_mul(all, c, &all) || (uint64_t)all > SIZE_MAX / sizeof(float))
+        return false;
+    *product = (size_t)all;
+    return true;
+}
+
+static bsq_status_t batch_counts(bsq_layer_t *layer, const bsq_batch_t *batch, size_t counts[3])
+{
+    const struct bsq_geometry *geometry = &layer->geometry;
+    bsq_batch_t own;
+    int64_t output[3], positions, inputs = geometry->in_channels;
+    bsq_status_t status;
+
+    if ((status = bsq_batch_read_extents(&own, batch, &layer->message)) != BSQ_OK ||
+        (status = bsq_geometry_output(geometry, own.spatial, output, &positions, &layer->message)) != BSQ_OK)
+        return status;
+
+    bool fits = true;
+
+    for (int32_t d = 0; d < geometry->dims; d++)
+        fits = fits && bsq_extent_mul(inputs, own.spatial[d], &inputs);
+    if (!fits || !multiply(own.size, inputs, 1, &counts[0]) ||
+        !multiply(own.size, geometry->out_channels, positions, &counts[1]) ||
+        !multiply(own.size, own.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? positions : 1, 1, &counts[2]))
+        return bsq_fail(&layer->message, BSQ_E_SHAPE, "the batch is too large for this machine");
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_batch_counts(bsq_layer_t *layer, const bsq_batch_t *batch, size_t *input, size_t *target,
+                                    size_t *row_weights)
+{
+    size_t counts[3] = {0}, *const to[3] = {input, target, row_weights};
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status == BSQ_OK)
+        status = bsq_layer_leave(layer, batch_counts(layer, batch, counts));
+    for (int i = 0; i < 3; i++)
+        if (to[i])
+            *to[i] = status == BSQ_OK ? counts[i] : 0;
+    return status;
+}
+
+static bsq_status_t observe(bsq_layer_t *layer, const bsq_batch_t *batch)
 {
     bsq_batch_t own;
     int64_t values;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK)
+    if ((status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK)
         return status;
     if (layer->quantizer_state == BSQ_QUANTIZER_FIXED)
         return bsq_fail(&layer->message, BSQ_E_STATE, "the input quantizer is fixed since the first calibration");
@@ -212,11 +287,18 @@ bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
         bsq_histogram_add_channels(layer->histogram, own.input, own.size,
                                    values / own.size / layer->geometry.in_channels,
                                    layer->geometry.dims == 0 ||
-                                       layer->geometry.activation_layout == BSQ_CHANNELS_LAST);
+                                       layer->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST);
     else
         bsq_histogram_add(layer->histogram, own.input, values);
     bsq_layer_forget_choice(layer);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, observe(layer, batch)) : status;
 }
 
 static struct bsq_stats_work work_of(bsq_layer_t *layer, const struct bsq_parallel *parallel)
@@ -237,13 +319,13 @@ static bsq_status_t check_held_out(bsq_layer_t *layer, int32_t held_out)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
+static bsq_status_t calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
 {
     bsq_batch_t own;
     struct bsq_quantizer quantizer;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK ||
         (status = bsq_batch_read(&own, batch, &layer->message)) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK)
         return status;
@@ -268,15 +350,22 @@ bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, calibrate(layer, batch)) : status;
+}
+
 /* ---- a host's moments ---- */
 
-bsq_status_t bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moments)
+static bsq_status_t set_stats(bsq_layer_t *layer, const bsq_moments_t *moments)
 {
     bsq_moments_t own;
     struct bsq_quantizer quantizer;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
         (status = bsq_moments_read(&own, moments, &layer->message)) != BSQ_OK ||
         (status = bsq_layer_require(layer, own.h, "moments->h")) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK)
@@ -286,6 +375,13 @@ bsq_status_t bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moment
     if (status == BSQ_OK)
         fix_quantizer(layer, &quantizer);
     return status;
+}
+
+bsq_status_t bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moments)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_stats(layer, moments)) : status;
 }
 
 /* The statistics that 'held_out' means; STATE when there are none. */
@@ -316,13 +412,13 @@ static double *offset_of(double *base, int64_t offset)
     return base ? base + offset : NULL;
 }
 
-bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments)
+static bsq_status_t get_stats(bsq_layer_t *layer, bsq_moments_t *moments)
 {
     bsq_moments_t own;
     struct bsq_stats_t *stats;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
         (status = bsq_moments_read(&own, moments, &layer->message)) != BSQ_OK ||
         (status = find_stats(layer, own.held_out, &stats)) != BSQ_OK ||
         (status = check_wanted(layer, stats, &own)) != BSQ_OK)
@@ -349,6 +445,13 @@ bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments)
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_stats(layer, moments)) : status;
+}
+
 /* ---- snapshots ---- */
 
 /* The quantizer under which a layer can take over inputs that were quantized by 'theirs': its own, or theirs when it
@@ -360,7 +463,7 @@ static bsq_status_t adopt_quantizer(bsq_layer_t *layer, const struct bsq_quantiz
                            (!layer->histogram || bsq_histogram_count(layer->histogram) == 0);
 
     if (knows_bits_only && theirs->bits == layer->options.input_bits &&
-        (theirs->channels != NULL) == (layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL)) {
+        (theirs->channels != NULL) == (layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)) {
         *quantizer = *theirs;
         return BSQ_OK;
     }
@@ -376,13 +479,13 @@ static bsq_status_t share_one(bsq_layer_t *layer, const struct bsq_stats_t *from
     return bsq_stats_share(from, &layer->geometry, &layer->memory, stats, &layer->message);
 }
 
-bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
+static bsq_status_t share_input(bsq_layer_t *layer, bsq_layer_t *source)
 {
     struct bsq_quantizer quantizer;
     struct bsq_stats_t *stats, *held_out;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, source, "source")) != BSQ_OK)
+    if ((status = bsq_layer_require(layer, source, "source")) != BSQ_OK)
         return status;
     if (!bsq_stats_empty(layer->stats) || !bsq_stats_empty(layer->held_out))
         return bsq_fail(&layer->message, BSQ_E_STATE, "the layer has statistics of its own already");
@@ -408,26 +511,47 @@ bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
+bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
 {
-    struct bsq_stats_t *found;
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (stats)
-        *stats = NULL;
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
+    if (status != BSQ_OK)
+        return status;
+    if (source && bsq_layer_enter(source) != BSQ_OK)
+        return bsq_layer_leave(layer, bsq_fail(&layer->message, BSQ_E_STATE, "'source' is this layer, or at work"));
+    status = share_input(layer, source);
+    if (source)
+        (void)bsq_layer_leave(source, status);
+    return bsq_layer_leave(layer, status);
+}
+
+static bsq_status_t acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
+{
+    struct bsq_stats_t *found;
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = find_stats(layer, held_out, &found)) != BSQ_OK)
         return status;
     *stats = bsq_stats_retain(found);
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
 {
-    struct bsq_quantizer quantizer;
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
+    if (stats)
+        *stats = NULL;
+    return status == BSQ_OK ? bsq_layer_leave(layer, acquire_stats(layer, held_out, stats)) : status;
+}
+
+static bsq_status_t merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+{
+    struct bsq_quantizer quantizer;
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = check_held_out(layer, held_out)) != BSQ_OK ||
         (status = adopt_quantizer(layer, bsq_stats_quantizer(stats), &quantizer)) != BSQ_OK ||
         (status = bsq_stats_fit(stats, &layer->geometry, &quantizer, &layer->message)) != BSQ_OK)
@@ -440,4 +564,11 @@ bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const b
     if (status == BSQ_OK)
         fix_quantizer(layer, &quantizer);
     return status;
+}
+
+bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, merge_stats(layer, held_out, stats)) : status;
 }

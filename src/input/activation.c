@@ -80,7 +80,7 @@ void bsq_quantizer_codes(const struct bsq_quantizer *quantizer, int32_t *lowest,
 {
     int32_t codes = (int32_t)1 << quantizer->bits;
 
-    *lowest = quantizer->type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    *lowest = quantizer->type == BSQ_INPUT_TYPE_SIGNED ? -codes / 2 : 0;
     *highest = *lowest + codes - 1;
 }
 
@@ -90,7 +90,7 @@ bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct b
 
     if (quantizer->bits < 2 || quantizer->bits > 8)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: bits is %d, must be 2..8", (int)quantizer->bits);
-    if (quantizer->type < BSQ_INPUT_UNSIGNED || quantizer->type > BSQ_INPUT_ZERO_POINT)
+    if (quantizer->type < BSQ_INPUT_TYPE_UNSIGNED || quantizer->type > BSQ_INPUT_TYPE_ZERO_POINT)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: type is %d, must be unsigned, signed or zero point",
                         (int)quantizer->type);
     if (!(quantizer->scale >= FLT_MIN && quantizer->scale <= FLT_MAX))
@@ -99,7 +99,7 @@ bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct b
     if ((double)(float)quantizer->scale != quantizer->scale)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: scale %.17g is not a float32 value", quantizer->scale);
     bsq_quantizer_codes(quantizer, &lowest, &highest);
-    if (quantizer->type != BSQ_INPUT_ZERO_POINT)
+    if (quantizer->type != BSQ_INPUT_TYPE_ZERO_POINT)
         lowest = highest = 0;
     if (quantizer->zero_point < lowest || quantizer->zero_point > highest)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: zero_point is %d, must be %d..%d",
@@ -233,7 +233,7 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
 void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
                         float *x, int64_t rows)
 {
-    const bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    const bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
     const int64_t first = group * geometry->group_inputs;
     const double *scale = quantizer->channels->scale + first;
     const int32_t *zero_point = quantizer->channels->zero_point + first;
@@ -589,9 +589,9 @@ static struct codes codes_of(int32_t type, int32_t bits)
 {
     int32_t total = ((int32_t)1 << bits) - 1;
 
-    if (type == BSQ_INPUT_UNSIGNED)
+    if (type == BSQ_INPUT_TYPE_UNSIGNED)
         return (struct codes){{total, 0}, total};
-    if (type == BSQ_INPUT_SIGNED)
+    if (type == BSQ_INPUT_TYPE_SIGNED)
         return (struct codes){{total / 2, total / 2 + 1}, total};
     return (struct codes){{total, total}, total};
 }
@@ -782,7 +782,7 @@ static double range_step(const struct view *view, const struct codes *codes, int
     double limits[SIDES];
 
     *zero_point = 0;
-    if (type != BSQ_INPUT_ZERO_POINT)
+    if (type != BSQ_INPUT_TYPE_ZERO_POINT)
         return least_step(view, codes->most, allowed);
     zero_point_limits(view, allowed, limits);
 
@@ -803,7 +803,7 @@ static bool choose(const struct view *view, const bsq_options_t *options, struct
     for (int side = 0; side < SIDES; side++)
         sum_tails(view, side);
     /* A little more than the share, so that 0.9 of 10 values leaves 1 outside although 1 - 0.9 is below 0.1. */
-    if (options->input_clip == BSQ_CLIP_PERCENTILE)
+    if (options->input_clip == BSQ_INPUT_CLIP_PERCENTILE)
         allowed = floor((1.0 + 1e-9) * (1.0 - options->input_percentile) * (double)view->count);
     if (allowed > 0.0)
         step = range_step(view, &codes, quantizer->type, allowed, &zero_point);
@@ -812,24 +812,24 @@ static bool choose(const struct view *view, const bsq_options_t *options, struct
         step = range_step(view, &codes, quantizer->type, 0.0, &zero_point);
     if (step <= 0.0)
         return false;
-    if (options->input_clip == BSQ_CLIP_SQUARED_ERROR) {
+    if (options->input_clip == BSQ_INPUT_CLIP_SQUARED_ERROR) {
         step = squared_error_step(view, &codes, step);
         (void)step_gain(view, &codes, step, &zero_point);
     }
     quantizer->scale = nearest_scale(step);
-    quantizer->zero_point = quantizer->type == BSQ_INPUT_ZERO_POINT ? zero_point : 0;
+    quantizer->zero_point = quantizer->type == BSQ_INPUT_TYPE_ZERO_POINT ? zero_point : 0;
     return true;
 }
 
 /* The type that the options ask for, or that the values of all 'count' views need. */
 static int32_t type_for(const struct view *views, int64_t count, const bsq_options_t *options)
 {
-    if (options->input_type != BSQ_INPUT_AUTO)
+    if (options->input_type != BSQ_INPUT_TYPE_AUTO)
         return options->input_type;
     for (int64_t v = 0; v < count; v++)
         if (largest_magnitude(&views[v], NEGATIVE) > 0.0)
-            return BSQ_INPUT_ZERO_POINT;
-    return BSQ_INPUT_UNSIGNED;
+            return BSQ_INPUT_TYPE_ZERO_POINT;
+    return BSQ_INPUT_TYPE_UNSIGNED;
 }
 
 struct bsq_quantizer bsq_histogram_quantizer(const struct bsq_histogram *histogram, const bsq_options_t *options)

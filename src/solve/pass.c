@@ -15,11 +15,11 @@ struct bsq_search_plan bsq_pass_plan(const struct bsq_geometry *geometry, const 
         .block_channels = bsq_block_channels(geometry), .group_size = geometry->fan_in,
         .scales_per_channel = 1, .bits = options->weight_bits,
         .effort = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0,
-        .lower_bound = options->lower_bound, .exact = 1, .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
+        .lower_bound = options->lower_bound, .exact = 1, .planes = options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC};
 
     plan.rounding.scale_format = options->scale_format;
-    bsq_code_range(options->weight_bits, options->weight_range, &plan.rounding.lowest, &plan.rounding.highest);
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
+    bsq_code_range(options->weight_bits, options->weight_grid, &plan.rounding.lowest, &plan.rounding.highest);
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP) {
         plan.group_size = options->group_size;
         plan.scales_per_channel = (plan.fan_in + plan.group_size - 1) / plan.group_size;
     }

@@ -72,7 +72,7 @@ static int64_t node_limit(int64_t fan_in, int32_t effort)
 static bool has_exact(const struct bsq_search_plan *plan, int32_t effort)
 {
     return plan->exact && node_limit(plan->fan_in, effort) > 0 && plan->scales_per_channel == 1 &&
-           plan->rounding.scale_format == BSQ_SCALE_FLOAT32;
+           plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
 }
 
 bool bsq_search_bounds(const struct bsq_search_plan *plan)
@@ -95,7 +95,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->plan = plan;
     lay_out_candidate(&search->best, plan, &carver);
     lay_out_candidate(&search->trial, plan, &carver);
-    if (plan->rounding.scale_format == BSQ_SCALE_FLOAT32)
+    if (plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32)
         search->unrestricted = search->best;
     else
         lay_out_candidate(&search->unrestricted, plan, &carver);
@@ -484,7 +484,7 @@ static void store_scales(struct bsq_search *search)
             struct bsq_point point = trial_point(search, c);
             double stored, unused;
 
-            bsq_scale_neighbours(BSQ_SCALE_FLOAT32, point.scales[a], &stored, &unused);
+            bsq_scale_neighbours(BSQ_SCALE_FORMAT_FLOAT32, point.scales[a], &stored, &unused);
             if (scales == 1)
                 bsq_scale_set(&point, stored);
             point.scales[a] = stored;
@@ -608,7 +608,7 @@ static void settle_scales(struct bsq_search *search, struct bsq_stage_record *re
     struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
     open_record(&records[BSQ_EFFORT_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
-    if (search->plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
+    if (search->plan->rounding.scale_format != BSQ_SCALE_FORMAT_FLOAT32) {
         restrict_scales(search, search->effort_plan->beam.width);
         improve_each_scale(search);
         if (search->effort_plan == &effort_plans[1])
@@ -729,7 +729,7 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
     search->proven[channel] = bsq_exact_solve(&search->exact, &task);
     search->bound[channel] = fmax(search->bound[channel], block->base[channel] + task.bound);
     search->trial.scales[channel] = task.scale;
-    bsq_scale_neighbours(BSQ_SCALE_FLOAT32, task.scale, &search->trial.scales[channel], &unused);
+    bsq_scale_neighbours(BSQ_SCALE_FORMAT_FLOAT32, task.scale, &search->trial.scales[channel], &unused);
     return task.cost < known;
 }
 

@@ -34,7 +34,7 @@ static void spread_scale(struct bsq_solve *solve)
         solve->result->scales[c] = solve->tensor.best.scale;
 }
 
-static bsq_status_t solve_tensor(struct bsq_solve *solve)
+static bsq_status_t round_tensor(struct bsq_solve *solve)
 {
     struct bsq_pass *pass = &solve->pass;
     bsq_status_t status;
@@ -42,8 +42,14 @@ static bsq_status_t solve_tensor(struct bsq_solve *solve)
     pass->stage = BSQ_STAGE_ROUND;
     status = bsq_per_tensor_round(&solve->tensor, pass, &solve->records[RECORD_ROUND]);
     spread_scale(solve);
-    if (status == BSQ_OK)
-        status = bsq_pass_run(pass, bsq_solve_block_tensor_start, solve);
+    return status == BSQ_OK ? bsq_pass_run(pass, bsq_solve_block_tensor_start, solve) : status;
+}
+
+static bsq_status_t solve_tensor(struct bsq_solve *solve)
+{
+    struct bsq_pass *pass = &solve->pass;
+    bsq_status_t status = round_tensor(solve);
+
     pass->stage = BSQ_STAGE_BEAM;
     for (int32_t effort = 1; effort <= solve->levels && status == BSQ_OK; effort++)
         status = bsq_per_tensor_effort(&solve->tensor, pass, effort,
@@ -52,6 +58,15 @@ static bsq_status_t solve_tensor(struct bsq_solve *solve)
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_result, solve);
     return status;
+}
+
+/* Rounding, and what is given in the place of a result. */
+static bsq_status_t judge_given(struct bsq_solve *solve)
+{
+    bsq_status_t status = bsq_solve_is_tensor(&solve->options) ? round_tensor(solve) : BSQ_OK;
+
+    solve->pass.stage = BSQ_STAGE_ROUND;
+    return status == BSQ_OK ? bsq_pass_run(&solve->pass, bsq_solve_block_given, solve) : status;
 }
 
 /* ---- memory ---- */
@@ -92,8 +107,9 @@ static bsq_status_t create_result(struct bsq_solve *solve)
     result->group_size = plan.group_size;
     result->scales_per_channel = plan.scales_per_channel;
     result->bits = options->weight_bits;
-    result->range = options->weight_range;
+    result->grid = options->weight_grid;
     result->scale_kind = options->scale_kind;
+    result->scale_format = options->scale_format;
     result->codes = bsq_memory_get_zeroed(memory, channels * plan.fan_in, sizeof *result->codes);
     result->scales = bsq_memory_get_zeroed(memory, channels * plan.scales_per_channel, sizeof *result->scales);
     result->bias_change = bsq_memory_get_zeroed(memory, channels, sizeof *result->bias_change);
@@ -287,7 +303,8 @@ static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
     if ((status = create_result(solve)) != BSQ_OK)
         return status;
     pass->finished = solve->result->channel;
-    status = bsq_solve_is_paper(options)    ? solve_as_published(solve)
+    status = solve->given                   ? judge_given(solve)
+             : bsq_solve_is_paper(options)  ? solve_as_published(solve)
              : bsq_solve_is_tensor(options) ? solve_tensor(solve)
                                   : solve_channels(solve);
     if (status == BSQ_OK)
@@ -298,12 +315,15 @@ static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result)
+/* Solves, or judges what is given. */
+static bsq_status_t solve_once(const struct bsq_solve_input *input, const struct bsq_result *given,
+                               struct bsq_result **result)
 {
     struct bsq_solve solve;
     bsq_status_t status = open_solves(&solve, input, 1);
 
     *result = NULL;
+    solve.given = given;
     if (status == BSQ_OK)
         status = run_solve(&solve, input->options->weight_bits);
     if (status == BSQ_OK)
@@ -312,6 +332,33 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
         bsq_result_free(solve.result);
     release(&solve);
     return status;
+}
+
+bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result)
+{
+    return solve_once(input, NULL, result);
+}
+
+bsq_status_t bsq_solve_evaluate(const struct bsq_solve_input *input, const struct bsq_result *given,
+                                struct bsq_result **result)
+{
+    struct bsq_solve_input own_input = *input;
+    bsq_options_t options = *input->options;
+    bsq_status_t status;
+
+    options.solver = BSQ_SOLVER_ROUND;
+    own_input.options = &options;
+    if ((status = solve_once(&own_input, given, result)) != BSQ_OK)
+        return status;
+
+    bsq_report_t *report = &(*result)->report;
+
+    (*result)->stage_count = report->stages = report->solver = report->effort = 0;
+    report->sweeps = 0;
+    report->outcome = BSQ_OUTCOME_NONE;
+    for (int64_t c = 0; c < (*result)->channels; c++)
+        (*result)->channel[c].outcome = BSQ_OUTCOME_NONE;
+    return BSQ_OK;
 }
 
 /* How much work an entry of a table is worth: what is compared are numbers of bits, whose errors differ by a factor of

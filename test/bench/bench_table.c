@@ -19,7 +19,7 @@ struct sums {
 
 static double solve_error(bsq_layer_t *layer, int32_t bits, double *seconds)
 {
-    bsq_options_t options = effort_options(bits, BSQ_RANGE_SYMMETRIC, DEFAULT_EFFORT);
+    bsq_options_t options = effort_options(bits, BSQ_WEIGHT_GRID_SYMMETRIC, DEFAULT_EFFORT);
     bsq_report_t report;
     double start;
 

@@ -84,7 +84,7 @@ static bsq_options_t take_options(struct bytes *bytes)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 1 + take_below(bytes, 9);
-    options.weight_range = take_below(bytes, 8) % 3;
+    options.weight_grid = take_below(bytes, 8) % 3;
     options.scale_kind = take_below(bytes, 9) % 5;
     options.scale_format = take_below(bytes, 7) % 4;
     options.solver = take_below(bytes, 7) % 4;
@@ -102,9 +102,9 @@ static bsq_options_t take_options(struct bytes *bytes)
     options.lower_bound = take_below(bytes, 5) % 3;
     options.input_scale_kind = take_below(bytes, 64) % 3;
     if (options.solver == BSQ_SOLVER_PAPER && take_below(bytes, 4)) {
-        options.weight_range = BSQ_RANGE_SYMMETRIC;
-        options.scale_kind = BSQ_SCALE_PER_CHANNEL;
-        options.scale_format = BSQ_SCALE_FLOAT32;
+        options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+        options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
+        options.scale_format = BSQ_SCALE_FORMAT_FLOAT32;
     }
     if (take_below(bytes, 32) == 31)
         options.struct_size = take(bytes) % sizeof options;
@@ -120,7 +120,7 @@ static bsq_layer_desc_t take_desc(struct bytes *bytes)
     desc.in_channels = take_extent(bytes, 7);
     desc.out_channels = take_extent(bytes, 7);
     desc.groups = take_below(bytes, 2) ? take_extent(bytes, 5) : 1;
-    desc.spatial_dims = desc.kind == BSQ_CONV || !take_below(bytes, 16) ? take_below(bytes, 5) : 0;
+    desc.spatial_dims = desc.kind == BSQ_KIND_CONV || !take_below(bytes, 16) ? take_below(bytes, 5) : 0;
     desc.weight_layout = take_below(bytes, 10) % 3;
     desc.activation_layout = take_below(bytes, 10) % 3;
     for (int i = 0; i < 3; i++) {
@@ -140,7 +140,7 @@ static int small(int64_t extent)
 
 static int spatial_of(const bsq_layer_desc_t *desc)
 {
-    return desc->kind != BSQ_CONV ? 0 : desc->spatial_dims < 3 ? desc->spatial_dims : 3;
+    return desc->kind != BSQ_KIND_CONV ? 0 : desc->spatial_dims < 3 ? desc->spatial_dims : 3;
 }
 
 /* Whether the weights fit a small buffer; a description that is larger is refused before they are read. */
@@ -240,7 +240,7 @@ static void check_result(bsq_layer_t *layer, int64_t channels, int64_t fan_in)
     size_t codes, scales;
 
     bsq_report_init(&report, sizeof report);
-    require(bsq_report_get(layer, &report) == BSQ_OK);
+    require(bsq_layer_get_report(layer, &report) == BSQ_OK);
     require(report.objective <= report.objective_start && isfinite(report.objective_start));
     require(bsq_layer_result_count(layer, BSQ_RESULT_CODES, &codes) == BSQ_OK);
     require(bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &scales) == BSQ_OK);
@@ -254,7 +254,7 @@ static void check_result(bsq_layer_t *layer, int64_t channels, int64_t fan_in)
     require(bsq_layer_get_codes(layer, code, codes) == BSQ_OK);
     require(bsq_layer_get_scales(layer, scale, scales) == BSQ_OK);
     for (size_t i = 0; i < codes; i++)
-        require(code[i] <= highest && code[i] >= -highest - (report.weight_range == BSQ_RANGE_FULL));
+        require(code[i] <= highest && code[i] >= -highest - (report.weight_grid == BSQ_WEIGHT_GRID_FULL));
     for (size_t i = 0; i < scales; i++)
         require(isfinite(scale[i]) && scale[i] > 0);
     pack_and_unpack(layer, &report, code, channels, fan_in);
@@ -324,11 +324,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (take_below(&bytes, 2))
         bias = take_floats(&bytes, weights_are_small(&desc) ? desc.out_channels : 0);
 
-    bsq_status_t status = known(bsq_layer_create(&desc, &options, weights, bias, NULL, &layer));
+    bsq_status_t status = known(bsq_layer_create(&desc, &options, weights, bias, &layer, NULL));
 
     require((status == BSQ_OK) == (layer != NULL));
     if (status != BSQ_E_NUMERIC)
-        require(known(bsq_layer_memory(&desc, &options, NULL, &memory)) == status);
+        require(known(bsq_layer_memory(&desc, &options, &memory, NULL)) == status);
     if (layer && windows_are_small(&desc))
         drive(layer, &desc, &bytes);
     import(&bytes);
