@@ -46,6 +46,8 @@ START_TEST(null_handles_are_refused)
     bsq_report_t report;
     bsq_stage_t stage;
     bsq_channel_t channel;
+    bsq_layer_info_t info;
+    bsq_tensor_t tensor;
     bsq_layer_t *clone = (bsq_layer_t *)&batch;
     bsq_stats_t *stats = (bsq_stats_t *)&batch;
     double errors[7];
@@ -59,6 +61,8 @@ START_TEST(null_handles_are_refused)
     bsq_report_init(&report, sizeof report);
     bsq_stage_init(&stage, sizeof stage);
     bsq_channel_init(&channel, sizeof channel);
+    bsq_layer_info_init(&info, sizeof info);
+    bsq_tensor_init(&tensor, sizeof tensor);
     ck_assert_int_eq(bsq_layer_clone(NULL, &clone), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(clone);
     ck_assert_int_eq(bsq_layer_set_options(NULL, &options), BSQ_E_ARGUMENT);
@@ -80,7 +84,7 @@ START_TEST(null_handles_are_refused)
     ck_assert_int_eq(bsq_stats_import(bytes, 1, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     bsq_stats_release(NULL);
     ck_assert_int_eq(bsq_optimize(NULL, &report), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_error_table(NULL, 2, 8, errors), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_error_table(NULL, 2, 8, errors, 7), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_report(NULL, &report), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_stage_report(NULL, 0, &stage), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_channel_report(NULL, 0, &channel), BSQ_E_ARGUMENT);
@@ -90,9 +94,21 @@ START_TEST(null_handles_are_refused)
     ck_assert_int_eq(bsq_layer_get_bias(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_dequantized(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_planes(NULL, bytes, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_get_input_scales(NULL, floats, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_packed_size(NULL, BSQ_FORMAT_INT8, &count), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_pack(NULL, BSQ_FORMAT_INT8, bytes, 1), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_options(NULL, &options), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_info(NULL, &info), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_batch_counts(NULL, &batch, &count, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(bsq_layer_get_tensor(NULL, &tensor), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_set_tensor(NULL, &tensor), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_evaluate(NULL, &tensor, &report), BSQ_E_ARGUMENT);
+    count = 1;
+    ck_assert_int_eq(bsq_tensor_packed_size(NULL, BSQ_FORMAT_INT8, &count, NULL), BSQ_E_ARGUMENT);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(bsq_tensor_packed_size(&tensor, BSQ_FORMAT_INT8, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_pack(NULL, BSQ_FORMAT_INT8, bytes, 1, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_pack(&tensor, BSQ_FORMAT_INT8, NULL, 1, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_unpack(BSQ_FORMAT_INT8, bytes, 1, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_unpack(BSQ_FORMAT_INT8, NULL, 1, &tensor, NULL), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_memory(NULL, NULL, &count, NULL), BSQ_E_ARGUMENT);
     ck_assert_uint_eq(count, 0);
     ck_assert_str_ne(bsq_layer_error_message(NULL), "");
@@ -116,7 +132,7 @@ START_TEST(null_arguments_are_refused_by_name)
     test_fails(layer, BSQ_E_ARGUMENT, "source", bsq_layer_share_input(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_acquire_stats(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_merge_stats(layer, 0, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "errors", bsq_layer_error_table(layer, 2, 8, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "errors", bsq_layer_error_table(layer, 2, 8, NULL, 7));
     test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_layer_get_report(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stage", bsq_layer_get_stage_report(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "channel", bsq_layer_get_channel_report(layer, 0, NULL));
@@ -126,9 +142,12 @@ START_TEST(null_arguments_are_refused_by_name)
     test_fails(layer, BSQ_E_ARGUMENT, "bias", bsq_layer_get_bias(layer, NULL, 2));
     test_fails(layer, BSQ_E_ARGUMENT, "weights", bsq_layer_get_dequantized(layer, NULL, 6));
     test_fails(layer, BSQ_E_ARGUMENT, "planes", bsq_layer_get_planes(layer, NULL, 18));
-    test_ok(layer, bsq_layer_get_input_scales(layer, NULL, 0));
-    test_fails(layer, BSQ_E_ARGUMENT, "size", bsq_packed_size(layer, BSQ_FORMAT_INT8, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "buffer", bsq_pack(layer, BSQ_FORMAT_INT8, NULL, 6));
+    test_fails(layer, BSQ_E_ARGUMENT, "options", bsq_layer_get_options(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "info", bsq_layer_info(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "batch", bsq_layer_batch_counts(layer, NULL, NULL, NULL, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "tensor", bsq_layer_get_tensor(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "tensor", bsq_layer_set_tensor(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_layer_evaluate(layer, NULL, NULL));
     ck_assert_int_eq(bsq_layer_memory(&data.desc, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     bsq_layer_free(layer);
     test_data_free(&data);
@@ -151,7 +170,7 @@ START_TEST(selectors_are_checked)
     test_ok(layer, bsq_optimize(layer, &report));
     ck_assert_int_gt(report.stages, 0);
     test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 0, &count));
-    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 8, &count));
+    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, BSQ_RESULT_CODE_BIAS + 1, &count));
     test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, -1, &stage));
     test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, report.stages, &stage));
     test_ok(layer, bsq_layer_get_stage_report(layer, report.stages - 1, &stage));
@@ -162,7 +181,6 @@ START_TEST(selectors_are_checked)
     test_fails(layer, BSQ_E_STATE, "held-out", bsq_layer_acquire_stats(layer, 1, &stats));
     test_ok(layer, bsq_layer_acquire_stats(layer, 0, &stats));
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_merge_stats(layer, -1, stats));
-    test_fails(layer, BSQ_E_FORMAT, "", bsq_packed_size(layer, 0, &count));
     bsq_stats_release(stats);
     bsq_layer_free(layer);
     test_data_free(&data);
@@ -194,18 +212,6 @@ START_TEST(integer_options_have_bounds)
     REFUSE(weight_bits, 2, BSQ_OK);
     REFUSE(weight_bits, 8, BSQ_OK);
     REFUSE(weight_bits, 9, BSQ_E_RANGE);
-    REFUSE(weight_grid, -1, BSQ_E_ARGUMENT);
-    REFUSE(weight_grid, 1, BSQ_OK);
-    REFUSE(weight_grid, 2, BSQ_E_ARGUMENT);
-    REFUSE(scale_kind, 0, BSQ_E_ARGUMENT);
-    REFUSE(scale_kind, 1, BSQ_OK);
-    REFUSE(scale_kind, 4, BSQ_E_ARGUMENT);
-    REFUSE(scale_format, -1, BSQ_E_ARGUMENT);
-    REFUSE(scale_format, 2, BSQ_OK);
-    REFUSE(scale_format, 3, BSQ_E_ARGUMENT);
-    REFUSE(solver, -1, BSQ_E_ARGUMENT);
-    REFUSE(solver, 2, BSQ_OK);
-    REFUSE(solver, 3, BSQ_E_ARGUMENT);
     REFUSE(effort, -1, BSQ_E_RANGE);
     REFUSE(effort, 0, BSQ_OK);
     REFUSE(effort, 9, BSQ_OK);
@@ -221,18 +227,39 @@ START_TEST(integer_options_have_bounds)
     REFUSE(input_bits, 2, BSQ_OK);
     REFUSE(input_bits, 8, BSQ_OK);
     REFUSE(input_bits, 9, BSQ_E_RANGE);
-    REFUSE(input_type, -1, BSQ_E_ARGUMENT);
-    REFUSE(input_type, 3, BSQ_OK);
-    REFUSE(input_type, 4, BSQ_E_ARGUMENT);
-    REFUSE(input_clip, -1, BSQ_E_ARGUMENT);
-    REFUSE(input_clip, 2, BSQ_OK);
-    REFUSE(input_clip, 3, BSQ_E_ARGUMENT);
     REFUSE(select_on_held_out, 1, BSQ_OK);
     REFUSE(select_on_held_out, 2, BSQ_E_RANGE);
-    REFUSE(input_scale_kind, 1, BSQ_OK);
-    REFUSE(input_scale_kind, 2, BSQ_E_ARGUMENT);
     REFUSE(lower_bound, 1, BSQ_OK);
     REFUSE(lower_bound, 2, BSQ_E_RANGE);
+}
+END_TEST
+
+/* Every constant in every field of an enumeration: only those that bear the field's name fit. */
+START_TEST(enumerations_cannot_be_mixed_up)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        int32_t first, last;
+    } fields[] = {
+#define FIELD(field, first, last) {#field, offsetof(bsq_options_t, field), first, last}
+        FIELD(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER),
+        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL),
+        FIELD(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_CHANNEL), /* groups need a size */
+        FIELD(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO),
+        FIELD(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT),
+        FIELD(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL),
+        FIELD(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE),
+    };
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        for (int32_t value = -1; value <= BSQ_FORMAT_SIGN_MAGNITUDE_PLANES; value++) {
+            bool own = value >= fields[i].first && value <= fields[i].last;
+
+            if (strcmp(fields[i].name, "scale_kind") == 0 && value == BSQ_SCALE_KIND_PER_GROUP)
+                continue;
+            refuse_int(fields[i].name, fields[i].offset, value, own ? BSQ_OK : BSQ_E_ARGUMENT);
+        }
 }
 END_TEST
 
@@ -339,12 +366,12 @@ START_TEST(descriptions_are_checked)
     data.desc.kind = 3;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
     data.desc.kind = BSQ_KIND_CONV;
-    data.desc.weight_layout = 2;
+    data.desc.weight_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.weight_layout = 0;
-    data.desc.activation_layout = -1;
+    data.desc.weight_layout = BSQ_WEIGHT_LAYOUT_OIHW;
+    data.desc.activation_layout = BSQ_WEIGHT_LAYOUT_OHWI;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.activation_layout = 0;
+    data.desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
     data.desc.spatial_dims = 4;
     ck_assert_int_lt(try_create(&data, NULL, text), BSQ_OK);
     data.desc.spatial_dims = 0;
@@ -376,7 +403,7 @@ START_TEST(batches_are_checked)
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_calibrate(layer, &bad));
     bad = batch;
     bad.row_weights = weights;
-    bad.row_weights_kind = 2;
+    bad.row_weights_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     test_fails(layer, BSQ_E_ARGUMENT, "row_weights_kind", bsq_layer_calibrate(layer, &bad));
     bad.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     weights[59] = -1;
@@ -645,6 +672,7 @@ static TCase *all(void)
     tcase_add_test(tests, null_arguments_are_refused_by_name);
     tcase_add_test(tests, selectors_are_checked);
     tcase_add_test(tests, integer_options_have_bounds);
+    tcase_add_test(tests, enumerations_cannot_be_mixed_up);
     tcase_add_test(tests, real_options_have_bounds);
     tcase_add_test(tests, combined_options_are_checked);
     tcase_add_test(tests, descriptions_are_checked);

@@ -42,7 +42,7 @@ START_TEST(many_inputs_are_solved_as_few_are)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 2 + _i % 4;
-    options.weight_grid = _i / 2 % 2;
+    options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + _i / 2 % 2;
     options.scale_kind = _i == 4 ? BSQ_SCALE_KIND_PER_TENSOR : _i == 5 ? BSQ_SCALE_KIND_PER_GROUP : BSQ_SCALE_KIND_PER_CHANNEL;
     options.group_size = 128;
     options.bias_correction = _i == 2 || _i == 3;

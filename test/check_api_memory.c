@@ -124,7 +124,7 @@ static bsq_status_t step_optimize_selected(struct flow *flow)
 
 static bsq_status_t step_table(struct flow *flow)
 {
-    return bsq_layer_error_table(flow->layer, 2, 4, flow->table);
+    return bsq_layer_error_table(flow->layer, 2, 4, flow->table, 3);
 }
 
 static bsq_status_t step_clone(struct flow *flow)
@@ -216,13 +216,38 @@ static bsq_status_t step_pack(struct flow *flow)
 {
     uint8_t packed[4096];
     size_t size;
-    bsq_status_t status = bsq_packed_size(flow->layer, BSQ_FORMAT_INT8, &size);
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status = bsq_tensor_packed_size(&tensor, BSQ_FORMAT_INT8, &size, NULL);
 
     ck_assert_uint_le(size, sizeof packed);
     if (status == BSQ_OK)
-        status = bsq_pack(flow->layer, BSQ_FORMAT_INT8, packed, size);
+        status = bsq_tensor_pack(&tensor, BSQ_FORMAT_INT8, packed, size, NULL);
     if (status == BSQ_OK)
         flow->hash = test_hash(flow->hash, packed, size);
+    test_tensor_free(&tensor);
+    return status;
+}
+
+static bsq_status_t step_evaluate(struct flow *flow)
+{
+    bsq_report_t report;
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status;
+
+    bsq_report_init(&report, sizeof report);
+    status = bsq_layer_evaluate(flow->layer, &tensor, &report);
+    if (status == BSQ_OK)
+        flow->hash = test_hash(flow->hash, &report.error, sizeof report.error);
+    test_tensor_free(&tensor);
+    return status;
+}
+
+static bsq_status_t step_set_tensor(struct flow *flow)
+{
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status = bsq_layer_set_tensor(flow->layer, &tensor);
+
+    test_tensor_free(&tensor);
     return status;
 }
 
@@ -253,6 +278,8 @@ static const struct step {
     {"get and set stats", step_get_stats},
     {"optimize twin again", step_optimize_twin},
     {"pack", step_pack},
+    {"evaluate", step_evaluate},
+    {"set tensor", step_set_tensor},
 };
 
 /* ---- running it ---- */
@@ -393,23 +420,23 @@ struct variant {
     const char *name;
     int32_t solver, scale_kind, scale_format, range, bits, effort, threads, input_bits, bias_correction;
     bool with_target, conv;
-    int32_t input_scale_kind;
+    bool folded;
 };
 
 static const struct variant variants[] = {
-    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
+    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
     {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
-     0},
-    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, 0},
-    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, 0},
+     false},
+    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, false},
+    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, false},
     {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
-     0},
+     false},
     {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
-     0},
+     false},
     {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
-     BSQ_INPUT_SCALE_KIND_PER_CHANNEL},
-    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
-    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, 0},
+     true},
+    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
+    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, false},
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -423,13 +450,13 @@ static struct flow flow_of(const struct variant *variant, const struct test_data
     flow.options.solver = variant->solver;
     flow.options.scale_kind = variant->scale_kind;
     flow.options.scale_format = variant->scale_format;
-    flow.options.weight_grid = variant->range;
+    flow.options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + variant->range;
     flow.options.weight_bits = variant->bits;
     flow.options.effort = variant->effort;
     flow.options.threads = variant->threads;
     flow.options.input_bits = variant->input_bits;
     flow.options.bias_correction = variant->bias_correction;
-    flow.options.input_scale_kind = variant->input_scale_kind;
+    flow.options.input_scale_kind = variant->folded ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     flow.options.group_size = variant->scale_kind == BSQ_SCALE_KIND_PER_GROUP ? 4 : 0;
     flow.with_target = variant->with_target;
     flow.data = data;
@@ -526,7 +553,7 @@ static int64_t peak_of(const struct test_data *data, bsq_options_t *options)
     test_ok(layer, bsq_optimize(layer, NULL));
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_error_table(layer, 2, options->weight_bits, table));
+    test_ok(layer, bsq_layer_error_table(layer, 2, options->weight_bits, table, (size_t)options->weight_bits - 1));
     bsq_layer_free(layer);
     ck_assert_int_eq(heap.blocks, 0);
     return heap.peak;

@@ -232,13 +232,13 @@ START_TEST(effort_never_hurts)
     int bits = _i + 2;
     uint64_t seed = (uint64_t)bits * 100;
 
-    for (int range = 0; range < 2; range++)
-        for (int kind = 1; kind <= 3; kind++)
-            for (int format = 0; format < 3; format++) {
+    for (int range = BSQ_WEIGHT_GRID_SYMMETRIC; range <= BSQ_WEIGHT_GRID_FULL; range++)
+        for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++)
+            for (int format = BSQ_SCALE_FORMAT_FLOAT32; format <= BSQ_SCALE_FORMAT_POWER_OF_TWO; format++) {
                 struct test_data data = test_data_linear(3, 10, 14 + 30 * format, seed++);
                 bsq_options_t options = combination(bits, range, kind, format);
 
-                options.asymmetry = kind / 3.0;
+                options.asymmetry = (kind - BSQ_SCALE_KIND_PER_TENSOR + 1) / 3.0;
 
                 bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
@@ -253,8 +253,9 @@ START_TEST(effort_never_hurts_odd_data)
 {
     struct test_data data = data_of((enum data_kind)_i);
 
-    for (int kind = 1; kind <= 3; kind++) {
-        bsq_options_t options = combination(2 + kind, kind % 2, kind, 0);
+    for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
+        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR, BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2, kind,
+                                            BSQ_SCALE_FORMAT_FLOAT32);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
         climb(layer, &data, options, kind_names[_i]);
@@ -314,12 +315,14 @@ START_TEST(odd_data_gives_finite_results)
     struct test_data data = data_of((enum data_kind)_i);
 
     for (int variant = 0; variant < 24; variant++) {
-        int32_t solver = variant % 3;
-        bsq_options_t options = combination(2 + variant % 7, 0, 2, solver ? 0 : variant / 3 % 3);
+        int32_t solver = BSQ_SOLVER_AUTO + variant % 3;
+        bsq_options_t options = combination(
+            2 + variant % 7, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL,
+            BSQ_SCALE_FORMAT_FLOAT32 + (solver == BSQ_SOLVER_AUTO ? variant / 3 % 3 : 0));
 
         options.solver = solver;
-        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL : 1 + variant / 2 % 3;
-        options.weight_grid = solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2;
+        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
+        options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + (solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2);
         options.bias_correction = variant / 5 % 2;
         options.input_bits = variant / 6 % 2 ? 8 : 0;
         options.damping = variant / 7 % 2 ? 0 : -1;

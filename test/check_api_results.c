@@ -48,7 +48,6 @@ START_TEST(counts_are_exact)
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_BIAS), 5);
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_DEQUANTIZED), 35);
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_PLANES), plane_count);
-        ck_assert_uint_eq(count_of(layer, BSQ_RESULT_INPUT_SCALES), 0);
         for (size_t off = 0; off < 3; off++) {
             bsq_status_t expected = off == 1 ? BSQ_OK : BSQ_E_SIZE;
 
@@ -58,7 +57,6 @@ START_TEST(counts_are_exact)
             ck_assert_int_eq(bsq_layer_get_dequantized(layer, floats, 34 + off), expected);
             ck_assert_int_eq(bsq_layer_get_planes(layer, planes, plane_count - 1 + off), expected);
         }
-        ck_assert_int_eq(bsq_layer_get_input_scales(layer, floats, 1), BSQ_E_SIZE);
     }
     options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     test_ok(layer, bsq_layer_set_options(layer, &options));
@@ -105,22 +103,23 @@ static void check_format(bsq_layer_t *layer, const int8_t *codes, int64_t channe
     unsigned char packed[4096];
     int8_t unpacked[108];
     size_t size, count = (size_t)(channels * fan_in);
-    bsq_status_t status = bsq_packed_size(layer, format, &size);
+    bsq_tensor_t tensor = test_tensor_get(layer), back = test_tensor_codes(bits, channels, fan_in, unpacked);
+    bsq_status_t status = bsq_tensor_packed_size(&tensor, format, &size, NULL);
 
     if (status == BSQ_OK) {
         ck_assert_uint_le(size, sizeof packed);
-        if (size > 0)
-            test_fails(layer, BSQ_E_SIZE, "", bsq_pack(layer, format, packed, size - 1));
-        test_fails(layer, BSQ_E_SIZE, "", bsq_pack(layer, format, packed, size + 1));
-        status = bsq_pack(layer, format, packed, size);
+        ck_assert_int_eq(bsq_tensor_pack(&tensor, format, packed, size - 1, NULL), BSQ_E_SIZE);
+        ck_assert_int_eq(bsq_tensor_pack(&tensor, format, packed, size + 1, NULL), BSQ_E_SIZE);
+        status = bsq_tensor_pack(&tensor, format, packed, size, NULL);
     }
+    test_tensor_free(&tensor);
     ck_assert_msg(status == (possible ? BSQ_OK : BSQ_E_FORMAT), "format %d at %d bits: %d", (int)format, (int)bits,
                   (int)status);
     if (!possible)
         return;
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, fan_in, packed, size, unpacked, NULL), BSQ_OK);
+    ck_assert_int_eq(bsq_tensor_unpack(format, packed, size, &back, NULL), BSQ_OK);
     ck_assert_mem_eq(codes, unpacked, count);
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, fan_in, packed, size - 1, unpacked, NULL), BSQ_E_SIZE);
+    ck_assert_int_eq(bsq_tensor_unpack(format, packed, size - 1, &back, NULL), BSQ_E_SIZE);
 }
 
 static void check_one_result(bsq_layer_t *layer, const struct test_data *data, const bsq_options_t *options)
@@ -158,8 +157,8 @@ START_TEST(results_agree_with_each_other)
     bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
     for (int32_t bits = 2; bits <= 8; bits++)
-        for (int32_t range = 0; range < 2; range++)
-            for (int32_t kind = 1; kind <= 3; kind++) {
+        for (int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC; range <= BSQ_WEIGHT_GRID_FULL; range++)
+            for (int32_t kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
                 options.weight_bits = bits;
                 options.weight_grid = range;
                 options.scale_kind = kind;
@@ -289,10 +288,10 @@ static void check_reports(const struct test_data *data, bool target)
     bsq_layer_t *layer = test_data_layer(data, &options);
 
     calibrate_both(layer, data, target);
-    for (int32_t solver = 0; solver <= 2; solver++)
+    for (int32_t solver = BSQ_SOLVER_AUTO; solver <= BSQ_SOLVER_PAPER; solver++)
         for (int32_t bits = 2; bits <= 4; bits++)
             for (int mu = 0; mu <= 2; mu++)
-                for (int32_t kind = 1; kind <= 3; kind++) {
+                for (int32_t kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
                     if (solver == BSQ_SOLVER_PAPER && kind != BSQ_SCALE_KIND_PER_CHANNEL)
                         continue;
                     options.solver = solver;

@@ -295,7 +295,7 @@ START_TEST(sharing_takes_no_second_h)
     add_samples(layer, &data, 0, 600, true, 0);
     ck_assert_int_lt(heap.bytes - before, (int64_t)N * N * (int64_t)sizeof(double) / 2);
     bsq_layer_free(source);
-    test_ok(layer, bsq_layer_error_table(layer, 4, 4, (double[1]){0}));
+    test_ok(layer, bsq_layer_error_table(layer, 4, 4, (double[1]){0}, 1));
     bsq_layer_free(layer);
     ck_assert_int_eq(heap.blocks, 0);
     test_data_free(&data);
@@ -328,7 +328,7 @@ START_TEST(sharing_needs_the_same_input)
     test_ok(strided, bsq_layer_set_input_quantizer(strided, &quantizer));
     test_fails(strided, BSQ_E_MISMATCH, "quantizer", bsq_layer_share_input(strided, source));
     test_ok(layer, bsq_layer_share_input(layer, source));
-    test_ok(layer, bsq_layer_error_table(layer, 3, 3, errors));
+    test_ok(layer, bsq_layer_error_table(layer, 3, 3, errors, 1));
     bsq_layer_free(strided);
     bsq_layer_free(linear);
     bsq_layer_free(layer);

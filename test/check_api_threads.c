@@ -112,7 +112,7 @@ static uint64_t hash_run(const struct test_data *data, const bsq_options_t *like
         test_ok(layer, bsq_layer_observe(layer, &batch));
     calibrate_cut(layer, data, run->cut);
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_error_table(layer, 2, 4, table));
+    test_ok(layer, bsq_layer_error_table(layer, 2, 4, table, 3));
 
     uint64_t hash = test_hash_stats(TEST_HASH_START, layer, 0);
 

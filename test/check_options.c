@@ -281,7 +281,8 @@ START_TEST(read_public_structs)
             c->init(from, size);
         else
             *(bsq_input_quantizer_t *)(void *)from =
-                (bsq_input_quantizer_t){.struct_size = size, .scale = 1, .bits = 8, .type = BSQ_INPUT_TYPE_SIGNED};
+                (bsq_input_quantizer_t){.struct_size = size, .scale = 1, .bits = 8, .type = BSQ_INPUT_TYPE_SIGNED,
+                                        .scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR};
         ck_assert_int_eq(c->read(from), BSQ_OK);
         if (longer) {
             from[size - 1] = 1;
@@ -320,13 +321,13 @@ struct bound {
 #define BOUND(field, low, high, status) {#field, offsetof(bsq_options_t, field), low, high, status}
 
 static const struct bound bounds[] = {
-    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),     BOUND(weight_grid, 0, 1, BSQ_E_ARGUMENT),
-    BOUND(scale_kind, 1, 3, BSQ_E_ARGUMENT),   BOUND(scale_format, 0, 2, BSQ_E_ARGUMENT),
-    BOUND(solver, 0, 2, BSQ_E_ARGUMENT),       BOUND(effort, 0, 9, BSQ_E_RANGE),
+    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),     BOUND(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, BSQ_E_ARGUMENT),
+    BOUND(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, BSQ_E_ARGUMENT),   BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, BSQ_E_ARGUMENT),
+    BOUND(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, BSQ_E_ARGUMENT),       BOUND(effort, 0, 9, BSQ_E_RANGE),
     BOUND(threads, 1, 1024, BSQ_E_RANGE),      BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
-    BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, 0, 3, BSQ_E_ARGUMENT),
-    BOUND(input_clip, 0, 2, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
-    BOUND(input_scale_kind, 0, 1, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
+    BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT, BSQ_E_ARGUMENT),
+    BOUND(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
+    BOUND(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
 };
 
 enum { BOUNDS = sizeof bounds / sizeof *bounds };
@@ -540,8 +541,8 @@ START_TEST(quantizer_bounds)
     FAILS(with_quantizer(1, 0, 0, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "0", "2..8");
     FAILS(with_quantizer(1, 0, 1, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "1", "2..8");
     FAILS(with_quantizer(1, 0, 9, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "9", "2..8");
-    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_AUTO), BSQ_E_ARGUMENT, "type", "0");
-    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_ZERO_POINT + 1), BSQ_E_ARGUMENT, "type", "4");
+    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_AUTO), BSQ_E_ARGUMENT, "type", "400");
+    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_ZERO_POINT + 1), BSQ_E_ARGUMENT, "type", "404");
 }
 END_TEST
 

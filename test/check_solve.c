@@ -179,7 +179,7 @@ static void compare_with_optimum(const struct sample *sample, const struct setti
 
 START_TEST(near_the_optimum)
 {
-    int32_t range = _i % 2, bits = 2 + _i / 2 % 2, grouped = _i / 4 % 2;
+    int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC + _i % 2, bits = 2 + _i / 2 % 2, grouped = _i / 4 % 2;
     struct ref_random random = {(uint64_t)(100 + _i)};
     struct tally tally = {0, 0, 0};
 
@@ -270,7 +270,8 @@ static void check_efforts(const struct sample *sample, struct setting *setting)
 START_TEST(never_worse_with_effort)
 {
     const int32_t widths[4] = {2, 3, 4, 8};
-    int32_t kind = 1 + _i % 3, format = _i / 3 % 3, range = _i / 9 % 2;
+    int32_t kind = BSQ_SCALE_KIND_PER_TENSOR + _i % 3, format = BSQ_SCALE_FORMAT_FLOAT32 + _i / 3 % 3;
+    int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC + _i / 9 % 2;
     struct ref_random random = {(uint64_t)(500 + _i)};
 
     for (int32_t i = 0; i < 4; i++) {
@@ -359,7 +360,7 @@ static void check_single_changes(const struct judge *judge, const struct setting
 START_TEST(no_single_code_is_left_to_improve)
 {
     const int32_t efforts[3] = {1, 5, 9};
-    int32_t bits = 2 + _i % 7, range = _i % 2;
+    int32_t bits = 2 + _i % 7, range = BSQ_WEIGHT_GRID_SYMMETRIC + _i % 2;
     struct ref_random random = {(uint64_t)(900 + _i)};
 
     for (int32_t i = 0; i < 3; i++) {

@@ -443,7 +443,8 @@ static void expect_failure(struct bench *bench, bsq_status_t got, bsq_status_t w
 START_TEST(moments_of_every_kind)
 {
     int layouts = _i % 4;
-    struct problem problem = make_problem(&kinds[_i / 4], layouts & 1, layouts >> 1, (uint64_t)_i + 1);
+    struct problem problem = make_problem(&kinds[_i / 4], BSQ_WEIGHT_LAYOUT_OIHW + layouts % 2,
+                                          BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + layouts / 2, (uint64_t)_i + 1);
     struct bench bench;
     struct bsq_stats_t *stats;
 
@@ -494,7 +495,8 @@ static void convolve(struct problem *problem, const float *weights)
 START_TEST(convolution_is_weights_times_rows)
 {
     int layouts = _i % 4;
-    struct problem problem = make_problem(&kinds[_i / 4], layouts & 1, layouts >> 1, (uint64_t)_i + 100);
+    struct problem problem = make_problem(&kinds[_i / 4], BSQ_WEIGHT_LAYOUT_OIHW + layouts % 2,
+                                          BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + layouts / 2, (uint64_t)_i + 100);
     int64_t n = problem.geometry.fan_in, outputs = problem.geometry.out_channels;
     struct test_random random = test_random_seed(5);
     float *weights = malloc((size_t)(outputs * n) * sizeof(float));
@@ -1005,7 +1007,7 @@ START_TEST(weights_are_repeated_rows)
 
     problem.row_weights = malloc(ROWS * sizeof(float));
     problem.batch.row_weights = problem.row_weights;
-    problem.batch.row_weights_kind = _i;
+    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE + _i;
     for (int64_t row = 0; row < ROWS; row++) {
         problem.row_weights[row] = (float)(row % 5);
         for (int64_t copy = 0; copy < row % 5; copy++, next++) {

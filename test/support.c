@@ -416,6 +416,41 @@ struct test_error test_output_error(const struct test_output *result, const stru
     return sum;
 }
 
+/* ---- tensors ---- */
+
+bsq_tensor_t test_tensor_codes(int32_t bits, int64_t channels, int64_t fan_in, int8_t *codes)
+{
+    bsq_tensor_t tensor;
+
+    bsq_tensor_init(&tensor, sizeof tensor);
+    tensor.weight_bits = bits;
+    tensor.weight_grid = BSQ_WEIGHT_GRID_FULL;
+    tensor.channels = channels;
+    tensor.fan_in = fan_in;
+    tensor.codes = codes;
+    tensor.code_count = channels * fan_in;
+    return tensor;
+}
+
+bsq_tensor_t test_tensor_get(bsq_layer_t *layer)
+{
+    bsq_tensor_t tensor;
+
+    bsq_tensor_init(&tensor, sizeof tensor);
+    test_ok(layer, bsq_layer_get_tensor(layer, &tensor));
+    tensor.codes = malloc((size_t)tensor.code_count);
+    tensor.scales = malloc((size_t)tensor.scale_count * sizeof *tensor.scales);
+    ck_assert(tensor.codes && tensor.scales);
+    test_ok(layer, bsq_layer_get_tensor(layer, &tensor));
+    return tensor;
+}
+
+void test_tensor_free(bsq_tensor_t *tensor)
+{
+    free(tensor->codes);
+    free(tensor->scales);
+}
+
 /* ---- fingerprint ---- */
 
 uint64_t test_hash(uint64_t hash, const void *bytes, size_t size)

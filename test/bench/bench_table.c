@@ -38,7 +38,7 @@ static void run_layer(const struct layer_data *data, struct sums *sums)
 
     (void)solve_error(layer, 4, &one);
     start = processor_seconds();
-    expect(bsq_layer_error_table(layer, LO, HI, table), "bsq_layer_error_table", layer);
+    expect(bsq_layer_error_table(layer, LO, HI, table, HI - LO + 1), "bsq_layer_error_table", layer);
     seconds = processor_seconds() - start;
     printf("  %-28s %5lld x %4lld, %3lld groups: %8.4f s, table %6.2f x;", data->name, (long long)data->channels,
            (long long)data->n, (long long)data->groups, one, seconds / one);
