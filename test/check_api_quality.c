@@ -235,7 +235,7 @@ START_TEST(effort_never_hurts)
     for (int range = BSQ_WEIGHT_GRID_SYMMETRIC; range <= BSQ_WEIGHT_GRID_FULL; range++)
         for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++)
             for (int format = BSQ_SCALE_FORMAT_FLOAT32; format <= BSQ_SCALE_FORMAT_POWER_OF_TWO; format++) {
-                struct test_data data = test_data_linear(3, 10, 14 + 30 * format, seed++);
+                struct test_data data = test_data_linear(3, 10, 14 + 30 * (format - BSQ_SCALE_FORMAT_FLOAT32), seed++);
                 bsq_options_t options = combination(bits, range, kind, format);
 
                 options.asymmetry = (kind - BSQ_SCALE_KIND_PER_TENSOR + 1) / 3.0;
