@@ -31,9 +31,9 @@
  *     last parameter and may be NULL.
  *   - Buffers are either "copied" or "borrowed until the call returns"; nothing is borrowed longer.
  *   - Structs start with struct_size. Call the struct's init function first: it sets every field to its default and
- *     zeroes reserved fields, writing no more than the size that it is given. A shorter struct, from an older header, is
- *     completed with defaults, and written no further than it reaches; a longer one is accepted if what this library
- *     does not know in it is zero, else the call fails with BSQ_E_VERSION. Reserved fields must be zero.
+ *     zeroes reserved fields, writing no more than the size that it is given. A shorter struct, from an older header,
+ *     is completed with defaults, and written no further than it reaches; a longer one is accepted if what this
+ *     library does not know in it is zero, else the call fails with BSQ_E_VERSION. Reserved fields must be zero.
  *   - Enumerations have values of their own: a constant of another enumeration in a field is an ARGUMENT error that
  *     names the field, and so is a zero where no init function was called. A constant has the name of its field.
  *   - One layer is used by one thread at a time; different layers may be used in parallel, clones and layers that share
@@ -42,9 +42,9 @@
  *     from a second thread. bsq_layer_free does nothing then either, so the layer is still to be freed.
  *   - Calls work, and call back, in the default floating-point environment (round to nearest, no traps, denormals kept)
  *     and leave the caller's as it was.
- *   - Results are bit-identical for any options.threads, any host pool, and any cut of the same rows into batches, from
- *     run to run, for one build, one CPU type and one OpenBLAS variant and thread setting. They are not promised to stay
- *     the same from one version of the library to the next.
+ *   - Results are bit-identical for any options.threads, any host pool, and any cut of the same rows into batches,
+ *     from run to run, for one build, one CPU type and one OpenBLAS variant and thread setting. They are not promised
+ *     to stay the same from one version of the library to the next.
  *   - The library never prints, aborts, reads the environment, installs a handler or changes global state.
  *
  * All extents are int64_t, all enumerations int32_t with pinned values, byte and element counts size_t in calls. Fields
@@ -313,8 +313,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_
  * at these options (NULL: all defaults), however many rows it sees. It assumes that batches bring targets, that there
  * are no held-out batches, that no other layer holds the statistics, that tensors are only read, and that error tables
  * end at options.weight_bits. Fails as bsq_layer_create does. */
-BSQ_API bsq_status_t BSQ_CALL bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, size_t *bytes,
-                                               bsq_error_t *error);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options,
+                                               size_t *bytes, bsq_error_t *error);
 
 /* ---- calibration ----------------------------------------------------------------------------------------- */
 
@@ -337,8 +337,8 @@ typedef struct bsq_batch_t {
 
 BSQ_API void BSQ_CALL bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
 
-/* How many elements the buffers of a batch of that size, spatial extents and row_weights_kind must have; buffers are not
- * looked at. 'input', 'target' and 'row_weights' may be NULL. SHAPE where the kernel does not fit. */
+/* How many elements the buffers of a batch of that size, spatial extents and row_weights_kind must have; buffers are
+ * not looked at. 'input', 'target' and 'row_weights' may be NULL. SHAPE where the kernel does not fit. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_batch_counts(bsq_layer_t *layer, const bsq_batch_t *batch, size_t *input,
                                                      size_t *target, size_t *row_weights);
 
@@ -390,9 +390,9 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, c
                                                            const double *scales, const int32_t *zero_points,
                                                            size_t count);
 
-/* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when inputs
- * stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of the
- * channels' scales, so that no beta is above 1. */
+/* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
+ * inputs stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of
+ * the channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 
 /* Reads the scale and zero point of each of 'count' = in_channels channels (either buffer may be NULL); with one scale
@@ -419,49 +419,49 @@ typedef struct bsq_moments_t {
     int32_t reserved;
 } bsq_moments_t;
 
-BSQ_API void bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
 
 /* Replaces the layer's statistics by a host's own moments. Inputs with rows of x as the layer sees them, quantized if
  * activations are. ARGUMENT without h, NUMERIC when a value is not finite, a diagonal entry is negative or
  * |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj); the mean of both is taken below that. Batches may be added afterwards when
  * 'rows' is known. */
-BSQ_API bsq_status_t bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moments);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_stats(bsq_layer_t *layer, const bsq_moments_t *moments);
 
 /* Reads the layer's statistics into those buffers of 'moments' that are not NULL, and 'rows'.
  * 'moments->held_out' says which. STATE when there are none, or none of the kind asked for. */
-BSQ_API bsq_status_t bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_stats(bsq_layer_t *layer, bsq_moments_t *moments);
 
 /* Takes over the input part (H, means, N; training and held-out) of 'source', which sees the same inputs through the
  * same kernel, stride, padding, dilation, groups, layouts and input quantizer: several layers that read one tensor
  * calibrate once. 'layer' must have no statistics yet (STATE). Batches that 'layer' gets afterwards add their target
  * part only, and must be the rows that 'source' had seen, in the same order; bsq_optimize checks their number.
  * Later batches of 'source' do not show in 'layer'. MISMATCH when the geometry differs. */
-BSQ_API bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
 
 /* Takes a reference to the layer's statistics as they are now, to be released with bsq_stats_release by the caller.
  * 'held_out' 0 or 1 says which. STATE when there are none. */
-BSQ_API bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
 
 /* Adds 'stats' to the layer's statistics ('held_out' says to which). Into a layer without any it is exact: the next
  * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within
  * rounding. MISMATCH when geometry, input quantizer or the presence of a target differ; a layer that has observed
  * nothing yet, with the same input_bits and input_scale_kind, takes the quantizer of 'stats'. */
-BSQ_API bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
 /* Bytes that bsq_stats_export writes. */
-BSQ_API bsq_status_t bsq_stats_export_size(const bsq_stats_t *stats, size_t *size);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export_size(const bsq_stats_t *stats, size_t *size);
 
 /* Writes 'stats' into 'buffer' of exactly that size: versioned, little-endian, checksummed (docs/formats.md). */
-BSQ_API bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size);
 
 /* Reads what bsq_stats_export wrote; 'data' is borrowed until the call returns. The allocator of 'options' is used
  * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged; then
  * '*stats' is NULL and 'error' (or NULL) has the text. */
-BSQ_API bsq_status_t bsq_stats_import(const void *data, size_t size, const bsq_options_t *options, bsq_error_t *error,
-                                      bsq_stats_t **stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_import(const void *data, size_t size, const bsq_options_t *options,
+                                               bsq_error_t *error, bsq_stats_t **stats);
 
 /* Releases a reference; NULL is allowed. */
-BSQ_API void bsq_stats_release(bsq_stats_t *stats);
+BSQ_API void BSQ_CALL bsq_stats_release(bsq_stats_t *stats);
 
 /* ---- solve ----------------------------------------------------------------------------------------------- */
 
@@ -488,7 +488,7 @@ enum {
 /* Bits of 'warnings'. */
 enum {
     BSQ_WARNING_FEW_ROWS = 1,       /* N / n is below 2 */
-    BSQ_WARNING_SCALE_LIMITED = 2,  /* a scale left the normal range of its format; the nearest normal value was taken */
+    BSQ_WARNING_SCALE_LIMITED = 2,  /* a scale left the normal range of its format: the nearest normal value */
     BSQ_WARNING_RAISED_DAMPING = 4, /* H was not positive definite; the search, not J, used more damping */
     BSQ_WARNING_DEAD_INPUTS = 8,    /* some inputs were always zero */
     BSQ_WARNING_DEAD_OUTPUTS = 16,  /* some channels have no weights other than zero */
@@ -578,8 +578,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_optimize(bsq_layer_t *layer, bsq_report_t *rep
  * ('count' = bits_hi - bits_lo + 1), for bsq_allocate_bits. Results and report of the layer stay as they are. Meant for
  * comparing numbers of bits, so it works with less effort than the options ask for (docs/method.md: how much, and by
  * how much its errors are above those of bsq_optimize). options.select_on_held_out does not matter. */
-BSQ_API bsq_status_t BSQ_CALL bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors,
-                                                    size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi,
+                                                    double *errors, size_t count);
 
 /* Reads the report of the result again, stage 'index' (0..stages-1), or channel 'index' (0..M-1) of it. STATE before
  * there is one, RANGE for another index. */
@@ -594,9 +594,9 @@ BSQ_API const char *BSQ_CALL bsq_kernel_string(int32_t kernel);
 
 /* ---- tensors --------------------------------------------------------------------------------------------- */
 
-/* Quantized weights, described by themselves: w ~ scale * code, with the scale of the code's tensor, channel or group of
- * inputs. Buffers are the host's; a count says how many elements a buffer has. What today's grids do not have is NULL
- * with count 0. When input channels have scales of their own these are the folded weights ("input quantizer"). */
+/* Quantized weights, described by themselves: w ~ scale * code, with the scale of the code's tensor, channel or group
+ * of inputs. Buffers are the host's; a count says how many elements a buffer has. What today's grids do not have is
+ * NULL with count 0. When input channels have scales of their own these are the folded weights. */
 typedef struct bsq_tensor_t {
     size_t struct_size;
     int8_t *codes;        /* (M, n), in the weight layout; bytes are read as uint8 where a grid's codes start at 0 */
@@ -620,8 +620,8 @@ typedef struct bsq_tensor_t {
 
 BSQ_API void BSQ_CALL bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size);
 
-/* Reads the result: describes it in 'tensor', fills the buffers that are not NULL, whose counts must be exact (SIZE), and
- * writes the counts of the others; so a call without buffers says what they need. STATE before there is a result. */
+/* Reads the result: describes it in 'tensor', fills the buffers that are not NULL, whose counts must be exact (SIZE),
+ * and writes the counts of the others: a call without buffers says what they need. STATE before there is a result. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor);
 
 /* Makes 'tensor', copied, the result of the layer: one of a host's own, or one that was saved. It is judged as by
