@@ -69,12 +69,20 @@ int main(void)
     bsq_report_init(&report, sizeof report);
     status = status ? status : bsq_optimize(layer, &report);
 
-    size_t size = 0;
-    status = status ? status : bsq_packed_size(layer, BSQ_FORMAT_ONNX_INT4, &size);
-    void *packed = malloc(size ? size : 1);
+    static int8_t codes[OUTPUTS * INPUTS];
     float scales[OUTPUTS];
-    status = status ? status : bsq_pack(layer, BSQ_FORMAT_ONNX_INT4, packed, size);
-    status = status ? status : bsq_layer_get_scales(layer, scales, OUTPUTS);
+    bsq_tensor_t tensor;
+    bsq_tensor_init(&tensor, sizeof tensor);
+    tensor.codes = codes;
+    tensor.code_count = OUTPUTS * INPUTS;
+    tensor.scales = scales;
+    tensor.scale_count = OUTPUTS;
+    status = status ? status : bsq_layer_get_tensor(layer, &tensor);
+
+    size_t size = 0;
+    status = status ? status : bsq_tensor_packed_size(&tensor, BSQ_FORMAT_ONNX_INT4, &size, NULL);
+    void *packed = malloc(size ? size : 1);
+    status = status ? status : bsq_tensor_pack(&tensor, BSQ_FORMAT_ONNX_INT4, packed, size, NULL);
     /* ---------------------------------------------------------------------------------------------------------- */
 
     status = status ? status : bsq_layer_get_dequantized(layer, quantized, OUTPUTS * INPUTS);
