@@ -67,21 +67,41 @@ static void convolve(const float *w, const float *b, const float *in, float *out
     }
 }
 
+/* Behind SiLU or hard-swish activations go a little below zero, so the quantizer needs a zero point. */
+static const float depth = 0.25f;
+
+static void lower(float *values)
+{
+    for (int k = 0; k < INPUT_COUNT; k++) {
+        values[k] -= depth;
+    }
+}
+
+static void lift(float *values)
+{
+    for (int k = 0; k < INPUT_COUNT; k++) {
+        values[k] += depth;
+    }
+}
+
 static void make_up_the_network(void)
 {
     synthetic_weights(1, OUTPUTS * FAN_IN, weights);
     synthetic_weights(2, OUTPUTS, bias);
     for (uint64_t i = 0; i < BATCHES; i++) {
         synthetic_activations(10 + i, SIZE * CHANNELS * HEIGHT, WIDTH, input[i]);
+        lower(input[i]);
         convolve(weights, bias, input[i], target[i]);
+        lift(input[i]);
         synthetic_disturb(20 + i, 0.1f, INPUT_COUNT, input[i]);
+        lower(input[i]);
     }
 }
 
 static void describe(bsq_layer_desc_t *desc)
 {
     bsq_layer_desc_init(desc, sizeof *desc);
-    desc->kind = BSQ_CONV;
+    desc->kind = BSQ_KIND_CONV;
     desc->spatial_dims = 2;
     desc->in_channels = CHANNELS;
     desc->out_channels = OUTPUTS;
@@ -119,7 +139,7 @@ static bsq_status_t print_stages(bsq_layer_t *layer, const bsq_report_t *report)
     for (int32_t i = 0; i < report->stages; i++) {
         bsq_stage_t stage;
         bsq_stage_init(&stage, sizeof stage);
-        const bsq_status_t status = bsq_report_stage(layer, i, &stage);
+        const bsq_status_t status = bsq_layer_get_stage_report(layer, i, &stage);
         if (status != BSQ_OK) {
             return status;
         }
@@ -129,14 +149,14 @@ static bsq_status_t print_stages(bsq_layer_t *layer, const bsq_report_t *report)
     return BSQ_OK;
 }
 
-/* What an engine does to the layer's inputs, by the formula in bsq.h for an unsigned quantizer. */
+/* What an engine does to the layer's inputs, by the formula in bsq.h for a quantizer with a zero point. */
 static void quantize_inputs(const bsq_input_quantizer_t *quantizer)
 {
     const double highest = (double)((1 << quantizer->bits) - 1);
     for (int i = 0; i < BATCHES; i++) {
         for (int k = 0; k < INPUT_COUNT; k++) {
-            const double code = rint((double)input[i][k] / quantizer->scale);
-            input[i][k] = (float)(quantizer->scale * fmin(fmax(code, 0), highest));
+            const double code = rint((double)input[i][k] / quantizer->scale) + quantizer->zero_point;
+            input[i][k] = (float)(quantizer->scale * (fmin(fmax(code, 0), highest) - quantizer->zero_point));
         }
     }
 }
@@ -173,8 +193,9 @@ static bsq_status_t run(bsq_layer_t *layer, double *reported, double *own)
     if (status != BSQ_OK) {
         return status;
     }
-    printf("conv %dx%d stride %d, %d -> %d channels, %d-bit weights, %d-bit inputs of step %.5f\n", KERNEL, KERNEL,
-           STRIDE, CHANNELS, OUTPUTS, (int)report.weight_bits, (int)quantizer.bits, quantizer.scale);
+    printf("conv %dx%d stride %d, %d -> %d channels, %d-bit weights, %d-bit inputs of step %.5f around %d\n", KERNEL, KERNEL,
+           STRIDE, CHANNELS, OUTPUTS, (int)report.weight_bits, (int)quantizer.bits, quantizer.scale,
+           (int)quantizer.zero_point);
     printf("  relative output error  %.5f, of rounding %.5f, with any codes at least %.5f\n", report.error,
            report.error_start, report.error_floor);
     printf("  bias                   error %.5f without correction, %.5f with it\n", report.error_uncorrected,
@@ -207,7 +228,7 @@ int main(void)
     error.capacity = sizeof text;
 
     bsq_layer_t *layer = NULL;
-    if (bsq_layer_create(&desc, &options, weights, bias, &error, &layer) != BSQ_OK) {
+    if (bsq_layer_create(&desc, &options, weights, bias, &layer, &error) != BSQ_OK) {
         fprintf(stderr, "conv: %s\n", text);
         return 1;
     }

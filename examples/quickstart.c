@@ -57,7 +57,7 @@ int main(void)
     options.weight_bits = 4;
 
     bsq_layer_t *layer = NULL;
-    bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, NULL, &layer);
+    bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, &layer, NULL);
 
     bsq_batch_t batch;
     bsq_batch_init(&batch, sizeof batch);
@@ -69,12 +69,20 @@ int main(void)
     bsq_report_init(&report, sizeof report);
     status = status ? status : bsq_optimize(layer, &report);
 
-    size_t size = 0;
-    status = status ? status : bsq_packed_size(layer, BSQ_FORMAT_ONNX_INT4, &size);
-    void *packed = malloc(size ? size : 1);
+    static int8_t codes[OUTPUTS * INPUTS];
     float scales[OUTPUTS];
-    status = status ? status : bsq_pack(layer, BSQ_FORMAT_ONNX_INT4, packed, size);
-    status = status ? status : bsq_layer_get_scales(layer, scales, OUTPUTS);
+    bsq_tensor_t tensor;
+    bsq_tensor_init(&tensor, sizeof tensor);
+    tensor.codes = codes;
+    tensor.code_count = OUTPUTS * INPUTS;
+    tensor.scales = scales;
+    tensor.scale_count = OUTPUTS;
+    status = status ? status : bsq_layer_get_tensor(layer, &tensor);
+
+    size_t size = 0;
+    status = status ? status : bsq_tensor_packed_size(&tensor, BSQ_FORMAT_ONNX_INT4, &size, NULL);
+    void *packed = malloc(size ? size : 1);
+    status = status ? status : bsq_tensor_pack(&tensor, BSQ_FORMAT_ONNX_INT4, packed, size, NULL);
     /* ---------------------------------------------------------------------------------------------------------- */
 
     status = status ? status : bsq_layer_get_dequantized(layer, quantized, OUTPUTS * INPUTS);

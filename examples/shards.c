@@ -29,7 +29,7 @@ static bsq_layer_t *create(void)
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 3;
     bsq_layer_t *layer = NULL;
-    const bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, NULL, &layer);
+    const bsq_status_t status = bsq_layer_create(&desc, &options, weights, NULL, &layer, NULL);
     if (status != BSQ_OK) {
         fprintf(stderr, "shards: %s\n", bsq_status_string(status));
     }

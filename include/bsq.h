@@ -2,14 +2,14 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A host describes one layer, hands over its float weights, streams activations through it, and
- * takes back integer codes, scales, bias and packed tensors, with a report that says how good they are:
+ * A host describes one layer, hands over its float weights, streams activations through it, and takes back integer
+ * codes, scales and bias, with a report that says how good they are:
  *
  *     bsq_layer_create      describe the layer, hand over the weights
  *     bsq_layer_observe     (only when activations are quantized too) see the range of the inputs
  *     bsq_layer_calibrate   stream batches of inputs, with the wanted outputs where they are known
  *     bsq_optimize          choose codes and scales
- *     bsq_layer_get_...     read the result; bsq_pack writes it in an engine's layout
+ *     bsq_layer_get_tensor  read the result; bsq_tensor_pack writes it in an engine's layout
  *     bsq_layer_free
  *
  * Words and symbols, the same everywhere in this library:
@@ -25,22 +25,30 @@
  *
  * Rules that hold for every call:
  *
- *   - Calls that can fail return a bsq_status_t; results go through out parameters. On failure nothing is
- *     lost: the handle stays usable, statistics and results are what they were before the call. Text for
- *     people is in the handle (bsq_layer_error_message), or in the caller's bsq_error_t where there is no handle.
+ *   - Calls that can fail return a bsq_status_t; results go through out parameters, handles are NULL on failure. On
+ *     failure nothing is lost: the handle stays usable, statistics and results are what they were before the call.
+ *     Text for people is in the handle (bsq_layer_error_message), or in the caller's bsq_error_t, which is always the
+ *     last parameter and may be NULL.
  *   - Buffers are either "copied" or "borrowed until the call returns"; nothing is borrowed longer.
- *   - Structs that the host fills start with struct_size. Call the struct's init function first: it sets every
- *     field to its default and zeroes reserved fields, writing no more than the size that it is given. A shorter
- *     struct, from an older header, is completed with defaults; a longer one is accepted if what this library
- *     does not know in it is zero, else the call fails with BSQ_E_VERSION. Reserved fields must be zero.
- *   - One layer is used by one thread at a time; different layers may be used in parallel, clones and layers
- *     that share statistics too. Functions that take no handle may be called from any thread at any time.
- *   - Results are bit-identical for any options.threads, any host pool, and any cut of the same rows into
- *     batches, from run to run, for one build, one CPU type and one OpenBLAS variant and thread setting. They are
- *     not promised to stay the same from one version of the library to the next.
+ *   - Structs start with struct_size. Call the struct's init function first: it sets every field to its default and
+ *     zeroes reserved fields, writing no more than the size that it is given. A shorter struct, from an older header,
+ *     is completed with defaults, and written no further than it reaches; a longer one is accepted if what this
+ *     library does not know in it is zero, else the call fails with BSQ_E_VERSION. Reserved fields must be zero.
+ *   - Enumerations have values of their own: a constant of another enumeration in a field is an ARGUMENT error that
+ *     names the field, and so is a zero where no init function was called. A constant has the name of its field.
+ *   - One layer is used by one thread at a time; different layers may be used in parallel, clones and layers that share
+ *     statistics too. Functions that take no handle may be called from any thread at any time.
+ *   - A callback must not call into a layer that is at work: such a call returns STATE and does nothing, as does one
+ *     from a second thread. bsq_layer_free does nothing then either, so the layer is still to be freed.
+ *   - Calls work, and call back, in the default floating-point environment (round to nearest, no traps, denormals kept)
+ *     and leave the caller's as it was.
+ *   - Results are bit-identical for any options.threads, any host pool, and any cut of the same rows into batches,
+ *     from run to run, for one build, one CPU type and one OpenBLAS variant and thread setting. They are not promised
+ *     to stay the same from one version of the library to the next.
  *   - The library never prints, aborts, reads the environment, installs a handler or changes global state.
  *
- * All extents are int64_t, byte and element counts size_t, all enumerations int32_t with pinned values.
+ * All extents are int64_t, all enumerations int32_t with pinned values, byte and element counts size_t in calls. Fields
+ * of structs are int32_t, int64_t, float, double and pointers; only struct_size and bsq_error_t's capacity are size_t.
  */
 #ifndef BSQ_H
 #define BSQ_H
@@ -55,12 +63,23 @@
 #define BSQ_VERSION (BSQ_VERSION_MAJOR * 10000 + BSQ_VERSION_MINOR * 100 + BSQ_VERSION_PATCH)
 #define BSQ_VERSION_STRING "0.1.0"
 
+/* BSQ_API: what the library exports. BSQ_CALL: the calling convention, of callbacks too. On Windows define BSQ_BUILD in
+ * the library's own build, BSQ_STATIC in hosts that link it statically. */
 #if defined(_WIN32)
+#if defined(BSQ_BUILD)
+#define BSQ_API __declspec(dllexport)
+#elif defined(BSQ_STATIC)
 #define BSQ_API
+#else
+#define BSQ_API __declspec(dllimport)
+#endif
+#define BSQ_CALL __cdecl
 #elif defined(__GNUC__)
 #define BSQ_API __attribute__((visibility("default")))
+#define BSQ_CALL
 #else
 #define BSQ_API
+#define BSQ_CALL
 #endif
 
 #ifdef __cplusplus
@@ -78,34 +97,34 @@ enum {
     BSQ_E_RANGE = -110,     /* an option or a number outside the bounds that its comment gives */
     BSQ_E_SHAPE = -200,     /* extents that are not positive, disagree, or are too large for this machine */
     BSQ_E_SIZE = -210,      /* a buffer that has not the exact size that its size query gives */
-    BSQ_E_STATE = -300,     /* a call that is too early, or too late */
+    BSQ_E_STATE = -300,     /* a call that is too early, too late, or on a layer that is at work */
     BSQ_E_MEMORY = -400,    /* the allocator returned NULL */
     BSQ_E_NUMERIC = -500,   /* NaN or infinity in data; the message names the index */
     BSQ_E_FORMAT = -600,    /* the format cannot hold these codes, or bytes that are not of this format */
     BSQ_E_CORRUPT = -610,   /* exported statistics that are truncated or damaged */
-    BSQ_E_MISMATCH = -620,  /* statistics of another layer geometry or input quantizer */
+    BSQ_E_MISMATCH = -620,  /* statistics of another layer geometry or input quantizer, a tensor of another layer */
     BSQ_E_CANCELLED = -700, /* the progress callback asked to stop */
     BSQ_E_VERSION = -800    /* a struct or exported statistics of a version that this library does not know */
 };
 
 /* The version of the library that is linked, as BSQ_VERSION and BSQ_VERSION_STRING are of this header. */
-BSQ_API int32_t bsq_version(void);
-BSQ_API const char *bsq_version_string(void);
+BSQ_API int32_t BSQ_CALL bsq_version(void);
+BSQ_API const char *BSQ_CALL bsq_version_string(void);
 
 /* A short English text for a status, never NULL; static, never freed. */
-BSQ_API const char *bsq_status_string(bsq_status_t status);
+BSQ_API const char *BSQ_CALL bsq_status_string(bsq_status_t status);
 
-/* Where calls without a handle leave their text.
- * 'message' is a buffer of the caller of 'capacity' bytes (or NULL): the text is cut to fit and always ends in 0. */
+/* Where calls without a handle leave status and text, "" on success. 'message' is a buffer of the caller of 'capacity'
+ * bytes (or NULL): the text is cut to fit and always ends in 0. */
 typedef struct bsq_error_t {
     size_t struct_size;
     char *message;
-    int64_t capacity;
+    size_t capacity;
     int32_t status; /* written: the status that was returned */
     int32_t reserved;
 } bsq_error_t;
 
-BSQ_API void bsq_error_init(bsq_error_t *error, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_error_init(bsq_error_t *error, size_t struct_size);
 
 /* ---- callbacks ------------------------------------------------------------------------------------------- */
 
@@ -113,8 +132,8 @@ BSQ_API void bsq_error_init(bsq_error_t *error, size_t struct_size);
  * NULL. Both NULL means malloc and free; one alone is an ARGUMENT error. Called on the calling thread only. Statistics
  * keep their own copy of the hooks, so both must work until the last layer and bsq_stats_t that came from them is
  * freed. What OpenBLAS allocates for itself is outside of them. */
-typedef void *(*bsq_alloc_fn)(size_t size, void *opaque);
-typedef void (*bsq_free_fn)(void *block, void *opaque);
+typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
+typedef void (BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
  * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
@@ -128,28 +147,34 @@ typedef struct bsq_progress_t {
     int32_t reserved;
 } bsq_progress_t;
 
-typedef int32_t (*bsq_progress_fn)(const bsq_progress_t *progress, void *opaque);
+typedef int32_t (BSQ_CALL *bsq_progress_fn)(const bsq_progress_t *progress, void *opaque);
 
-enum { BSQ_LOG_WARNING = 1, BSQ_LOG_INFO = 2 };
+enum { BSQ_LOG_WARNING = 1501, BSQ_LOG_INFO = 1502 };
 
 /* Messages for a log, one line without newline; 'text' is borrowed until the callback returns. Silent when NULL. */
-typedef void (*bsq_log_fn)(int32_t level, const char *text, void *opaque);
+typedef void (BSQ_CALL *bsq_log_fn)(int32_t level, const char *text, void *opaque);
 
 /* A host's own thread pool: run fn(context, i) for every i in 0..count-1, in any order, on any threads, and return
  * when all of them have returned. Only 'fn' runs on those threads; it allocates nothing and calls no host callback.
- * The library asks for at most options.threads blocks at a time. When NULL the library starts threads of its own. */
-typedef void (*bsq_block_fn)(void *context, int64_t index);
-typedef void (*bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void *context, void *opaque);
+ * The library asks for at most options.threads blocks at a time, and never for one alone: with options.threads 1 all
+ * work is done on the calling thread. When NULL the library starts threads of its own. */
+typedef void (BSQ_CALL *bsq_block_fn)(void *context, int64_t index);
+typedef void (BSQ_CALL *bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void *context, void *opaque);
 
 /* ---- options --------------------------------------------------------------------------------------------- */
 
-enum { BSQ_RANGE_SYMMETRIC = 0, BSQ_RANGE_FULL = 1 };
-enum { BSQ_SCALE_PER_TENSOR = 1, BSQ_SCALE_PER_CHANNEL = 2, BSQ_SCALE_PER_GROUP = 3 };
-enum { BSQ_SCALE_FLOAT32 = 0, BSQ_SCALE_FLOAT16 = 1, BSQ_SCALE_POWER_OF_TWO = 2 };
-enum { BSQ_SOLVER_AUTO = 0, BSQ_SOLVER_ROUND = 1, BSQ_SOLVER_PAPER = 2 };
-enum { BSQ_INPUT_AUTO = 0, BSQ_INPUT_UNSIGNED = 1, BSQ_INPUT_SIGNED = 2, BSQ_INPUT_ZERO_POINT = 3 };
-enum { BSQ_INPUT_PER_TENSOR = 0, BSQ_INPUT_PER_CHANNEL = 1 };
-enum { BSQ_CLIP_SQUARED_ERROR = 0, BSQ_CLIP_MINIMUM_MAXIMUM = 1, BSQ_CLIP_PERCENTILE = 2 };
+enum { BSQ_SOLVER_AUTO = 10, BSQ_SOLVER_ROUND = 11, BSQ_SOLVER_PAPER = 12 };
+enum { BSQ_WEIGHT_GRID_SYMMETRIC = 100, BSQ_WEIGHT_GRID_FULL = 101 };
+enum { BSQ_SCALE_KIND_PER_TENSOR = 200, BSQ_SCALE_KIND_PER_CHANNEL = 201, BSQ_SCALE_KIND_PER_GROUP = 202 };
+enum { BSQ_SCALE_FORMAT_FLOAT32 = 300, BSQ_SCALE_FORMAT_FLOAT16 = 301, BSQ_SCALE_FORMAT_POWER_OF_TWO = 302 };
+enum {
+    BSQ_INPUT_TYPE_AUTO = 400,
+    BSQ_INPUT_TYPE_UNSIGNED = 401,
+    BSQ_INPUT_TYPE_SIGNED = 402,
+    BSQ_INPUT_TYPE_ZERO_POINT = 403
+};
+enum { BSQ_INPUT_SCALE_KIND_PER_TENSOR = 500, BSQ_INPUT_SCALE_KIND_PER_CHANNEL = 501 };
+enum { BSQ_INPUT_CLIP_SQUARED_ERROR = 600, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM = 601, BSQ_INPUT_CLIP_PERCENTILE = 602 };
 
 /* How to quantize. Copied by every call that takes it. Defaults are in brackets. */
 typedef struct bsq_options_t {
@@ -171,17 +196,17 @@ typedef struct bsq_options_t {
     /* mu, 0..1. 0: reproduce the layer's own float output on the inputs that it gets. 1: reproduce the target
      * that the batches bring. Taken as 0 when the batches bring none. [1] */
     double asymmetry;
-    /* Share of the input values that BSQ_CLIP_PERCENTILE keeps inside the range, above 0.5 to 1. [0.9999] */
+    /* Share of the input values that BSQ_INPUT_CLIP_PERCENTILE keeps inside the range, above 0.5 to 1. [0.9999] */
     double input_percentile;
     /* Inputs that share a scale, counted along a channel's n weights in the order of the weight layout; the last
-     * group may be shorter. Used with BSQ_SCALE_PER_GROUP, where it must be 1..n. [0] */
+     * group may be shorter. Used with BSQ_SCALE_KIND_PER_GROUP, where it must be 1..n. [0] */
     int64_t group_size;
 
     int32_t weight_bits;  /* 2..8 [4] */
-    int32_t weight_range; /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
-    int32_t scale_kind;   /* [BSQ_SCALE_PER_CHANNEL] */
+    int32_t weight_grid;  /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
+    int32_t scale_kind;   /* [per channel] */
     int32_t scale_format; /* values that a scale may take: any float32, normal float16, powers of two [float32] */
-    int32_t solver;       /* [BSQ_SOLVER_AUTO]; BSQ_SOLVER_PAPER: symmetric range, per channel, float32 scales */
+    int32_t solver;       /* paper: symmetric grid, per channel, float32 scales [auto] */
     int32_t effort;       /* 0..9: how much work BSQ_SOLVER_AUTO spends; 0 rounds; J never rises with it [5] */
     int32_t threads;      /* 1..1024: how many threads one call may use [1] */
     int32_t bias_correction; /* 1: also correct the bias for the mean of the output error [0] */
@@ -192,30 +217,29 @@ typedef struct bsq_options_t {
     int32_t select_on_held_out; /* 1: of efforts 0..effort the one of least held-out error is kept; without held-out
                                    statistics, or with another solver than auto, it does nothing [0] */
     int32_t input_scale_kind; /* one scale for all inputs, or one for each input channel, folded into the weights; see
-                                 "input quantizer" for when that is legal [BSQ_INPUT_PER_TENSOR] */
+                                 "input quantizer" for when that is legal [per tensor] */
     int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
-                            a tensor. May take much longer than the solve, and makes the search work from
-                            factors in double, which can change a code here and there [0] */
+                            a tensor. May take much longer than the solve, and can change a code here and there [0] */
 } bsq_options_t;
 
-BSQ_API void bsq_options_init(bsq_options_t *options, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_options_init(bsq_options_t *options, size_t struct_size);
 
 /* ---- the layer ------------------------------------------------------------------------------------------- */
 
-enum { BSQ_LINEAR = 1, BSQ_CONV = 2 };
-enum { BSQ_WEIGHTS_OIHW = 0, BSQ_WEIGHTS_OHWI = 1 };
-enum { BSQ_CHANNELS_FIRST = 0, BSQ_CHANNELS_LAST = 1 };
+enum { BSQ_KIND_LINEAR = 700, BSQ_KIND_CONV = 701 };
+enum { BSQ_WEIGHT_LAYOUT_OIHW = 800, BSQ_WEIGHT_LAYOUT_OHWI = 801 };
+enum { BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST = 900, BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST = 901 };
 
 /* What a layer computes. Spatial arrays are in the order of the tensor's spatial extents (height before width,
  * depth before both); entries from spatial_dims on are ignored.
  *
  * Weights: linear (M, in_channels); convolution, O = M, I = in_channels / groups, spatial extents K...:
- *   BSQ_WEIGHTS_OIHW  (O, I, K...)       BSQ_WEIGHTS_OHWI  (O, K..., I)
+ *   OIHW  (O, I, K...)       OHWI  (O, K..., I)
  * Depthwise is groups = in_channels; out_channels may be a multiple of it (channel multiplier). Output channel o
  * belongs to group o / (M / groups).
  *
  * Activations: linear (size, channels); convolution:
- *   BSQ_CHANNELS_FIRST  (size, channels, spatial...)       BSQ_CHANNELS_LAST  (size, spatial..., channels)
+ *   channels first  (size, channels, spatial...)       channels last  (size, spatial..., channels)
  * Padding reads as zero. */
 typedef struct bsq_layer_desc_t {
     size_t struct_size;
@@ -227,52 +251,74 @@ typedef struct bsq_layer_desc_t {
     int64_t dilation[3];  /* [1, 1, 1] */
     int64_t pad_begin[3]; /* [0, 0, 0] */
     int64_t pad_end[3];   /* [0, 0, 0] */
-    int32_t kind;         /* [BSQ_LINEAR] */
+    int32_t kind;         /* [linear] */
     int32_t spatial_dims; /* convolution: 1, 2 or 3 [0] */
-    int32_t weight_layout;     /* [BSQ_WEIGHTS_OIHW] */
-    int32_t activation_layout; /* [BSQ_CHANNELS_FIRST] */
+    int32_t weight_layout;     /* [OIHW] */
+    int32_t activation_layout; /* [channels first] */
 } bsq_layer_desc_t;
 
-BSQ_API void bsq_layer_desc_init(bsq_layer_desc_t *desc, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_layer_desc_init(bsq_layer_desc_t *desc, size_t struct_size);
 
 typedef struct bsq_layer_t bsq_layer_t;
 
 /* Creates a layer.
  * 'desc' and 'options' (NULL: all defaults) are copied, 'weights' (M * n float32) and 'bias' (M float32, or NULL) are
- * copied. 'error' (or NULL) receives the text of a failure.
- * Returns BSQ_OK and a handle in '*layer', to be freed with bsq_layer_free by the caller; else '*layer' is NULL and
- * the status is one of ARGUMENT, RANGE, SHAPE, NUMERIC (weights or bias not finite), MEMORY, VERSION.
- * Threads: a handle is not safe to use from two threads at once; different handles are. */
-BSQ_API bsq_status_t bsq_layer_create(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
-                                      const float *bias, bsq_error_t *error, bsq_layer_t **layer);
+ * copied. Returns BSQ_OK and a handle in '*layer', to be freed with bsq_layer_free by the caller; else the status is
+ * one of ARGUMENT, RANGE, SHAPE, NUMERIC (weights or bias not finite), MEMORY, VERSION. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_create(const bsq_layer_desc_t *desc, const bsq_options_t *options,
+                                               const float *weights, const float *bias, bsq_layer_t **layer,
+                                               bsq_error_t *error);
 
 /* Creates a second layer with the same description, options, weights, input quantizer and statistics, without
- * results. Statistics are shared until either side adds to its own, which then gets its own copy.
- * Returns ARGUMENT or MEMORY on failure, with '*clone' NULL and the text in 'layer'. */
-BSQ_API bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone);
-
-/* Replaces the options by a copy of 'options' (NULL: all defaults), for the next bsq_optimize. Results stay.
- * STATE when the allocator would change, or an input_... field once the input quantizer is fixed. */
-BSQ_API bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options);
-
-/* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
- * at these options (NULL: all defaults), however many rows it sees: a prediction, no handle is needed. It assumes
- * that batches bring targets, that there are no held-out batches, that no other layer holds the statistics, and that
- * error tables end at options.weight_bits.
- * Fails as bsq_layer_create does; 'error' may be NULL. */
-BSQ_API bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,
-                                      size_t *bytes);
+ * results. Statistics are shared until either side adds to its own, which then gets its own copy. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone);
 
 /* Frees the layer; NULL is allowed. Statistics that others hold stay alive. */
-BSQ_API void bsq_layer_free(bsq_layer_t *layer);
+BSQ_API void BSQ_CALL bsq_layer_free(bsq_layer_t *layer);
 
-/* Text of the last failed call on this layer; "" before the first. Owned by the layer, valid until the next call on
- * it. 'layer' NULL gives a text too. */
-BSQ_API const char *bsq_layer_error_message(const bsq_layer_t *layer);
+/* Replaces the options by a copy of 'options' (NULL: all defaults), for the next bsq_optimize; results stay. Or reads
+ * them. STATE when the allocator would change, or an input_... field once the input quantizer is fixed. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_options(bsq_layer_t *layer, bsq_options_t *options);
+
+/* Text of the last failed call on this layer, "" before the first; it stays until the next failure. Owned by the layer,
+ * valid until the next call on it. 'layer' NULL, or at work, gives a text too. */
+BSQ_API const char *BSQ_CALL bsq_layer_error_message(const bsq_layer_t *layer);
+
+/* Bits of 'state'. */
+enum {
+    BSQ_STATE_STATISTICS = 1, /* there are statistics that are not held out, */
+    BSQ_STATE_TARGETS = 2,    /* they have targets, */
+    BSQ_STATE_MEANS = 4,      /* and means of the inputs, as bias correction needs them */
+    BSQ_STATE_HELD_OUT = 8,   /* there are held-out statistics */
+    BSQ_STATE_OBSERVED = 16,  /* values were observed from which the input quantizer would be chosen */
+    BSQ_STATE_QUANTIZER_FIXED = 32,
+    BSQ_STATE_RESULT = 64
+};
+
+typedef struct bsq_layer_info_t {
+    size_t struct_size;
+    int64_t in_channels;
+    int64_t out_channels; /* M */
+    int64_t groups;       /* G */
+    int64_t fan_in;       /* n */
+    int32_t state;        /* BSQ_STATE_... bits */
+    int32_t reserved;
+} bsq_layer_info_t;
+
+BSQ_API void BSQ_CALL bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info);
+
+/* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
+ * at these options (NULL: all defaults), however many rows it sees. It assumes that batches bring targets, that there
+ * are no held-out batches, that no other layer holds the statistics, that tensors are only read, and that error tables
+ * end at options.weight_bits. Fails as bsq_layer_create does. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options,
+                                               size_t *bytes, bsq_error_t *error);
 
 /* ---- calibration ----------------------------------------------------------------------------------------- */
 
-enum { BSQ_ROW_WEIGHTS_PER_SAMPLE = 0, BSQ_ROW_WEIGHTS_PER_ROW = 1 };
+enum { BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE = 1000, BSQ_ROW_WEIGHTS_KIND_PER_ROW = 1001 };
 
 /* One batch of activations; every buffer is borrowed until the call returns.
  * A sample has 1 row in a linear layer, as many rows as output positions in a convolution. */
@@ -285,17 +331,22 @@ typedef struct bsq_batch_t {
                                  a row of weight 0 does not count; or NULL: all 1 [NULL] */
     int64_t size;             /* samples, >= 0 */
     int64_t spatial[3];       /* input extents without padding; ignored by linear layers [0, 0, 0] */
-    int32_t row_weights_kind; /* [BSQ_ROW_WEIGHTS_PER_SAMPLE] */
+    int32_t row_weights_kind; /* [per sample] */
     int32_t held_out;         /* 1: into statistics of their own, which only judge the result [0] */
 } bsq_batch_t;
 
-BSQ_API void bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
+
+/* How many elements the buffers of a batch of that size, spatial extents and row_weights_kind must have; buffers are
+ * not looked at. 'input', 'target' and 'row_weights' may be NULL. SHAPE where the kernel does not fit. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_batch_counts(bsq_layer_t *layer, const bsq_batch_t *batch, size_t *input,
+                                                     size_t *target, size_t *row_weights);
 
 /* Adds the values of 'batch' to the histograms from which the input quantizer is chosen. Target, row weights and
  * held_out are ignored. Needed once at least before the first bsq_layer_calibrate when options.input_bits > 0 and
  * the host gives no quantizer; STATE when the quantizer is already fixed or input_bits is 0.
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity. */
-BSQ_API bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch);
 
 /* Adds the rows of 'batch' to the statistics. The first call that brings rows fixes the input quantizer.
  * Either all batches bring a target or none does, held-out batches counted apart (STATE otherwise).
@@ -303,59 +354,54 @@ BSQ_API bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *ba
  * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. For that a
  * batch that fills more than one tile of rows (512, fewer from 8192 inputs on) is added to a copy of the statistics, which
  * takes as much again while the call lasts; for smaller ones the callback is asked once, before any of it counts. */
-BSQ_API bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
 
 /* x ~ scale * (code - zero_point), code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
- *   BSQ_INPUT_UNSIGNED   0..2^bits-1, zero_point 0
- *   BSQ_INPUT_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
- *   BSQ_INPUT_ZERO_POINT 0..2^bits-1, zero_point in that range
+ *   BSQ_INPUT_TYPE_UNSIGNED   0..2^bits-1, zero_point 0
+ *   BSQ_INPUT_TYPE_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
+ *   BSQ_INPUT_TYPE_ZERO_POINT 0..2^bits-1, zero_point in that range
  * Zero, and so padding, is always exact.
  *
  * With a scale for each input channel, x_c ~ scale_c * (code - zero_point_c), the factor beta_c = scale_c / scale is
- * folded: the layer gets inputs divided by beta_c, that is scale * (code - zero_point_c), and its weights are
- * multiplied by beta_c before they are quantized. Statistics, codes and scales of the weights are those of the folded
- * layer, so that its integer arithmetic still needs one multiplier for each output channel:
- *
- *     output_o = bias_o + weight_scale_o * scale * sum over c and taps of code_oc * (input_code_c - zero_point_c)
- *
- * This is legal when whatever produces the tensor can requantize by channel after its activation function, and all that
- * read it, behind max-pooling maybe, are layers that take the same quantizer. Where the tensor also goes into an Add or
- * an output of the network, use one scale for the tensor. Tensors that meet in an Add or Concat share one quantizer:
- * observe all of them with one layer, or read the quantizer of one layer and give it to the others. */
+ * folded: the layer gets inputs divided by beta_c, and its weights are multiplied by beta_c before they are quantized.
+ * Statistics, codes and scales of the weights are those of the folded layer, so that integer arithmetic still needs one
+ * multiplier for each output channel. docs/method.md has the formula, and when this is legal: the producer must
+ * requantize by channel, and all that read the tensor take the same quantizer. */
 typedef struct bsq_input_quantizer_t {
     size_t struct_size;
     double scale; /* > 0, a normal float32 value */
     int32_t zero_point; /* 0 when channels have their own */
     int32_t bits; /* 2..8 */
-    int32_t type; /* one of the three above, not BSQ_INPUT_AUTO */
-    int32_t scale_kind; /* written by bsq_layer_get_input_quantizer: BSQ_INPUT_PER_CHANNEL when channels have scales */
+    int32_t type; /* one of the three above */
+    int32_t scale_kind; /* BSQ_INPUT_SCALE_KIND_...; written by bsq_layer_get_input_quantizer [per tensor] */
 } bsq_input_quantizer_t;
 
-BSQ_API void bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
 /* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
  * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above. */
-BSQ_API bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
 
 /* The same with a scale (each > 0, a normal float32 value) and a zero point for each of 'count' = in_channels channels;
  * 'zero_points' NULL: all 0. Type and bits are those of 'quantizer', whose zero_point must be 0 and whose scale may be
  * any: it is the scale of the folded inputs, and decides nothing but the magnitude of the folded weights. SIZE when
  * 'count' is not in_channels. bsq_optimize fails with NUMERIC when a weight times its beta is not finite. */
-BSQ_API bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
-                                                  const double *scales, const int32_t *zero_points, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
+                                                           const double *scales, const int32_t *zero_points,
+                                                           size_t count);
 
-/* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits is 0 when inputs stay float.
- * STATE when nothing was observed yet. From observations with BSQ_INPUT_PER_CHANNEL, 'scale' is the largest of the
- * channels' scales, so that no beta is above 1. */
-BSQ_API bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
+/* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
+ * inputs stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of
+ * the channels' scales, so that no beta is above 1. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 
 /* Reads the scale and zero point of each of 'count' = in_channels channels (either buffer may be NULL); with one scale
  * for all inputs every channel has that. A channel that was always zero has the scale of the quantizer: its beta is 1.
  * STATE when nothing was observed yet, or inputs stay float. */
-BSQ_API bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points,
-                                                  size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points,
+                                                           size_t count);
 
 /* ---- statistics ------------------------------------------------------------------------------------------ */
 
@@ -387,32 +433,32 @@ typedef struct bsq_moments_buffers_t {
     int32_t reserved;
 } bsq_moments_buffers_t;
 
-BSQ_API void bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
-BSQ_API void bsq_moments_buffers_init(bsq_moments_buffers_t *buffers, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_moments_buffers_init(bsq_moments_buffers_t *buffers, size_t struct_size);
 
 /* Replaces the layer's statistics by a host's own moments, of x as the layer sees them: quantized if activations are.
  * ARGUMENT without h, NUMERIC when a value is not finite, |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj) (the mean of both is taken
  * below that), or moments contradict each other by more than a thousandth: h_ij^2 above h_ii h_jj, a mean's square above
  * the mean square, p^2 above target_square h_ii. Batches may be added afterwards when 'rows' is known. */
-BSQ_API bsq_status_t bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments);
 
 /* Reads the layer's statistics into those buffers that are not NULL, and their rows; buffers->held_out says which. STATE
  * when there are none, or none of the kind asked for. */
-BSQ_API bsq_status_t bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers);
 
 /* A snapshot of statistics, immutable and reference-counted. Threads: may be read by several at once. */
 typedef struct bsq_stats_t bsq_stats_t;
 
 /* Takes a reference to the layer's statistics as they are now, to be released with bsq_stats_release by the caller.
  * 'held_out' 0 or 1 says which. STATE when there are none. */
-BSQ_API bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
 
 /* Adds 'stats' to the layer's statistics ('held_out' says to which). Into a layer without any it is exact: the next
  * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within rounding.
  * MISMATCH when the rows are gathered in another way (below), input quantizers differ, or one side has targets and the
  * other has none, or of other output channels; without targets it does not matter how many outputs 'stats' had. A layer
  * that has observed nothing yet, with the same input_bits and input_scale_kind, takes the quantizer of 'stats'. */
-BSQ_API bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
 /* Takes over the inputs of 'stats' (H, means, N) without its targets, whatever output channels these belong to: several
  * layers that read one tensor, or slices of one layer's output channels, calibrate once. 'layer' must have no such
@@ -421,15 +467,15 @@ BSQ_API bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out,
  * MISMATCH when input quantizers differ or rows are gathered in another way: they are the same for equal in_channels,
  * groups, kernel, stride, padding and dilation, in the same weight layout unless the kernel or a group is 1 wide. A
  * convolution with a 1-wide kernel, stride 1 and no padding gathers what a linear layer over its pixels does. */
-BSQ_API bsq_status_t bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
 /* The same with the statistics that 'source' has now, held-out ones too; 'layer' must have none of either kind. */
-BSQ_API bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
 
 /* Merges 'count' snapshots (at least one) in the given order into a new one, as bsq_layer_merge_stats does, without a
  * layer: the result has the description of the first one that has rows. 'options' (NULL: defaults) gives allocator and
  * threads. The same snapshots in the same order give the same bits. MISMATCH and STATE as there. */
-BSQ_API bsq_status_t bsq_stats_merge(const bsq_stats_t *const *stats, size_t count, const bsq_options_t *options,
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_merge(const bsq_stats_t *const *stats, size_t count, const bsq_options_t *options,
                                      bsq_stats_t **merged, bsq_error_t *error);
 
 /* What a snapshot holds; the first fields are those of the layer that it came from. */
@@ -462,64 +508,61 @@ typedef struct bsq_stats_info_t {
     int32_t reserved;
 } bsq_stats_info_t;
 
-BSQ_API void bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
-BSQ_API bsq_status_t bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
+BSQ_API void BSQ_CALL bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
 
 /* Gives the number of bytes that bsq_stats_export writes. */
-BSQ_API bsq_status_t bsq_stats_export_size(const bsq_stats_t *stats, size_t *size, bsq_error_t *error);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export_size(const bsq_stats_t *stats, size_t *size, bsq_error_t *error);
 
 /* Writes 'stats' into 'buffer' of exactly that size: versioned, little-endian, checksummed (docs/formats.md). */
-BSQ_API bsq_status_t bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size, bsq_error_t *error);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size, bsq_error_t *error);
 
 /* Reads what bsq_stats_export wrote; 'data' is borrowed until the call returns. The allocator of 'options' is used
  * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged, or when
  * its moments contradict each other; then '*stats' is NULL. */
-BSQ_API bsq_status_t bsq_stats_import(const void *data, size_t size, const bsq_options_t *options, bsq_stats_t **stats,
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_import(const void *data, size_t size, const bsq_options_t *options, bsq_stats_t **stats,
                                       bsq_error_t *error);
 
 /* Releases a reference; NULL is allowed. */
-BSQ_API void bsq_stats_release(bsq_stats_t *stats);
+BSQ_API void BSQ_CALL bsq_stats_release(bsq_stats_t *stats);
 
 /* ---- solve ----------------------------------------------------------------------------------------------- */
 
 enum {
-    BSQ_STAGE_STATISTICS = 1, /* adding rows */
-    BSQ_STAGE_ROUND = 10,     /* rounding: the start that nothing may fall behind */
-    BSQ_STAGE_PREPARE = 20,   /* damping, ordering, factor */
-    BSQ_STAGE_BEAM = 30,      /* error feedback and beam search through the factor, over a grid of scales */
-    BSQ_STAGE_BITSPLIT = 40,  /* ternary planes one after the other */
-    BSQ_STAGE_DESCENT = 50,   /* integer coordinate descent and closed-form scales */
-    BSQ_STAGE_EXACT = 55,     /* search for the joint optimum of scale and codes, for small fan-in */
-    BSQ_STAGE_SCALE = 60,     /* scales moved to the values that they may take */
-    BSQ_STAGE_BIAS = 70,      /* bias correction */
-    BSQ_STAGE_NORM = 80       /* bsq_operator_norm */
+    BSQ_STAGE_STATISTICS = 1101, /* adding rows */
+    BSQ_STAGE_ROUND = 1110,      /* rounding: the start that nothing may fall behind */
+    BSQ_STAGE_PREPARE = 1120,    /* damping, ordering, factor */
+    BSQ_STAGE_BEAM = 1130,       /* error feedback and beam search through the factor, over a grid of scales */
+    BSQ_STAGE_BITSPLIT = 1140,   /* ternary planes one after the other */
+    BSQ_STAGE_DESCENT = 1150,    /* integer coordinate descent and closed-form scales */
+    BSQ_STAGE_EXACT = 1155,      /* search for the joint optimum of scale and codes, for small fan-in */
+    BSQ_STAGE_SCALE = 1160,      /* scales moved to the values that they may take */
+    BSQ_STAGE_BIAS = 1170,       /* bias correction */
+    BSQ_STAGE_NORM = 1180        /* bsq_operator_norm */
 };
 
 enum {
-    BSQ_OUTCOME_NONE = 0,
-    BSQ_OUTCOME_CONVERGED = 1, /* nothing that this effort tries lowers J any more */
-    BSQ_OUTCOME_LIMIT = 2,     /* some channels stopped at a limit of work; the result is valid all the same */
-    BSQ_OUTCOME_PROVEN = 3     /* no codes and scales have a J that is lower by more than 1e-6 of it */
+    BSQ_OUTCOME_NONE = 0,         /* nothing was searched for */
+    BSQ_OUTCOME_CONVERGED = 1201, /* nothing that this effort tries lowers J any more */
+    BSQ_OUTCOME_LIMIT = 1202,     /* some channels stopped at a limit of work; the result is valid all the same */
+    BSQ_OUTCOME_PROVEN = 1203     /* no codes and scales have a J that is lower by more than 1e-6 of it */
 };
 
 /* Bits of 'warnings'. */
 enum {
-    BSQ_WARN_FEW_ROWS = 1,       /* N / n is below 2 */
-    BSQ_WARN_SCALE_LIMITED = 2,  /* a scale left the normal range of its format; the nearest normal value was taken */
-    BSQ_WARN_RAISED_DAMPING = 4, /* H was not positive definite; the search, not J, used more damping */
-    BSQ_WARN_DEAD_INPUTS = 8,    /* some inputs were always zero */
-    BSQ_WARN_DEAD_OUTPUTS = 16,  /* some channels have no weights other than zero */
-    BSQ_WARN_NO_STATISTICS = 32  /* solved from the weights alone; errors are those of the weights */
+    BSQ_WARNING_FEW_ROWS = 1,       /* N / n is below 2 */
+    BSQ_WARNING_SCALE_LIMITED = 2,  /* a scale left the normal range of its format: the nearest normal value */
+    BSQ_WARNING_RAISED_DAMPING = 4, /* H was not positive definite; the search, not J, used more damping */
+    BSQ_WARNING_DEAD_INPUTS = 8,    /* some inputs were always zero */
+    BSQ_WARNING_DEAD_OUTPUTS = 16,  /* some channels have no weights other than zero */
+    BSQ_WARNING_NO_STATISTICS = 32  /* solved from the weights alone; errors are those of the weights */
 };
 
-enum { BSQ_KERNEL_PORTABLE = 1, BSQ_KERNEL_AVX2 = 2, BSQ_KERNEL_AVX512 = 3, BSQ_KERNEL_NEON = 4 };
+enum { BSQ_KERNEL_PORTABLE = 1301, BSQ_KERNEL_AVX2 = 1302, BSQ_KERNEL_AVX512 = 1303, BSQ_KERNEL_NEON = 1304 };
 
-/* What bsq_optimize did and how good it is. All J and errors are of the scales as stored, in double; only BSQ_SOLVER_AUTO
- * at effort 1 may take them from single-precision products (with a fan-in above 64, one float32 scale a channel, no
- * target and no bias correction), good to 1e-5 of the error, and where part of a sum of squares is enough to rule
- * rounding out, objective_start and error_start are then lower bounds; at higher efforts these two are good to 1e-5 there.
- * Without statistics H is the identity. With bias correction J is the centred objective, in which the mean of the output
- * error does not count; errors are of the outputs as they will be. */
+/* What bsq_optimize did and how good it is. J and errors are of the scales as stored, in double (docs/method.md says
+ * where BSQ_SOLVER_AUTO takes some of them from single precision). Without statistics H is the identity. With bias
+ * correction J does not count the mean of the output error; errors are of the outputs as they will be. */
 typedef struct bsq_report_t {
     size_t struct_size;
     double objective_start; /* sum of J over channels, of rounding */
@@ -545,14 +588,14 @@ typedef struct bsq_report_t {
     double lower_bound;   /* what J cannot be below, whatever codes and scales, as a share of objective: 1 when all
                              channels are proven; channels for which no bound is known count as 0. Known where fan-in
                              is small and every channel has a float32 scale, else with options.lower_bound */
-    int32_t stages;   /* how many stages bsq_report_stage knows */
+    int32_t stages;   /* how many stages bsq_layer_get_stage_report knows */
     int32_t outcome;  /* BSQ_OUTCOME_... */
-    int32_t warnings; /* BSQ_WARN_... bits */
+    int32_t warnings; /* BSQ_WARNING_... bits */
     int32_t kernel;   /* BSQ_KERNEL_... that ran */
-    int32_t solver;   /* as it was asked for */
-    int32_t effort;   /* as it was asked for, or as the held-out statistics chose it */
+    int32_t solver;   /* as it was asked for; 0 of a tensor that was judged */
+    int32_t effort;   /* as it was asked for, or as the held-out statistics chose it; 0 of a tensor that was judged */
     int32_t weight_bits;
-    int32_t weight_range;
+    int32_t weight_grid;
 } bsq_report_t;
 
 /* One stage of the last bsq_optimize, in the order in which they ran, summed over channels. */
@@ -566,7 +609,7 @@ typedef struct bsq_stage_t {
     int32_t effort; /* the effort whose turn it was */
 } bsq_stage_t;
 
-/* One output channel of the last bsq_optimize. */
+/* One output channel of the result. */
 typedef struct bsq_channel_t {
     size_t struct_size;
     double objective_start;
@@ -582,9 +625,9 @@ typedef struct bsq_channel_t {
     int32_t bias_corrected; /* 1 when this channel's bias was changed */
 } bsq_channel_t;
 
-BSQ_API void bsq_report_init(bsq_report_t *report, size_t struct_size);
-BSQ_API void bsq_stage_init(bsq_stage_t *stage, size_t struct_size);
-BSQ_API void bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_report_init(bsq_report_t *report, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_stage_init(bsq_stage_t *stage, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
 
 /* Chooses codes, scales and bias, by the options of the layer; 'report' (or NULL) is written up to its struct_size.
  * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND, or BSQ_SOLVER_AUTO with effort 0; bias correction
@@ -592,46 +635,116 @@ BSQ_API void bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
  * (MEMORY, CANCELLED, STATE) earlier results stay.
  * The sum of J is never above that of rounding, and never rises with the effort - unless options.select_on_held_out
  * lets the held-out error choose among the efforts, the lowest of equals; that takes about twice as long. */
-BSQ_API bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
+BSQ_API bsq_status_t BSQ_CALL bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
 
-/* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to
- * 'errors' (bits_hi - bits_lo + 1 doubles), for bsq_allocate_bits. Results and report of the layer stay as they are.
- * Meant for comparing numbers of bits, so it works with less effort than the options ask for: 5 at most up to a fan-in
- * of 64, 2 up to 256, 1 above, and without looking for optima. A whole table then takes little longer than one solve at
- * the default effort, and its errors are above those of that by a share that hardly depends on the number of bits
- * (docs/method.md has numbers). options.select_on_held_out does not matter. */
-BSQ_API bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors);
+/* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to 'errors'
+ * ('count' = bits_hi - bits_lo + 1), for bsq_allocate_bits. Results and report of the layer stay as they are. Meant for
+ * comparing numbers of bits, so it works with less effort than the options ask for (docs/method.md: how much, and by
+ * how much its errors are above those of bsq_optimize). options.select_on_held_out does not matter. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi,
+                                                    double *errors, size_t count);
 
-/* Reads the report of the last bsq_optimize again, stage 'index' (0..stages-1), or channel 'index' (0..M-1) of it.
- * STATE before the first, RANGE for another index. */
-BSQ_API bsq_status_t bsq_report_get(bsq_layer_t *layer, bsq_report_t *report);
-BSQ_API bsq_status_t bsq_report_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage);
-BSQ_API bsq_status_t bsq_report_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel);
+/* Reads the report of the result again, stage 'index' (0..stages-1), or channel 'index' (0..M-1) of it. STATE before
+ * there is one, RANGE for another index. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_report(bsq_layer_t *layer, bsq_report_t *report);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_stage_report(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_channel_report(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel);
 
 /* Short names of BSQ_STAGE_..., BSQ_OUTCOME_... and BSQ_KERNEL_... values, never NULL; static, never freed. */
-BSQ_API const char *bsq_stage_string(int32_t stage);
-BSQ_API const char *bsq_outcome_string(int32_t outcome);
-BSQ_API const char *bsq_kernel_string(int32_t kernel);
+BSQ_API const char *BSQ_CALL bsq_stage_string(int32_t stage);
+BSQ_API const char *BSQ_CALL bsq_outcome_string(int32_t outcome);
+BSQ_API const char *BSQ_CALL bsq_kernel_string(int32_t kernel);
 
-/* ---- results --------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------------------- */
+
+/* Quantized weights, described by themselves: w ~ scale * code, with the scale of the code's tensor, channel or group
+ * of inputs. Buffers are the host's; a count says how many elements a buffer has. What today's grids do not have is
+ * NULL with count 0. When input channels have scales of their own these are the folded weights. */
+typedef struct bsq_tensor_t {
+    size_t struct_size;
+    int8_t *codes;        /* (M, n), in the weight layout; bytes are read as uint8 where a grid's codes start at 0 */
+    float *scales;        /* > 0: (), (M) or (M, ceil(n / group_size)) */
+    int32_t *zero_points; /* as many as scales, of grids that have them */
+    float *offsets;       /* as many as scales, of grids that have them */
+    int8_t *levels;       /* 2^bits, of grids that are tables */
+    int64_t code_count;
+    int64_t scale_count;
+    int64_t zero_point_count;
+    int64_t offset_count;
+    int64_t level_count;
+    int64_t channels;     /* M */
+    int64_t fan_in;       /* n */
+    int64_t group_size;   /* inputs that share a scale: n (or 0) unless scale_kind is per group */
+    int32_t weight_bits;  /* these four as in bsq_options_t, whose defaults init sets */
+    int32_t weight_grid;
+    int32_t scale_kind;
+    int32_t scale_format;
+} bsq_tensor_t;
+
+BSQ_API void BSQ_CALL bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size);
+
+/* Reads the result: describes it in 'tensor', fills the buffers that are not NULL, whose counts must be exact (SIZE),
+ * and writes the counts of the others: a call without buffers says what they need. STATE before there is a result. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor);
+
+/* Makes 'tensor', copied, the result of the layer: one of a host's own, or one that was saved. It is judged as by
+ * bsq_layer_evaluate, whose report becomes that of the result; with options.bias_correction the bias follows from it.
+ * MISMATCH when M or n are not those of the layer, SIZE for a count, RANGE for a code outside of the grid, or a scale
+ * that is not positive and a value of its format. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_tensor(bsq_layer_t *layer, const bsq_tensor_t *tensor);
+
+/* Judges any tensor of the layer's extents by the layer's J, statistics and held-out statistics; 'report' is written,
+ * the layer stays as it is. Bits, grid and scales are those of the tensor, damping, asymmetry, bias_correction and
+ * lower_bound the layer's options. The report has no stages; its start is rounding with the tensor's bits, grid and
+ * kind of scale. Fails as bsq_layer_set_tensor, and as bsq_optimize with BSQ_SOLVER_ROUND. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, bsq_report_t *report);
+
+/* ---- packing --------------------------------------------------------------------------------------------- */
+
+/* Layouts, byte by byte in docs/formats.md. */
+enum {
+    BSQ_FORMAT_INT8 = 2000,      /* one byte a code */
+    BSQ_FORMAT_ONNX_INT4 = 2100, /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
+    BSQ_FORMAT_ONNX_INT2 = 2110, /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
+    BSQ_FORMAT_TERNARY_PLANES = 2200, /* per channel and plane, positive then negative bit mask of 64-bit words */
+    BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 2210 /* per channel, sign then magnitude bit planes of 64-bit words */
+};
+
+/* A short name of a BSQ_FORMAT_... value, never NULL; static, never freed. */
+BSQ_API const char *BSQ_CALL bsq_format_string(int32_t format);
+
+/* Bytes of a tensor of these extents and bits in 'format'; buffers are not looked at. ARGUMENT for an unknown format,
+ * FORMAT when it holds fewer bits than the codes have. */
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_packed_size(const bsq_tensor_t *tensor, int32_t format, size_t *size,
+                                                     bsq_error_t *error);
+
+/* Writes a tensor into 'buffer' of exactly that size (SIZE). The formats above hold codes alone: scales are not looked
+ * at. FORMAT when a code is outside of the tensor's grid, or -2^(b-1) and the format is one of planes. */
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_pack(const bsq_tensor_t *tensor, int32_t format, void *buffer, size_t size,
+                                              bsq_error_t *error);
+
+/* Reads a packed tensor of the extents, bits and grid of 'tensor' into its buffers; 'size' and the buffers' counts must
+ * be exact (SIZE). FORMAT when bits that must be zero are not, or a code is outside of the grid; nothing is written
+ * then. */
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_unpack(int32_t format, const void *packed, size_t size, bsq_tensor_t *tensor,
+                                                bsq_error_t *error);
+
+/* ---- single results -------------------------------------------------------------------------------------- */
 
 enum {
-    BSQ_RESULT_CODES = 1,
-    BSQ_RESULT_SCALES = 2,
-    BSQ_RESULT_BIAS = 3,
-    BSQ_RESULT_DEQUANTIZED = 4,
-    BSQ_RESULT_PLANES = 5,
-    BSQ_RESULT_INPUT_SCALES = 6,
-    BSQ_RESULT_CODE_BIAS = 7
+    BSQ_RESULT_CODES = 1401,
+    BSQ_RESULT_SCALES = 1402,
+    BSQ_RESULT_BIAS = 1403,
+    BSQ_RESULT_DEQUANTIZED = 1404,
+    BSQ_RESULT_PLANES = 1405,
+    BSQ_RESULT_CODE_BIAS = 1406
 };
 
 /* How many elements a result has: codes and dequantized M * n; scales 1 per tensor, M per channel,
- * M * ceil(n / group_size) per group; bias M; planes (b - 1) * M * n; input scales 1, in_channels when channels have
- * their own, or 0 when inputs stay float; code bias M.
- * STATE before the first bsq_optimize. */
-BSQ_API bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count);
+ * M * ceil(n / group_size) per group; bias and code bias M; planes (b - 1) * M * n. STATE before there is a result. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count);
 
-/* Each fills a buffer of the caller with exactly 'count' elements (SIZE otherwise); STATE before bsq_optimize.
+/* Each fills a buffer of the caller with exactly 'count' elements (SIZE otherwise); STATE before there is a result.
  *   codes        (M, n) int8, in the weight layout
  *   scales       float32, > 0: (), (M) or (M, groups of inputs)
  *   bias         (M) float32: the layer's bias (zeros if it has none) with the correction if there is one
@@ -639,16 +752,14 @@ BSQ_API bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, 
  *                beta_c when input channels have scales (the folded weights are scale * code)
  *   planes       (b - 1, M, n) int8 in -1..1, least significant plane first: code = sum 2^m plane_m, each plane with
  *                the sign of its code; FORMAT when a code is -2^(b-1), which planes cannot express
- *   input scales float32 step of the quantized inputs that the weights were solved for, or of each input channel
  *   code bias    (M) float32: bias - sum of weight scale * input scale * code * zero_point, for engines that multiply
  *                input codes without taking their zero points off (and pad with them); else the same as bias */
-BSQ_API bsq_status_t bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_t count);
-BSQ_API bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count);
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count);
 
 /* ---- networks -------------------------------------------------------------------------------------------- */
 
@@ -660,27 +771,15 @@ typedef struct bsq_norm_t {
     double lower; /* the norm for large extents is not below this, but for rounding */
 } bsq_norm_t;
 
-BSQ_API void bsq_norm_init(bsq_norm_t *norm, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_norm_init(bsq_norm_t *norm, size_t struct_size);
 
 /* Bounds the operator norm of 'weights' (M * n float32 in the layout of 'desc', borrowed until the call returns).
- * upper <= (1 + tolerance) * lower as a rule; tolerance 0.01..10, and smaller costs more. A convolution is bounded
- * through its frequency response (docs/method.md): some 15 / tolerance matrices of the size of one tap for a 3x3
- * kernel, and one for linear layers and 1x1 kernels. 'options' (NULL: defaults) gives allocator and
- * progress. Fails as bsq_layer_create does, RANGE for the tolerance, CANCELLED; 'error' may be NULL. */
-BSQ_API bsq_status_t bsq_operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
-                                       double tolerance, bsq_error_t *error, bsq_norm_t *norm);
-
-/* Bounds the error at the end of a chain of 'count' layers with 1-Lipschitz activation functions (ReLU, clip, ...)
- * between them: layer k makes an error of norm errors[k] of its own and passes on what it gets times norms[k], so
- *
- *     |error at the end| <= bound = sum of contributions,   contributions[k] = errors[k] * product of norms[k+1..]
- *
- * errors[k] is the norm of the difference between both layers' outputs on the same input: of one sample, or the root of
- * its mean square over samples, which makes the bound one of that kind. From a report with asymmetry 0 it is
- * sqrt(output positions * error * energy). 'contributions' (count of them) may be NULL. RANGE for values that are
- * negative or not finite, and when the bound is not finite; then nothing is written. */
-BSQ_API bsq_status_t bsq_network_bound(const double *errors, const double *norms, size_t count, double *contributions,
-                                       double *bound, bsq_error_t *error);
+ * upper <= (1 + tolerance) * lower as a rule; tolerance 0.01..10, and smaller costs more (docs/method.md). 'options'
+ * (NULL: defaults) gives allocator and progress. Fails as bsq_layer_create does, RANGE for the tolerance, CANCELLED;
+ * nothing is written then. */
+BSQ_API bsq_status_t BSQ_CALL bsq_operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options,
+                                                const float *weights, double tolerance, bsq_norm_t *norm,
+                                                bsq_error_t *error);
 
 /* What bsq_allocate_bits found. */
 typedef struct bsq_allocation_t {
@@ -693,7 +792,7 @@ typedef struct bsq_allocation_t {
     int32_t reserved;
 } bsq_allocation_t;
 
-BSQ_API void bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_size);
 
 /* Chooses for each of 'count' layers one of 'choices' numbers of bits (or of whatever the tables list), so that the sum
  * of weight * error is the least whose costs sum to no more than 'budget'. Tables are borrowed until the call returns:
@@ -701,36 +800,13 @@ BSQ_API void bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_siz
  *   costs    (count, choices): >= 0: bytes, operations, or anything else that adds up
  *   weights  (count): finite, >= 0; or NULL: all 1
  *   chosen   (count): written: the index of each layer's choice
- * The same tables give the same choices. 'options' (NULL: malloc) gives the allocator; 'allocation' and 'error' may be
- * NULL. RANGE for values outside the bounds above and for a budget below the cost of the cheapest choices, which the
- * text names; SHAPE without layers or choices. */
-BSQ_API bsq_status_t bsq_allocate_bits(const double *errors, const int64_t *costs, const double *weights, size_t count,
-                                       size_t choices, int64_t budget, const bsq_options_t *options, int32_t *chosen,
-                                       bsq_allocation_t *allocation, bsq_error_t *error);
-
-/* ---- packing --------------------------------------------------------------------------------------------- */
-
-/* Layouts, byte by byte in docs/formats.md. The tensor is (M, n) codes. */
-enum {
-    BSQ_FORMAT_INT8 = 100,      /* one byte a code */
-    BSQ_FORMAT_ONNX_INT4 = 200, /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
-    BSQ_FORMAT_ONNX_INT2 = 210, /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
-    BSQ_FORMAT_TERNARY_PLANES = 300, /* per channel and plane, positive then negative bit mask of 64-bit words */
-    BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 310 /* per channel, sign then magnitude bit planes of 64-bit words */
-};
-
-/* Bytes of the last result in 'format'. FORMAT when the format is unknown or holds fewer bits than the codes have. */
-BSQ_API bsq_status_t bsq_packed_size(bsq_layer_t *layer, int32_t format, size_t *size);
-
-/* Writes the codes of the last result into 'buffer' of exactly that size. FORMAT also when a code is -2^(b-1) and
- * the format is one of planes. */
-BSQ_API bsq_status_t bsq_pack(bsq_layer_t *layer, int32_t format, void *buffer, size_t size);
-
-/* Reads packed codes back, without a layer: 'channels' (M) x 'fan_in' (n) codes of 'bits' bits into 'codes'.
- * 'size' must be what bsq_packed_size says for these extents (SIZE). FORMAT when bits that must be zero are not, or
- * a value is outside -2^(bits-1)..2^(bits-1)-1. 'error' may be NULL. */
-BSQ_API bsq_status_t bsq_unpack(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, const void *packed,
-                                size_t size, int8_t *codes, bsq_error_t *error);
+ * The same tables give the same choices. 'options' (NULL: malloc) gives the allocator; 'allocation' may be NULL. RANGE
+ * for values outside the bounds above and for a budget below the cost of the cheapest choices, which the text names;
+ * SHAPE without layers or choices. */
+BSQ_API bsq_status_t BSQ_CALL bsq_allocate_bits(const double *errors, const int64_t *costs, const double *weights,
+                                                size_t count, size_t choices, int64_t budget,
+                                                const bsq_options_t *options, int32_t *chosen,
+                                                bsq_allocation_t *allocation, bsq_error_t *error);
 
 #ifdef __cplusplus
 }

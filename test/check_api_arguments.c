@@ -26,7 +26,7 @@ static bsq_status_t try_create(const struct test_data *data, const bsq_options_t
     error.message = text;
     error.capacity = 256;
 
-    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &error, &layer);
+    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &layer, &error);
 
     ck_assert_int_eq(status == BSQ_OK, layer != NULL);
     ck_assert_int_eq(status == BSQ_OK, text[0] == '\0');
@@ -47,6 +47,8 @@ START_TEST(null_handles_are_refused)
     bsq_report_t report;
     bsq_stage_t stage;
     bsq_channel_t channel;
+    bsq_layer_info_t info;
+    bsq_tensor_t tensor;
     bsq_layer_t *clone = (bsq_layer_t *)&batch;
     bsq_stats_t *stats = (bsq_stats_t *)&batch;
     double errors[7];
@@ -61,6 +63,8 @@ START_TEST(null_handles_are_refused)
     bsq_report_init(&report, sizeof report);
     bsq_stage_init(&stage, sizeof stage);
     bsq_channel_init(&channel, sizeof channel);
+    bsq_layer_info_init(&info, sizeof info);
+    bsq_tensor_init(&tensor, sizeof tensor);
     ck_assert_int_eq(bsq_layer_clone(NULL, &clone), BSQ_E_ARGUMENT);
     ck_assert_ptr_null(clone);
     ck_assert_int_eq(bsq_layer_set_options(NULL, &options), BSQ_E_ARGUMENT);
@@ -82,20 +86,32 @@ START_TEST(null_handles_are_refused)
     ck_assert_int_eq(bsq_stats_import(bytes, 1, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     bsq_stats_release(NULL);
     ck_assert_int_eq(bsq_optimize(NULL, &report), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_error_table(NULL, 2, 8, errors), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_get(NULL, &report), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_stage(NULL, 0, &stage), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_report_channel(NULL, 0, &channel), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_error_table(NULL, 2, 8, errors, 7), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_report(NULL, &report), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_stage_report(NULL, 0, &stage), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_channel_report(NULL, 0, &channel), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_result_count(NULL, BSQ_RESULT_CODES, &count), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_codes(NULL, bytes, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_scales(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_bias(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_dequantized(NULL, floats, 1), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_planes(NULL, bytes, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_get_input_scales(NULL, floats, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_packed_size(NULL, BSQ_FORMAT_INT8, &count), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_pack(NULL, BSQ_FORMAT_INT8, bytes, 1), BSQ_E_ARGUMENT);
-    ck_assert_int_eq(bsq_layer_memory(NULL, NULL, NULL, &count), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_get_options(NULL, &options), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_info(NULL, &info), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_batch_counts(NULL, &batch, &count, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(bsq_layer_get_tensor(NULL, &tensor), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_set_tensor(NULL, &tensor), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_evaluate(NULL, &tensor, &report), BSQ_E_ARGUMENT);
+    count = 1;
+    ck_assert_int_eq(bsq_tensor_packed_size(NULL, BSQ_FORMAT_INT8, &count, NULL), BSQ_E_ARGUMENT);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(bsq_tensor_packed_size(&tensor, BSQ_FORMAT_INT8, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_pack(NULL, BSQ_FORMAT_INT8, bytes, 1, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_pack(&tensor, BSQ_FORMAT_INT8, NULL, 1, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_unpack(BSQ_FORMAT_INT8, bytes, 1, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_tensor_unpack(BSQ_FORMAT_INT8, NULL, 1, &tensor, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(bsq_layer_memory(NULL, NULL, &count, NULL), BSQ_E_ARGUMENT);
     ck_assert_uint_eq(count, 0);
     ck_assert_str_ne(bsq_layer_error_message(NULL), "");
     bsq_layer_free(NULL);
@@ -118,19 +134,22 @@ START_TEST(null_arguments_are_refused_by_name)
     test_fails(layer, BSQ_E_ARGUMENT, "source", bsq_layer_share_input(layer, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_acquire_stats(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "stats", bsq_layer_merge_stats(layer, 0, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "errors", bsq_layer_error_table(layer, 2, 8, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_report_get(layer, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "stage", bsq_report_stage(layer, 0, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "channel", bsq_report_channel(layer, 0, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "errors", bsq_layer_error_table(layer, 2, 8, NULL, 7));
+    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_layer_get_report(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "stage", bsq_layer_get_stage_report(layer, 0, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "channel", bsq_layer_get_channel_report(layer, 0, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "count", bsq_layer_result_count(layer, BSQ_RESULT_CODES, NULL));
     test_fails(layer, BSQ_E_ARGUMENT, "codes", bsq_layer_get_codes(layer, NULL, 6));
     test_fails(layer, BSQ_E_ARGUMENT, "scales", bsq_layer_get_scales(layer, NULL, 2));
     test_fails(layer, BSQ_E_ARGUMENT, "bias", bsq_layer_get_bias(layer, NULL, 2));
     test_fails(layer, BSQ_E_ARGUMENT, "weights", bsq_layer_get_dequantized(layer, NULL, 6));
     test_fails(layer, BSQ_E_ARGUMENT, "planes", bsq_layer_get_planes(layer, NULL, 18));
-    test_ok(layer, bsq_layer_get_input_scales(layer, NULL, 0));
-    test_fails(layer, BSQ_E_ARGUMENT, "size", bsq_packed_size(layer, BSQ_FORMAT_INT8, NULL));
-    test_fails(layer, BSQ_E_ARGUMENT, "buffer", bsq_pack(layer, BSQ_FORMAT_INT8, NULL, 6));
+    test_fails(layer, BSQ_E_ARGUMENT, "options", bsq_layer_get_options(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "info", bsq_layer_info(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "batch", bsq_layer_batch_counts(layer, NULL, NULL, NULL, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "tensor", bsq_layer_get_tensor(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "tensor", bsq_layer_set_tensor(layer, NULL));
+    test_fails(layer, BSQ_E_ARGUMENT, "report", bsq_layer_evaluate(layer, NULL, NULL));
     ck_assert_int_eq(bsq_layer_memory(&data.desc, NULL, NULL, NULL), BSQ_E_ARGUMENT);
     bsq_layer_free(layer);
     test_data_free(&data);
@@ -153,18 +172,17 @@ START_TEST(selectors_are_checked)
     test_ok(layer, bsq_optimize(layer, &report));
     ck_assert_int_gt(report.stages, 0);
     test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 0, &count));
-    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, 8, &count));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, -1, &stage));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_stage(layer, report.stages, &stage));
-    test_ok(layer, bsq_report_stage(layer, report.stages - 1, &stage));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_channel(layer, -1, &channel));
-    test_fails(layer, BSQ_E_RANGE, "index", bsq_report_channel(layer, 2, &channel));
+    test_fails(layer, BSQ_E_ARGUMENT, "result", bsq_layer_result_count(layer, BSQ_RESULT_CODE_BIAS + 1, &count));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, -1, &stage));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_stage_report(layer, report.stages, &stage));
+    test_ok(layer, bsq_layer_get_stage_report(layer, report.stages - 1, &stage));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_channel_report(layer, -1, &channel));
+    test_fails(layer, BSQ_E_RANGE, "index", bsq_layer_get_channel_report(layer, 2, &channel));
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_acquire_stats(layer, 2, &stats));
     ck_assert_ptr_null(stats);
     test_fails(layer, BSQ_E_STATE, "held-out", bsq_layer_acquire_stats(layer, 1, &stats));
     test_ok(layer, bsq_layer_acquire_stats(layer, 0, &stats));
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_merge_stats(layer, -1, stats));
-    test_fails(layer, BSQ_E_FORMAT, "", bsq_packed_size(layer, 0, &count));
     bsq_stats_release(stats);
     bsq_layer_free(layer);
     test_data_free(&data);
@@ -196,18 +214,6 @@ START_TEST(integer_options_have_bounds)
     REFUSE(weight_bits, 2, BSQ_OK);
     REFUSE(weight_bits, 8, BSQ_OK);
     REFUSE(weight_bits, 9, BSQ_E_RANGE);
-    REFUSE(weight_range, -1, BSQ_E_ARGUMENT);
-    REFUSE(weight_range, 1, BSQ_OK);
-    REFUSE(weight_range, 2, BSQ_E_ARGUMENT);
-    REFUSE(scale_kind, 0, BSQ_E_ARGUMENT);
-    REFUSE(scale_kind, 1, BSQ_OK);
-    REFUSE(scale_kind, 4, BSQ_E_ARGUMENT);
-    REFUSE(scale_format, -1, BSQ_E_ARGUMENT);
-    REFUSE(scale_format, 2, BSQ_OK);
-    REFUSE(scale_format, 3, BSQ_E_ARGUMENT);
-    REFUSE(solver, -1, BSQ_E_ARGUMENT);
-    REFUSE(solver, 2, BSQ_OK);
-    REFUSE(solver, 3, BSQ_E_ARGUMENT);
     REFUSE(effort, -1, BSQ_E_RANGE);
     REFUSE(effort, 0, BSQ_OK);
     REFUSE(effort, 9, BSQ_OK);
@@ -223,18 +229,39 @@ START_TEST(integer_options_have_bounds)
     REFUSE(input_bits, 2, BSQ_OK);
     REFUSE(input_bits, 8, BSQ_OK);
     REFUSE(input_bits, 9, BSQ_E_RANGE);
-    REFUSE(input_type, -1, BSQ_E_ARGUMENT);
-    REFUSE(input_type, 3, BSQ_OK);
-    REFUSE(input_type, 4, BSQ_E_ARGUMENT);
-    REFUSE(input_clip, -1, BSQ_E_ARGUMENT);
-    REFUSE(input_clip, 2, BSQ_OK);
-    REFUSE(input_clip, 3, BSQ_E_ARGUMENT);
     REFUSE(select_on_held_out, 1, BSQ_OK);
     REFUSE(select_on_held_out, 2, BSQ_E_RANGE);
-    REFUSE(input_scale_kind, 1, BSQ_OK);
-    REFUSE(input_scale_kind, 2, BSQ_E_ARGUMENT);
     REFUSE(lower_bound, 1, BSQ_OK);
     REFUSE(lower_bound, 2, BSQ_E_RANGE);
+}
+END_TEST
+
+/* Every constant in every field of an enumeration: only those that bear the field's name fit. */
+START_TEST(enumerations_cannot_be_mixed_up)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        int32_t first, last;
+    } fields[] = {
+#define FIELD(field, first, last) {#field, offsetof(bsq_options_t, field), first, last}
+        FIELD(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER),
+        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL),
+        FIELD(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_CHANNEL), /* groups need a size */
+        FIELD(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO),
+        FIELD(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT),
+        FIELD(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL),
+        FIELD(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE),
+    };
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        for (int32_t value = -1; value <= BSQ_FORMAT_SIGN_MAGNITUDE_PLANES; value++) {
+            bool own = value >= fields[i].first && value <= fields[i].last;
+
+            if (strcmp(fields[i].name, "scale_kind") == 0 && value == BSQ_SCALE_KIND_PER_GROUP)
+                continue;
+            refuse_int(fields[i].name, fields[i].offset, value, own ? BSQ_OK : BSQ_E_ARGUMENT);
+        }
 }
 END_TEST
 
@@ -281,7 +308,7 @@ START_TEST(combined_options_are_checked)
     struct test_heap heap;
     char text[256] = "";
 
-    options.scale_kind = BSQ_SCALE_PER_GROUP;
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_RANGE);
     ck_assert_ptr_nonnull(strstr(text, "group_size"));
     options.group_size = 4;
@@ -290,12 +317,12 @@ START_TEST(combined_options_are_checked)
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_OK);
     options.solver = BSQ_SOLVER_PAPER;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
-    options.scale_kind = BSQ_SCALE_PER_CHANNEL;
+    options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_OK);
-    options.weight_range = BSQ_RANGE_FULL;
+    options.weight_grid = BSQ_WEIGHT_GRID_FULL;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
-    options.weight_range = BSQ_RANGE_SYMMETRIC;
-    options.scale_format = BSQ_SCALE_FLOAT16;
+    options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
     ck_assert_int_eq(try_create(&data, &options, text), BSQ_E_ARGUMENT);
 
     options = defaults();
@@ -316,7 +343,7 @@ static void refuse_shape(struct test_data *data, int64_t *field, int64_t value, 
 
     *field = value;
     ck_assert_int_eq(try_create(data, NULL, text), expected);
-    ck_assert_int_eq(bsq_layer_memory(&data->desc, NULL, NULL, &bytes), expected);
+    ck_assert_int_eq(bsq_layer_memory(&data->desc, NULL, &bytes, NULL), expected);
     ck_assert_uint_eq(bytes, 0);
     *field = before;
 }
@@ -340,13 +367,13 @@ START_TEST(descriptions_are_checked)
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_OK);
     data.desc.kind = 3;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.kind = BSQ_CONV;
-    data.desc.weight_layout = 2;
+    data.desc.kind = BSQ_KIND_CONV;
+    data.desc.weight_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.weight_layout = 0;
-    data.desc.activation_layout = -1;
+    data.desc.weight_layout = BSQ_WEIGHT_LAYOUT_OIHW;
+    data.desc.activation_layout = BSQ_WEIGHT_LAYOUT_OHWI;
     ck_assert_int_eq(try_create(&data, NULL, text), BSQ_E_ARGUMENT);
-    data.desc.activation_layout = 0;
+    data.desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
     data.desc.spatial_dims = 4;
     ck_assert_int_lt(try_create(&data, NULL, text), BSQ_OK);
     data.desc.spatial_dims = 0;
@@ -378,9 +405,9 @@ START_TEST(batches_are_checked)
     test_fails(layer, BSQ_E_RANGE, "held_out", bsq_layer_calibrate(layer, &bad));
     bad = batch;
     bad.row_weights = weights;
-    bad.row_weights_kind = 2;
+    bad.row_weights_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     test_fails(layer, BSQ_E_ARGUMENT, "row_weights_kind", bsq_layer_calibrate(layer, &bad));
-    bad.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    bad.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     weights[59] = -1;
     ck_assert_int_lt(bsq_layer_calibrate(layer, &bad), BSQ_OK);
     ck_assert_ptr_nonnull(strstr(bsq_layer_error_message(layer), "59"));
@@ -433,12 +460,12 @@ START_TEST(input_structs_of_other_versions)
     memset(&longer, 0, sizeof longer);
     longer.now.desc = data.desc;
     longer.now.desc.struct_size = sizeof(bsq_layer_desc_t) + 16;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_OK);
     bsq_layer_free(other);
     ((char *)&longer)[sizeof(bsq_layer_desc_t)] = 1;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_E_VERSION);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_E_VERSION);
     longer.now.desc.struct_size = 8;
-    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, NULL, &other), BSQ_E_VERSION);
+    ck_assert_int_eq(bsq_layer_create(&longer.now.desc, NULL, data.weights, NULL, &other, NULL), BSQ_E_VERSION);
 
     memset(&longer, 0, sizeof longer);
     longer.now.batch = batch;
@@ -463,7 +490,7 @@ START_TEST(input_structs_of_other_versions)
     bsq_input_quantizer_init(&longer.now.quantizer, sizeof(bsq_input_quantizer_t) + 8);
     longer.now.quantizer.scale = 0.5;
     longer.now.quantizer.bits = 4;
-    longer.now.quantizer.type = BSQ_INPUT_SIGNED;
+    longer.now.quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(layer, bsq_layer_set_input_quantizer(layer, &longer.now.quantizer));
     ((char *)&longer)[sizeof(bsq_input_quantizer_t)] = 1;
     test_fails(layer, BSQ_E_VERSION, "bsq_input_quantizer_t",
@@ -488,23 +515,23 @@ START_TEST(output_structs_of_other_versions)
     for (size_t i = sizeof(bsq_report_t); i < sizeof longer; i++)
         ck_assert_int_eq(((char *)&longer)[i], 0x77);
     bsq_report_init(&report, sizeof report);
-    test_ok(layer, bsq_report_get(layer, &report));
+    test_ok(layer, bsq_layer_get_report(layer, &report));
     longer.now.report.struct_size = sizeof report;
     ck_assert_mem_eq(&report, &longer.now.report, sizeof report);
 
     report.struct_size = sizeof report - 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_report_get(layer, &report));
+    test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_layer_get_report(layer, &report));
     test_fails(layer, BSQ_E_VERSION, "bsq_report_t", bsq_optimize(layer, &report));
     memset(&longer, 0x77, sizeof longer);
     longer.now.stage.struct_size = 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_stage_t", bsq_report_stage(layer, 0, &longer.now.stage));
+    test_fails(layer, BSQ_E_VERSION, "bsq_stage_t", bsq_layer_get_stage_report(layer, 0, &longer.now.stage));
     longer.now.stage.struct_size = sizeof(bsq_stage_t) + 8;
-    test_ok(layer, bsq_report_stage(layer, 0, &longer.now.stage));
+    test_ok(layer, bsq_layer_get_stage_report(layer, 0, &longer.now.stage));
     ck_assert_int_eq(((char *)&longer)[sizeof(bsq_stage_t)], 0x77);
     longer.now.channel.struct_size = 1;
-    test_fails(layer, BSQ_E_VERSION, "bsq_channel_t", bsq_report_channel(layer, 0, &longer.now.channel));
+    test_fails(layer, BSQ_E_VERSION, "bsq_channel_t", bsq_layer_get_channel_report(layer, 0, &longer.now.channel));
     longer.now.channel.struct_size = sizeof(bsq_channel_t) + 8;
-    test_ok(layer, bsq_report_channel(layer, 0, &longer.now.channel));
+    test_ok(layer, bsq_layer_get_channel_report(layer, 0, &longer.now.channel));
     ck_assert_int_eq(((char *)&longer)[sizeof(bsq_channel_t)], 0x77);
     longer.now.quantizer.struct_size = 1;
     test_fails(layer, BSQ_E_VERSION, "bsq_input_quantizer_t",
@@ -547,7 +574,7 @@ START_TEST(batches_must_be_finite)
         refuse_value(layer, &batch, &data.target[100], "target[100]");
         batch.row_weights = weights;
         refuse_value(layer, &batch, &weights[2], "row_weights[2]");
-        batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+        batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
         refuse_value(layer, &batch, &weights[89], "row_weights[89]");
         batch.row_weights = NULL;
         batch.held_out = twice;
@@ -648,6 +675,7 @@ static TCase *all(void)
     tcase_add_test(tests, null_arguments_are_refused_by_name);
     tcase_add_test(tests, selectors_are_checked);
     tcase_add_test(tests, integer_options_have_bounds);
+    tcase_add_test(tests, enumerations_cannot_be_mixed_up);
     tcase_add_test(tests, real_options_have_bounds);
     tcase_add_test(tests, combined_options_are_checked);
     tcase_add_test(tests, descriptions_are_checked);

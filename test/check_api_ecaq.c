@@ -14,7 +14,7 @@ static const struct shape {
     const char *name;
     int dims;
     int64_t inputs, outputs, groups, kernel, stride, dilation, padding;
-    int32_t weight_layout, activation_layout;
+    int32_t weights_last, channels_last;
 } shapes[] = {
     {"linear", 0, 9, 5, 1, 1, 1, 1, 0, 0, 0},
     {"linear, channels last", 0, 9, 5, 1, 1, 1, 1, 0, 1, 1},
@@ -47,14 +47,14 @@ static double channel_size(int64_t c)
 
 static double activation(double x, int32_t type)
 {
-    if (type == BSQ_INPUT_UNSIGNED)
+    if (type == BSQ_INPUT_TYPE_UNSIGNED)
         return x > 0 ? x : 0;
-    return type == BSQ_INPUT_SIGNED ? x : x / (1 + exp(-x)); /* SiLU: needs a zero point */
+    return type == BSQ_INPUT_TYPE_SIGNED ? x : x / (1 + exp(-x)); /* SiLU: needs a zero point */
 }
 
 static int64_t input_place(const struct scene *scene, int64_t sample, int64_t c, int64_t pixel)
 {
-    bool last = scene->desc.activation_layout == BSQ_CHANNELS_LAST;
+    bool last = scene->desc.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     int64_t channels = scene->shape->inputs;
 
     return last ? (sample * scene->in + pixel) * channels + c : (sample * channels + c) * scene->in + pixel;
@@ -62,7 +62,7 @@ static int64_t input_place(const struct scene *scene, int64_t sample, int64_t c,
 
 static int64_t output_place(const struct scene *scene, int64_t sample, int64_t m, int64_t pixel)
 {
-    bool last = scene->desc.activation_layout == BSQ_CHANNELS_LAST;
+    bool last = scene->desc.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     int64_t channels = scene->shape->outputs;
 
     return last ? (sample * scene->out + pixel) * channels + m : (sample * channels + m) * scene->out + pixel;
@@ -70,7 +70,7 @@ static int64_t output_place(const struct scene *scene, int64_t sample, int64_t m
 
 static int64_t weight_place(const struct scene *scene, int64_t m, int64_t c, int64_t tap)
 {
-    bool last = scene->desc.weight_layout == BSQ_WEIGHTS_OHWI;
+    bool last = scene->desc.weight_layout == BSQ_WEIGHT_LAYOUT_OHWI;
 
     return m * scene->fan_in + (last ? tap * scene->group_inputs + c : c * scene->taps + tap);
 }
@@ -126,13 +126,13 @@ static struct scene scene_of(const struct shape *shape, int32_t type, uint64_t s
     int64_t side = shape->dims ? EXTENT : 1;
 
     bsq_layer_desc_init(&scene.desc, sizeof scene.desc);
-    scene.desc.kind = shape->dims ? BSQ_CONV : BSQ_LINEAR;
+    scene.desc.kind = shape->dims ? BSQ_KIND_CONV : BSQ_KIND_LINEAR;
     scene.desc.spatial_dims = shape->dims;
     scene.desc.in_channels = shape->inputs;
     scene.desc.out_channels = shape->outputs;
     scene.desc.groups = shape->groups;
-    scene.desc.weight_layout = shape->weight_layout;
-    scene.desc.activation_layout = shape->activation_layout;
+    scene.desc.weight_layout = BSQ_WEIGHT_LAYOUT_OIHW + shape->weights_last;
+    scene.desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + shape->channels_last;
     for (int d = 0; d < shape->dims; d++) {
         scene.desc.kernel[d] = shape->kernel;
         scene.desc.stride[d] = shape->stride;
@@ -217,7 +217,7 @@ static bsq_layer_t *layer_of(const struct scene *scene, const bsq_options_t *opt
 {
     bsq_layer_t *layer;
 
-    ck_assert_int_eq(bsq_layer_create(&scene->desc, options, scene->weights, scene->bias, NULL, &layer), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&scene->desc, options, scene->weights, scene->bias, &layer, NULL), BSQ_OK);
     return layer;
 }
 
@@ -247,7 +247,7 @@ struct engine {
 static int32_t code_of(const struct engine *engine, double x, int64_t c)
 {
     int32_t codes = 1 << engine->quantizer.bits;
-    int32_t lowest = engine->quantizer.type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    int32_t lowest = engine->quantizer.type == BSQ_INPUT_TYPE_SIGNED ? -codes / 2 : 0;
     double code = rint(x / engine->scales[c]) + engine->zero_points[c];
 
     return (int32_t)fmin(fmax(code, lowest), lowest + codes - 1);
@@ -366,8 +366,8 @@ static double size_of(const struct scene *scene, const struct real *real, int64_
 static void parts_of(int index, const struct shape **shape, int32_t *type, int32_t *kind)
 {
     *shape = &shapes[index % SHAPES];
-    *type = BSQ_INPUT_UNSIGNED + index / SHAPES % TYPES;
-    *kind = index / SHAPES / TYPES;
+    *type = BSQ_INPUT_TYPE_UNSIGNED + index / SHAPES % TYPES;
+    *kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR + index / SHAPES / TYPES;
 }
 
 enum { CASES = SHAPES * TYPES * 2 };
@@ -480,11 +480,11 @@ END_TEST
 /* Scales of channels help where channels differ, and damping pulls towards the weights as they are folded. */
 START_TEST(channels_are_better_and_damped)
 {
-    struct scene scene = scene_of(&shapes[3], BSQ_INPUT_ZERO_POINT, 3);
+    struct scene scene = scene_of(&shapes[3], BSQ_INPUT_TYPE_ZERO_POINT, 3);
     double errors[2];
 
     for (int32_t kind = 0; kind < 2; kind++) {
-        bsq_options_t options = options_of(BSQ_INPUT_AUTO, kind, 4);
+        bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_TENSOR + kind, 4);
         bsq_report_t report;
         bsq_layer_t *layer = calibrated(&scene, &options);
 
@@ -544,15 +544,15 @@ START_TEST(worked_example)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 8;
     quantizer.bits = 2;
-    quantizer.type = BSQ_INPUT_UNSIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_UNSIGNED;
     bsq_batch_init(&batch, sizeof batch);
     batch.input = input;
     batch.target = target;
     batch.size = 4;
     bsq_report_init(&report, sizeof report);
     for (int kind = 0; kind < 2; kind++) {
-        ck_assert_int_eq(bsq_layer_create(&desc, &options, weights, bias, NULL, &layer), BSQ_OK);
-        if (kind == BSQ_INPUT_PER_TENSOR)
+        ck_assert_int_eq(bsq_layer_create(&desc, &options, weights, bias, &layer, NULL), BSQ_OK);
+        if (kind == 0)
             test_ok(layer, bsq_layer_set_input_quantizer(layer, &quantizer));
         else
             test_ok(layer, bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 2));
@@ -584,8 +584,8 @@ END_TEST
 /* The channel that is always zero has beta 1, the largest beta is 1, and scales follow the sizes of channels. */
 START_TEST(observed_channels)
 {
-    struct scene scene = scene_of(&shapes[0], BSQ_INPUT_UNSIGNED, 1);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, BSQ_INPUT_PER_CHANNEL, 8);
+    struct scene scene = scene_of(&shapes[0], BSQ_INPUT_TYPE_UNSIGNED, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, 8);
     bsq_layer_t *layer = layer_of(&scene, &options);
     bsq_batch_t batch = batch_of(&scene, false);
     bsq_input_quantizer_t quantizer;
@@ -593,7 +593,7 @@ START_TEST(observed_channels)
     int32_t zero_points[9];
 
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
-    options.input_clip = BSQ_CLIP_MINIMUM_MAXIMUM;
+    options.input_clip = BSQ_INPUT_CLIP_MINIMUM_MAXIMUM;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     test_ok(layer, bsq_layer_observe(layer, &batch));
     test_ok(layer, bsq_layer_get_input_quantizer(layer, &quantizer));
@@ -607,18 +607,18 @@ START_TEST(observed_channels)
         ck_assert_int_eq(zero_points[c], 0);
         largest = fmax(largest, scales[c]);
     }
-    ck_assert_int_eq(quantizer.type, BSQ_INPUT_UNSIGNED);
-    ck_assert_int_eq(quantizer.scale_kind, BSQ_INPUT_PER_CHANNEL);
+    ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_UNSIGNED);
+    ck_assert_int_eq(quantizer.scale_kind, BSQ_INPUT_SCALE_KIND_PER_CHANNEL);
     ck_assert(quantizer.scale == largest && scales[8] == largest && quantizer.zero_point == 0);
     /* One negative value anywhere: zero points for all. What was chosen before no longer holds. */
     scene.input[3] = -1;
     test_ok(layer, bsq_layer_observe(layer, &batch));
     test_ok(layer, bsq_layer_get_input_quantizer(layer, &quantizer));
-    ck_assert_int_eq(quantizer.type, BSQ_INPUT_ZERO_POINT);
+    ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_ZERO_POINT);
     test_ok(layer, bsq_layer_get_input_channels(layer, NULL, zero_points, 9));
     ck_assert_int_gt(zero_points[3], 0);
     ck_assert_int_eq(zero_points[4], 0);
-    options.input_clip = BSQ_CLIP_SQUARED_ERROR;
+    options.input_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
     options.input_bits = 3;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     test_ok(layer, bsq_layer_get_input_quantizer(layer, &quantizer));
@@ -637,8 +637,8 @@ static uint64_t hash_of(bsq_layer_t *layer)
 /* Handed over to another layer, the quantizer does the same, bit for bit; its own scale may be any. */
 START_TEST(channels_given_by_the_host)
 {
-    struct scene scene = scene_of(&shapes[4], BSQ_INPUT_ZERO_POINT, 1);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, BSQ_INPUT_PER_CHANNEL, 4);
+    struct scene scene = scene_of(&shapes[4], BSQ_INPUT_TYPE_ZERO_POINT, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, 4);
     bsq_layer_t *source = calibrated(&scene, &options), *layer;
     bsq_batch_t batch = batch_of(&scene, true);
     uint64_t expected = hash_of(source);
@@ -676,8 +676,8 @@ END_TEST
 START_TEST(tensors_share_a_quantizer)
 {
     for (int32_t kind = 0; kind < 2; kind++) {
-        struct scene one = scene_of(&shapes[3], BSQ_INPUT_UNSIGNED, 1), two = scene_of(&shapes[3], BSQ_INPUT_SIGNED, 2);
-        bsq_options_t options = options_of(BSQ_INPUT_AUTO, kind, 8);
+        struct scene one = scene_of(&shapes[3], BSQ_INPUT_TYPE_UNSIGNED, 1), two = scene_of(&shapes[3], BSQ_INPUT_TYPE_SIGNED, 2);
+        bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_TENSOR + kind, 8);
         bsq_layer_t *observer = layer_of(&one, &options), *layer = layer_of(&two, NULL);
         bsq_batch_t first = batch_of(&one, true), second = batch_of(&two, true);
         bsq_input_quantizer_t quantizer, back;
@@ -688,12 +688,12 @@ START_TEST(tensors_share_a_quantizer)
         bsq_input_quantizer_init(&back, sizeof back);
         test_ok(observer, bsq_layer_observe(observer, &first));
         test_ok(observer, bsq_layer_get_input_quantizer(observer, &quantizer));
-        ck_assert_int_eq(quantizer.type, BSQ_INPUT_UNSIGNED);
+        ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_UNSIGNED);
         test_ok(observer, bsq_layer_observe(observer, &second));
         test_ok(observer, bsq_layer_get_input_quantizer(observer, &quantizer));
-        ck_assert_int_eq(quantizer.type, BSQ_INPUT_ZERO_POINT);
+        ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_ZERO_POINT);
         test_ok(observer, bsq_layer_get_input_channels(observer, scales, zero_points, 5));
-        if (kind == BSQ_INPUT_PER_TENSOR) {
+        if (kind == 0) {
             test_ok(layer, bsq_layer_set_input_quantizer(layer, &quantizer));
             ck_assert(scales[0] == quantizer.scale && zero_points[4] == quantizer.zero_point);
         } else {
@@ -723,8 +723,8 @@ END_TEST
 
 START_TEST(statistics_bring_the_channels)
 {
-    struct scene scene = scene_of(&shapes[6], BSQ_INPUT_ZERO_POINT, 1);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, BSQ_INPUT_PER_CHANNEL, 4), other = options;
+    struct scene scene = scene_of(&shapes[6], BSQ_INPUT_TYPE_ZERO_POINT, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, 4), other = options;
     bsq_layer_t *source = calibrated(&scene, &options), *shared = layer_of(&scene, &options);
     bsq_layer_t *merged = layer_of(&scene, &options), *clone, *tensor;
     bsq_batch_t batch = batch_of(&scene, true);
@@ -758,7 +758,7 @@ START_TEST(statistics_bring_the_channels)
     ck_assert_mem_eq(scales, back, sizeof back);
 
     /* One scale for all, or others, do not go with them. */
-    other.input_scale_kind = BSQ_INPUT_PER_TENSOR;
+    other.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     tensor = layer_of(&scene, &other);
     test_ok(tensor, bsq_layer_observe(tensor, &batch));
     test_fails(tensor, BSQ_E_MISMATCH, "quantizer", bsq_layer_merge_stats(tensor, 0, imported));
@@ -788,13 +788,12 @@ END_TEST
 /* Rounding needs the quantizer too, since it rounds folded weights. */
 START_TEST(rounding_without_statistics)
 {
-    struct scene scene = scene_of(&shapes[3], BSQ_INPUT_UNSIGNED, 1);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, BSQ_INPUT_PER_CHANNEL, 8);
+    struct scene scene = scene_of(&shapes[3], BSQ_INPUT_TYPE_UNSIGNED, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, 8);
     bsq_batch_t batch = batch_of(&scene, false);
     bsq_layer_t *layer;
-    float input_scales[5];
+    float again[256];
     double scales[5];
-    size_t count;
 
     options.solver = BSQ_SOLVER_ROUND;
     options.weight_bits = 8;
@@ -802,12 +801,7 @@ START_TEST(rounding_without_statistics)
     test_fails(layer, BSQ_E_STATE, "bsq_layer_observe", bsq_optimize(layer, NULL));
     test_ok(layer, bsq_layer_observe(layer, &batch));
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_result_count(layer, BSQ_RESULT_INPUT_SCALES, &count));
-    ck_assert_uint_eq(count, 5);
-    test_ok(layer, bsq_layer_get_input_scales(layer, input_scales, 5));
     test_ok(layer, bsq_layer_get_input_channels(layer, scales, NULL, 5));
-    for (int c = 0; c < 5; c++)
-        ck_assert((double)input_scales[c] == scales[c]);
 
     struct engine engine = engine_of(layer, &scene);
 
@@ -820,8 +814,8 @@ START_TEST(rounding_without_statistics)
     /* Results keep the quantizer that they were made for. */
     scene.input[0] = 100;
     test_ok(layer, bsq_layer_observe(layer, &batch));
-    test_ok(layer, bsq_layer_get_input_scales(layer, input_scales, 5));
-    ck_assert((double)input_scales[0] == scales[0]);
+    test_ok(layer, bsq_layer_get_dequantized(layer, again, (size_t)scene.weight_count));
+    ck_assert_mem_eq(again, engine.dequantized, (size_t)scene.weight_count * sizeof *again);
     stop(&engine);
     bsq_layer_free(layer);
     drop(&scene);
@@ -830,8 +824,8 @@ END_TEST
 
 START_TEST(channels_are_checked)
 {
-    struct scene scene = scene_of(&shapes[0], BSQ_INPUT_UNSIGNED, 1);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, BSQ_INPUT_PER_CHANNEL, 8), other = options;
+    struct scene scene = scene_of(&shapes[0], BSQ_INPUT_TYPE_UNSIGNED, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, 8), other = options;
     bsq_layer_t *layer = layer_of(&scene, &options), *real = layer_of(&scene, NULL);
     bsq_batch_t batch = batch_of(&scene, false);
     bsq_input_quantizer_t quantizer;
@@ -844,7 +838,7 @@ START_TEST(channels_are_checked)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 1;
     quantizer.bits = 4;
-    quantizer.type = BSQ_INPUT_ZERO_POINT;
+    quantizer.type = BSQ_INPUT_TYPE_ZERO_POINT;
     ck_assert_int_eq(bsq_layer_set_input_channels(NULL, &quantizer, scales, NULL, 9), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_input_channels(NULL, scales, NULL, 9), BSQ_E_ARGUMENT);
     ck_assert_int_eq(bsq_layer_get_code_bias(NULL, NULL, 5), BSQ_E_ARGUMENT);
@@ -868,19 +862,19 @@ START_TEST(channels_are_checked)
     test_fails(layer, BSQ_E_RANGE, "zero_point",
                bsq_layer_set_input_channels(layer, &quantizer, scales, zero_points, 9));
     quantizer.zero_point = 0;
-    quantizer.type = BSQ_INPUT_UNSIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_UNSIGNED;
     test_fails(layer, BSQ_E_RANGE, "channel 8",
                bsq_layer_set_input_channels(layer, &quantizer, scales, zero_points, 9));
 
     /* A quantizer that is given is kept when another one is refused; observing does not replace it. */
-    quantizer.type = BSQ_INPUT_ZERO_POINT;
+    quantizer.type = BSQ_INPUT_TYPE_ZERO_POINT;
     test_ok(layer, bsq_layer_set_input_channels(layer, &quantizer, scales, zero_points, 9));
     scales[7] = 0;
     test_fails(layer, BSQ_E_RANGE, "channel 7", bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 9));
     test_ok(layer, bsq_layer_observe(layer, &batch));
     test_ok(layer, bsq_layer_get_input_channels(layer, scales, zero_points, 9));
     ck_assert(scales[7] == 0.5 && zero_points[8] == 15 && zero_points[0] == 0);
-    other.input_scale_kind = BSQ_INPUT_PER_TENSOR;
+    other.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     test_fails(layer, BSQ_E_STATE, "input_scale_kind", bsq_layer_set_options(layer, &other));
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
     test_fails(layer, BSQ_E_STATE, "fixed", bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 9));

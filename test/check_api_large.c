@@ -42,8 +42,8 @@ START_TEST(many_inputs_are_solved_as_few_are)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 2 + _i % 4;
-    options.weight_range = _i / 2 % 2;
-    options.scale_kind = _i == 4 ? BSQ_SCALE_PER_TENSOR : _i == 5 ? BSQ_SCALE_PER_GROUP : BSQ_SCALE_PER_CHANNEL;
+    options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + _i / 2 % 2;
+    options.scale_kind = _i == 4 ? BSQ_SCALE_KIND_PER_TENSOR : _i == 5 ? BSQ_SCALE_KIND_PER_GROUP : BSQ_SCALE_KIND_PER_CHANNEL;
     options.group_size = 128;
     options.bias_correction = _i == 2 || _i == 3;
 
@@ -118,7 +118,7 @@ static void check_memory(struct test_data *data, bool target)
     bsq_layer_t *layer = test_data_calibrated(data, &options, target);
 
     test_ok(layer, bsq_optimize(layer, &report));
-    ck_assert_int_eq(bsq_layer_memory(&data->desc, &options, NULL, &predicted), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_memory(&data->desc, &options, &predicted, NULL), BSQ_OK);
     bsq_layer_free(layer);
     printf("n %lld, M %lld, %s target: peak %.1f MiB, predicted %.1f, promised %.1f\n", (long long)data->fan_in,
            (long long)data->channels, target ? "with" : "no", (double)heap.peak / 1048576,

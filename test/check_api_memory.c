@@ -56,7 +56,7 @@ static bsq_status_t step_create(struct flow *flow)
     flow->layer = (bsq_layer_t *)flow;
 
     bsq_status_t status = bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, flow->data->bias,
-                                           NULL, &flow->layer);
+                                           &flow->layer, NULL);
 
     ck_assert_int_eq(status == BSQ_OK, flow->layer != NULL);
     return status;
@@ -64,7 +64,7 @@ static bsq_status_t step_create(struct flow *flow)
 
 static bsq_status_t step_second(struct flow *flow)
 {
-    return bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, NULL, NULL, &flow->second);
+    return bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, NULL, &flow->second, NULL);
 }
 
 static bsq_status_t step_observe(struct flow *flow)
@@ -124,7 +124,7 @@ static bsq_status_t step_optimize_selected(struct flow *flow)
 
 static bsq_status_t step_table(struct flow *flow)
 {
-    return bsq_layer_error_table(flow->layer, 2, 4, flow->table);
+    return bsq_layer_error_table(flow->layer, 2, 4, flow->table, 3);
 }
 
 static bsq_status_t step_clone(struct flow *flow)
@@ -217,13 +217,38 @@ static bsq_status_t step_pack(struct flow *flow)
 {
     uint8_t packed[4096];
     size_t size;
-    bsq_status_t status = bsq_packed_size(flow->layer, BSQ_FORMAT_INT8, &size);
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status = bsq_tensor_packed_size(&tensor, BSQ_FORMAT_INT8, &size, NULL);
 
     ck_assert_uint_le(size, sizeof packed);
     if (status == BSQ_OK)
-        status = bsq_pack(flow->layer, BSQ_FORMAT_INT8, packed, size);
+        status = bsq_tensor_pack(&tensor, BSQ_FORMAT_INT8, packed, size, NULL);
     if (status == BSQ_OK)
         flow->hash = test_hash(flow->hash, packed, size);
+    test_tensor_free(&tensor);
+    return status;
+}
+
+static bsq_status_t step_evaluate(struct flow *flow)
+{
+    bsq_report_t report;
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status;
+
+    bsq_report_init(&report, sizeof report);
+    status = bsq_layer_evaluate(flow->layer, &tensor, &report);
+    if (status == BSQ_OK)
+        flow->hash = test_hash(flow->hash, &report.error, sizeof report.error);
+    test_tensor_free(&tensor);
+    return status;
+}
+
+static bsq_status_t step_set_tensor(struct flow *flow)
+{
+    bsq_tensor_t tensor = test_tensor_get(flow->layer);
+    bsq_status_t status = bsq_layer_set_tensor(flow->layer, &tensor);
+
+    test_tensor_free(&tensor);
     return status;
 }
 
@@ -254,6 +279,8 @@ static const struct step {
     {"get and set moments", step_moments},
     {"optimize twin again", step_optimize_twin},
     {"pack", step_pack},
+    {"evaluate", step_evaluate},
+    {"set tensor", step_set_tensor},
 };
 
 /* ---- running it ---- */
@@ -394,23 +421,23 @@ struct variant {
     const char *name;
     int32_t solver, scale_kind, scale_format, range, bits, effort, threads, input_bits, bias_correction;
     bool with_target, conv;
-    int32_t input_scale_kind;
+    bool folded;
 };
 
 static const struct variant variants[] = {
-    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
-    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
-     0},
-    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, 0},
-    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, 0},
-    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_GROUP, BSQ_SCALE_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
-     0},
-    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
-     0},
-    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
-     BSQ_INPUT_PER_CHANNEL},
-    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_PER_CHANNEL, BSQ_SCALE_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, 0},
-    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_PER_TENSOR, BSQ_SCALE_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, 0},
+    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
+    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
+     false},
+    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, false},
+    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, false},
+    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
+     false},
+    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
+     false},
+    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
+     true},
+    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
+    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, false},
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -424,14 +451,14 @@ static struct flow flow_of(const struct variant *variant, const struct test_data
     flow.options.solver = variant->solver;
     flow.options.scale_kind = variant->scale_kind;
     flow.options.scale_format = variant->scale_format;
-    flow.options.weight_range = variant->range;
+    flow.options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + variant->range;
     flow.options.weight_bits = variant->bits;
     flow.options.effort = variant->effort;
     flow.options.threads = variant->threads;
     flow.options.input_bits = variant->input_bits;
     flow.options.bias_correction = variant->bias_correction;
-    flow.options.input_scale_kind = variant->input_scale_kind;
-    flow.options.group_size = variant->scale_kind == BSQ_SCALE_PER_GROUP ? 4 : 0;
+    flow.options.input_scale_kind = variant->folded ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
+    flow.options.group_size = variant->scale_kind == BSQ_SCALE_KIND_PER_GROUP ? 4 : 0;
     flow.with_target = variant->with_target;
     flow.data = data;
     return flow;
@@ -527,7 +554,7 @@ static int64_t peak_of(const struct test_data *data, bsq_options_t *options)
     test_ok(layer, bsq_optimize(layer, NULL));
     test_ok(layer, bsq_layer_calibrate(layer, &batch));
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_error_table(layer, 2, options->weight_bits, table));
+    test_ok(layer, bsq_layer_error_table(layer, 2, options->weight_bits, table, (size_t)options->weight_bits - 1));
     bsq_layer_free(layer);
     ck_assert_int_eq(heap.blocks, 0);
     return heap.peak;
@@ -538,7 +565,7 @@ static void compare_memory(const struct test_data *data, bsq_options_t *options,
     size_t predicted;
     int64_t peak = peak_of(data, options);
 
-    ck_assert_int_eq(bsq_layer_memory(&data->desc, options, NULL, &predicted), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_memory(&data->desc, options, &predicted, NULL), BSQ_OK);
     ck_assert_msg(peak <= (int64_t)predicted, "%s: %lld bytes are above the prediction, %lld", name, (long long)peak,
                   (long long)predicted);
     ck_assert_msg((double)predicted <= slack * (double)peak, "%s: %lld bytes are far below the prediction, %lld", name,
@@ -582,7 +609,7 @@ START_TEST(memory_does_not_grow_with_rows)
     bsq_options_init(&options, sizeof options);
     test_heap_init(&heap);
     test_heap_use(&heap, &options);
-    ck_assert_int_eq(bsq_layer_memory(&few.desc, &options, NULL, &bytes), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_memory(&few.desc, &options, &bytes, NULL), BSQ_OK);
     ck_assert_int_eq(heap.calls, 0);
     options.memory_alloc = NULL;
     options.memory_free = NULL;

@@ -140,9 +140,9 @@ static bool scale_is_valid(float scale, int32_t format)
 
     if (!(scale > 0) || !isfinite(scale))
         return false;
-    if (format == BSQ_SCALE_POWER_OF_TWO)
+    if (format == BSQ_SCALE_FORMAT_POWER_OF_TWO)
         return mantissa == 0.5f;
-    if (format == BSQ_SCALE_FLOAT16)
+    if (format == BSQ_SCALE_FORMAT_FLOAT16)
         return exponent >= -13 && scale <= 65504.0f && mantissa * 2048 == rintf(mantissa * 2048);
     return true;
 }
@@ -152,7 +152,7 @@ static void check_result(bsq_layer_t *layer, const struct test_data *data, const
 {
     struct test_output output = test_output_get(layer, data, options);
     int32_t highest = (1 << (options->weight_bits - 1)) - 1;
-    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
 
     check_numbers(&output.report, name);
     for (size_t i = 0; i < output.scale_count; i++)
@@ -219,7 +219,7 @@ static bsq_options_t combination(int bits, int range, int kind, int format)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = bits;
-    options.weight_range = range;
+    options.weight_grid = range;
     options.scale_kind = kind;
     options.scale_format = format;
     options.group_size = 4;
@@ -232,13 +232,13 @@ START_TEST(effort_never_hurts)
     int bits = _i + 2;
     uint64_t seed = (uint64_t)bits * 100;
 
-    for (int range = 0; range < 2; range++)
-        for (int kind = 1; kind <= 3; kind++)
-            for (int format = 0; format < 3; format++) {
-                struct test_data data = test_data_linear(3, 10, 14 + 30 * format, seed++);
+    for (int range = BSQ_WEIGHT_GRID_SYMMETRIC; range <= BSQ_WEIGHT_GRID_FULL; range++)
+        for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++)
+            for (int format = BSQ_SCALE_FORMAT_FLOAT32; format <= BSQ_SCALE_FORMAT_POWER_OF_TWO; format++) {
+                struct test_data data = test_data_linear(3, 10, 14 + 30 * (format - BSQ_SCALE_FORMAT_FLOAT32), seed++);
                 bsq_options_t options = combination(bits, range, kind, format);
 
-                options.asymmetry = kind / 3.0;
+                options.asymmetry = (kind - BSQ_SCALE_KIND_PER_TENSOR + 1) / 3.0;
 
                 bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
@@ -253,8 +253,9 @@ START_TEST(effort_never_hurts_odd_data)
 {
     struct test_data data = data_of((enum data_kind)_i);
 
-    for (int kind = 1; kind <= 3; kind++) {
-        bsq_options_t options = combination(2 + kind, kind % 2, kind, 0);
+    for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
+        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR, BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2, kind,
+                                            BSQ_SCALE_FORMAT_FLOAT32);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
         climb(layer, &data, options, kind_names[_i]);
@@ -295,15 +296,15 @@ END_TEST
 static void check_warnings(const bsq_report_t *report, enum data_kind kind)
 {
     if (kind == KIND_DEAD_INPUTS || kind == KIND_ALL_DEAD_INPUTS) {
-        ck_assert(report->warnings & BSQ_WARN_DEAD_INPUTS);
+        ck_assert(report->warnings & BSQ_WARNING_DEAD_INPUTS);
         ck_assert_int_eq(report->dead_inputs, kind == KIND_DEAD_INPUTS ? 2 : 9);
     }
     if (kind == KIND_DEAD_OUTPUTS || kind == KIND_ALL_DEAD_OUTPUTS) {
-        ck_assert(report->warnings & BSQ_WARN_DEAD_OUTPUTS);
+        ck_assert(report->warnings & BSQ_WARNING_DEAD_OUTPUTS);
         ck_assert_int_eq(report->dead_outputs, kind == KIND_DEAD_OUTPUTS ? 1 : 3);
     }
     if (kind == KIND_ONE_ROW || kind == KIND_FEW_ROWS)
-        ck_assert(report->warnings & BSQ_WARN_FEW_ROWS);
+        ck_assert(report->warnings & BSQ_WARNING_FEW_ROWS);
     if (kind == KIND_PLAIN)
         ck_assert_int_eq(report->warnings, 0);
 }
@@ -314,12 +315,14 @@ START_TEST(odd_data_gives_finite_results)
     struct test_data data = data_of((enum data_kind)_i);
 
     for (int variant = 0; variant < 24; variant++) {
-        int32_t solver = variant % 3;
-        bsq_options_t options = combination(2 + variant % 7, 0, 2, solver ? 0 : variant / 3 % 3);
+        int32_t solver = BSQ_SOLVER_AUTO + variant % 3;
+        bsq_options_t options = combination(
+            2 + variant % 7, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL,
+            BSQ_SCALE_FORMAT_FLOAT32 + (solver == BSQ_SOLVER_AUTO ? variant / 3 % 3 : 0));
 
         options.solver = solver;
-        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_PER_CHANNEL : 1 + variant / 2 % 3;
-        options.weight_range = solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2;
+        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
+        options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + (solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2);
         options.bias_correction = variant / 5 % 2;
         options.input_bits = variant / 6 % 2 ? 8 : 0;
         options.damping = variant / 7 % 2 ? 0 : -1;
@@ -371,7 +374,7 @@ END_TEST
 START_TEST(exact_weights_are_kept)
 {
     struct test_data data = test_data_linear(4, 8, 200, 5);
-    bsq_options_t options = combination(3, BSQ_RANGE_SYMMETRIC, BSQ_SCALE_PER_CHANNEL, 0);
+    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, 0);
     struct test_random random = test_random_seed(3);
     bsq_report_t report;
 
@@ -393,7 +396,7 @@ END_TEST
 START_TEST(data_help)
 {
     struct test_data data = test_data_linear(16, 48, 2000, 5);
-    bsq_options_t options = combination(3, BSQ_RANGE_SYMMETRIC, BSQ_SCALE_PER_CHANNEL, 0);
+    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, 0);
     bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
     bsq_report_t report;
 
@@ -413,7 +416,7 @@ START_TEST(quick_results_are_what_they_say)
 
     spoil(&data, (enum data_kind)_i);
     for (int bits = 2; bits <= 8; bits += 3) {
-        bsq_options_t options = combination(bits, bits / 3 % 2, BSQ_SCALE_PER_CHANNEL, 0);
+        bsq_options_t options = combination(bits, bits / 3 % 2, BSQ_SCALE_KIND_PER_CHANNEL, 0);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
         double measured, last, rounding;
 

@@ -36,7 +36,7 @@ START_TEST(counts_are_exact)
 
     for (int32_t bits = 2; bits <= 8; bits++) {
         options.weight_bits = bits;
-        options.scale_kind = BSQ_SCALE_PER_GROUP;
+        options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
         options.group_size = bits - 1;
         test_ok(layer, bsq_layer_set_options(layer, &options));
         test_ok(layer, bsq_optimize(layer, NULL));
@@ -48,7 +48,6 @@ START_TEST(counts_are_exact)
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_BIAS), 5);
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_DEQUANTIZED), 35);
         ck_assert_uint_eq(count_of(layer, BSQ_RESULT_PLANES), plane_count);
-        ck_assert_uint_eq(count_of(layer, BSQ_RESULT_INPUT_SCALES), 0);
         for (size_t off = 0; off < 3; off++) {
             bsq_status_t expected = off == 1 ? BSQ_OK : BSQ_E_SIZE;
 
@@ -58,14 +57,13 @@ START_TEST(counts_are_exact)
             ck_assert_int_eq(bsq_layer_get_dequantized(layer, floats, 34 + off), expected);
             ck_assert_int_eq(bsq_layer_get_planes(layer, planes, plane_count - 1 + off), expected);
         }
-        ck_assert_int_eq(bsq_layer_get_input_scales(layer, floats, 1), BSQ_E_SIZE);
     }
-    options.scale_kind = BSQ_SCALE_PER_TENSOR;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     ck_assert_uint_eq(count_of(layer, BSQ_RESULT_SCALES), 5);
     test_ok(layer, bsq_optimize(layer, NULL));
     ck_assert_uint_eq(count_of(layer, BSQ_RESULT_SCALES), 1);
-    options.scale_kind = BSQ_SCALE_PER_CHANNEL;
+    options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     test_ok(layer, bsq_optimize(layer, NULL));
     ck_assert_uint_eq(count_of(layer, BSQ_RESULT_SCALES), 5);
@@ -105,29 +103,30 @@ static void check_format(bsq_layer_t *layer, const int8_t *codes, int64_t channe
     unsigned char packed[4096];
     int8_t unpacked[108];
     size_t size, count = (size_t)(channels * fan_in);
-    bsq_status_t status = bsq_packed_size(layer, format, &size);
+    bsq_tensor_t tensor = test_tensor_get(layer), back = test_tensor_codes(bits, channels, fan_in, unpacked);
+    bsq_status_t status = bsq_tensor_packed_size(&tensor, format, &size, NULL);
 
     if (status == BSQ_OK) {
         ck_assert_uint_le(size, sizeof packed);
-        if (size > 0)
-            test_fails(layer, BSQ_E_SIZE, "", bsq_pack(layer, format, packed, size - 1));
-        test_fails(layer, BSQ_E_SIZE, "", bsq_pack(layer, format, packed, size + 1));
-        status = bsq_pack(layer, format, packed, size);
+        ck_assert_int_eq(bsq_tensor_pack(&tensor, format, packed, size - 1, NULL), BSQ_E_SIZE);
+        ck_assert_int_eq(bsq_tensor_pack(&tensor, format, packed, size + 1, NULL), BSQ_E_SIZE);
+        status = bsq_tensor_pack(&tensor, format, packed, size, NULL);
     }
+    test_tensor_free(&tensor);
     ck_assert_msg(status == (possible ? BSQ_OK : BSQ_E_FORMAT), "format %d at %d bits: %d", (int)format, (int)bits,
                   (int)status);
     if (!possible)
         return;
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, fan_in, packed, size, unpacked, NULL), BSQ_OK);
+    ck_assert_int_eq(bsq_tensor_unpack(format, packed, size, &back, NULL), BSQ_OK);
     ck_assert_mem_eq(codes, unpacked, count);
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, fan_in, packed, size - 1, unpacked, NULL), BSQ_E_SIZE);
+    ck_assert_int_eq(bsq_tensor_unpack(format, packed, size - 1, &back, NULL), BSQ_E_SIZE);
 }
 
 static void check_one_result(bsq_layer_t *layer, const struct test_data *data, const bsq_options_t *options)
 {
     struct test_output output = test_output_get(layer, data, options);
     int32_t bits = options->weight_bits, highest = (1 << (bits - 1)) - 1;
-    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
     int64_t count = data->channels * data->fan_in;
     bool has_lowest = false;
 
@@ -158,10 +157,10 @@ START_TEST(results_agree_with_each_other)
     bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
     for (int32_t bits = 2; bits <= 8; bits++)
-        for (int32_t range = 0; range < 2; range++)
-            for (int32_t kind = 1; kind <= 3; kind++) {
+        for (int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC; range <= BSQ_WEIGHT_GRID_FULL; range++)
+            for (int32_t kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
                 options.weight_bits = bits;
-                options.weight_range = range;
+                options.weight_grid = range;
                 options.scale_kind = kind;
                 options.group_size = 5;
                 options.effort = 2;
@@ -205,7 +204,7 @@ static void check_channels(bsq_layer_t *layer, const struct test_output *output)
         bsq_channel_t channel;
 
         bsq_channel_init(&channel, sizeof channel);
-        test_ok(layer, bsq_report_channel(layer, m, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
         objective += channel.objective;
         start += channel.objective_start;
         energy += channel.energy;
@@ -226,7 +225,7 @@ static void check_stages(bsq_layer_t *layer, const struct test_output *output)
         bsq_stage_t stage;
 
         bsq_stage_init(&stage, sizeof stage);
-        test_ok(layer, bsq_report_stage(layer, i, &stage));
+        test_ok(layer, bsq_layer_get_stage_report(layer, i, &stage));
         ck_assert(stage.seconds >= 0 && isfinite(stage.objective_before) && isfinite(stage.objective_after));
         ck_assert_str_ne(bsq_stage_string(stage.stage), "unknown");
         ck_assert_int_ge(stage.sweeps, 0);
@@ -262,7 +261,7 @@ static void check_report(bsq_layer_t *layer, const struct test_data *data, const
     ck_assert_int_eq(report->solver, options->solver);
     ck_assert_int_eq(report->effort, options->effort);
     ck_assert_int_eq(report->weight_bits, options->weight_bits);
-    ck_assert_int_eq(report->weight_range, options->weight_range);
+    ck_assert_int_eq(report->weight_grid, options->weight_grid);
     check_channels(layer, &output);
     check_stages(layer, &output);
     for (size_t m = 0; m < output.bias_count; m++)
@@ -289,11 +288,11 @@ static void check_reports(const struct test_data *data, bool target)
     bsq_layer_t *layer = test_data_layer(data, &options);
 
     calibrate_both(layer, data, target);
-    for (int32_t solver = 0; solver <= 2; solver++)
+    for (int32_t solver = BSQ_SOLVER_AUTO; solver <= BSQ_SOLVER_PAPER; solver++)
         for (int32_t bits = 2; bits <= 4; bits++)
             for (int mu = 0; mu <= 2; mu++)
-                for (int32_t kind = 1; kind <= 3; kind++) {
-                    if (solver == BSQ_SOLVER_PAPER && kind != BSQ_SCALE_PER_CHANNEL)
+                for (int32_t kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
+                    if (solver == BSQ_SOLVER_PAPER && kind != BSQ_SCALE_KIND_PER_CHANNEL)
                         continue;
                     options.solver = solver;
                     options.weight_bits = bits;
@@ -341,7 +340,7 @@ START_TEST(damping_of_the_report)
         test_ok(layer, bsq_layer_set_options(layer, &options));
         test_ok(layer, bsq_optimize(layer, &report));
         ck_assert(report.damping == 0.03);
-        ck_assert_int_eq((report.warnings & BSQ_WARN_FEW_ROWS) != 0, cases[i].rows < 20);
+        ck_assert_int_eq((report.warnings & BSQ_WARNING_FEW_ROWS) != 0, cases[i].rows < 20);
         bsq_layer_free(layer);
         test_data_free(&data);
     }
@@ -394,7 +393,7 @@ START_TEST(bias_correction_does_what_the_report_says)
         double expected = moments.target_mean[m];
 
         bsq_channel_init(&channel, sizeof channel);
-        test_ok(layer, bsq_report_channel(layer, m, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
         for (int64_t i = 0; i < data.fan_in; i++)
             expected -= (double)output.dequantized[m * data.fan_in + i] * moments.input_mean[i];
         if (!channel.bias_corrected)
@@ -435,7 +434,7 @@ START_TEST(bias_correction_is_kept_only_where_it_helps)
         bsq_channel_t channel;
 
         bsq_channel_init(&channel, sizeof channel);
-        test_ok(layer, bsq_report_channel(layer, m, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
         ck_assert_int_eq(channel.bias_corrected, 0);
         ck_assert(output.bias[m] == data.bias[m]);
     }
@@ -460,7 +459,7 @@ START_TEST(bias_without_means_or_bias)
     bsq_moments_init(&moments, sizeof moments);
     bsq_report_init(&report, sizeof report);
     moments.h = h;
-    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, NULL, &layer), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&data.desc, &options, data.weights, NULL, &layer, NULL), BSQ_OK);
     test_ok(layer, bsq_layer_set_moments(layer, &moments));
     test_fails(layer, BSQ_E_STATE, "means", bsq_optimize(layer, &report));
     test_ok(layer, bsq_layer_set_options(layer, NULL));
@@ -468,7 +467,7 @@ START_TEST(bias_without_means_or_bias)
     ck_assert(report.error_corrected == -1);
     ck_assert(report.held_out_error == -1);
     ck_assert(report.rows == 0 && report.rows_per_input == 0);
-    ck_assert(!(report.warnings & BSQ_WARN_FEW_ROWS));
+    ck_assert(!(report.warnings & BSQ_WARNING_FEW_ROWS));
     test_ok(layer, bsq_layer_get_bias(layer, bias, 3));
     for (int m = 0; m < 3; m++)
         ck_assert(bias[m] == 0);
@@ -575,8 +574,8 @@ START_TEST(bounds_are_below_every_result)
 
     bsq_report_init(&report, sizeof report);
     for (options.weight_bits = 2; options.weight_bits <= 4; options.weight_bits++) {
-        options.scale_kind = BSQ_SCALE_PER_CHANNEL;
-        options.scale_format = BSQ_SCALE_FLOAT32;
+        options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
+        options.scale_format = BSQ_SCALE_FORMAT_FLOAT32;
         options.solver = BSQ_SOLVER_AUTO;
         options.lower_bound = 0;
         options.effort = 9;
@@ -586,8 +585,8 @@ START_TEST(bounds_are_below_every_result)
         best = report.objective;
         options.lower_bound = 1;
         for (int kind = 0; kind < 5; kind++) {
-            options.scale_kind = kind == 1 ? BSQ_SCALE_PER_TENSOR : BSQ_SCALE_PER_CHANNEL;
-            options.scale_format = kind == 2 ? BSQ_SCALE_POWER_OF_TWO : BSQ_SCALE_FLOAT32;
+            options.scale_kind = kind == 1 ? BSQ_SCALE_KIND_PER_TENSOR : BSQ_SCALE_KIND_PER_CHANNEL;
+            options.scale_format = kind == 2 ? BSQ_SCALE_FORMAT_POWER_OF_TWO : BSQ_SCALE_FORMAT_FLOAT32;
             options.solver = kind == 3 ? BSQ_SOLVER_PAPER : kind == 4 ? BSQ_SOLVER_ROUND : BSQ_SOLVER_AUTO;
             options.effort = kind == 0 ? 1 : 5;
             test_ok(layer, bsq_layer_set_options(layer, &options));
@@ -628,7 +627,7 @@ START_TEST(bounds_come_when_asked_for)
     ck_assert_double_gt(report.lower_bound, 0.0);
     ck_assert_double_le(report.lower_bound * report.objective, best.objective * (1 + 1e-9));
     for (int64_t c = 0; c < 2; c++) {
-        test_ok(layer, bsq_report_channel(layer, c, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, c, &channel));
         ck_assert_double_gt(channel.lower_bound, 0.0);
     }
     bsq_layer_free(layer);

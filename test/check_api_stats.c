@@ -297,7 +297,7 @@ START_TEST(sharing_takes_no_second_h)
     add_samples(layer, &data, 0, 600, true, 0);
     ck_assert_int_lt(heap.bytes - before, (int64_t)N * N * (int64_t)sizeof(double) / 2);
     bsq_layer_free(source);
-    test_ok(layer, bsq_layer_error_table(layer, 4, 4, (double[1]){0}));
+    test_ok(layer, bsq_layer_error_table(layer, 4, 4, (double[1]){0}, 1));
     bsq_layer_free(layer);
     ck_assert_int_eq(heap.blocks, 0);
     test_data_free(&data);
@@ -322,7 +322,7 @@ START_TEST(sharing_needs_the_same_input)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.5;
     quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_SIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(strided, bsq_layer_set_input_quantizer(strided, &quantizer));
     bsq_layer_free(strided);
     data.desc.stride[0] = 1;
@@ -330,7 +330,7 @@ START_TEST(sharing_needs_the_same_input)
     test_ok(strided, bsq_layer_set_input_quantizer(strided, &quantizer));
     test_fails(strided, BSQ_E_MISMATCH, "quantizer", bsq_layer_share_input(strided, source));
     test_ok(layer, bsq_layer_share_input(layer, source));
-    test_ok(layer, bsq_layer_error_table(layer, 3, 3, errors));
+    test_ok(layer, bsq_layer_error_table(layer, 3, 3, errors, 1));
     bsq_layer_free(strided);
     bsq_layer_free(linear);
     bsq_layer_free(layer);
@@ -429,7 +429,7 @@ START_TEST(merging_needs_the_same_kind)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.5;
     quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_SIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     test_ok(with, bsq_layer_acquire_stats(with, 0, &stats));
 
     uint64_t before = hash_both(without);
@@ -613,10 +613,10 @@ START_TEST(pixels_are_rows)
     bool first = _i & 1;
     bsq_batch_t batch;
 
-    conv.desc.kind = BSQ_CONV;
+    conv.desc.kind = BSQ_KIND_CONV;
     conv.desc.spatial_dims = 2;
-    conv.desc.activation_layout = first ? BSQ_CHANNELS_FIRST : BSQ_CHANNELS_LAST;
-    conv.desc.weight_layout = _i & 2 ? BSQ_WEIGHTS_OHWI : BSQ_WEIGHTS_OIHW;
+    conv.desc.activation_layout = first ? BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST : BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
+    conv.desc.weight_layout = _i & 2 ? BSQ_WEIGHT_LAYOUT_OHWI : BSQ_WEIGHT_LAYOUT_OIHW;
     conv.desc.dilation[1] = 5;
     for (int row = 0; first && row < ROWS; row++)
         for (int c = 0; c < INPUTS; c++)
@@ -729,7 +729,7 @@ START_TEST(snapshots_say_what_they_hold)
     ck_assert_int_eq(info.fan_in, data.fan_in);
     ck_assert_mem_eq(info.kernel, data.desc.kernel, sizeof info.kernel);
     ck_assert_mem_eq(info.pad_end, data.desc.pad_end, sizeof info.pad_end);
-    ck_assert_int_eq(info.kind, BSQ_CONV);
+    ck_assert_int_eq(info.kind, BSQ_KIND_CONV);
     ck_assert_int_eq(info.spatial_dims, data.desc.spatial_dims);
     ck_assert(info.rows > 0 && info.effective_rows == info.rows && info.target_rows == info.rows);
     ck_assert(info.has_target == 1 && info.has_means == 1 && info.shares_inputs == 0);
@@ -739,7 +739,7 @@ START_TEST(snapshots_say_what_they_hold)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 0.25;
     quantizer.bits = 5;
-    quantizer.type = BSQ_INPUT_ZERO_POINT;
+    quantizer.type = BSQ_INPUT_TYPE_ZERO_POINT;
     quantizer.zero_point = 9;
     test_ok(quantized, bsq_layer_set_input_quantizer(quantized, &quantizer));
     test_ok(shared, bsq_layer_set_input_quantizer(shared, &quantizer));
@@ -749,11 +749,11 @@ START_TEST(snapshots_say_what_they_hold)
     stats = acquire(shared, 0, _i);
     ck_assert_int_eq(bsq_stats_info(stats, &info, NULL), BSQ_OK);
     ck_assert(info.rows == 40 && info.target_rows == 30 && info.shares_inputs == 1 && info.has_target == 1);
-    ck_assert(info.kind == BSQ_LINEAR && info.spatial_dims == 0 && info.input_scale == 0.25);
+    ck_assert(info.kind == BSQ_KIND_LINEAR && info.spatial_dims == 0 && info.input_scale == 0.25);
     ck_assert_int_eq(info.input_bits, 5);
-    ck_assert_int_eq(info.input_type, BSQ_INPUT_ZERO_POINT);
+    ck_assert_int_eq(info.input_type, BSQ_INPUT_TYPE_ZERO_POINT);
     ck_assert_int_eq(info.input_zero_point, 9);
-    ck_assert_int_eq(info.input_scale_kind, BSQ_INPUT_PER_TENSOR);
+    ck_assert_int_eq(info.input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR);
     info.struct_size = 8;
     ck_assert_int_eq(bsq_stats_info(stats, &info, NULL), BSQ_E_VERSION);
     ck_assert_int_eq(bsq_stats_info(NULL, &info, NULL), BSQ_E_ARGUMENT);

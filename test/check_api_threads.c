@@ -112,7 +112,7 @@ static uint64_t hash_run(const struct test_data *data, const bsq_options_t *like
         test_ok(layer, bsq_layer_observe(layer, &batch));
     calibrate_cut(layer, data, run->cut);
     test_ok(layer, bsq_optimize(layer, NULL));
-    test_ok(layer, bsq_layer_error_table(layer, 2, 4, table));
+    test_ok(layer, bsq_layer_error_table(layer, 2, 4, table, 3));
 
     uint64_t hash = test_hash_stats(TEST_HASH_START, layer, 0);
 
@@ -163,7 +163,7 @@ START_TEST(convolutions_are_bit_identical)
     options.input_bits = 8;
     options.bias_correction = 1;
     options.effort = 6;
-    options.weight_range = BSQ_RANGE_FULL;
+    options.weight_grid = BSQ_WEIGHT_GRID_FULL;
     compare_runs(&data, &options);
     test_data_free(&data);
 }
@@ -174,11 +174,11 @@ START_TEST(other_scales_are_bit_identical)
     struct test_data data = test_data_linear(150, 20, 900, 5);
     bsq_options_t options = defaults();
 
-    options.scale_kind = BSQ_SCALE_PER_TENSOR;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     compare_runs(&data, &options);
-    options.scale_kind = BSQ_SCALE_PER_GROUP;
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     options.group_size = 8;
-    options.scale_format = BSQ_SCALE_FLOAT16;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
     compare_runs(&data, &options);
     test_data_free(&data);
 }

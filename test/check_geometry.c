@@ -10,7 +10,7 @@ static bsq_layer_desc_t conv(int32_t dims)
     bsq_layer_desc_t desc;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = BSQ_CONV;
+    desc.kind = BSQ_KIND_CONV;
     desc.spatial_dims = dims;
     desc.in_channels = 6;
     desc.out_channels = 4;
@@ -92,7 +92,7 @@ START_TEST(every_bad_description)
     expect(&desc, BSQ_E_SHAPE, "multiples");
     desc = conv(2), desc.groups = 4;
     expect(&desc, BSQ_E_SHAPE, "multiples");
-    desc = conv(2), desc.kind = BSQ_LINEAR, desc.groups = 2;
+    desc = conv(2), desc.kind = BSQ_KIND_LINEAR, desc.groups = 2;
     expect(&desc, BSQ_E_SHAPE, "linear");
     desc = conv(2), desc.kernel[1] = 0;
     expect(&desc, BSQ_E_SHAPE, "dimension 1");
@@ -209,8 +209,8 @@ START_TEST(same_input)
         case 4: desc.dilation[1] = 2; break;
         case 5: desc.pad_begin[0] = 1; break;
         case 6: desc.pad_end[1] = 1; break;
-        case 7: desc.weight_layout = BSQ_WEIGHTS_OHWI; break;
-        default: desc.activation_layout = BSQ_CHANNELS_LAST; break;
+        case 7: desc.weight_layout = BSQ_WEIGHT_LAYOUT_OHWI; break;
+        default: desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST; break;
         }
         ck_assert_int_eq(bsq_geometry_init(&b, &desc, &message), BSQ_OK);
         ck_assert_msg(!bsq_geometry_same_input(&a, &b), "change %d", change);

@@ -15,8 +15,8 @@ static void code_bounds(int type, int bits, int *lowest, int *highest)
 {
     int codes = 1 << bits;
 
-    *lowest = type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
-    *highest = type == BSQ_INPUT_SIGNED ? codes / 2 - 1 : codes - 1;
+    *lowest = type == BSQ_INPUT_TYPE_SIGNED ? -codes / 2 : 0;
+    *highest = type == BSQ_INPUT_TYPE_SIGNED ? codes / 2 - 1 : codes - 1;
 }
 
 /* The definition in bsq.h, word by word. */
@@ -103,7 +103,7 @@ static void expect(const struct bsq_quantizer *quantizer, int type, double scale
 
 START_TEST(codes_of_every_type)
 {
-    for (int type = BSQ_INPUT_UNSIGNED; type <= BSQ_INPUT_ZERO_POINT; type++)
+    for (int type = BSQ_INPUT_TYPE_UNSIGNED; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
         for (int bits = 2; bits <= 8; bits++) {
             struct bsq_quantizer quantizer = {1.0, 0, bits, type, 0};
             int lowest, highest;
@@ -139,14 +139,14 @@ START_TEST(apply_follows_the_definition)
 {
     enum { COUNT = 1000 };
     const double scales[] = {1.0, 0.25, 0.1, 3.7e-3, 1e-30, 1e30, FLT_MIN, FLT_MAX / 300, FLT_MAX};
-    int type = _i % 3 + BSQ_INPUT_UNSIGNED, bits = 2 + _i / 3;
+    int type = _i % 3 + BSQ_INPUT_TYPE_UNSIGNED, bits = 2 + _i / 3;
     struct test_random random = test_random_seed((uint64_t)_i);
     float x[COUNT];
 
     for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
         struct bsq_quantizer quantizer = {(double)(float)scales[s], 0, bits, type, 0};
 
-        if (type == BSQ_INPUT_ZERO_POINT)
+        if (type == BSQ_INPUT_TYPE_ZERO_POINT)
             quantizer.zero_point = (int32_t)test_random_below(&random, 1 << bits);
         for (int i = 0; i < COUNT; i++) {
             double value = quantizer.scale * (i < 600 ? 0.5 * (i - 300) : 300 * (test_random_uniform(&random) - 0.5));
@@ -173,7 +173,7 @@ START_TEST(apply_is_exact_beside_ties)
 
     for (int trial = 0; trial < 200; trial++) {
         struct bsq_quantizer quantizer = {(double)(float)(0.5 + test_random_uniform(&random)), 0, 8,
-                                          BSQ_INPUT_UNSIGNED, 0};
+                                          BSQ_INPUT_TYPE_UNSIGNED, 0};
         float x[3 * 255];
 
         for (int code = 0; code < 255; code++) {
@@ -190,7 +190,7 @@ END_TEST
 
 START_TEST(apply_takes_any_count)
 {
-    const struct bsq_quantizer quantizer = {0.5, 3, 4, BSQ_INPUT_ZERO_POINT, 0}, none = {0};
+    const struct bsq_quantizer quantizer = {0.5, 3, 4, BSQ_INPUT_TYPE_ZERO_POINT, 0}, none = {0};
 
     for (int count = 0; count < 70; count++) {
         float x[71], before[71];
@@ -218,38 +218,38 @@ static void expect_checked(bsq_status_t status, double scale, int zero_point, in
 START_TEST(quantizers_of_a_host_are_checked)
 {
     for (int bits = 2; bits <= 8; bits++) {
-        expect_checked(BSQ_OK, 0.5, 0, bits, BSQ_INPUT_UNSIGNED);
-        expect_checked(BSQ_OK, FLT_MIN, 0, bits, BSQ_INPUT_SIGNED);
-        expect_checked(BSQ_OK, FLT_MAX, (1 << bits) - 1, bits, BSQ_INPUT_ZERO_POINT);
-        expect_checked(BSQ_E_RANGE, 1.0, 1 << bits, bits, BSQ_INPUT_ZERO_POINT);
-        expect_checked(BSQ_E_RANGE, 1.0, -1, bits, BSQ_INPUT_ZERO_POINT);
-        expect_checked(BSQ_E_RANGE, 1.0, 1, bits, BSQ_INPUT_SIGNED);
-        expect_checked(BSQ_E_RANGE, 1.0, 1, bits, BSQ_INPUT_UNSIGNED);
+        expect_checked(BSQ_OK, 0.5, 0, bits, BSQ_INPUT_TYPE_UNSIGNED);
+        expect_checked(BSQ_OK, FLT_MIN, 0, bits, BSQ_INPUT_TYPE_SIGNED);
+        expect_checked(BSQ_OK, FLT_MAX, (1 << bits) - 1, bits, BSQ_INPUT_TYPE_ZERO_POINT);
+        expect_checked(BSQ_E_RANGE, 1.0, 1 << bits, bits, BSQ_INPUT_TYPE_ZERO_POINT);
+        expect_checked(BSQ_E_RANGE, 1.0, -1, bits, BSQ_INPUT_TYPE_ZERO_POINT);
+        expect_checked(BSQ_E_RANGE, 1.0, 1, bits, BSQ_INPUT_TYPE_SIGNED);
+        expect_checked(BSQ_E_RANGE, 1.0, 1, bits, BSQ_INPUT_TYPE_UNSIGNED);
     }
-    expect_checked(BSQ_E_RANGE, 1.0, 0, 0, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 1.0, 0, 1, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 1.0, 0, 9, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 1.0, 0, 4, BSQ_INPUT_AUTO);
+    expect_checked(BSQ_E_RANGE, 1.0, 0, 0, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 1.0, 0, 1, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 1.0, 0, 9, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 1.0, 0, 4, BSQ_INPUT_TYPE_AUTO);
     expect_checked(BSQ_E_RANGE, 1.0, 0, 4, 4);
-    expect_checked(BSQ_E_RANGE, 0.0, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, -1.0, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, (double)NAN, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, (double)INFINITY, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 0.5 * FLT_MIN, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 2.0 * FLT_MAX, 0, 4, BSQ_INPUT_UNSIGNED);
-    expect_checked(BSQ_E_RANGE, 0.1, 0, 4, BSQ_INPUT_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 0.0, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, -1.0, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, (double)NAN, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, (double)INFINITY, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 0.5 * FLT_MIN, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 2.0 * FLT_MAX, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
+    expect_checked(BSQ_E_RANGE, 0.1, 0, 4, BSQ_INPUT_TYPE_UNSIGNED);
 }
 END_TEST
 
 START_TEST(quantizers_compare)
 {
-    const struct bsq_quantizer a = {0.5, 3, 4, BSQ_INPUT_ZERO_POINT, 0}, none = {0}, no_bits = {2.0, 1, 0, 1, 0};
+    const struct bsq_quantizer a = {0.5, 3, 4, BSQ_INPUT_TYPE_ZERO_POINT, 0}, none = {0}, no_bits = {2.0, 1, 0, 1, 0};
     struct bsq_quantizer other[] = {a, a, a, a};
 
     other[0].scale = 0.25;
     other[1].zero_point = 4;
     other[2].bits = 5;
-    other[3].type = BSQ_INPUT_SIGNED;
+    other[3].type = BSQ_INPUT_TYPE_SIGNED;
     ck_assert(bsq_quantizer_same(&a, &a));
     for (int i = 0; i < 4; i++)
         ck_assert(!bsq_quantizer_same(&a, &other[i]) && !bsq_quantizer_same(&other[i], &a));
@@ -312,7 +312,7 @@ static double largest(const float *x, int64_t count)
 static double least_error(const float *x, int64_t count, int type, int bits, int scales)
 {
     double most = largest(x, count), best = energy(x, count);
-    int zero_points = type == BSQ_INPUT_ZERO_POINT ? 1 << bits : 1, octaves = bits + 3;
+    int zero_points = type == BSQ_INPUT_TYPE_ZERO_POINT ? 1 << bits : 1, octaves = bits + 3;
 
     for (int s = 0; s <= scales; s++)
         for (int z = 0; z < zero_points; z++) {
@@ -326,7 +326,7 @@ static double least_error(const float *x, int64_t count, int type, int bits, int
 static void expect_least_error(int kind, int64_t count, int type, int bits, int scales)
 {
     float *x = sample(kind, count);
-    struct bsq_quantizer quantizer = chosen(x, count, type, bits, BSQ_CLIP_SQUARED_ERROR, 1);
+    struct bsq_quantizer quantizer = chosen(x, count, type, bits, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
     double error = squared_error(&quantizer, x, count), best = least_error(x, count, type, bits, scales);
 
     ck_assert_int_eq(quantizer.type, type);
@@ -340,8 +340,8 @@ static void expect_least_error(int kind, int64_t count, int type, int bits, int 
 START_TEST(squared_error_of_many_values)
 {
     for (int bits = 2; bits <= 8; bits += 2) {
-        expect_least_error(_i, 20000, BSQ_INPUT_UNSIGNED, bits, 150);
-        expect_least_error(_i, 20000, BSQ_INPUT_SIGNED, bits, 150);
+        expect_least_error(_i, 20000, BSQ_INPUT_TYPE_UNSIGNED, bits, 150);
+        expect_least_error(_i, 20000, BSQ_INPUT_TYPE_SIGNED, bits, 150);
     }
 }
 END_TEST
@@ -353,38 +353,38 @@ START_TEST(squared_error_of_few_values)
 
     for (int c = 0; c < 6; c++)
         for (int bits = 2; bits <= 8; bits += 2) {
-            expect_least_error(_i, counts[c], BSQ_INPUT_UNSIGNED, bits, 800);
-            expect_least_error(_i, counts[c], BSQ_INPUT_SIGNED, bits, 800);
+            expect_least_error(_i, counts[c], BSQ_INPUT_TYPE_UNSIGNED, bits, 800);
+            expect_least_error(_i, counts[c], BSQ_INPUT_TYPE_SIGNED, bits, 800);
         }
 }
 END_TEST
 
 START_TEST(squared_error_with_a_zero_point)
 {
-    expect_least_error(_i, 20000, BSQ_INPUT_ZERO_POINT, 2, 200);
-    expect_least_error(_i, 3000, BSQ_INPUT_ZERO_POINT, 4, 200);
-    expect_least_error(_i, 600, BSQ_INPUT_ZERO_POINT, 6, 150);
-    expect_least_error(_i, 300, BSQ_INPUT_ZERO_POINT, 8, 100);
+    expect_least_error(_i, 20000, BSQ_INPUT_TYPE_ZERO_POINT, 2, 200);
+    expect_least_error(_i, 3000, BSQ_INPUT_TYPE_ZERO_POINT, 4, 200);
+    expect_least_error(_i, 600, BSQ_INPUT_TYPE_ZERO_POINT, 6, 150);
+    expect_least_error(_i, 300, BSQ_INPUT_TYPE_ZERO_POINT, 8, 100);
 }
 END_TEST
 
 START_TEST(values_on_a_grid_stay_as_they_are)
 {
     enum { COUNT = 5000 };
-    const int types[] = {BSQ_INPUT_UNSIGNED, BSQ_INPUT_ZERO_POINT};
+    const int types[] = {BSQ_INPUT_TYPE_UNSIGNED, BSQ_INPUT_TYPE_ZERO_POINT};
     float *x = sample(ON_A_GRID, COUNT);
 
     for (int t = 0; t < 2; t++) {
-        struct bsq_quantizer quantizer = chosen(x, COUNT, types[t], 8, BSQ_CLIP_SQUARED_ERROR, 1);
+        struct bsq_quantizer quantizer = chosen(x, COUNT, types[t], 8, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
 
         ck_assert_double_lt(squared_error(&quantizer, x, COUNT), 1e-9 * energy(x, COUNT));
     }
     for (int i = 0; i < COUNT; i++)
         x[i] -= 0.0123f * 90;
 
-    struct bsq_quantizer quantizer = chosen(x, COUNT, BSQ_INPUT_AUTO, 8, BSQ_CLIP_SQUARED_ERROR, 1);
+    struct bsq_quantizer quantizer = chosen(x, COUNT, BSQ_INPUT_TYPE_AUTO, 8, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
 
-    ck_assert_int_eq(quantizer.type, BSQ_INPUT_ZERO_POINT);
+    ck_assert_int_eq(quantizer.type, BSQ_INPUT_TYPE_ZERO_POINT);
     ck_assert_double_lt(squared_error(&quantizer, x, COUNT), 1e-9 * energy(x, COUNT));
     free(x);
 }
@@ -395,11 +395,11 @@ START_TEST(squared_error_is_not_above_the_other_clips)
     enum { COUNT = 5000 };
     float *x = sample(_i, COUNT);
 
-    for (int type = BSQ_INPUT_UNSIGNED; type <= BSQ_INPUT_ZERO_POINT; type++)
+    for (int type = BSQ_INPUT_TYPE_UNSIGNED; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
         for (int bits = 2; bits <= 8; bits += 2) {
-            struct bsq_quantizer best = chosen(x, COUNT, type, bits, BSQ_CLIP_SQUARED_ERROR, 1);
-            struct bsq_quantizer full = chosen(x, COUNT, type, bits, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-            struct bsq_quantizer most = chosen(x, COUNT, type, bits, BSQ_CLIP_PERCENTILE, 0.999);
+            struct bsq_quantizer best = chosen(x, COUNT, type, bits, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
+            struct bsq_quantizer full = chosen(x, COUNT, type, bits, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+            struct bsq_quantizer most = chosen(x, COUNT, type, bits, BSQ_INPUT_CLIP_PERCENTILE, 0.999);
             double least = fmin(squared_error(&full, x, COUNT), squared_error(&most, x, COUNT));
 
             ck_assert_double_le(squared_error(&best, x, COUNT), 1.002 * least + 1e-13 * energy(x, COUNT));
@@ -416,25 +416,25 @@ START_TEST(minimum_maximum_by_hand)
     const float below[] = {-2.0f, -6.0f};
     struct bsq_quantizer q;
 
-    q = chosen(mixed, 4, BSQ_INPUT_AUTO, 8, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_ZERO_POINT, 4.0 / 255, 64); /* 1 / (4 / 255) = 63.75 */
-    q = chosen(mixed, 4, BSQ_INPUT_ZERO_POINT, 2, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_ZERO_POINT, 4.0 / 3, 1);
-    q = chosen(mixed, 4, BSQ_INPUT_SIGNED, 8, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_SIGNED, 3.0 / 127, 0);
-    q = chosen(mixed, 4, BSQ_INPUT_UNSIGNED, 4, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_UNSIGNED, 3.0 / 15, 0);
-    q = chosen(negative, 2, BSQ_INPUT_SIGNED, 3, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_SIGNED, 1.0, 0);
-    q = chosen(positive, 2, BSQ_INPUT_AUTO, 2, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_UNSIGNED, 10.0 / 3, 0);
+    q = chosen(mixed, 4, BSQ_INPUT_TYPE_AUTO, 8, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, 4.0 / 255, 64); /* 1 / (4 / 255) = 63.75 */
+    q = chosen(mixed, 4, BSQ_INPUT_TYPE_ZERO_POINT, 2, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, 4.0 / 3, 1);
+    q = chosen(mixed, 4, BSQ_INPUT_TYPE_SIGNED, 8, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_SIGNED, 3.0 / 127, 0);
+    q = chosen(mixed, 4, BSQ_INPUT_TYPE_UNSIGNED, 4, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_UNSIGNED, 3.0 / 15, 0);
+    q = chosen(negative, 2, BSQ_INPUT_TYPE_SIGNED, 3, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_SIGNED, 1.0, 0);
+    q = chosen(positive, 2, BSQ_INPUT_TYPE_AUTO, 2, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_UNSIGNED, 10.0 / 3, 0);
     /* Zero is in every range. */
-    q = chosen(positive, 2, BSQ_INPUT_ZERO_POINT, 4, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_ZERO_POINT, 10.0 / 15, 0);
-    q = chosen(below, 2, BSQ_INPUT_AUTO, 4, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_ZERO_POINT, 6.0 / 15, 15);
-    q = chosen(below, 2, BSQ_INPUT_SIGNED, 2, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
-    expect(&q, BSQ_INPUT_SIGNED, 3.0, 0);
+    q = chosen(positive, 2, BSQ_INPUT_TYPE_ZERO_POINT, 4, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, 10.0 / 15, 0);
+    q = chosen(below, 2, BSQ_INPUT_TYPE_AUTO, 4, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, 6.0 / 15, 15);
+    q = chosen(below, 2, BSQ_INPUT_TYPE_SIGNED, 2, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
+    expect(&q, BSQ_INPUT_TYPE_SIGNED, 3.0, 0);
 }
 END_TEST
 
@@ -442,11 +442,11 @@ START_TEST(type_follows_the_sign)
 {
     const float zero[] = {0.0f, -0.0f, 1.0f}, tiny[] = {1.0f, -FLT_TRUE_MIN};
 
-    for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++) {
-        ck_assert_int_eq(chosen(zero, 3, BSQ_INPUT_AUTO, 4, clip, 0.99).type, BSQ_INPUT_UNSIGNED);
-        ck_assert_int_eq(chosen(tiny, 2, BSQ_INPUT_AUTO, 4, clip, 0.99).type, BSQ_INPUT_ZERO_POINT);
-        ck_assert_int_eq(chosen(tiny, 2, BSQ_INPUT_UNSIGNED, 4, clip, 0.99).type, BSQ_INPUT_UNSIGNED);
-        ck_assert_int_eq(chosen(zero, 3, BSQ_INPUT_SIGNED, 4, clip, 0.99).type, BSQ_INPUT_SIGNED);
+    for (int clip = BSQ_INPUT_CLIP_SQUARED_ERROR; clip <= BSQ_INPUT_CLIP_PERCENTILE; clip++) {
+        ck_assert_int_eq(chosen(zero, 3, BSQ_INPUT_TYPE_AUTO, 4, clip, 0.99).type, BSQ_INPUT_TYPE_UNSIGNED);
+        ck_assert_int_eq(chosen(tiny, 2, BSQ_INPUT_TYPE_AUTO, 4, clip, 0.99).type, BSQ_INPUT_TYPE_ZERO_POINT);
+        ck_assert_int_eq(chosen(tiny, 2, BSQ_INPUT_TYPE_UNSIGNED, 4, clip, 0.99).type, BSQ_INPUT_TYPE_UNSIGNED);
+        ck_assert_int_eq(chosen(zero, 3, BSQ_INPUT_TYPE_SIGNED, 4, clip, 0.99).type, BSQ_INPUT_TYPE_SIGNED);
     }
 }
 END_TEST
@@ -456,14 +456,14 @@ START_TEST(nothing_to_see_gives_scale_one)
     const float zeros[] = {0.0f, -0.0f, 0.0f}, below[] = {-1.0f, -2.0f};
     struct bsq_quantizer q;
 
-    for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++) {
-        for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
+    for (int clip = BSQ_INPUT_CLIP_SQUARED_ERROR; clip <= BSQ_INPUT_CLIP_PERCENTILE; clip++) {
+        for (int type = BSQ_INPUT_TYPE_AUTO; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
             for (int count = 0; count <= 3; count++) {
                 q = chosen(zeros, count, type, 4, clip, 0.9);
-                expect(&q, type == BSQ_INPUT_AUTO ? BSQ_INPUT_UNSIGNED : type, 1.0, 0);
+                expect(&q, type == BSQ_INPUT_TYPE_AUTO ? BSQ_INPUT_TYPE_UNSIGNED : type, 1.0, 0);
             }
-        q = chosen(below, 2, BSQ_INPUT_UNSIGNED, 4, clip, 0.9);
-        expect(&q, BSQ_INPUT_UNSIGNED, 1.0, 0);
+        q = chosen(below, 2, BSQ_INPUT_TYPE_UNSIGNED, 4, clip, 0.9);
+        expect(&q, BSQ_INPUT_TYPE_UNSIGNED, 1.0, 0);
     }
 }
 END_TEST
@@ -471,7 +471,7 @@ END_TEST
 START_TEST(no_bits_give_no_quantizer)
 {
     const float x[] = {1.0f, 2.0f};
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 0, BSQ_CLIP_SQUARED_ERROR, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, 0, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
     struct bsq_histogram *histogram = histogram_of(x, 2);
 
     ck_assert_int_eq(bsq_histogram_quantizer(histogram, &options).bits, 0);
@@ -501,16 +501,16 @@ START_TEST(percentile_counts_exactly)
     for (int outside = 0; outside < 27; outside++) {
         double share = 1 - outside / 55.0, limit = outside < 10 ? 1024 : outside < 19 ? 512 : 256;
 
-        q = chosen(x, count, BSQ_INPUT_UNSIGNED, 4, BSQ_CLIP_PERCENTILE, share);
-        expect(&q, BSQ_INPUT_UNSIGNED, limit / 15, 0);
-        q = chosen(x, count, BSQ_INPUT_ZERO_POINT, 4, BSQ_CLIP_PERCENTILE, share);
-        expect(&q, BSQ_INPUT_ZERO_POINT, limit / 15, 0);
-        q = chosen(x, count, BSQ_INPUT_SIGNED, 4, BSQ_CLIP_PERCENTILE, share);
-        expect(&q, BSQ_INPUT_SIGNED, limit / 7, 0);
+        q = chosen(x, count, BSQ_INPUT_TYPE_UNSIGNED, 4, BSQ_INPUT_CLIP_PERCENTILE, share);
+        expect(&q, BSQ_INPUT_TYPE_UNSIGNED, limit / 15, 0);
+        q = chosen(x, count, BSQ_INPUT_TYPE_ZERO_POINT, 4, BSQ_INPUT_CLIP_PERCENTILE, share);
+        expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, limit / 15, 0);
+        q = chosen(x, count, BSQ_INPUT_TYPE_SIGNED, 4, BSQ_INPUT_CLIP_PERCENTILE, share);
+        expect(&q, BSQ_INPUT_TYPE_SIGNED, limit / 7, 0);
     }
     /* A share that leaves a fraction of a value outside leaves none. */
-    q = chosen(x, count, BSQ_INPUT_UNSIGNED, 4, BSQ_CLIP_PERCENTILE, 1 - 9.9 / 55);
-    expect(&q, BSQ_INPUT_UNSIGNED, 1024.0 / 15, 0);
+    q = chosen(x, count, BSQ_INPUT_TYPE_UNSIGNED, 4, BSQ_INPUT_CLIP_PERCENTILE, 1 - 9.9 / 55);
+    expect(&q, BSQ_INPUT_TYPE_UNSIGNED, 1024.0 / 15, 0);
 }
 END_TEST
 
@@ -534,8 +534,8 @@ START_TEST(percentile_has_two_sides)
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         double width = expected[i].low + expected[i].high, scale = width / 255;
 
-        q = chosen(x, count, BSQ_INPUT_ZERO_POINT, 8, BSQ_CLIP_PERCENTILE, 1 - expected[i].outside / 61.0);
-        expect(&q, BSQ_INPUT_ZERO_POINT, scale, (int)rint(expected[i].low / scale));
+        q = chosen(x, count, BSQ_INPUT_TYPE_ZERO_POINT, 8, BSQ_INPUT_CLIP_PERCENTILE, 1 - expected[i].outside / 61.0);
+        expect(&q, BSQ_INPUT_TYPE_ZERO_POINT, scale, (int)rint(expected[i].low / scale));
     }
 }
 END_TEST
@@ -547,9 +547,9 @@ START_TEST(percentile_of_many_values)
     const double shares[] = {0.6, 0.9, 0.99, 0.999, 0.9999};
     float *x = sample(_i, COUNT);
 
-    for (int type = BSQ_INPUT_SIGNED; type <= BSQ_INPUT_ZERO_POINT; type++)
+    for (int type = BSQ_INPUT_TYPE_SIGNED; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
         for (int s = 0; s < 5; s++) {
-            struct bsq_quantizer q = chosen(x, COUNT, type, 8, BSQ_CLIP_PERCENTILE, shares[s]);
+            struct bsq_quantizer q = chosen(x, COUNT, type, 8, BSQ_INPUT_CLIP_PERCENTILE, shares[s]);
             int lowest, highest, outside = 0;
 
             code_bounds(type, 8, &lowest, &highest);
@@ -560,7 +560,7 @@ START_TEST(percentile_of_many_values)
             }
             ck_assert_msg(outside <= (1 - shares[s]) * COUNT + 0.001 * COUNT, "type %d, share %g: %d outside", type,
                           shares[s], outside);
-            if (type == BSQ_INPUT_ZERO_POINT && (_i == GAUSSIAN || _i == HEAVY))
+            if (type == BSQ_INPUT_TYPE_ZERO_POINT && (_i == GAUSSIAN || _i == HEAVY))
                 ck_assert_msg(outside >= (1 - shares[s]) * COUNT - 0.012 * COUNT, "type %d, share %g: %d outside",
                               type, shares[s], outside);
         }
@@ -573,10 +573,10 @@ START_TEST(percentile_one_is_minimum_maximum)
     enum { COUNT = 3000 };
     float *x = sample(_i, COUNT);
 
-    for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
+    for (int type = BSQ_INPUT_TYPE_AUTO; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
         for (int bits = 2; bits <= 8; bits++) {
-            struct bsq_quantizer all = chosen(x, COUNT, type, bits, BSQ_CLIP_PERCENTILE, 1);
-            struct bsq_quantizer range = chosen(x, COUNT, type, bits, BSQ_CLIP_MINIMUM_MAXIMUM, 1);
+            struct bsq_quantizer all = chosen(x, COUNT, type, bits, BSQ_INPUT_CLIP_PERCENTILE, 1);
+            struct bsq_quantizer range = chosen(x, COUNT, type, bits, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 1);
 
             ck_assert(bsq_quantizer_same(&all, &range));
         }
@@ -587,9 +587,9 @@ END_TEST
 START_TEST(percentile_of_mostly_zeros_is_the_full_range)
 {
     float x[100] = {[3] = 5.0f, [50] = 2.0f};
-    struct bsq_quantizer q = chosen(x, 100, BSQ_INPUT_AUTO, 4, BSQ_CLIP_PERCENTILE, 0.9);
+    struct bsq_quantizer q = chosen(x, 100, BSQ_INPUT_TYPE_AUTO, 4, BSQ_INPUT_CLIP_PERCENTILE, 0.9);
 
-    expect(&q, BSQ_INPUT_UNSIGNED, 5.0 / 15, 0);
+    expect(&q, BSQ_INPUT_TYPE_UNSIGNED, 5.0 / 15, 0);
 }
 END_TEST
 
@@ -609,8 +609,8 @@ static void shuffle(struct test_random *random, float *x, int64_t count)
 static void expect_same_choice(struct bsq_histogram *a, struct bsq_histogram *b)
 {
     ck_assert_int_eq(bsq_histogram_count(a), bsq_histogram_count(b));
-    for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
-        for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++)
+    for (int type = BSQ_INPUT_TYPE_AUTO; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
+        for (int clip = BSQ_INPUT_CLIP_SQUARED_ERROR; clip <= BSQ_INPUT_CLIP_PERCENTILE; clip++)
             for (int bits = 3; bits <= 8; bits += 4) {
                 bsq_options_t options = options_of(type, bits, clip, 0.999);
                 struct bsq_quantizer one = bsq_histogram_quantizer(a, &options);
@@ -667,7 +667,7 @@ END_TEST
 
 START_TEST(one_block_of_a_known_size)
 {
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 8, BSQ_CLIP_SQUARED_ERROR, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, 8, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
     float *x = sample(HEAVY, 1000);
     struct test_heap heap;
 
@@ -736,7 +736,7 @@ START_TEST(channels_are_chosen_nearly_as_well)
     struct bsq_memory memory = bsq_memory_hooks(NULL);
     struct bsq_histogram *histogram = bsq_histogram_create(&memory, KINDS);
     float *x = interleave(SAMPLES, false);
-    bsq_options_t options = options_of(BSQ_INPUT_UNSIGNED + _i, 2, BSQ_CLIP_SQUARED_ERROR, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_UNSIGNED + _i, 2, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
 
     ck_assert_ptr_nonnull(histogram);
     bsq_histogram_add_channels(histogram, x, SAMPLES, PLANE, false);
@@ -748,7 +748,7 @@ START_TEST(channels_are_chosen_nearly_as_well)
             float *own = sample(c, SAMPLES * PLANE);
             struct bsq_quantizer coarse = one_of(&quantizer, c);
             struct bsq_quantizer fine = chosen(own, SAMPLES * PLANE, options.input_type, options.input_bits,
-                                               BSQ_CLIP_SQUARED_ERROR, 1);
+                                               BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
             double error = squared_error(&coarse, own, SAMPLES * PLANE);
             double best = squared_error(&fine, own, SAMPLES * PLANE);
 
@@ -787,8 +787,8 @@ START_TEST(channels_in_any_order)
 
     struct bsq_histogram *clone = bsq_histogram_clone(last);
 
-    for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
-        for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++) {
+    for (int type = BSQ_INPUT_TYPE_AUTO; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
+        for (int clip = BSQ_INPUT_CLIP_SQUARED_ERROR; clip <= BSQ_INPUT_CLIP_PERCENTILE; clip++) {
             bsq_options_t options = options_of(type, 4, clip, 0.99);
             struct bsq_quantizer one = channels_of(first, &options), two = channels_of(last, &options);
             struct bsq_quantizer three = channels_of(clone, &options);
@@ -815,12 +815,12 @@ START_TEST(ranges_of_channels)
     float x[200] = {0}; /* two channels, last */
     struct bsq_memory memory = bsq_memory_hooks(NULL);
     struct bsq_histogram *histogram = bsq_histogram_create(&memory, 2);
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 4, BSQ_CLIP_MINIMUM_MAXIMUM, 0.9);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, 4, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM, 0.9);
     struct bsq_quantizer quantizer;
 
     bsq_histogram_add_channels(histogram, x, 100, 1, true);
     ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
-    ck_assert(quantizer.scale == 1 && quantizer.channels->scale[0] == 1 && quantizer.type == BSQ_INPUT_UNSIGNED);
+    ck_assert(quantizer.scale == 1 && quantizer.channels->scale[0] == 1 && quantizer.type == BSQ_INPUT_TYPE_UNSIGNED);
     bsq_quantizer_release(&quantizer);
     for (int i = 0; i < 100; i++)
         x[2 * i + 1] = i < 10 ? 60.0f : i < 20 ? 30.0f : 1e-12f;
@@ -829,7 +829,7 @@ START_TEST(ranges_of_channels)
     ck_assert(quantizer.channels->scale[1] == 4 && quantizer.channels->scale[0] == 4 && quantizer.scale == 4);
     ck_assert(bsq_quantizer_beta(&quantizer, 0) == 1 && bsq_quantizer_beta(&quantizer, 1) == 1);
     bsq_quantizer_release(&quantizer);
-    options.input_clip = BSQ_CLIP_PERCENTILE;
+    options.input_clip = BSQ_INPUT_CLIP_PERCENTILE;
     options.input_percentile = 0.95;
     ck_assert(bsq_histogram_channel_quantizer(histogram, &options, &quantizer));
     ck_assert(quantizer.channels->scale[1] == 2);
@@ -845,7 +845,7 @@ END_TEST
 START_TEST(channels_of_a_known_size)
 {
     enum { CHANNELS = 5 };
-    bsq_options_t options = options_of(BSQ_INPUT_AUTO, 8, BSQ_CLIP_SQUARED_ERROR, 1);
+    bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, 8, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
     float *x = sample(HEAVY, CHANNELS * 100);
     struct test_heap heap;
     struct bsq_quantizer quantizer, other;
@@ -883,8 +883,8 @@ START_TEST(extreme_values_give_valid_quantizers)
 
     for (int a = 0; a < VALUES; a++)
         for (int b = a; b < VALUES; b++)
-            for (int type = BSQ_INPUT_AUTO; type <= BSQ_INPUT_ZERO_POINT; type++)
-                for (int clip = BSQ_CLIP_SQUARED_ERROR; clip <= BSQ_CLIP_PERCENTILE; clip++) {
+            for (int type = BSQ_INPUT_TYPE_AUTO; type <= BSQ_INPUT_TYPE_ZERO_POINT; type++)
+                for (int clip = BSQ_INPUT_CLIP_SQUARED_ERROR; clip <= BSQ_INPUT_CLIP_PERCENTILE; clip++) {
                     int bits = 2 + (a + b) % 7;
                     float x[] = {values[a], values[b], 0.0f};
                     struct bsq_quantizer q = chosen(x, 3, type, bits, clip, 0.6);

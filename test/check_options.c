@@ -97,18 +97,18 @@ START_TEST(options_defaults)
     ck_assert(o.damping == -1.0 && o.asymmetry == 1.0 && o.input_percentile == 0.9999);
     ck_assert_int_eq(o.group_size, 0);
     ck_assert_int_eq(o.weight_bits, 4);
-    ck_assert_int_eq(o.weight_range, BSQ_RANGE_SYMMETRIC);
-    ck_assert_int_eq(o.scale_kind, BSQ_SCALE_PER_CHANNEL);
-    ck_assert_int_eq(o.scale_format, BSQ_SCALE_FLOAT32);
+    ck_assert_int_eq(o.weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC);
+    ck_assert_int_eq(o.scale_kind, BSQ_SCALE_KIND_PER_CHANNEL);
+    ck_assert_int_eq(o.scale_format, BSQ_SCALE_FORMAT_FLOAT32);
     ck_assert_int_eq(o.solver, BSQ_SOLVER_AUTO);
     ck_assert_int_eq(o.effort, 5);
     ck_assert_int_eq(o.threads, 1);
     ck_assert_int_eq(o.bias_correction, 0);
     ck_assert_int_eq(o.input_bits, 0);
-    ck_assert_int_eq(o.input_type, BSQ_INPUT_AUTO);
-    ck_assert_int_eq(o.input_clip, BSQ_CLIP_SQUARED_ERROR);
+    ck_assert_int_eq(o.input_type, BSQ_INPUT_TYPE_AUTO);
+    ck_assert_int_eq(o.input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR);
     ck_assert_int_eq(o.select_on_held_out, 0);
-    ck_assert_int_eq(o.input_scale_kind, BSQ_INPUT_PER_TENSOR);
+    ck_assert_int_eq(o.input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR);
     ck_assert_int_eq(o.lower_bound, 0);
 }
 END_TEST
@@ -125,13 +125,13 @@ START_TEST(other_defaults)
         ck_assert(d.kernel[i] == 1 && d.stride[i] == 1 && d.dilation[i] == 1);
         ck_assert(d.pad_begin[i] == 0 && d.pad_end[i] == 0);
     }
-    ck_assert(d.kind == BSQ_LINEAR && d.spatial_dims == 0);
-    ck_assert(d.weight_layout == BSQ_WEIGHTS_OIHW && d.activation_layout == BSQ_CHANNELS_FIRST);
+    ck_assert(d.kind == BSQ_KIND_LINEAR && d.spatial_dims == 0);
+    ck_assert(d.weight_layout == BSQ_WEIGHT_LAYOUT_OIHW && d.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST);
 
     memset(&b, GUARD, sizeof b);
     bsq_batch_init(&b, sizeof b);
     ck_assert(!b.input && !b.target && !b.row_weights && !b.size && !b.held_out);
-    ck_assert(b.row_weights_kind == BSQ_ROW_WEIGHTS_PER_SAMPLE);
+    ck_assert(b.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE);
 }
 END_TEST
 
@@ -281,7 +281,8 @@ START_TEST(read_public_structs)
             c->init(from, size);
         else
             *(bsq_input_quantizer_t *)(void *)from =
-                (bsq_input_quantizer_t){.struct_size = size, .scale = 1, .bits = 8, .type = BSQ_INPUT_SIGNED};
+                (bsq_input_quantizer_t){.struct_size = size, .scale = 1, .bits = 8, .type = BSQ_INPUT_TYPE_SIGNED,
+                                        .scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR};
         ck_assert_int_eq(c->read(from), BSQ_OK);
         if (longer) {
             from[size - 1] = 1;
@@ -320,13 +321,13 @@ struct bound {
 #define BOUND(field, low, high, status) {#field, offsetof(bsq_options_t, field), low, high, status}
 
 static const struct bound bounds[] = {
-    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),     BOUND(weight_range, 0, 1, BSQ_E_ARGUMENT),
-    BOUND(scale_kind, 1, 3, BSQ_E_ARGUMENT),   BOUND(scale_format, 0, 2, BSQ_E_ARGUMENT),
-    BOUND(solver, 0, 2, BSQ_E_ARGUMENT),       BOUND(effort, 0, 9, BSQ_E_RANGE),
+    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),     BOUND(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, BSQ_E_ARGUMENT),
+    BOUND(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, BSQ_E_ARGUMENT),   BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, BSQ_E_ARGUMENT),
+    BOUND(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, BSQ_E_ARGUMENT),       BOUND(effort, 0, 9, BSQ_E_RANGE),
     BOUND(threads, 1, 1024, BSQ_E_RANGE),      BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
-    BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, 0, 3, BSQ_E_ARGUMENT),
-    BOUND(input_clip, 0, 2, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
-    BOUND(input_scale_kind, 0, 1, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
+    BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT, BSQ_E_ARGUMENT),
+    BOUND(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
+    BOUND(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
 };
 
 enum { BOUNDS = sizeof bounds / sizeof *bounds };
@@ -406,19 +407,19 @@ START_TEST(option_paper)
 
     options.solver = BSQ_SOLVER_PAPER;
     ck_assert_int_eq(bsq_options_read(&own, &options, &message), BSQ_OK);
-    options.weight_range = BSQ_RANGE_FULL;
-    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "weight_range");
+    options.weight_grid = BSQ_WEIGHT_GRID_FULL;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "weight_grid");
     options = defaults();
     options.solver = BSQ_SOLVER_PAPER;
-    options.scale_kind = BSQ_SCALE_PER_TENSOR;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "scale_kind");
-    options.scale_kind = BSQ_SCALE_PER_GROUP;
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "scale_kind");
     options = defaults();
     options.solver = BSQ_SOLVER_PAPER;
-    options.scale_format = BSQ_SCALE_FLOAT16;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
     FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "scale_format");
-    options.scale_format = BSQ_SCALE_POWER_OF_TWO;
+    options.scale_format = BSQ_SCALE_FORMAT_POWER_OF_TWO;
     FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "PAPER", "scale_format");
 }
 END_TEST
@@ -456,7 +457,7 @@ START_TEST(option_group_size)
 
     options.group_size = -5;
     ck_assert_int_eq(bsq_options_check_layer(&options, &geometry, &message), BSQ_OK);
-    options.scale_kind = BSQ_SCALE_PER_GROUP;
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     FAILS(bsq_options_check_layer(&options, &geometry, &message), BSQ_E_RANGE, "group_size", "-5", "1..27");
     options.group_size = 0;
     FAILS(bsq_options_check_layer(&options, &geometry, &message), BSQ_E_RANGE, "group_size", "0", "1..27");
@@ -485,7 +486,7 @@ START_TEST(batch_bounds)
     FAILS(bsq_batch_read(&own, &batch, &message), BSQ_E_ARGUMENT, "row_weights_kind", "2");
     batch.row_weights_kind = -1;
     FAILS(bsq_batch_read(&own, &batch, &message), BSQ_E_ARGUMENT, "row_weights_kind", "-1");
-    batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     for (batch.held_out = 0; batch.held_out <= 1; batch.held_out++)
         ck_assert_int_eq(bsq_batch_read(&own, &batch, &message), BSQ_OK);
     FAILS(bsq_batch_read(&own, &batch, &message), BSQ_E_RANGE, "held_out", "2");
@@ -534,14 +535,14 @@ START_TEST(quantizer_bounds)
     const double bad[] = {0.0, -1.0, 0.1, (double)FLT_MIN / 2, (double)FLT_MAX * 2, HUGE_VAL, NAN};
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        ck_assert_int_eq(with_quantizer(good[i], 0, 8, BSQ_INPUT_UNSIGNED), BSQ_OK);
+        ck_assert_int_eq(with_quantizer(good[i], 0, 8, BSQ_INPUT_TYPE_UNSIGNED), BSQ_OK);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        FAILS(with_quantizer(bad[i], 0, 8, BSQ_INPUT_UNSIGNED), BSQ_E_RANGE, "scale", "float32");
-    FAILS(with_quantizer(1, 0, 0, BSQ_INPUT_SIGNED), BSQ_E_RANGE, "bits", "0", "2..8");
-    FAILS(with_quantizer(1, 0, 1, BSQ_INPUT_SIGNED), BSQ_E_RANGE, "bits", "1", "2..8");
-    FAILS(with_quantizer(1, 0, 9, BSQ_INPUT_SIGNED), BSQ_E_RANGE, "bits", "9", "2..8");
-    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_AUTO), BSQ_E_ARGUMENT, "type", "0");
-    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_ZERO_POINT + 1), BSQ_E_ARGUMENT, "type", "4");
+        FAILS(with_quantizer(bad[i], 0, 8, BSQ_INPUT_TYPE_UNSIGNED), BSQ_E_RANGE, "scale", "float32");
+    FAILS(with_quantizer(1, 0, 0, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "0", "2..8");
+    FAILS(with_quantizer(1, 0, 1, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "1", "2..8");
+    FAILS(with_quantizer(1, 0, 9, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "bits", "9", "2..8");
+    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_AUTO), BSQ_E_ARGUMENT, "type", "400");
+    FAILS(with_quantizer(1, 0, 8, BSQ_INPUT_TYPE_ZERO_POINT + 1), BSQ_E_ARGUMENT, "type", "404");
 }
 END_TEST
 
@@ -551,11 +552,11 @@ START_TEST(quantizer_zero_point)
         int32_t highest = (1 << bits) - 1;
 
         for (int32_t zero = 0; zero <= highest; zero++)
-            ck_assert_int_eq(with_quantizer(1, zero, bits, BSQ_INPUT_ZERO_POINT), BSQ_OK);
-        FAILS(with_quantizer(1, highest + 1, bits, BSQ_INPUT_ZERO_POINT), BSQ_E_RANGE, "zero_point");
-        FAILS(with_quantizer(1, -1, bits, BSQ_INPUT_ZERO_POINT), BSQ_E_RANGE, "zero_point", "-1");
-        FAILS(with_quantizer(1, 1, bits, BSQ_INPUT_UNSIGNED), BSQ_E_RANGE, "zero_point", "1");
-        FAILS(with_quantizer(1, -1, bits, BSQ_INPUT_SIGNED), BSQ_E_RANGE, "zero_point", "-1");
+            ck_assert_int_eq(with_quantizer(1, zero, bits, BSQ_INPUT_TYPE_ZERO_POINT), BSQ_OK);
+        FAILS(with_quantizer(1, highest + 1, bits, BSQ_INPUT_TYPE_ZERO_POINT), BSQ_E_RANGE, "zero_point");
+        FAILS(with_quantizer(1, -1, bits, BSQ_INPUT_TYPE_ZERO_POINT), BSQ_E_RANGE, "zero_point", "-1");
+        FAILS(with_quantizer(1, 1, bits, BSQ_INPUT_TYPE_UNSIGNED), BSQ_E_RANGE, "zero_point", "1");
+        FAILS(with_quantizer(1, -1, bits, BSQ_INPUT_TYPE_SIGNED), BSQ_E_RANGE, "zero_point", "-1");
     }
 }
 END_TEST
@@ -567,7 +568,7 @@ START_TEST(quantizer_scale_kind)
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
     quantizer.scale = 1;
     quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_SIGNED;
+    quantizer.type = BSQ_INPUT_TYPE_SIGNED;
     quantizer.scale_kind = 2;
     FAILS(bsq_input_quantizer_read(&own, &quantizer, &message), BSQ_E_ARGUMENT, "scale_kind", "2");
 }
@@ -580,9 +581,9 @@ START_TEST(code_ranges)
     for (int32_t bits = 2; bits <= 8; bits++) {
         int32_t lo, hi;
 
-        bsq_code_range(bits, BSQ_RANGE_SYMMETRIC, &lo, &hi);
+        bsq_code_range(bits, BSQ_WEIGHT_GRID_SYMMETRIC, &lo, &hi);
         ck_assert(hi == highest[bits - 2] && lo == -hi);
-        bsq_code_range(bits, BSQ_RANGE_FULL, &lo, &hi);
+        bsq_code_range(bits, BSQ_WEIGHT_GRID_FULL, &lo, &hi);
         ck_assert(hi == highest[bits - 2] && lo == -hi - 1);
     }
 }

@@ -1,5 +1,5 @@
 /* Packing: bytes written down by hand, a slow second writer for every size, and every refusal. */
-#include "format/pack.h"
+#include "base/status.h"
 #include "support.h"
 
 #include <check.h>
@@ -10,6 +10,31 @@
 static const int32_t formats[] = {BSQ_FORMAT_INT8, BSQ_FORMAT_ONNX_INT4, BSQ_FORMAT_ONNX_INT2,
                                   BSQ_FORMAT_TERNARY_PLANES, BSQ_FORMAT_SIGN_MAGNITUDE_PLANES};
 enum { FORMATS = 5 };
+
+/* The public calls on codes alone. */
+static bsq_status_t size_of(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, size_t *size,
+                            bsq_error_t *error)
+{
+    bsq_tensor_t tensor = test_tensor_codes(bits, channels, fan_in, NULL);
+
+    return bsq_tensor_packed_size(&tensor, format, size, error);
+}
+
+static bsq_status_t pack(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, const int8_t *codes,
+                         void *packed, size_t size, bsq_error_t *error)
+{
+    bsq_tensor_t tensor = test_tensor_codes(bits, channels, fan_in, (int8_t *)codes);
+
+    return bsq_tensor_pack(&tensor, format, packed, size, error);
+}
+
+static bsq_status_t unpack(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, const void *packed,
+                           size_t size, int8_t *codes, bsq_error_t *error)
+{
+    bsq_tensor_t tensor = test_tensor_codes(bits, channels, fan_in, codes);
+
+    return bsq_tensor_unpack(format, packed, size, &tensor, error);
+}
 
 static int most_bits(int32_t format)
 {
@@ -26,18 +51,17 @@ static bool is_planes(int32_t format)
 static void expect_bytes(int32_t format, int32_t bits, int64_t channels, int64_t fan_in, const int8_t *codes,
                          const unsigned char *bytes, size_t size)
 {
-    struct bsq_message message = {""};
     unsigned char packed[256];
     int8_t back[256];
     size_t asked = 0;
 
     memset(packed, 0xee, sizeof packed);
-    ck_assert_int_eq(bsq_pack_size(format, bits, channels, fan_in, &asked, &message), BSQ_OK);
+    ck_assert_int_eq(size_of(format, bits, channels, fan_in, &asked, NULL), BSQ_OK);
     ck_assert_uint_eq(asked, size);
-    ck_assert_int_eq(bsq_pack_codes(format, bits, channels, fan_in, codes, packed, size, &message), BSQ_OK);
+    ck_assert_int_eq(pack(format, bits, channels, fan_in, codes, packed, size, NULL), BSQ_OK);
     ck_assert_mem_eq(packed, bytes, size);
     ck_assert_uint_eq(packed[size], 0xee);
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, fan_in, bytes, size, back, NULL), BSQ_OK);
+    ck_assert_int_eq(unpack(format, bits, channels, fan_in, bytes, size, back, NULL), BSQ_OK);
     ck_assert_mem_eq(back, codes, (size_t)(channels * fan_in));
 }
 
@@ -124,7 +148,7 @@ START_TEST(ternary_planes_of_mixed_signs_are_read)
     const unsigned char bytes[32] = {[0] = 0x02, [8] = 0x01, [16] = 0x01, [24] = 0x02};
     int8_t codes[2];
 
-    ck_assert_int_eq(bsq_unpack(BSQ_FORMAT_TERNARY_PLANES, 3, 1, 2, bytes, sizeof bytes, codes, NULL), BSQ_OK);
+    ck_assert_int_eq(unpack(BSQ_FORMAT_TERNARY_PLANES, 3, 1, 2, bytes, sizeof bytes, codes, NULL), BSQ_OK);
     ck_assert_int_eq(codes[0], 1);
     ck_assert_int_eq(codes[1], -1);
 }
@@ -201,7 +225,6 @@ static void draw_codes(struct test_random *random, int32_t format, int bits, int
 /* Buffers of exactly the right size, so that sanitizers see a byte too many. */
 static void round_trip(struct test_random *random, int32_t format, int bits, int64_t channels, int64_t n)
 {
-    struct bsq_message message = {""};
     size_t count = (size_t)(channels * n), size = slow_size(format, bits, channels, n), asked = 0;
     int8_t *codes = malloc(count), *back = malloc(count);
     unsigned char *packed = malloc(size), *expected = malloc(size);
@@ -211,12 +234,12 @@ static void round_trip(struct test_random *random, int32_t format, int bits, int
     memset(packed, 0xa5, size);
     memset(back, 0x5a, count);
     slow_pack(format, bits, channels, n, codes, expected);
-    ck_assert_int_eq(bsq_pack_size(format, bits, channels, n, &asked, &message), BSQ_OK);
+    ck_assert_int_eq(size_of(format, bits, channels, n, &asked, NULL), BSQ_OK);
     ck_assert_uint_eq(asked, size);
-    ck_assert_int_eq(bsq_pack_codes(format, bits, channels, n, codes, packed, size, &message), BSQ_OK);
+    ck_assert_int_eq(pack(format, bits, channels, n, codes, packed, size, NULL), BSQ_OK);
     ck_assert_msg(memcmp(packed, expected, size) == 0, "format %d, %d bits, %d x %d", (int)format, bits, (int)channels,
                   (int)n);
-    ck_assert_int_eq(bsq_unpack_codes(format, bits, channels, n, expected, size, back, &message), BSQ_OK);
+    ck_assert_int_eq(unpack(format, bits, channels, n, expected, size, back, NULL), BSQ_OK);
     ck_assert_msg(memcmp(back, codes, count) == 0, "format %d, %d bits, %d x %d", (int)format, bits, (int)channels,
                   (int)n);
     free(codes);
@@ -252,8 +275,8 @@ static void expect_refusal(bsq_status_t status, const char *word, int32_t format
     error.capacity = sizeof text;
     memset(codes, 0x33, sizeof codes);
     memset(before, 0x33, sizeof before);
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, n, packed, size, codes, &error), status);
-    ck_assert_int_eq(bsq_unpack(format, bits, channels, n, packed, size, codes, NULL), status);
+    ck_assert_int_eq(unpack(format, bits, channels, n, packed, size, codes, &error), status);
+    ck_assert_int_eq(unpack(format, bits, channels, n, packed, size, codes, NULL), status);
     ck_assert_int_eq(error.status, status);
     ck_assert_msg(strstr(text, word) != NULL, "no '%s' in '%s'", word, text);
     ck_assert_mem_eq(codes, before, sizeof codes);
@@ -264,20 +287,20 @@ START_TEST(null_is_refused)
     int8_t code = 0;
 
     expect_refusal(BSQ_E_ARGUMENT, "packed", BSQ_FORMAT_INT8, 8, 1, 1, NULL, 1);
-    ck_assert_int_eq(bsq_unpack(BSQ_FORMAT_INT8, 8, 1, 1, &code, 1, NULL, NULL), BSQ_E_ARGUMENT);
+    ck_assert_int_eq(unpack(BSQ_FORMAT_INT8, 8, 1, 1, &code, 1, NULL, NULL), BSQ_E_ARGUMENT);
 }
 END_TEST
 
 START_TEST(unknown_formats_are_refused)
 {
-    const int32_t unknown[] = {0, -1, 1, 101, 220, 301, INT32_MAX, INT32_MIN};
+    const int32_t unknown[] = {0, -1, 1, BSQ_FORMAT_INT8 + 1, BSQ_SCALE_FORMAT_FLOAT16, 2201, INT32_MAX, INT32_MIN};
     const unsigned char bytes[8] = {0};
-    struct bsq_message message = {""};
     size_t size;
 
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
-        expect_refusal(BSQ_E_FORMAT, "unknown", unknown[i], 4, 1, 1, bytes, 1);
-        ck_assert_int_eq(bsq_pack_size(unknown[i], 4, 1, 1, &size, &message), BSQ_E_FORMAT);
+        expect_refusal(BSQ_E_ARGUMENT, "format is", unknown[i], 4, 1, 1, bytes, 1);
+        ck_assert_str_eq(bsq_format_string(unknown[i]), "unknown");
+        ck_assert_int_eq(size_of(unknown[i], 4, 1, 1, &size, NULL), BSQ_E_ARGUMENT);
     }
 }
 END_TEST
@@ -323,7 +346,6 @@ END_TEST
 START_TEST(sizes_are_exact)
 {
     const unsigned char bytes[512] = {0};
-    struct bsq_message message = {""};
     unsigned char packed[512];
     int8_t codes[67] = {0};
     int32_t format = formats[_i];
@@ -333,7 +355,7 @@ START_TEST(sizes_are_exact)
     for (size_t wrong = 0; wrong < 300; wrong++)
         if (wrong != size) {
             expect_refusal(BSQ_E_SIZE, "bytes", format, 2, 1, 67, bytes, wrong);
-            ck_assert_int_eq(bsq_pack_codes(format, 2, 1, 67, codes, packed, wrong, &message), BSQ_E_SIZE);
+            ck_assert_int_eq(pack(format, 2, 1, 67, codes, packed, wrong, NULL), BSQ_E_SIZE);
         }
     for (size_t i = 0; i < sizeof packed; i++)
         ck_assert_uint_eq(packed[i], 0x77);
@@ -346,19 +368,19 @@ START_TEST(codes_outside_of_their_bits_are_refused)
 
     for (int bits = 2; bits <= most_bits(format); bits++)
         for (int code = INT8_MIN; code <= INT8_MAX; code++) {
-            struct bsq_message message = {""};
             unsigned char packed[256];
+            char text[200] = "";
+            bsq_error_t error = {.struct_size = sizeof error, .message = text, .capacity = sizeof text};
             int8_t codes[3] = {0, (int8_t)code, 0};
             int highest = (1 << (bits - 1)) - 1, lowest = -highest - !is_planes(format);
             bool fits = code >= lowest && code <= highest;
             size_t size = slow_size(format, bits, 1, 3);
 
             memset(packed, 0x77, sizeof packed);
-            ck_assert_int_eq(bsq_pack_codes(format, bits, 1, 3, codes, packed, size, &message),
-                             fits ? BSQ_OK : BSQ_E_FORMAT);
+            ck_assert_int_eq(pack(format, bits, 1, 3, codes, packed, size, &error), fits ? BSQ_OK : BSQ_E_FORMAT);
             if (fits)
                 continue;
-            ck_assert_msg(strstr(message.text, "index 1 ") != NULL, "%s", message.text);
+            ck_assert_msg(strstr(text, "index 1 ") != NULL, "%s", text);
             ck_assert_uint_eq(packed[0], 0x77);
             ck_assert_uint_eq(packed[size - 1], 0x77);
         }

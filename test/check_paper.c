@@ -164,11 +164,11 @@ START_TEST(no_other_range_scale_or_format)
     bsq_options_t options = paper_options(3, 0);
 
     if (_i == 0)
-        options.weight_range = BSQ_RANGE_FULL;
+        options.weight_grid = BSQ_WEIGHT_GRID_FULL;
     else if (_i == 1)
-        options.scale_kind = BSQ_SCALE_PER_TENSOR;
+        options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     else
-        options.scale_format = BSQ_SCALE_FLOAT16;
+        options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
     ck_assert_ptr_null(sample_layer(sample, &options, 0, 0));
     sample_free(sample);
 }

@@ -36,14 +36,14 @@ struct layer {
 };
 
 static const struct layer layers[] = {
-    {"plain", BSQ_LINEAR, 160, 160, 1, 1280, 0, BSQ_SCALE_PER_CHANNEL, 0, false},
-    {"depthwise", BSQ_CONV, 96, 96, 96, 8, 0, BSQ_SCALE_PER_CHANNEL, 0, false},
-    {"first", BSQ_CONV, 3, 96, 1, 16, 0, BSQ_SCALE_PER_CHANNEL, 0, false},
-    {"grouped", BSQ_LINEAR, 128, 96, 1, 1024, 0, BSQ_SCALE_PER_GROUP, 32, false},
-    {"tensor", BSQ_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_PER_TENSOR, 0, false},
-    {"target", BSQ_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_PER_CHANNEL, 0, true},
-    {"few_rows", BSQ_LINEAR, 96, 96, 1, 96, 0, BSQ_SCALE_PER_CHANNEL, 0, false},
-    {"few_rows_held_out", BSQ_LINEAR, 96, 96, 1, 96, 768, BSQ_SCALE_PER_CHANNEL, 0, false},
+    {"plain", BSQ_KIND_LINEAR, 160, 160, 1, 1280, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
+    {"depthwise", BSQ_KIND_CONV, 96, 96, 96, 8, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
+    {"first", BSQ_KIND_CONV, 3, 96, 1, 16, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
+    {"grouped", BSQ_KIND_LINEAR, 128, 96, 1, 1024, 0, BSQ_SCALE_KIND_PER_GROUP, 32, false},
+    {"tensor", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_TENSOR, 0, false},
+    {"target", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, true},
+    {"few_rows", BSQ_KIND_LINEAR, 96, 96, 1, 96, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
+    {"few_rows_held_out", BSQ_KIND_LINEAR, 96, 96, 1, 96, 768, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
 
@@ -162,7 +162,7 @@ static bsq_layer_desc_t describe(const struct layer *layer)
     desc.in_channels = layer->in_channels;
     desc.out_channels = layer->out_channels;
     desc.groups = layer->groups;
-    if (layer->kind == BSQ_CONV) {
+    if (layer->kind == BSQ_KIND_CONV) {
         desc.spatial_dims = 2;
         for (int i = 0; i < 2; i++) {
             desc.kernel[i] = KERNEL;
@@ -191,7 +191,7 @@ static bsq_layer_t *make_layer(const struct layer *layer)
 {
     struct test_random random = test_random_seed(1);
     bsq_layer_desc_t desc = describe(layer);
-    bool linear = layer->kind == BSQ_LINEAR;
+    bool linear = layer->kind == BSQ_KIND_LINEAR;
     int64_t fan_in = layer->in_channels / layer->groups * (linear ? 1 : KERNEL * KERNEL);
     int64_t stride = layer->in_channels * (linear ? 1 : SIDE * SIDE), samples = layer->samples + layer->held_out;
     float *weights = floats(layer->out_channels * fan_in), *input = floats(samples * stride), *target = NULL;
@@ -206,7 +206,7 @@ static bsq_layer_t *make_layer(const struct layer *layer)
         target = floats(samples * layer->out_channels);
         fill_targets(&random, layer, weights, input, samples, target);
     }
-    ck_assert_int_eq(bsq_layer_create(&desc, NULL, weights, NULL, NULL, &handle), BSQ_OK);
+    ck_assert_int_eq(bsq_layer_create(&desc, NULL, weights, NULL, &handle, NULL), BSQ_OK);
     calibrate(handle, input, target, layer->samples, 0);
     if (layer->held_out)
         calibrate(handle, input + layer->samples * stride, NULL, layer->held_out, 1);
@@ -299,12 +299,12 @@ struct reference {
 
 static struct reference measure_reference(bsq_layer_t *handle, bsq_options_t options)
 {
-    bool full = options.weight_range == BSQ_RANGE_FULL;
+    bool full = options.weight_grid == BSQ_WEIGHT_GRID_FULL;
     struct reference reference = {.bits = options.weight_bits, .full = full};
 
     options.solver = BSQ_SOLVER_ROUND;
     reference.rounding = solve(handle, &options);
-    if (!full && options.scale_kind == BSQ_SCALE_PER_CHANNEL) {
+    if (!full && options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL) {
         options.solver = BSQ_SOLVER_PAPER;
         reference.paper = solve(handle, &options);
     }
@@ -330,7 +330,7 @@ static int measure(const struct layer *layer, const struct row *rows, int count,
             continue;
         ck_assert_msg(full || strcmp(rows[i].range, "symmetric") == 0, "no range is called %s", rows[i].range);
         options.weight_bits = rows[i].bits;
-        options.weight_range = full ? BSQ_RANGE_FULL : BSQ_RANGE_SYMMETRIC;
+        options.weight_grid = full ? BSQ_WEIGHT_GRID_FULL : BSQ_WEIGHT_GRID_SYMMETRIC;
         options.effort = rows[i].effort;
         if (reference.bits != rows[i].bits || reference.full != full)
             reference = measure_reference(handle, options);

@@ -34,7 +34,7 @@ struct answer {
 
 static int64_t group_size_of(const struct sample *sample, const bsq_options_t *options)
 {
-    return options->scale_kind == BSQ_SCALE_PER_GROUP ? options->group_size : sample->shape.n;
+    return options->scale_kind == BSQ_SCALE_KIND_PER_GROUP ? options->group_size : sample->shape.n;
 }
 
 static struct answer solve(const struct sample *sample, const struct setting *setting)
@@ -56,7 +56,7 @@ static struct answer solve(const struct sample *sample, const struct setting *se
 
     ck_assert_int_eq(bsq_layer_get_scales(layer, stored, scales), BSQ_OK);
     for (int64_t i = 0; i < sample->channels * answer.scales_per_channel; i++) {
-        answer.scales[i] = stored[setting->options.scale_kind == BSQ_SCALE_PER_TENSOR ? 0 : i];
+        answer.scales[i] = stored[setting->options.scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 0 : i];
         ck_assert(answer.scales[i] > 0 && isfinite(answer.scales[i]));
     }
     free(stored);
@@ -134,7 +134,7 @@ static struct setting default_setting(int32_t bits, int32_t range, int32_t effor
 
     bsq_options_init(&setting.options, sizeof setting.options);
     setting.options.weight_bits = bits;
-    setting.options.weight_range = range;
+    setting.options.weight_grid = range;
     setting.options.effort = effort;
     return setting;
 }
@@ -149,7 +149,7 @@ static double optimum_of(const struct judge *judge, const struct setting *settin
     double scales[TINY];
     struct ref_channel channel = channel_of(judge, c);
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_range == BSQ_RANGE_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
     return ref_brute_joint(&channel, group_size_of(judge->sample, &setting->options), lowest, highest, codes, scales);
 }
 
@@ -179,7 +179,7 @@ static void compare_with_optimum(const struct sample *sample, const struct setti
 
 START_TEST(near_the_optimum)
 {
-    int32_t range = _i % 2, bits = 2 + _i / 2 % 2, grouped = _i / 4 % 2;
+    int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC + _i % 2, bits = 2 + _i / 2 % 2, grouped = _i / 4 % 2;
     struct ref_random random = {(uint64_t)(100 + _i)};
     struct tally tally = {0, 0, 0};
 
@@ -190,7 +190,7 @@ START_TEST(near_the_optimum)
 
         setting.with_target = round % 2;
         if (grouped) {
-            setting.options.scale_kind = BSQ_SCALE_PER_GROUP;
+            setting.options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
             setting.options.group_size = 2;
         }
         compare_with_optimum(sample, &setting, &tally);
@@ -214,9 +214,9 @@ static int is_allowed(double scale, int32_t format)
     int exponent;
     double fraction = frexp(scale, &exponent);
 
-    if (format == BSQ_SCALE_POWER_OF_TWO)
+    if (format == BSQ_SCALE_FORMAT_POWER_OF_TWO)
         return fraction == 0.5;
-    if (format == BSQ_SCALE_FLOAT16) /* 11 significant bits, normal */
+    if (format == BSQ_SCALE_FORMAT_FLOAT16) /* 11 significant bits, normal */
         return fraction * 2048 == floor(fraction * 2048) && exponent > -14 && exponent <= 16;
     return scale == (double)(float)scale;
 }
@@ -227,7 +227,7 @@ static void check_answer(const struct judge *judge, const struct setting *settin
     int64_t n = judge->sample->shape.n;
     double objective = whole_objective(judge, answer);
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_range == BSQ_RANGE_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
     for (int64_t i = 0; i < judge->sample->channels * n; i++)
         ck_assert(answer->codes[i] >= lowest && answer->codes[i] <= highest);
     for (int64_t i = 0; i < judge->sample->channels * answer->scales_per_channel; i++)
@@ -270,7 +270,8 @@ static void check_efforts(const struct sample *sample, struct setting *setting)
 START_TEST(never_worse_with_effort)
 {
     const int32_t widths[4] = {2, 3, 4, 8};
-    int32_t kind = 1 + _i % 3, format = _i / 3 % 3, range = _i / 9 % 2;
+    int32_t kind = BSQ_SCALE_KIND_PER_TENSOR + _i % 3, format = BSQ_SCALE_FORMAT_FLOAT32 + _i / 3 % 3;
+    int32_t range = BSQ_WEIGHT_GRID_SYMMETRIC + _i / 9 % 2;
     struct ref_random random = {(uint64_t)(500 + _i)};
 
     for (int32_t i = 0; i < 4; i++) {
@@ -284,7 +285,7 @@ START_TEST(never_worse_with_effort)
 
         setting.options.scale_kind = kind;
         setting.options.scale_format = format;
-        if (kind == BSQ_SCALE_PER_GROUP)
+        if (kind == BSQ_SCALE_KIND_PER_GROUP)
             setting.options.group_size = ref_random_between(&random, 1, shape.n);
         setting.with_target = i % 2;
         setting.options.asymmetry = i == 1 ? 1 : 0.5;
@@ -301,7 +302,7 @@ START_TEST(rounding_is_the_better_of_two)
     int32_t bits = 2 + _i % 7;
     struct ref_random random = {(uint64_t)(800 + _i)};
     struct sample *sample = sample_create((struct sample_shape){1, 4, 5 + _i, 200}, &random);
-    struct setting setting = default_setting(bits, BSQ_RANGE_SYMMETRIC, 0);
+    struct setting setting = default_setting(bits, BSQ_WEIGHT_GRID_SYMMETRIC, 0);
     struct judge judge = judge_create(sample, &setting);
     struct ref_layer layer = {1, 4, sample->shape.n, sample->w, sample->h, judge.p};
     size_t codes = (size_t)(4 * sample->shape.n);
@@ -344,7 +345,7 @@ static void check_single_changes(const struct judge *judge, const struct setting
     const int8_t *codes = answer->codes + c * n;
     double objective = objective_of(judge, answer, c); /* leaves the values of this channel in judge->values */
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_range == BSQ_RANGE_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
     for (int64_t i = 0; i < n; i++)
         for (int32_t code = lowest; code <= highest; code++) {
             double scale = answer->scales[c * answer->scales_per_channel + i / answer->group_size];
@@ -359,7 +360,7 @@ static void check_single_changes(const struct judge *judge, const struct setting
 START_TEST(no_single_code_is_left_to_improve)
 {
     const int32_t efforts[3] = {1, 5, 9};
-    int32_t bits = 2 + _i % 7, range = _i % 2;
+    int32_t bits = 2 + _i % 7, range = BSQ_WEIGHT_GRID_SYMMETRIC + _i % 2;
     struct ref_random random = {(uint64_t)(900 + _i)};
 
     for (int32_t i = 0; i < 3; i++) {

@@ -75,7 +75,7 @@ static struct problem make_problem(const struct kind *kind, int32_t weight_layou
     bsq_layer_desc_t desc;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = kind->dims ? BSQ_CONV : BSQ_LINEAR;
+    desc.kind = kind->dims ? BSQ_KIND_CONV : BSQ_KIND_LINEAR;
     desc.spatial_dims = kind->dims;
     desc.in_channels = kind->in_channels;
     desc.out_channels = kind->out_channels;
@@ -123,7 +123,7 @@ static struct problem make_linear(int64_t n, int64_t outputs, int64_t rows, uint
     static struct kind kind;
 
     kind = (struct kind){"linear", 0, n, outputs, 1, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {0}, rows};
-    return make_problem(&kind, BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, seed);
+    return make_problem(&kind, BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, seed);
 }
 
 static void free_problem(struct problem *problem)
@@ -138,7 +138,7 @@ static void free_problem(struct problem *problem)
 static bsq_batch_t part_of(const struct problem *problem, int64_t first, int64_t count)
 {
     bsq_batch_t batch = problem->batch;
-    int64_t weights = batch.row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? problem->positions : 1;
+    int64_t weights = batch.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? problem->positions : 1;
 
     batch.input += first * problem->input_sample;
     if (batch.target)
@@ -162,7 +162,7 @@ static double input_at(const struct problem *problem, int64_t sample, int64_t ch
             return 0;
         flat = flat * kind->spatial[d] + at[d];
     }
-    if (problem->geometry.activation_layout == BSQ_CHANNELS_LAST)
+    if (problem->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST)
         return (double)problem->input[(sample * plane + flat) * kind->in_channels + channel];
     return (double)problem->input[(sample * kind->in_channels + channel) * plane + flat];
 }
@@ -175,7 +175,7 @@ static int64_t weight_index(const struct problem *problem, int64_t channel, cons
 
     for (int32_t d = 0; d < kind->dims; d++)
         flat = flat * kind->kernel[d] + tap[d];
-    return problem->geometry.weight_layout == BSQ_WEIGHTS_OHWI ? flat * channels + channel : channel * taps + flat;
+    return problem->geometry.weight_layout == BSQ_WEIGHT_LAYOUT_OHWI ? flat * channels + channel : channel * taps + flat;
 }
 
 static void next_tap(const struct kind *kind, int64_t tap[3])
@@ -221,7 +221,7 @@ static double target_at(const struct problem *problem, int64_t row, int64_t chan
 {
     int64_t channels = problem->kind->out_channels, sample = row / problem->positions;
     int64_t position = row % problem->positions;
-    bool last = problem->geometry.activation_layout == BSQ_CHANNELS_LAST;
+    bool last = problem->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     int64_t index = last ? row * channels + channel : (sample * channels + channel) * problem->positions + position;
 
     return (double)problem->target[index] - (problem->bias ? (double)problem->bias[channel] : 0);
@@ -233,7 +233,7 @@ static double weight_at(const struct problem *problem, int64_t row)
 
     if (!batch->row_weights)
         return 1;
-    return (double)batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? row
+    return (double)batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? row
                                                                                          : row / problem->positions];
 }
 
@@ -458,7 +458,8 @@ static void expect_failure(struct bench *bench, bsq_status_t got, bsq_status_t w
 START_TEST(moments_of_every_kind)
 {
     int layouts = _i % 4;
-    struct problem problem = make_problem(&kinds[_i / 4], layouts & 1, layouts >> 1, (uint64_t)_i + 1);
+    struct problem problem = make_problem(&kinds[_i / 4], BSQ_WEIGHT_LAYOUT_OIHW + layouts % 2,
+                                          BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + layouts / 2, (uint64_t)_i + 1);
     struct bench bench;
     struct bsq_stats_t *stats;
 
@@ -484,7 +485,7 @@ static void convolve(struct problem *problem, const float *weights)
     const struct kind *kind = problem->kind;
     int64_t n = problem->geometry.fan_in, channels = kind->in_channels / kind->groups;
     int64_t own = kind->out_channels / kind->groups;
-    bool last = problem->geometry.activation_layout == BSQ_CHANNELS_LAST;
+    bool last = problem->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
 
     for (int64_t row = 0; row < problem->rows; row++)
         for (int64_t o = 0; o < kind->out_channels; o++) {
@@ -509,7 +510,8 @@ static void convolve(struct problem *problem, const float *weights)
 START_TEST(convolution_is_weights_times_rows)
 {
     int layouts = _i % 4;
-    struct problem problem = make_problem(&kinds[_i / 4], layouts & 1, layouts >> 1, (uint64_t)_i + 100);
+    struct problem problem = make_problem(&kinds[_i / 4], BSQ_WEIGHT_LAYOUT_OIHW + layouts % 2,
+                                          BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + layouts / 2, (uint64_t)_i + 100);
     int64_t n = problem.geometry.fan_in, outputs = problem.geometry.out_channels;
     struct test_random random = test_random_seed(5);
     float *weights = malloc((size_t)(outputs * n) * sizeof(float));
@@ -550,8 +552,8 @@ END_TEST
 
 START_TEST(quantized_inputs)
 {
-    const struct bsq_quantizer quantizer = {0.125, 3, 4, BSQ_INPUT_ZERO_POINT, 0};
-    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, 9);
+    const struct bsq_quantizer quantizer = {0.125, 3, 4, BSQ_INPUT_TYPE_ZERO_POINT, 0};
+    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 9);
     struct bench bench;
     struct bsq_stats_t *stats;
 
@@ -581,8 +583,8 @@ static struct problem make_long_problem(int which)
                                           {1, 0, 0}, {1, 2, 0}, {9, 10, 0}, 40};
     static const struct kind wide_kind = {"long and wide", 2, 64, 4, 2, {3, 3, 1}, {1, 1, 1}, {1, 1, 1},
                                           {1, 1, 0}, {1, 1, 0}, {6, 10, 0}, 40};
-    struct problem problem = make_problem(which == WIDE ? &wide_kind : &long_kind, BSQ_WEIGHTS_OIHW,
-                                          BSQ_CHANNELS_FIRST, 21);
+    struct problem problem = make_problem(which == WIDE ? &wide_kind : &long_kind, BSQ_WEIGHT_LAYOUT_OIHW,
+                                          BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 21);
     struct test_random random = test_random_seed(22);
 
     if (which != WEIGHTED)
@@ -591,7 +593,7 @@ static struct problem make_long_problem(int which)
     for (int64_t row = 0; row < problem.rows; row++)
         problem.row_weights[row] = row % 3 == 1 ? 0 : (float)test_random_uniform(&random);
     problem.batch.row_weights = problem.row_weights;
-    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     return problem;
 }
 
@@ -762,7 +764,7 @@ END_TEST
 START_TEST(merge_refuses)
 {
     struct problem problem = make_linear(6, 2, 30, 1), wider = make_linear(6, 3, 30, 1), other = make_linear(7, 2, 30, 1);
-    const struct bsq_quantizer quantizer = {0.5, 0, 8, BSQ_INPUT_SIGNED, 0};
+    const struct bsq_quantizer quantizer = {0.5, 0, 8, BSQ_INPUT_TYPE_SIGNED, 0};
     struct bench bench;
     struct bsq_stats_t *stats, *from;
     uint64_t before;
@@ -1020,7 +1022,7 @@ START_TEST(weights_are_repeated_rows)
 
     problem.row_weights = malloc(ROWS * sizeof(float));
     problem.batch.row_weights = problem.row_weights;
-    problem.batch.row_weights_kind = _i;
+    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE + _i;
     for (int64_t row = 0; row < ROWS; row++) {
         problem.row_weights[row] = (float)(row % 5);
         for (int64_t copy = 0; copy < row % 5; copy++, next++) {
@@ -1051,7 +1053,7 @@ END_TEST
 
 START_TEST(weights_per_sample)
 {
-    struct problem problem = make_problem(&kinds[7], BSQ_WEIGHTS_OHWI, BSQ_CHANNELS_LAST, 15);
+    struct problem problem = make_problem(&kinds[7], BSQ_WEIGHT_LAYOUT_OHWI, BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST, 15);
     struct bench bench;
     struct bsq_stats_t *stats;
 
@@ -1077,7 +1079,7 @@ START_TEST(weights_of_any_magnitude)
 
     problem.row_weights = malloc(ROWS * sizeof(float));
     problem.batch.row_weights = problem.row_weights;
-    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     for (int64_t row = 0; row < ROWS; row++) {
         float *x = problem.input + row * N;
 
@@ -1100,7 +1102,7 @@ END_TEST
 
 START_TEST(bad_values)
 {
-    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, 30);
+    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 30);
     int64_t inputs = problem.input_sample * problem.kind->size, targets = problem.target_sample * problem.kind->size;
     struct { float *values; int64_t count; const char *name; } buffers[3];
     const float bad[3] = {NAN, INFINITY, -INFINITY};
@@ -1112,7 +1114,7 @@ START_TEST(bad_values)
     for (int64_t row = 0; row < problem.rows; row++)
         problem.row_weights[row] = 1;
     problem.batch.row_weights = problem.row_weights;
-    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    problem.batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     buffers[0].values = problem.input, buffers[0].count = inputs, buffers[0].name = "input";
     buffers[1].values = problem.target, buffers[1].count = targets, buffers[1].name = "target";
     buffers[2].values = problem.row_weights, buffers[2].count = problem.rows, buffers[2].name = "row_weights";
@@ -1146,7 +1148,7 @@ END_TEST
 
 START_TEST(bad_batches)
 {
-    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, 31);
+    struct problem problem = make_problem(&kinds[3], BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 31);
     struct bench bench;
     struct bsq_stats_t *stats;
     bsq_batch_t batch;
@@ -1482,7 +1484,7 @@ static struct given make_given(void)
 {
     static const struct kind kind = {"given", 1, GIVEN_N * 2, GIVEN_OUTPUTS, GIVEN_GROUPS, {1, 1, 1}, {1, 1, 1},
                                      {1, 1, 1}, {0}, {0}, {3, 0, 0}, 1};
-    struct problem problem = make_problem(&kind, BSQ_WEIGHTS_OIHW, BSQ_CHANNELS_FIRST, 50);
+    struct problem problem = make_problem(&kind, BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 50);
     struct given given = {.geometry = problem.geometry};
     struct test_random random = test_random_seed(51);
     int64_t n = GIVEN_N;

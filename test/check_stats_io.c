@@ -123,7 +123,7 @@ static void add(struct bench *bench, struct bsq_stats_t **stats, const bsq_batch
 static struct bsq_stats_t *sample(struct bench *bench, const struct test_data *data, int kind, int64_t samples)
 {
     struct bsq_geometry geometry = geometry_of(data);
-    const struct bsq_quantizer quantizer = {0.25, 2, 4, BSQ_INPUT_ZERO_POINT, 0}, none = {0};
+    const struct bsq_quantizer quantizer = {0.25, 2, 4, BSQ_INPUT_TYPE_ZERO_POINT, 0}, none = {0};
     bsq_batch_t batch = test_data_batch(data, 0, samples, kind != PLAIN && kind != SHARED_BARE);
     struct bsq_stats_t *stats, *shared;
 

@@ -81,8 +81,8 @@ START_TEST(store_cuts_text)
     char buffer[64];
 
     (void)bsq_fail(&message, BSQ_E_STATE, "twelve chars");
-    for (int64_t capacity = -1; capacity <= 40; capacity++) {
-        size_t length = capacity > 12 ? 12 : capacity > 0 ? (size_t)capacity - 1 : 0;
+    for (size_t capacity = 0; capacity <= 40; capacity++) {
+        size_t length = capacity > 12 ? 12 : capacity > 0 ? capacity - 1 : 0;
         bsq_error_t error;
 
         memset(buffer, '#', sizeof buffer);
@@ -143,7 +143,7 @@ START_TEST(store_sizes)
     char buffer[16] = "old";
 
     (void)bsq_fail(&message, BSQ_E_SIZE, "text");
-    for (size_t size = 0; size < offsetof(bsq_error_t, status); size++) {
+    for (size_t size = 0; size < sizeof(bsq_error_t); size++) {
         bsq_error_t error = {.struct_size = size, .message = buffer, .capacity = sizeof buffer, .status = 3};
 
         ck_assert_int_eq(bsq_error_store(&error, BSQ_E_SIZE, &message), BSQ_E_SIZE);

@@ -3,7 +3,7 @@
 set -u
 
 BUILD=${BUILD:-build} LIB=${LIB:-lib} PYTHON=${PYTHON:-/usr/bin/python3}
-SAMPLES=${SAMPLES:-$BUILD/examples/quickstart $BUILD/examples/conv $BUILD/examples/shards}
+SAMPLES=${SAMPLES:-$BUILD/examples/quickstart $BUILD/examples/groups $BUILD/examples/conv $BUILD/examples/shards $BUILD/examples/attention}
 log=$BUILD/examples.log
 passed=0 failed=0 skipped=0
 

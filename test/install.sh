@@ -97,6 +97,26 @@ case $(flags "$root/lib/pkgconfig" --libs) in
 *) passed=$((passed + 1)) ;;
 esac
 
+# A host of the shared library needs no file of OpenBLAS or LAPACKE, and gets nothing of theirs.
+alone()
+{
+    PKG_CONFIG_LIBDIR=$root/lib/pkgconfig PKG_CONFIG_PATH='' $PKG_CONFIG --print-errors --cflags --libs bsq
+}
+
+gets_nothing_else()
+{
+    [ "$(alone | tr -s ' ' '\n' | grep -v -e '^$' -e "^-I$root" -e "^-L$root" -e '^-lbsq$')" = "" ]
+}
+
+cflags_stay_inside()
+{
+    ! flags "$root/lib/pkgconfig" --cflags | tr ' ' '\n' | grep '^-I' | grep -v "$root"
+}
+
+expect "pkg-config needs no other .pc file" alone
+expect "pkg-config names nothing else" gets_nothing_else
+expect "include folders are those of libbsq" cflags_stay_inside
+
 # libbsq alone static: OpenBLAS, as a shared library, brings its own.
 # shellcheck disable=SC2046
 expect "build with the static library" $CC $(flags "$root/lib/pkgconfig" --cflags) -o "$stage/static" "$stage.c" \

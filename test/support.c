@@ -184,7 +184,7 @@ struct test_data test_data_conv(int64_t size, uint64_t seed)
     };
 
     bsq_layer_desc_init(&data.desc, sizeof data.desc);
-    data.desc.kind = BSQ_CONV;
+    data.desc.kind = BSQ_KIND_CONV;
     data.desc.spatial_dims = 2;
     data.desc.in_channels = 4;
     data.desc.out_channels = 6;
@@ -232,7 +232,7 @@ bsq_layer_t *test_data_layer(const struct test_data *data, const bsq_options_t *
     error.message = text;
     error.capacity = sizeof text;
 
-    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &error, &layer);
+    bsq_status_t status = bsq_layer_create(&data->desc, options, data->weights, data->bias, &layer, &error);
 
     ck_assert_msg(status == BSQ_OK, "bsq_layer_create: %d, %s", (int)status, text);
     return layer;
@@ -295,7 +295,7 @@ struct test_output test_output_get(bsq_layer_t *layer, const struct test_data *d
 {
     struct test_output result = {.group_size = data->fan_in};
 
-    if (options && options->scale_kind == BSQ_SCALE_PER_GROUP)
+    if (options && options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
         result.group_size = options->group_size;
     test_ok(layer, bsq_layer_result_count(layer, BSQ_RESULT_CODES, &result.code_count));
     test_ok(layer, bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &result.scale_count));
@@ -310,7 +310,7 @@ struct test_output test_output_get(bsq_layer_t *layer, const struct test_data *d
     test_ok(layer, bsq_layer_get_bias(layer, result.bias, result.bias_count));
     test_ok(layer, bsq_layer_get_dequantized(layer, result.dequantized, result.code_count));
     bsq_report_init(&result.report, sizeof result.report);
-    test_ok(layer, bsq_report_get(layer, &result.report));
+    test_ok(layer, bsq_layer_get_report(layer, &result.report));
     return result;
 }
 
@@ -410,6 +410,41 @@ struct test_error test_output_error(const struct test_output *result, const stru
     return sum;
 }
 
+/* ---- tensors ---- */
+
+bsq_tensor_t test_tensor_codes(int32_t bits, int64_t channels, int64_t fan_in, int8_t *codes)
+{
+    bsq_tensor_t tensor;
+
+    bsq_tensor_init(&tensor, sizeof tensor);
+    tensor.weight_bits = bits;
+    tensor.weight_grid = BSQ_WEIGHT_GRID_FULL;
+    tensor.channels = channels;
+    tensor.fan_in = fan_in;
+    tensor.codes = codes;
+    tensor.code_count = channels * fan_in;
+    return tensor;
+}
+
+bsq_tensor_t test_tensor_get(bsq_layer_t *layer)
+{
+    bsq_tensor_t tensor;
+
+    bsq_tensor_init(&tensor, sizeof tensor);
+    test_ok(layer, bsq_layer_get_tensor(layer, &tensor));
+    tensor.codes = malloc((size_t)tensor.code_count);
+    tensor.scales = malloc((size_t)tensor.scale_count * sizeof *tensor.scales);
+    ck_assert(tensor.codes && tensor.scales);
+    test_ok(layer, bsq_layer_get_tensor(layer, &tensor));
+    return tensor;
+}
+
+void test_tensor_free(bsq_tensor_t *tensor)
+{
+    free(tensor->codes);
+    free(tensor->scales);
+}
+
 /* ---- fingerprint ---- */
 
 uint64_t test_hash(uint64_t hash, const void *bytes, size_t size)
@@ -446,14 +481,14 @@ static uint64_t hash_report(uint64_t hash, bsq_layer_t *layer)
     bsq_report_t report;
 
     bsq_report_init(&report, sizeof report);
-    test_ok(layer, bsq_report_get(layer, &report));
+    test_ok(layer, bsq_layer_get_report(layer, &report));
     report.seconds = 0;
     hash = test_hash(hash, &report, sizeof report);
     for (int32_t i = 0; i < report.stages; i++) {
         bsq_stage_t stage;
 
         bsq_stage_init(&stage, sizeof stage);
-        test_ok(layer, bsq_report_stage(layer, i, &stage));
+        test_ok(layer, bsq_layer_get_stage_report(layer, i, &stage));
         stage.seconds = 0;
         hash = test_hash(hash, &stage, sizeof stage);
     }
@@ -486,7 +521,7 @@ uint64_t test_hash_result(uint64_t hash, bsq_layer_t *layer)
         bsq_channel_t channel;
 
         bsq_channel_init(&channel, sizeof channel);
-        test_ok(layer, bsq_report_channel(layer, m, &channel));
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
         hash = test_hash(hash, &channel, sizeof channel);
     }
     return hash_report(hash, layer);

@@ -117,6 +117,15 @@ struct test_error {
 struct test_error test_output_error(const struct test_output *result, const struct test_data *data,
                                     const struct test_moments *moments, double mu, double lambda);
 
+/* ---- tensors ---- */
+
+/* Codes alone, on the full grid. */
+bsq_tensor_t test_tensor_codes(int32_t bits, int64_t channels, int64_t fan_in, int8_t *codes);
+
+/* The result of a layer, in buffers of its own. */
+bsq_tensor_t test_tensor_get(bsq_layer_t *layer);
+void test_tensor_free(bsq_tensor_t *tensor);
+
 /* ---- fingerprint ---- */
 
 /* FNV-1a over everything that must be bit-identical. */

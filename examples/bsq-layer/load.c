@@ -108,10 +108,10 @@ static int describe_convolution(struct work *work)
         return status;
     }
     const int32_t dims = desc->spatial_dims;
-    desc->kind = BSQ_CONV;
+    desc->kind = BSQ_KIND_CONV;
     desc->groups = settings->groups > 0 ? settings->groups : 1;
-    desc->weight_layout = settings->ohwi ? BSQ_WEIGHTS_OHWI : BSQ_WEIGHTS_OIHW;
-    desc->activation_layout = settings->channels_last ? BSQ_CHANNELS_LAST : BSQ_CHANNELS_FIRST;
+    desc->weight_layout = settings->ohwi ? BSQ_WEIGHT_LAYOUT_OHWI : BSQ_WEIGHT_LAYOUT_OIHW;
+    desc->activation_layout = settings->channels_last ? BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST : BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
     int64_t inputs = work->fan_in;
     for (int32_t i = 0; i < dims; i++) {
         if (inputs % desc->kernel[i] != 0) {
@@ -157,7 +157,7 @@ static void describe_moments(struct work *work, int64_t groups)
         desc->in_channels = work->fan_in;
         return;
     }
-    desc->kind = BSQ_CONV;
+    desc->kind = BSQ_KIND_CONV;
     desc->spatial_dims = 1;
     desc->kernel[0] = work->fan_in;
     desc->in_channels = groups;
@@ -268,7 +268,7 @@ static int set_moments(struct work *work, const char *path, struct npy_array *ar
     if (moments.h == NULL) {
         return complain_memory();
     }
-    const bsq_status_t status = bsq_layer_set_stats(work->layer, &moments);
+    const bsq_status_t status = bsq_layer_set_moments(work->layer, &moments);
     free(moments.h);
     return status == BSQ_OK ? 0 : complain_layer(work->layer, path);
 }
@@ -278,7 +278,7 @@ static int measure_input(const struct work *work, const char *path, const struct
 {
     const bsq_layer_desc_t *desc = &work->desc;
     char wanted[96];
-    if (desc->kind == BSQ_LINEAR) {
+    if (desc->kind == BSQ_KIND_LINEAR) {
         if (array->dims == 0 || array->shape[array->dims - 1] != desc->in_channels) {
             snprintf(wanted, sizeof wanted, "(rows, %lld)%s", (long long)desc->in_channels,
                      array->dims > 2 ? ", or --conv for a convolution," : "");
@@ -287,12 +287,12 @@ static int measure_input(const struct work *work, const char *path, const struct
         batch->size = array->count / desc->in_channels;
         return 0;
     }
-    const int32_t channel = desc->activation_layout == BSQ_CHANNELS_LAST ? array->dims - 1 : 1;
+    const int32_t channel = desc->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST ? array->dims - 1 : 1;
     if (array->dims != desc->spatial_dims + 2 || array->shape[channel] != desc->in_channels) {
         static const char *const names[] = {"L", "H, W", "D, H, W"};
         const char *space = names[desc->spatial_dims - 1];
         const long long channels = (long long)desc->in_channels;
-        if (desc->activation_layout == BSQ_CHANNELS_LAST) {
+        if (desc->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST) {
             snprintf(wanted, sizeof wanted, "(size, %s, %lld)", space, channels);
         } else {
             snprintf(wanted, sizeof wanted, "(size, %lld, %s)", channels, space);
@@ -307,7 +307,7 @@ static int measure_input(const struct work *work, const char *path, const struct
 /* The target's shape for a batch: (size, M, output...) or (size, output..., M); false when the kernel does not fit. */
 static int target_shape(const bsq_layer_desc_t *desc, const bsq_batch_t *batch, int64_t *shape)
 {
-    const int last = desc->activation_layout == BSQ_CHANNELS_LAST;
+    const int last = desc->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     shape[0] = batch->size;
     shape[last ? desc->spatial_dims + 1 : 1] = desc->out_channels;
     for (int32_t i = 0; i < desc->spatial_dims; i++) {
@@ -334,7 +334,7 @@ static int load_target(const struct work *work, const char *path, const bsq_batc
         return status;
     }
     const int32_t dims = desc->spatial_dims + 2;
-    const int same = desc->kind == BSQ_LINEAR
+    const int same = desc->kind == BSQ_KIND_LINEAR
                          ? array.dims > 0 && array.shape[array.dims - 1] == desc->out_channels &&
                                array.count / desc->out_channels == batch->size
                          : array.dims == dims && memcmp(array.shape, shape, (size_t)dims * sizeof *shape) == 0;

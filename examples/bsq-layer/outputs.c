@@ -41,7 +41,7 @@ static void shape_outputs(const struct work *work, size_t scales, size_t packed,
     outputs[OUT_CODES].dims = outputs[OUT_DEQUANTIZED].dims = work->weights.dims;
     memcpy(outputs[OUT_CODES].shape, work->weights.shape, sizeof work->weights.shape);
     memcpy(outputs[OUT_DEQUANTIZED].shape, work->weights.shape, sizeof work->weights.shape);
-    outputs[OUT_SCALES].dims = work->settings->options.scale_kind - BSQ_SCALE_PER_TENSOR;
+    outputs[OUT_SCALES].dims = work->settings->options.scale_kind - BSQ_SCALE_KIND_PER_TENSOR;
     outputs[OUT_SCALES].shape[0] = outputs[OUT_BIAS].shape[0] = work->channels;
     outputs[OUT_SCALES].shape[1] = (int64_t)scales / work->channels;
     outputs[OUT_BIAS].dims = outputs[OUT_PACKED].dims = 1;

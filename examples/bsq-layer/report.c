@@ -18,12 +18,12 @@ static double known(double value, int is_known)
 static void print_scale(struct json *json, const bsq_options_t *options)
 {
     static const char *const names[] = {"tensor", "channel", "group"};
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP) {
         char text[32];
         snprintf(text, sizeof text, "group:%lld", (long long)options->group_size);
         json_string(json, "scale", text);
     } else {
-        json_string(json, "scale", names[options->scale_kind - BSQ_SCALE_PER_TENSOR]);
+        json_string(json, "scale", names[options->scale_kind - BSQ_SCALE_KIND_PER_TENSOR]);
     }
     json_string(json, "scale_format", argument_choice_name(scale_formats, options->scale_format));
 }
@@ -51,7 +51,7 @@ static int print_stages(struct json *json, bsq_layer_t *layer, int32_t count)
     for (int32_t i = 0; i < count; i++) {
         bsq_stage_t stage;
         bsq_stage_init(&stage, sizeof stage);
-        if (bsq_report_stage(layer, i, &stage) != BSQ_OK) {
+        if (bsq_layer_get_stage_report(layer, i, &stage) != BSQ_OK) {
             return complain_layer(layer, "report");
         }
         json_open(json, NULL, '{');
@@ -112,7 +112,7 @@ static int print_inputs(struct json *json, bsq_layer_t *layer, int32_t bits)
     json_string(json, "act_type", argument_choice_name(input_types, quantizer.type));
     json_number(json, "act_scale", quantizer.scale);
     json_integer(json, "act_zero_point", quantizer.zero_point);
-    return quantizer.scale_kind == BSQ_INPUT_PER_CHANNEL ? print_channels(json, layer) : 0;
+    return quantizer.scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL ? print_channels(json, layer) : 0;
 }
 
 static void print_errors(struct json *json, const bsq_report_t *report, const struct settings *settings)
@@ -149,7 +149,7 @@ static int write_report(const struct work *work, const bsq_report_t *report, FIL
     json_string(&json, "solver", argument_choice_name(solvers, report->solver));
     json_integer(&json, "effort", report->effort);
     json_integer(&json, "bits", report->weight_bits);
-    json_string(&json, "range", argument_choice_name(ranges, report->weight_range));
+    json_string(&json, "range", argument_choice_name(ranges, report->weight_grid));
     print_scale(&json, &settings->options);
     json_integer(&json, "out_channels", work->channels);
     json_integer(&json, "fan_in", work->fan_in);

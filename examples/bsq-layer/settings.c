@@ -9,23 +9,23 @@
 #include <string.h>
 
 const struct argument_choice ranges[] = {
-    {"symmetric", BSQ_RANGE_SYMMETRIC}, {"full", BSQ_RANGE_FULL}, {NULL, 0}};
+    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
 const struct argument_choice solvers[] = {
     {"auto", BSQ_SOLVER_AUTO}, {"round", BSQ_SOLVER_ROUND}, {"paper", BSQ_SOLVER_PAPER}, {NULL, 0}};
-const struct argument_choice scale_formats[] = {{"float32", BSQ_SCALE_FLOAT32},
-                                                       {"float16", BSQ_SCALE_FLOAT16},
-                                                       {"pow2", BSQ_SCALE_POWER_OF_TWO},
+const struct argument_choice scale_formats[] = {{"float32", BSQ_SCALE_FORMAT_FLOAT32},
+                                                       {"float16", BSQ_SCALE_FORMAT_FLOAT16},
+                                                       {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO},
                                                        {NULL, 0}};
-const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_AUTO},
-                                                     {"unsigned", BSQ_INPUT_UNSIGNED},
-                                                     {"signed", BSQ_INPUT_SIGNED},
-                                                     {"zero-point", BSQ_INPUT_ZERO_POINT},
+const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
+                                                     {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
+                                                     {"signed", BSQ_INPUT_TYPE_SIGNED},
+                                                     {"zero-point", BSQ_INPUT_TYPE_ZERO_POINT},
                                                      {NULL, 0}};
 static const struct argument_choice input_scales[] = {
-    {"tensor", BSQ_INPUT_PER_TENSOR}, {"channel", BSQ_INPUT_PER_CHANNEL}, {NULL, 0}};
-static const struct argument_choice input_clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
-                                                     {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
-                                                     {"percentile", BSQ_CLIP_PERCENTILE},
+    {"tensor", BSQ_INPUT_SCALE_KIND_PER_TENSOR}, {"channel", BSQ_INPUT_SCALE_KIND_PER_CHANNEL}, {NULL, 0}};
+static const struct argument_choice input_clips[] = {{"squared-error", BSQ_INPUT_CLIP_SQUARED_ERROR},
+                                                     {"minimum-maximum", BSQ_INPUT_CLIP_MINIMUM_MAXIMUM},
+                                                     {"percentile", BSQ_INPUT_CLIP_PERCENTILE},
                                                      {NULL, 0}};
 const struct argument_choice formats[] = {{"int8", BSQ_FORMAT_INT8},
                                                  {"onnx-int4", BSQ_FORMAT_ONNX_INT4},
@@ -56,7 +56,7 @@ static const struct argument table[] = {
     {"channels-last", ARGUMENT_FLAG, NULL, "X and Y are (size, spatial..., channels)", AT(channels_last), 0, 0, NULL},
     {"ohwi", ARGUMENT_FLAG, NULL, "W is (M, K..., I)", AT(ohwi), 0, 0, NULL},
     {"bits", ARGUMENT_INTEGER, "B", "bits of a weight, 2..8 [4]", AT(options.weight_bits), 2, 8, NULL},
-    {"range", ARGUMENT_CHOICE, NULL, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(options.weight_range), 0, 0,
+    {"range", ARGUMENT_CHOICE, NULL, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(options.weight_grid), 0, 0,
      ranges},
     {"scale", ARGUMENT_TEXT, "S", "tensor, channel or group:<inputs> [channel]", AT(scale), 0, 0, NULL},
     {"scale-format", ARGUMENT_CHOICE, NULL, "values that a scale may take [float32]", AT(options.scale_format), 0, 0,
@@ -104,11 +104,11 @@ void print_help(void)
 static int read_scale(const char *text, bsq_options_t *options)
 {
     if (text == NULL || strcmp(text, "channel") == 0) {
-        options->scale_kind = BSQ_SCALE_PER_CHANNEL;
+        options->scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
     } else if (strcmp(text, "tensor") == 0) {
-        options->scale_kind = BSQ_SCALE_PER_TENSOR;
+        options->scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
     } else if (strncmp(text, "group:", 6) == 0 && argument_whole(text + 6, 1, INT32_MAX, &options->group_size)) {
-        options->scale_kind = BSQ_SCALE_PER_GROUP;
+        options->scale_kind = BSQ_SCALE_KIND_PER_GROUP;
     } else {
         return complain(EXIT_USAGE, "--scale is tensor, channel or group:<inputs>, not '%s'", text);
     }
@@ -166,8 +166,8 @@ static int check_settings(const struct settings *settings)
         return complain(EXIT_USAGE, "--stats or --input is missing (only --solver round and --effort 0 do without)");
     }
     if (options->solver == BSQ_SOLVER_PAPER &&
-        (options->weight_range != BSQ_RANGE_SYMMETRIC || options->scale_kind != BSQ_SCALE_PER_CHANNEL ||
-         options->scale_format != BSQ_SCALE_FLOAT32)) {
+        (options->weight_grid != BSQ_WEIGHT_GRID_SYMMETRIC || options->scale_kind != BSQ_SCALE_KIND_PER_CHANNEL ||
+         options->scale_format != BSQ_SCALE_FORMAT_FLOAT32)) {
         return complain(EXIT_USAGE, "--solver paper knows the symmetric range and float32 scales per channel only");
     }
     if (settings->input.count == 0 && input_option(settings) != NULL) {
@@ -181,8 +181,8 @@ static int check_settings(const struct settings *settings)
         return complain(EXIT_USAGE, "--act-bits is a whole number from 2 to 8, or 0, not '1'");
     }
     if (options->input_bits == 0 &&
-        (options->input_type != BSQ_INPUT_AUTO || options->input_clip != BSQ_CLIP_SQUARED_ERROR ||
-         options->input_scale_kind != BSQ_INPUT_PER_TENSOR)) {
+        (options->input_type != BSQ_INPUT_TYPE_AUTO || options->input_clip != BSQ_INPUT_CLIP_SQUARED_ERROR ||
+         options->input_scale_kind != BSQ_INPUT_SCALE_KIND_PER_TENSOR)) {
         return complain(EXIT_USAGE, "--act-type, --act-clip and --act-scale need --act-bits");
     }
     if (options->select_on_held_out && settings->held_out == NULL) {

@@ -33,17 +33,17 @@ struct Fields {
     int32_t format, task, json, quiet, help, version;
 };
 
-const struct argument_choice ranges[] = {{"symmetric", BSQ_RANGE_SYMMETRIC}, {"full", BSQ_RANGE_FULL}, {nullptr, 0}};
-const struct argument_choice types[] = {{"auto", BSQ_INPUT_AUTO},
-                                        {"unsigned", BSQ_INPUT_UNSIGNED},
-                                        {"signed", BSQ_INPUT_SIGNED},
-                                        {"zero-point", BSQ_INPUT_ZERO_POINT},
+const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {nullptr, 0}};
+const struct argument_choice types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
+                                        {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
+                                        {"signed", BSQ_INPUT_TYPE_SIGNED},
+                                        {"zero-point", BSQ_INPUT_TYPE_ZERO_POINT},
                                         {nullptr, 0}};
 const struct argument_choice switches[] = {{"on", 1}, {"off", 0}, {nullptr, 0}};
 const struct argument_choice kinds[] = {{"per-tensor", 0}, {"per-channel", 1}, {nullptr, 0}};
-const struct argument_choice clips[] = {{"squared-error", BSQ_CLIP_SQUARED_ERROR},
-                                        {"minimum-maximum", BSQ_CLIP_MINIMUM_MAXIMUM},
-                                        {"percentile", BSQ_CLIP_PERCENTILE},
+const struct argument_choice clips[] = {{"squared-error", BSQ_INPUT_CLIP_SQUARED_ERROR},
+                                        {"minimum-maximum", BSQ_INPUT_CLIP_MINIMUM_MAXIMUM},
+                                        {"percentile", BSQ_INPUT_CLIP_PERCENTILE},
                                         {nullptr, 0}};
 const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::qdq)},
                                           {"float", static_cast<int32_t>(Format::qdq_float)},
@@ -228,7 +228,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.calib = fields.eval = -1;
     fields.held_out = 16;
     fields.weight_bits = 4;
-    fields.range = BSQ_RANGE_FULL;
+    fields.range = BSQ_WEIGHT_GRID_FULL;
     fields.act_bits = fields.edge_bits = 8;
     fields.act_percentile = 0.9999;
     fields.effort = 5;
@@ -296,7 +296,7 @@ void set_options(const Fields &fields, bsq_options_t &options)
 {
     bsq_options_init(&options, sizeof options);
     options.weight_bits = fields.weight_bits;
-    options.weight_range = fields.range;
+    options.weight_grid = fields.range;
     options.effort = fields.effort;
     options.threads = fields.threads;
     options.asymmetry = fields.mu;
@@ -327,7 +327,7 @@ void check(const Fields &fields, const Settings &settings)
         throw UsageError("--images is missing (--help lists the options)");
     if (fields.act_bits == 1 || fields.edge_bits == 1)
         throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") + "-bits is 2 to 8, or 0, not '1'");
-    if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_AUTO))
+    if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
         throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
@@ -437,7 +437,7 @@ std::vector<std::string> describe(const Settings &settings)
         "weight bits " + std::to_string(options.weight_bits),
         "edge bits " + std::to_string(settings.edge_bits),
         "activation bits " + (options.input_bits ? std::to_string(options.input_bits) : "32 (float)"),
-        std::string("code range ") + argument_choice_name(ranges, options.weight_range),
+        std::string("code range ") + argument_choice_name(ranges, options.weight_grid),
         "effort " + std::to_string(options.effort),
         "mu " + number(options.asymmetry),
         "damping " + (options.damping < 0 ? "by rows" : number(options.damping)),
@@ -449,7 +449,7 @@ std::vector<std::string> describe(const Settings &settings)
             lines.push_back("activation quantizers shared where Add or Concat join");
         lines.push_back(std::string("activation type ") + argument_choice_name(types, options.input_type));
         std::string clip = std::string("activation clip ") + argument_choice_name(clips, options.input_clip);
-        if (options.input_clip == BSQ_CLIP_PERCENTILE)
+        if (options.input_clip == BSQ_INPUT_CLIP_PERCENTILE)
             clip += " " + number(options.input_percentile);
         lines.push_back(clip);
     }

@@ -85,12 +85,12 @@ static bsq_layer_desc_t describe(const struct layer *layer)
     bsq_layer_desc_init(&desc, sizeof desc);
     desc.in_channels = layer->inputs;
     desc.out_channels = layer->outputs;
-    desc.weight_layout = BSQ_WEIGHTS_OHWI;
-    desc.activation_layout = BSQ_CHANNELS_LAST;
+    desc.weight_layout = BSQ_WEIGHT_LAYOUT_OHWI;
+    desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     if (layer->kind == LAYER_LINEAR) {
         return desc;
     }
-    desc.kind = BSQ_CONV;
+    desc.kind = BSQ_KIND_CONV;
     desc.spatial_dims = 2;
     desc.groups = layer->kind == LAYER_DEPTHWISE ? layer->inputs : 1;
     for (int i = 0; i < 2; i++) {
@@ -117,7 +117,7 @@ static bsq_layer_t *create_layer(const struct layer *layer, const struct setting
     error.capacity = sizeof text;
     bsq_layer_desc_t desc = describe(layer);
     bsq_layer_t *handle;
-    must(bsq_layer_create(&desc, &options, layer->weights, layer->bias, &error, &handle), text);
+    must(bsq_layer_create(&desc, &options, layer->weights, layer->bias, &handle, &error), text);
     return handle;
 }
 
@@ -153,7 +153,7 @@ static void install(bsq_layer_t *handle, struct layer *layer, const struct setti
         bsq_input_quantizer_init(&steps, sizeof steps);
         must(bsq_layer_get_input_quantizer(handle, &steps), bsq_layer_error_message(handle));
         float levels = (float)(1 << steps.bits);
-        float low = steps.type == BSQ_INPUT_SIGNED ? -levels / 2 : (float)-steps.zero_point;
+        float low = steps.type == BSQ_INPUT_TYPE_SIGNED ? -levels / 2 : (float)-steps.zero_point;
         layer->input_steps = (struct steps){(float)steps.scale, low, low + levels - 1};
     }
 }

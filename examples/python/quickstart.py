@@ -23,22 +23,23 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 OK, E_ARGUMENT, E_RANGE, E_SHAPE, E_SIZE, E_STATE = 0, -100, -110, -200, -210, -300
 E_MEMORY, E_NUMERIC, E_FORMAT, E_CORRUPT, E_MISMATCH, E_CANCELLED, E_VERSION = -400, -500, -600, -610, -620, -700, -800
-RANGE_SYMMETRIC, RANGE_FULL = 0, 1
-SCALE_PER_TENSOR, SCALE_PER_CHANNEL, SCALE_PER_GROUP = 1, 2, 3
-SOLVER_AUTO, SOLVER_ROUND, SOLVER_PAPER = 0, 1, 2
-INPUT_AUTO, INPUT_UNSIGNED, INPUT_SIGNED, INPUT_ZERO_POINT = 0, 1, 2, 3
-INPUT_PER_TENSOR, INPUT_PER_CHANNEL = 0, 1
-LINEAR, CONV = 1, 2
-RESULT_CODES, RESULT_SCALES, RESULT_BIAS, RESULT_DEQUANTIZED, RESULT_PLANES, RESULT_INPUT_SCALES = 1, 2, 3, 4, 5, 6
-RESULT_CODE_BIAS = 7
-OUTCOME_PROVEN = 3
-FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_ONNX_INT2, FORMAT_TERNARY_PLANES = 100, 200, 210, 300
+SOLVER_AUTO, SOLVER_ROUND, SOLVER_PAPER = 10, 11, 12
+WEIGHT_GRID_SYMMETRIC, WEIGHT_GRID_FULL = 100, 101
+SCALE_KIND_PER_TENSOR, SCALE_KIND_PER_CHANNEL, SCALE_KIND_PER_GROUP = 200, 201, 202
+SCALE_FORMAT_FLOAT32, SCALE_FORMAT_FLOAT16, SCALE_FORMAT_POWER_OF_TWO = 300, 301, 302
+INPUT_TYPE_AUTO, INPUT_TYPE_UNSIGNED, INPUT_TYPE_SIGNED, INPUT_TYPE_ZERO_POINT = 400, 401, 402, 403
+INPUT_SCALE_KIND_PER_TENSOR, INPUT_SCALE_KIND_PER_CHANNEL = 500, 501
+KIND_LINEAR, KIND_CONV = 700, 701
+STATE_STATISTICS, STATE_QUANTIZER_FIXED, STATE_RESULT = 1, 32, 64
+RESULT_CODES, RESULT_SCALES, RESULT_BIAS, RESULT_DEQUANTIZED, RESULT_PLANES, RESULT_CODE_BIAS = range(1401, 1407)
+OUTCOME_NONE, OUTCOME_PROVEN = 0, 1203
+FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_ONNX_INT2, FORMAT_TERNARY_PLANES = 2000, 2100, 2110, 2200
 
 # ---- structs: names, order and types as in bsq.h -----------------------------------------------------------------
 
 
 class Error(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), ("message", c_void_p), ("capacity", c_int64), ("status", c_int32),
+    _fields_ = [("struct_size", c_size_t), ("message", c_void_p), ("capacity", c_size_t), ("status", c_int32),
                 ("reserved", c_int32)]
 
 
@@ -60,7 +61,7 @@ class Options(ctypes.Structure):
                 ("memory_opaque", c_void_p), ("progress", ProgressFn), ("progress_opaque", c_void_p), ("log", LogFn),
                 ("log_opaque", c_void_p), ("parallel_for", ParallelForFn), ("parallel_opaque", c_void_p),
                 ("damping", c_double), ("asymmetry", c_double), ("input_percentile", c_double),
-                ("group_size", c_int64), ("weight_bits", c_int32), ("weight_range", c_int32),
+                ("group_size", c_int64), ("weight_bits", c_int32), ("weight_grid", c_int32),
                 ("scale_kind", c_int32), ("scale_format", c_int32), ("solver", c_int32), ("effort", c_int32),
                 ("threads", c_int32), ("bias_correction", c_int32), ("input_bits", c_int32), ("input_type", c_int32),
                 ("input_clip", c_int32), ("select_on_held_out", c_int32),
@@ -72,6 +73,11 @@ class LayerDesc(ctypes.Structure):
                 ("kernel", c_int64 * 3), ("stride", c_int64 * 3), ("dilation", c_int64 * 3),
                 ("pad_begin", c_int64 * 3), ("pad_end", c_int64 * 3), ("kind", c_int32), ("spatial_dims", c_int32),
                 ("weight_layout", c_int32), ("activation_layout", c_int32)]
+
+
+class LayerInfo(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("in_channels", c_int64), ("out_channels", c_int64), ("groups", c_int64),
+                ("fan_in", c_int64), ("state", c_int32), ("reserved", c_int32)]
 
 
 class Batch(ctypes.Structure):
@@ -98,7 +104,8 @@ class Report(ctypes.Structure):
                 ("rows", c_double), ("rows_per_input", c_double), ("seconds", c_double), ("sweeps", c_int64),
                 ("channels_improved", c_int64), ("dead_inputs", c_int64), ("dead_outputs", c_int64),
                 ("channels_proven", c_int64), ("lower_bound", c_double), ("stages", c_int32),
-                ("outcome", c_int32), ("warnings", c_int32), ("kernel", c_int32), ("solver", c_int32), ("effort", c_int32), ("weight_bits", c_int32), ("weight_range", c_int32)]
+                ("outcome", c_int32), ("warnings", c_int32), ("kernel", c_int32), ("solver", c_int32),
+                ("effort", c_int32), ("weight_bits", c_int32), ("weight_grid", c_int32)]
 
 
 class Stage(ctypes.Structure):
@@ -113,6 +120,14 @@ class Channel(ctypes.Structure):
                 ("bias_corrected", c_int32)]
 
 
+class Tensor(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("codes", c_void_p), ("scales", c_void_p), ("zero_points", c_void_p),
+                ("offsets", c_void_p), ("levels", c_void_p), ("code_count", c_int64), ("scale_count", c_int64),
+                ("zero_point_count", c_int64), ("offset_count", c_int64), ("level_count", c_int64),
+                ("channels", c_int64), ("fan_in", c_int64), ("group_size", c_int64), ("weight_bits", c_int32),
+                ("weight_grid", c_int32), ("scale_kind", c_int32), ("scale_format", c_int32)]
+
+
 class Norm(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("upper", c_double), ("lower", c_double)]
 
@@ -125,7 +140,7 @@ class Allocation(ctypes.Structure):
 INIT = {Error: "bsq_error_init", Options: "bsq_options_init", LayerDesc: "bsq_layer_desc_init",
         Batch: "bsq_batch_init", InputQuantizer: "bsq_input_quantizer_init", Moments: "bsq_moments_init",
         Report: "bsq_report_init", Stage: "bsq_stage_init", Channel: "bsq_channel_init", Norm: "bsq_norm_init",
-        Allocation: "bsq_allocation_init"}
+        Allocation: "bsq_allocation_init", LayerInfo: "bsq_layer_info_init", Tensor: "bsq_tensor_init"}
 
 # ---- functions: name, result, arguments --------------------------------------------------------------------------
 
@@ -138,13 +153,17 @@ PROTOTYPES = [
     ("bsq_stage_string", c_char_p, [c_int32]),
     ("bsq_outcome_string", c_char_p, [c_int32]),
     ("bsq_kernel_string", c_char_p, [c_int32]),
-    ("bsq_layer_create", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_void_p, POINTER(Error),
-                                   POINTER(HANDLE)]),
+    ("bsq_layer_create", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_void_p, POINTER(HANDLE),
+                                   POINTER(Error)]),
     ("bsq_layer_clone", c_int32, [HANDLE, POINTER(HANDLE)]),
     ("bsq_layer_set_options", c_int32, [HANDLE, POINTER(Options)]),
-    ("bsq_layer_memory", c_int32, [POINTER(LayerDesc), POINTER(Options), POINTER(Error), POINTER(c_size_t)]),
+    ("bsq_layer_get_options", c_int32, [HANDLE, POINTER(Options)]),
+    ("bsq_layer_info", c_int32, [HANDLE, POINTER(LayerInfo)]),
+    ("bsq_layer_memory", c_int32, [POINTER(LayerDesc), POINTER(Options), POINTER(c_size_t), POINTER(Error)]),
     ("bsq_layer_free", None, [HANDLE]),
     ("bsq_layer_error_message", c_char_p, [HANDLE]),
+    ("bsq_layer_batch_counts", c_int32, [HANDLE, POINTER(Batch), POINTER(c_size_t), POINTER(c_size_t),
+                                         POINTER(c_size_t)]),
     ("bsq_layer_observe", c_int32, [HANDLE, POINTER(Batch)]),
     ("bsq_layer_calibrate", c_int32, [HANDLE, POINTER(Batch)]),
     ("bsq_layer_set_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
@@ -161,26 +180,28 @@ PROTOTYPES = [
     ("bsq_stats_import", c_int32, [c_void_p, c_size_t, POINTER(Options), POINTER(Error), POINTER(HANDLE)]),
     ("bsq_stats_release", None, [HANDLE]),
     ("bsq_optimize", c_int32, [HANDLE, POINTER(Report)]),
-    ("bsq_layer_error_table", c_int32, [HANDLE, c_int32, c_int32, c_void_p]),
-    ("bsq_report_get", c_int32, [HANDLE, POINTER(Report)]),
-    ("bsq_report_stage", c_int32, [HANDLE, c_int32, POINTER(Stage)]),
-    ("bsq_report_channel", c_int32, [HANDLE, c_int64, POINTER(Channel)]),
+    ("bsq_layer_error_table", c_int32, [HANDLE, c_int32, c_int32, c_void_p, c_size_t]),
+    ("bsq_layer_get_report", c_int32, [HANDLE, POINTER(Report)]),
+    ("bsq_layer_get_stage_report", c_int32, [HANDLE, c_int32, POINTER(Stage)]),
+    ("bsq_layer_get_channel_report", c_int32, [HANDLE, c_int64, POINTER(Channel)]),
     ("bsq_layer_result_count", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
     ("bsq_layer_get_codes", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_bias", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_dequantized", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_planes", c_int32, [HANDLE, c_void_p, c_size_t]),
-    ("bsq_layer_get_input_scales", c_int32, [HANDLE, c_void_p, c_size_t]),
     ("bsq_layer_get_code_bias", c_int32, [HANDLE, c_void_p, c_size_t]),
-    ("bsq_operator_norm", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_double, POINTER(Error),
-                                    POINTER(Norm)]),
-    ("bsq_network_bound", c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(c_double), POINTER(Error)]),
+    ("bsq_operator_norm", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_double, POINTER(Norm),
+                                    POINTER(Error)]),
     ("bsq_allocate_bits", c_int32, [c_void_p, c_void_p, c_void_p, c_size_t, c_size_t, c_int64, POINTER(Options),
                                     c_void_p, POINTER(Allocation), POINTER(Error)]),
-    ("bsq_packed_size", c_int32, [HANDLE, c_int32, POINTER(c_size_t)]),
-    ("bsq_pack", c_int32, [HANDLE, c_int32, c_void_p, c_size_t]),
-    ("bsq_unpack", c_int32, [c_int32, c_int32, c_int64, c_int64, c_void_p, c_size_t, c_void_p, POINTER(Error)]),
+    ("bsq_layer_get_tensor", c_int32, [HANDLE, POINTER(Tensor)]),
+    ("bsq_layer_set_tensor", c_int32, [HANDLE, POINTER(Tensor)]),
+    ("bsq_layer_evaluate", c_int32, [HANDLE, POINTER(Tensor), POINTER(Report)]),
+    ("bsq_format_string", c_char_p, [c_int32]),
+    ("bsq_tensor_packed_size", c_int32, [POINTER(Tensor), c_int32, POINTER(c_size_t), POINTER(Error)]),
+    ("bsq_tensor_pack", c_int32, [POINTER(Tensor), c_int32, c_void_p, c_size_t, POINTER(Error)]),
+    ("bsq_tensor_unpack", c_int32, [c_int32, c_void_p, c_size_t, POINTER(Tensor), POINTER(Error)]),
 ] + [(name, None, [POINTER(struct), c_size_t]) for struct, name in INIT.items()]
 
 # The major and minor version that these declarations were written for.
@@ -281,7 +302,7 @@ class Layer:
         bias = floats(bias)
         error = new_error()
         status = bsq.bsq_layer_create(byref(self.desc), byref(self.options), address(self.weights), address(bias),
-                                      byref(error), byref(self.handle))
+                                      byref(self.handle), byref(error))
         if status != OK:
             raise BsqError(status, error.text.value.decode())
 
@@ -338,21 +359,21 @@ class Layer:
 
     def stages(self):
         report, found = new(Report), []
-        self._check(bsq.bsq_report_get(self.handle, byref(report)))
+        self._check(bsq.bsq_layer_get_report(self.handle, byref(report)))
         for i in range(report.stages):
             stage = new(Stage)
-            self._check(bsq.bsq_report_stage(self.handle, i, byref(stage)))
+            self._check(bsq.bsq_layer_get_stage_report(self.handle, i, byref(stage)))
             found.append(as_dict(stage))
         return found
 
     def channel(self, index):
         channel = new(Channel)
-        self._check(bsq.bsq_report_channel(self.handle, index, byref(channel)))
+        self._check(bsq.bsq_layer_get_channel_report(self.handle, index, byref(channel)))
         return as_dict(channel)
 
     def error_table(self, lowest, highest):
         errors = np.empty(highest - lowest + 1)
-        self._check(bsq.bsq_layer_error_table(self.handle, lowest, highest, address(errors)))
+        self._check(bsq.bsq_layer_error_table(self.handle, lowest, highest, address(errors), errors.size))
         return errors
 
     def _result(self, which, function, dtype):
@@ -378,8 +399,10 @@ class Layer:
         planes = self._result(RESULT_PLANES, bsq.bsq_layer_get_planes, np.int8)
         return planes.reshape((-1,) + self.weights.shape)
 
-    def input_scales(self):
-        return self._result(RESULT_INPUT_SCALES, bsq.bsq_layer_get_input_scales, np.float32)
+    def state(self):
+        info = new(LayerInfo)
+        self._check(bsq.bsq_layer_info(self.handle, byref(info)))
+        return info.state
 
     def code_bias(self):
         return self._result(RESULT_CODE_BIAS, bsq.bsq_layer_get_code_bias, np.float32)
@@ -435,20 +458,49 @@ class Layer:
         finally:
             bsq.bsq_stats_release(stats)
 
-    def packed(self, layout):
-        size = c_size_t()
-        self._check(bsq.bsq_packed_size(self.handle, layout, byref(size)))
-        array = np.empty(size.value, np.uint8)
-        self._check(bsq.bsq_pack(self.handle, layout, address(array), size))
-        return array
+    def tensor(self):
+        """The result as it describes itself, with arrays that it keeps alive."""
+        tensor = new(Tensor)
+        self._check(bsq.bsq_layer_get_tensor(self.handle, byref(tensor)))
+        give_buffers(tensor)
+        self._check(bsq.bsq_layer_get_tensor(self.handle, byref(tensor)))
+        return tensor
+
+    def set_tensor(self, tensor):
+        self._check(bsq.bsq_layer_set_tensor(self.handle, byref(tensor)))
+
+    def evaluate(self, tensor):
+        report = new(Report)
+        self._check(bsq.bsq_layer_evaluate(self.handle, byref(tensor), byref(report)))
+        return as_dict(report)
 
 
-def unpack(layout, bits, channels, fan_in, packed):
-    codes, error = np.empty((channels, fan_in), np.int8), new_error()
-    status = bsq.bsq_unpack(layout, bits, channels, fan_in, address(packed), packed.size, address(codes), byref(error))
+def give_buffers(tensor):
+    """Arrays for the codes and scales that a tensor says it has."""
+    tensor.arrays = np.empty(tensor.code_count, np.int8), np.empty(tensor.scale_count, np.float32)
+    tensor.codes, tensor.scales = (address(array) for array in tensor.arrays)
+
+
+def pack(tensor, layout):
+    size, error = c_size_t(), new_error()
+    status = bsq.bsq_tensor_packed_size(byref(tensor), layout, byref(size), byref(error))
+    array = np.empty(size.value, np.uint8)
+    if status == OK:
+        status = bsq.bsq_tensor_pack(byref(tensor), layout, address(array), size, byref(error))
     if status != OK:
         raise BsqError(status, error.text.value.decode())
-    return codes
+    return array
+
+
+def unpack(layout, packed, like):
+    """The codes of a packed tensor with the extents and bits of another."""
+    tensor, error = new(Tensor), new_error()
+    ctypes.memmove(byref(tensor), byref(like), ctypes.sizeof(tensor))
+    give_buffers(tensor)
+    status = bsq.bsq_tensor_unpack(layout, address(packed), packed.size, byref(tensor), byref(error))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
+    return tensor.arrays[0].reshape(tensor.channels, tensor.fan_in)
 
 
 def operator_norm(weights, tolerance=0.1, **desc):
@@ -456,22 +508,18 @@ def operator_norm(weights, tolerance=0.1, **desc):
     weights, norm, error = floats(weights), new(Norm), new_error()
     fields = {"out_channels": weights.shape[0], "in_channels": weights.shape[1]}
     fields.update(desc)
-    status = bsq.bsq_operator_norm(byref(new(LayerDesc, **fields)), None, address(weights), tolerance, byref(error),
-                                   byref(norm))
+    status = bsq.bsq_operator_norm(byref(new(LayerDesc, **fields)), None, address(weights), tolerance, byref(norm),
+                                   byref(error))
     if status != OK:
         raise BsqError(status, error.text.value.decode())
     return norm.lower, norm.upper
 
 
 def network_bound(errors, norms):
-    """The bound of a chain's error, and what each layer contributes."""
-    errors, norms = np.ascontiguousarray(errors, np.float64), np.ascontiguousarray(norms, np.float64)
-    contributions, bound, error = np.empty_like(errors), c_double(), new_error()
-    status = bsq.bsq_network_bound(address(errors), address(norms), errors.size, address(contributions), byref(bound),
-                                   byref(error))
-    if status != OK:
-        raise BsqError(status, error.text.value.decode())
-    return bound.value, contributions
+    """The bound of a chain's error, and what each layer contributes: its error times the norms of those behind it."""
+    gains = np.append(np.cumprod(np.array(norms)[::-1])[::-1][1:], 1.0)
+    contributions = np.array(errors) * gains
+    return contributions.sum(), contributions
 
 
 def allocate_bits(errors, costs, budget, weights=None):
@@ -525,10 +573,13 @@ def check_declarations():
         expect(getattr(made, "reserved", 0) == 0, name + " leaves a reserved field")
     options, desc = new(Options), new(LayerDesc)
     expect((options.damping, options.asymmetry, options.input_percentile) == (-1, 1, 0.9999), "options: numbers")
-    expect((options.weight_bits, options.scale_kind, options.effort, options.threads) == (4, 2, 5, 1), "options")
+    expect((options.weight_bits, options.effort, options.threads) == (4, 5, 1), "options")
+    expect((options.scale_kind, options.solver) == (SCALE_KIND_PER_CHANNEL, SOLVER_AUTO), "options: kinds")
     expect(options.group_size == 0 and not options.progress and options.lower_bound == 0, "options: zeros")
-    expect((options.select_on_held_out, options.input_scale_kind) == (0, INPUT_PER_TENSOR), "options: switches")
-    expect((desc.groups, desc.kind, list(desc.kernel), list(desc.stride)) == (1, LINEAR, [1] * 3, [1] * 3), "desc")
+    expect((options.select_on_held_out, options.input_scale_kind) == (0, INPUT_SCALE_KIND_PER_TENSOR),
+           "options: switches")
+    expect((desc.groups, desc.kind, list(desc.kernel), list(desc.stride)) == (1, KIND_LINEAR, [1] * 3, [1] * 3),
+           "desc")
     header = os.path.join(ROOT, "include", "bsq.h")
     if os.path.exists(header):
         with open(header, encoding="utf-8") as text:
@@ -561,11 +612,16 @@ def demonstrate_linear(random):
 
         planes = layer.planes()
         expect(np.array_equal(sum(2 ** m * planes[m].astype(int) for m in range(2)), codes), "planes")
+        tensor = layer.tensor()
         for layout in (FORMAT_INT8, FORMAT_ONNX_INT4, FORMAT_TERNARY_PLANES):
-            expect(np.array_equal(unpack(layout, 3, 24, 40, layer.packed(layout)), codes), "packing %d" % layout)
+            expect(np.array_equal(unpack(layout, pack(tensor, layout), tensor), codes), "packing %d" % layout)
         low = codes.reshape(-1)[0::2].astype(np.uint8) & 15
         high = codes.reshape(-1)[1::2].astype(np.uint8) & 15
-        expect(np.array_equal(layer.packed(FORMAT_ONNX_INT4), low | high << 4), "ONNX int4, byte by byte")
+        expect(np.array_equal(pack(tensor, FORMAT_ONNX_INT4), low | high << 4), "ONNX int4, byte by byte")
+
+        judged = layer.evaluate(tensor)
+        expect(abs(judged["error"] - error) <= 1e-3 * error and judged["outcome"] == OUTCOME_NONE, "a judged tensor")
+        expect(layer.state() & (STATE_STATISTICS | STATE_RESULT) == STATE_STATISTICS | STATE_RESULT, "state")
 
         h, rows = layer.moments()
         reference = x.T @ x / len(x)
@@ -594,9 +650,9 @@ def demonstrate_conv(random):
     clean = activations(random, 12, 6, 13, 10)
     inputs = np.maximum(clean + 0.1 * random.standard_normal(clean.shape), 0).astype(np.float32)
     target = convolve(weights, bias, clean).astype(np.float32)
-    desc = {"kind": CONV, "spatial_dims": 2, "kernel": (3, 3), "stride": (2, 2), "pad_begin": (1, 1),
+    desc = {"kind": KIND_CONV, "spatial_dims": 2, "kernel": (3, 3), "stride": (2, 2), "pad_begin": (1, 1),
             "pad_end": (1, 1)}
-    options = {"weight_bits": 4, "weight_range": RANGE_FULL, "input_bits": 8, "bias_correction": 1}
+    options = {"weight_bits": 4, "weight_grid": WEIGHT_GRID_FULL, "input_bits": 8, "bias_correction": 1}
     with Layer(weights, bias, desc, options) as layer:
         for part in range(0, 12, 4):
             layer.observe(inputs[part:part + 4], spatial=(13, 10))
@@ -604,8 +660,8 @@ def demonstrate_conv(random):
             layer.calibrate(inputs[part:part + 4], target[part:part + 4], spatial=(13, 10))
         quantizer = layer.input_quantizer()
         report = layer.optimize()
-        expect(quantizer["type"] == INPUT_UNSIGNED and quantizer["bits"] == 8, "input quantizer")
-        expect(layer.input_scales()[0] == np.float32(quantizer["scale"]), "input scales")
+        expect(quantizer["type"] == INPUT_TYPE_UNSIGNED and quantizer["bits"] == 8, "input quantizer")
+        expect(layer.input_channels()[0][0] == quantizer["scale"], "input scales")
         seen = np.clip(np.rint(inputs.astype(np.float64) / quantizer["scale"]), 0, 255) * quantizer["scale"]
         squares = (convolve(layer.dequantized(), layer.bias(), seen) - target) ** 2
         error = squares.sum(axis=1).mean() / report["energy"]
@@ -623,16 +679,15 @@ def demonstrate_folding(random):
     bias = random.standard_normal(16).astype(np.float32)
     inputs = (random.standard_normal((2000, 32)) * spread + 0.5 * spread).astype(np.float32)
     reports = []
-    for kind in (INPUT_PER_TENSOR, INPUT_PER_CHANNEL):
+    for kind in (INPUT_SCALE_KIND_PER_TENSOR, INPUT_SCALE_KIND_PER_CHANNEL):
         with Layer(weights, bias, options={"input_bits": 4, "input_scale_kind": kind}) as layer:
             layer.observe(inputs)
             layer.calibrate(inputs, inputs @ weights.T + bias)
             reports.append(layer.optimize())
-            if kind == INPUT_PER_TENSOR:
+            if kind == INPUT_SCALE_KIND_PER_TENSOR:
                 continue
             quantizer, (scales, zero_points) = layer.input_quantizer(), layer.input_channels()
             expect(quantizer["scale_kind"] == kind and quantizer["scale"] == scales.max(), "scale of the quantizer")
-            expect(np.array_equal(layer.input_scales(), scales.astype(np.float32)), "input scales")
             codes = np.clip(np.rint(inputs / scales) + zero_points, 0, 15).astype(np.int32)
             products = codes @ layer.codes().astype(np.int32).T  # what an engine computes, in 32 bits
             engine = products * (quantizer["scale"] * layer.scales()) + layer.code_bias()
@@ -729,7 +784,8 @@ def demonstrate_errors(random):
         expect(np.array_equal(layer.codes(), other.codes()), "exported and imported statistics are not the same")
         other.set_moments(inputs.astype(np.float64).T @ inputs / 50, rows=50)
         expect(other.optimize()["rows"] == 50, "own moments")
-        errors.append(expect_error(E_FORMAT, layer.packed, FORMAT_ONNX_INT2))
+        errors.append(expect_error(E_FORMAT, pack, layer.tensor(), FORMAT_ONNX_INT2))
+        errors.append(expect_error(E_ARGUMENT, layer.set_options, scale_format=SCALE_KIND_PER_TENSOR))
     for error in errors:
         print("error         %s" % error)
 

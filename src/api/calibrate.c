@@ -13,13 +13,13 @@ struct bsq_stats_t **bsq_layer_stats_slot(bsq_layer_t *layer, int32_t held_out)
     return held_out ? &layer->held_out : &layer->stats;
 }
 
-bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
+static bsq_status_t calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
 {
     bsq_batch_t own;
     struct bsq_quantizer quantizer;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK ||
         (status = bsq_batch_read(&own, batch, &layer->message)) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK)
         return status;
@@ -47,4 +47,11 @@ bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
     bsq_layer_log(layer, BSQ_LOG_INFO, "calibrate: %lld samples%s, %.0f rows so far", (long long)own.size,
                   own.held_out ? " held out" : "", bsq_stats_rows(stats));
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, calibrate(layer, batch)) : status;
 }

@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-/* The first version of the structs that are written here. */
-enum { QUANTIZER_LEAST = offsetof(bsq_input_quantizer_t, scale_kind) + sizeof(int32_t) };
-
 void bsq_layer_forget_choice(bsq_layer_t *layer)
 {
     if (layer->quantizer_state != BSQ_QUANTIZER_OPEN)
@@ -79,19 +76,26 @@ static bsq_status_t read_quantizer(bsq_layer_t *layer, const bsq_input_quantizer
     return bsq_quantizer_check(given, &layer->message);
 }
 
-bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
+static bsq_status_t set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
 {
     bsq_input_quantizer_t own;
     struct bsq_quantizer given;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK)
+    if ((status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK)
         return status;
-    if (own.scale_kind == BSQ_INPUT_PER_CHANNEL)
+    if (own.scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)
         return bsq_fail(&layer->message, BSQ_E_ARGUMENT,
                         "scale_kind is that of a quantizer with scales of channels: call bsq_layer_set_input_channels");
     put_quantizer(layer, &given, BSQ_QUANTIZER_GIVEN);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_input_quantizer(layer, quantizer)) : status;
 }
 
 /* Scales and zero points of a host, checked. */
@@ -120,14 +124,14 @@ static bsq_status_t check_channel_count(bsq_layer_t *layer, size_t count)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
-                                          const double *scales, const int32_t *zero_points, size_t count)
+static bsq_status_t set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
+                                       const double *scales, const int32_t *zero_points, size_t count)
 {
     bsq_input_quantizer_t own;
     struct bsq_quantizer given;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK ||
+    if ((status = read_quantizer(layer, quantizer, &given, &own)) != BSQ_OK ||
         (status = bsq_layer_require(layer, scales, "scales")) != BSQ_OK ||
         (status = check_channel_count(layer, count)) != BSQ_OK)
         return status;
@@ -142,13 +146,21 @@ bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_qu
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
+bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
+                                          const double *scales, const int32_t *zero_points, size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_input_channels(layer, quantizer, scales, zero_points, count)) : status;
+}
+
+static bsq_status_t get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
 {
     struct bsq_quantizer now;
     bsq_input_quantizer_t own;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, quantizer, "quantizer")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, quantizer, "quantizer")) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &now)) != BSQ_OK)
         return status;
     bsq_input_quantizer_init(&own, sizeof own);
@@ -156,16 +168,23 @@ bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantiz
     own.zero_point = now.zero_point;
     own.bits = now.bits;
     own.type = now.type;
-    own.scale_kind = now.channels ? BSQ_INPUT_PER_CHANNEL : BSQ_INPUT_PER_TENSOR;
-    return bsq_struct_write(quantizer, &own, sizeof own, QUANTIZER_LEAST, "bsq_input_quantizer_t", &layer->message);
+    own.scale_kind = now.channels ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
+    return bsq_struct_write(quantizer, &own, sizeof own, BSQ_FIRST_QUANTIZER, "bsq_input_quantizer_t", &layer->message);
 }
 
-bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+bsq_status_t bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
 {
-    struct bsq_quantizer now;
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = check_channel_count(layer, count)) != BSQ_OK ||
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_input_quantizer(layer, quantizer)) : status;
+}
+
+static bsq_status_t get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+{
+    struct bsq_quantizer now;
+    bsq_status_t status;
+
+    if ((status = check_channel_count(layer, count)) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &now)) != BSQ_OK)
         return status;
     if (!now.bits)
@@ -179,21 +198,28 @@ bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, in
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, int32_t *zero_points, size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_input_channels(layer, scales, zero_points, count)) : status;
+}
+
 /* ---- observing ---- */
 
 /* Channels with histograms of their own; 0 when there is one for the tensor. */
 static int64_t observed_channels(const bsq_layer_t *layer)
 {
-    return layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL ? layer->geometry.in_channels : 0;
+    return layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL ? layer->geometry.in_channels : 0;
 }
 
-bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
+static bsq_status_t observe(bsq_layer_t *layer, const bsq_batch_t *batch)
 {
     bsq_batch_t own;
     int64_t values;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK)
+    if ((status = bsq_layer_require(layer, batch, "batch")) != BSQ_OK)
         return status;
     if (layer->quantizer_state == BSQ_QUANTIZER_FIXED)
         return bsq_fail(&layer->message, BSQ_E_STATE, "the input quantizer is fixed since the first calibration");
@@ -210,11 +236,18 @@ bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
         bsq_histogram_add_channels(layer->histogram, own.input, own.size,
                                    values / own.size / layer->geometry.in_channels,
                                    layer->geometry.dims == 0 ||
-                                       layer->geometry.activation_layout == BSQ_CHANNELS_LAST);
+                                       layer->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST);
     else
         bsq_histogram_add(layer->histogram, own.input, values);
     bsq_layer_forget_choice(layer);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, observe(layer, batch)) : status;
 }
 
 /* ---- statistics of others ---- */
@@ -226,7 +259,7 @@ bsq_status_t bsq_layer_adopt_quantizer(bsq_layer_t *layer, const struct bsq_quan
                            (!layer->histogram || bsq_histogram_count(layer->histogram) == 0);
 
     if (knows_bits_only && theirs->bits == layer->options.input_bits &&
-        (theirs->channels != NULL) == (layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL)) {
+        (theirs->channels != NULL) == (layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)) {
         *quantizer = *theirs;
         return BSQ_OK;
     }

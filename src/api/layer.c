@@ -11,10 +11,24 @@
 
 bsq_status_t bsq_layer_enter(bsq_layer_t *layer)
 {
+    struct bsq_floats floats;
+
     if (!layer)
         return BSQ_E_ARGUMENT;
-    layer->message.text[0] = '\0';
+    if (atomic_exchange(&layer->busy, 1))
+        return BSQ_E_STATE;
+    bsq_floats_enter(&floats);
+    layer->floats = floats;
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_leave(bsq_layer_t *layer, bsq_status_t status)
+{
+    struct bsq_floats floats = layer->floats;
+
+    atomic_store(&layer->busy, 0);
+    bsq_floats_leave(&floats);
+    return status;
 }
 
 bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const char *name)
@@ -27,7 +41,7 @@ bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const ch
 bsq_status_t bsq_layer_require_result(bsq_layer_t *layer)
 {
     if (!layer->result)
-        return bsq_fail(&layer->message, BSQ_E_STATE, "there is no result yet: call bsq_optimize first");
+        return bsq_fail(&layer->message, BSQ_E_STATE, "there is no result yet: call bsq_optimize or bsq_layer_set_tensor first");
     return BSQ_OK;
 }
 
@@ -46,12 +60,14 @@ void bsq_layer_log(const bsq_layer_t *layer, int32_t level, const char *format, 
 
 const char *bsq_layer_error_message(const bsq_layer_t *layer)
 {
-    return layer ? layer->message.text : "'layer' is NULL";
+    if (!layer)
+        return "'layer' is NULL";
+    return atomic_load(&layer->busy) ? "the layer is at work: a callback or another thread called it" : layer->message.text;
 }
 
 void bsq_layer_free(bsq_layer_t *layer)
 {
-    if (!layer)
+    if (!layer || atomic_load(&layer->busy))
         return;
 
     struct bsq_memory memory = layer->memory;
@@ -112,6 +128,7 @@ static bsq_layer_t *layer_new(const struct plan *plan, const float *weights, con
 
     if (!layer)
         return NULL;
+    atomic_init(&layer->busy, 0);
     layer->geometry = plan->geometry;
     layer->options = plan->options;
     layer->memory = plan->memory;
@@ -133,7 +150,6 @@ static bsq_status_t create(const bsq_layer_desc_t *desc, const bsq_options_t *op
 
     if (!layer)
         return bsq_fail(message, BSQ_E_ARGUMENT, "'layer' is NULL");
-    *layer = NULL;
     if (!weights)
         return bsq_fail(message, BSQ_E_ARGUMENT, "'weights' is NULL");
     if ((status = plan_init(&plan, desc, options, message)) != BSQ_OK ||
@@ -146,21 +162,23 @@ static bsq_status_t create(const bsq_layer_desc_t *desc, const bsq_options_t *op
 }
 
 bsq_status_t bsq_layer_create(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
-                              const float *bias, bsq_error_t *error, bsq_layer_t **layer)
+                              const float *bias, bsq_layer_t **layer, bsq_error_t *error)
 {
     struct bsq_message message = {""};
-    bsq_status_t status = create(desc, options, weights, bias, layer, &message);
+    bsq_status_t status = bsq_error_check(error, &message);
 
+    if (layer)
+        *layer = NULL;
+    if (status == BSQ_OK)
+        status = create(desc, options, weights, bias, layer, &message);
     return bsq_error_store(error, status, &message);
 }
 
-bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
+static bsq_status_t clone_layer(bsq_layer_t *layer, bsq_layer_t **clone)
 {
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status = bsq_layer_require(layer, clone, "clone");
 
-    if (clone)
-        *clone = NULL;
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, clone, "clone")) != BSQ_OK)
+    if (status != BSQ_OK)
         return status;
 
     const struct bsq_geometry *geometry = &layer->geometry;
@@ -182,6 +200,15 @@ bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (clone)
+        *clone = NULL;
+    return status == BSQ_OK ? bsq_layer_leave(layer, clone_layer(layer, clone)) : status;
+}
+
 /* ---- options ---- */
 
 /* The name of an option that decides about the input quantizer and differs, or NULL. */
@@ -200,12 +227,12 @@ static const char *changed_input_option(const bsq_options_t *a, const bsq_option
     return NULL;
 }
 
-bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options)
+static bsq_status_t set_options(bsq_layer_t *layer, const bsq_options_t *options)
 {
     bsq_options_t own;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_options_read(&own, options, &layer->message)) != BSQ_OK ||
+    if ((status = bsq_options_read(&own, options, &layer->message)) != BSQ_OK ||
         (status = bsq_options_check_layer(&own, &layer->geometry, &layer->message)) != BSQ_OK)
         return status;
 
@@ -224,6 +251,82 @@ bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *opti
     if (changed)
         bsq_layer_forget_choice(layer);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_options(layer, options)) : status;
+}
+
+static bsq_status_t get_options(bsq_layer_t *layer, bsq_options_t *options)
+{
+    bsq_status_t status = bsq_layer_require(layer, options, "options");
+
+    return status == BSQ_OK ? bsq_struct_write(options, &layer->options, sizeof layer->options, BSQ_FIRST_OPTIONS,
+                                               "bsq_options_t", &layer->message)
+                            : status;
+}
+
+bsq_status_t bsq_layer_get_options(bsq_layer_t *layer, bsq_options_t *options)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_options(layer, options)) : status;
+}
+
+/* ---- what the layer is ---- */
+
+const struct bsq_stats_t *bsq_layer_known(const struct bsq_stats_t *stats)
+{
+    return bsq_stats_empty(stats) ? NULL : stats;
+}
+
+static int32_t state_of(const bsq_layer_t *layer)
+{
+    const struct bsq_stats_t *stats = bsq_layer_known(layer->stats);
+    int32_t state = 0;
+
+    if (stats)
+        state |= BSQ_STATE_STATISTICS;
+    if (stats && bsq_stats_has_target(stats))
+        state |= BSQ_STATE_TARGETS;
+    if (stats && bsq_stats_has_means(stats))
+        state |= BSQ_STATE_MEANS;
+    if (bsq_layer_known(layer->held_out))
+        state |= BSQ_STATE_HELD_OUT;
+    if (layer->histogram && bsq_histogram_count(layer->histogram) > 0)
+        state |= BSQ_STATE_OBSERVED;
+    if (layer->quantizer_state == BSQ_QUANTIZER_FIXED)
+        state |= BSQ_STATE_QUANTIZER_FIXED;
+    if (layer->result)
+        state |= BSQ_STATE_RESULT;
+    return state;
+}
+
+static bsq_status_t get_info(bsq_layer_t *layer, bsq_layer_info_t *info)
+{
+    const struct bsq_geometry *geometry = &layer->geometry;
+    bsq_layer_info_t own = {
+        .in_channels = geometry->in_channels,
+        .out_channels = geometry->out_channels,
+        .groups = geometry->groups,
+        .fan_in = geometry->fan_in,
+        .state = state_of(layer),
+    };
+    bsq_status_t status = bsq_layer_require(layer, info, "info");
+
+    return status == BSQ_OK ? bsq_struct_write(info, &own, sizeof own, BSQ_FIRST_INFO, "bsq_layer_info_t",
+                                               &layer->message)
+                            : status;
+}
+
+bsq_status_t bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_info(layer, info)) : status;
 }
 
 /* ---- memory ---- */
@@ -251,7 +354,7 @@ static bool add_input_bytes(const struct plan *plan, size_t *bytes)
 
     if (!plan->options.input_bits)
         return true;
-    if (plan->options.input_scale_kind == BSQ_INPUT_PER_TENSOR)
+    if (plan->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_TENSOR)
         return add_block(bytes, 1, bsq_histogram_bytes(0));
     return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_block(bytes, 1, bsq_input_channels_bytes(channels)) &&
            add_block(bytes, plan->weight_count, sizeof(float));
@@ -278,19 +381,30 @@ static bool life_bytes(const struct plan *plan, size_t *bytes)
     return add_bytes(bytes, held) && add_bytes(bytes, result) && add_bytes(bytes, adding > solving ? adding : solving);
 }
 
-bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, bsq_error_t *error,
-                              size_t *bytes)
+static bsq_status_t predict(const bsq_layer_desc_t *desc, const bsq_options_t *options, size_t *bytes,
+                            struct bsq_message *message)
 {
-    struct bsq_message message = {""};
     struct plan plan;
-    size_t sum = 0;
     bsq_status_t status;
 
     if (!bytes)
-        status = bsq_fail(&message, BSQ_E_ARGUMENT, "'bytes' is NULL");
-    else if ((status = plan_init(&plan, desc, options, &message)) == BSQ_OK && !life_bytes(&plan, &sum))
-        status = bsq_fail(&message, BSQ_E_SHAPE, "this layer needs more memory than this machine can address");
+        return bsq_fail(message, BSQ_E_ARGUMENT, "'bytes' is NULL");
+    if ((status = plan_init(&plan, desc, options, message)) == BSQ_OK && !life_bytes(&plan, bytes))
+        status = bsq_fail(message, BSQ_E_SHAPE, "this layer needs more memory than this machine can address");
+    if (status != BSQ_OK)
+        *bytes = 0;
+    return status;
+}
+
+bsq_status_t bsq_layer_memory(const bsq_layer_desc_t *desc, const bsq_options_t *options, size_t *bytes,
+                              bsq_error_t *error)
+{
+    struct bsq_message message = {""};
+    bsq_status_t status = bsq_error_check(error, &message);
+
     if (bytes)
-        *bytes = status == BSQ_OK ? sum : 0;
+        *bytes = 0;
+    if (status == BSQ_OK)
+        status = predict(desc, options, bytes, &message);
     return bsq_error_store(error, status, &message);
 }

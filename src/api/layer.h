@@ -2,6 +2,7 @@
 #ifndef BSQ_API_LAYER_H
 #define BSQ_API_LAYER_H
 
+#include "base/floats.h"
 #include "input/histogram.h"
 #include "input/quantizer.h"
 #include "base/geometry.h"
@@ -10,10 +11,14 @@
 #include "stats/stats.h"
 #include "base/status.h"
 
+#include <stdatomic.h>
+
 /* Where the input quantizer comes from. Before it is fixed it follows from the options and what was observed. */
 enum { BSQ_QUANTIZER_OPEN = 0, BSQ_QUANTIZER_GIVEN = 1, BSQ_QUANTIZER_FIXED = 2 };
 
 struct bsq_layer_t {
+    atomic_int busy;                  /* 1 while a call is at work */
+    struct bsq_floats floats;         /* of the thread whose call that is */
     struct bsq_geometry geometry;
     bsq_options_t options; /* complete and checked */
     struct bsq_memory memory;
@@ -29,14 +34,19 @@ struct bsq_layer_t {
     struct bsq_result *result;        /* or NULL */
 };
 
-/* How every call on a handle starts: clears the text of the last failure; ARGUMENT when 'layer' is NULL. */
+/* How every call on a handle starts: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback or
+ * another thread; else it is this call's until bsq_layer_leave, which returns 'status'. */
 bsq_status_t bsq_layer_enter(bsq_layer_t *layer);
+bsq_status_t bsq_layer_leave(bsq_layer_t *layer, bsq_status_t status);
 
 /* ARGUMENT when 'pointer' is NULL; 'name' is for the text. */
 bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const char *name);
 
-/* STATE before the first bsq_optimize. */
+/* STATE before there is a result. */
 bsq_status_t bsq_layer_require_result(bsq_layer_t *layer);
+
+/* The statistics if they say something, else NULL. */
+const struct bsq_stats_t *bsq_layer_known(const struct bsq_stats_t *stats);
 
 /* ---- input_quantizer.c ---- */
 
@@ -53,6 +63,14 @@ void bsq_layer_fix_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *qua
 
 /* What was chosen from observations no longer holds. */
 void bsq_layer_forget_choice(bsq_layer_t *layer);
+
+/* Solves by 'options' into a new result; or, where one is 'given' (its codes and scales), judges that. */
+bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, const struct bsq_result *given,
+                             struct bsq_result **result);
+
+/* Writes the report of a result to the host; and finds out before the work whether that is possible. */
+bsq_status_t bsq_layer_write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result);
+bsq_status_t bsq_layer_check_report(bsq_layer_t *layer, bsq_report_t *to);
 
 /* ---- calibrate.c ---- */
 

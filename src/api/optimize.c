@@ -8,19 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first version of the structs that are written here. */
-enum {
-    REPORT_LEAST = offsetof(bsq_report_t, weight_range) + sizeof(int32_t),
-    STAGE_LEAST = offsetof(bsq_stage_t, effort) + sizeof(int32_t),
-    CHANNEL_LEAST = offsetof(bsq_channel_t, bias_corrected) + sizeof(int32_t)
-};
-
-/* Statistics that say something, or NULL. */
-static const struct bsq_stats_t *known(const struct bsq_stats_t *stats)
-{
-    return bsq_stats_empty(stats) ? NULL : stats;
-}
-
 /* The weights that meet folded inputs, in a block of their own. */
 static bsq_status_t fold_weights(bsq_layer_t *layer, const struct bsq_quantizer *quantizer, float **folded)
 {
@@ -47,11 +34,12 @@ static bsq_status_t fold_weights(bsq_layer_t *layer, const struct bsq_quantizer 
 /* What a solve needs to know of the inputs. Without statistics one scale for all of them may still be unknown. */
 static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer)
 {
+    struct bsq_message before = layer->message;
     bsq_status_t status = bsq_layer_resolve_quantizer(layer, quantizer);
 
-    if (status != BSQ_E_STATE || layer->options.input_scale_kind == BSQ_INPUT_PER_CHANNEL)
+    if (status != BSQ_E_STATE || layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)
         return status;
-    layer->message.text[0] = '\0';
+    layer->message = before;
     return BSQ_OK;
 }
 
@@ -64,8 +52,8 @@ static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options,
     *folded = NULL;
     *input = (struct bsq_solve_input){
         .geometry = &layer->geometry,
-        .stats = known(layer->stats),
-        .held_out = known(layer->held_out),
+        .stats = bsq_layer_known(layer->stats),
+        .held_out = bsq_layer_known(layer->held_out),
         .options = options,
         .memory = &layer->memory,
         .message = &layer->message,
@@ -76,8 +64,8 @@ static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options,
     return input->held_out ? bsq_stats_check_rows(input->held_out, &layer->message) : BSQ_OK;
 }
 
-/* Solves by 'options' into a new result. */
-static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_result **result)
+bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, const struct bsq_result *given,
+                             struct bsq_result **result)
 {
     struct bsq_solve_input input;
     struct bsq_quantizer quantizer;
@@ -86,7 +74,7 @@ static bsq_status_t solve(bsq_layer_t *layer, const bsq_options_t *options, stru
 
     *result = NULL;
     if (status == BSQ_OK)
-        status = bsq_solve(&input, result);
+        status = given ? bsq_solve_evaluate(&input, given, result) : bsq_solve(&input, result);
     bsq_memory_put(&layer->memory, folded);
     if (status == BSQ_OK)
         (*result)->inputs = bsq_quantizer_retain(&quantizer);
@@ -134,13 +122,13 @@ static bsq_status_t solve_selected(bsq_layer_t *layer, const bsq_options_t *opti
     double seconds = 0.0;
     bsq_status_t status;
 
-    if (!options->select_on_held_out || options->solver != BSQ_SOLVER_AUTO || !known(layer->held_out))
-        return solve(layer, options, result);
+    if (!options->select_on_held_out || options->solver != BSQ_SOLVER_AUTO || !bsq_layer_known(layer->held_out))
+        return bsq_layer_solve(layer, options, NULL, result);
     *result = NULL;
     begin_series(&series, &now, options->effort + 1);
     for (; series.index < series.count; series.index++) {
         now.effort = series.index;
-        if ((status = solve(layer, &now, &other)) != BSQ_OK) {
+        if ((status = bsq_layer_solve(layer, &now, NULL, &other)) != BSQ_OK) {
             bsq_result_free(*result);
             *result = NULL;
             return status;
@@ -166,12 +154,12 @@ static void log_warnings(const bsq_layer_t *layer, int32_t warnings)
         int32_t bit;
         const char *text;
     } texts[] = {
-        {BSQ_WARN_FEW_ROWS, "few rows for this fan-in"},
-        {BSQ_WARN_SCALE_LIMITED, "a scale left the range of its format"},
-        {BSQ_WARN_RAISED_DAMPING, "damping was raised for the search"},
-        {BSQ_WARN_DEAD_INPUTS, "some inputs are always zero"},
-        {BSQ_WARN_DEAD_OUTPUTS, "some channels have no weights"},
-        {BSQ_WARN_NO_STATISTICS, "solved without statistics"},
+        {BSQ_WARNING_FEW_ROWS, "few rows for this fan-in"},
+        {BSQ_WARNING_SCALE_LIMITED, "a scale left the range of its format"},
+        {BSQ_WARNING_RAISED_DAMPING, "damping was raised for the search"},
+        {BSQ_WARNING_DEAD_INPUTS, "some inputs are always zero"},
+        {BSQ_WARNING_DEAD_OUTPUTS, "some channels have no weights"},
+        {BSQ_WARNING_NO_STATISTICS, "solved without statistics"},
     };
     struct bsq_message line = {""};
     size_t length = 0;
@@ -194,53 +182,71 @@ static void log_report(const bsq_layer_t *layer, const bsq_report_t *report)
 
 /* ---- solve ---- */
 
-static bsq_status_t write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result)
+bsq_status_t bsq_layer_write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result)
 {
-    return bsq_struct_write(to, &result->report, sizeof result->report, REPORT_LEAST, "bsq_report_t", &layer->message);
+    return bsq_struct_write(to, &result->report, sizeof result->report, BSQ_FIRST_REPORT, "bsq_report_t",
+                            &layer->message);
 }
 
-/* That a report can be written, found out before the work. */
-static bsq_status_t check_report(bsq_layer_t *layer, bsq_report_t *to)
+bsq_status_t bsq_layer_check_report(bsq_layer_t *layer, bsq_report_t *to)
 {
     size_t nothing = sizeof nothing;
 
-    return to ? bsq_struct_write(to, &nothing, sizeof nothing, REPORT_LEAST, "bsq_report_t", &layer->message) : BSQ_OK;
+    return bsq_struct_write(to, &nothing, sizeof nothing, BSQ_FIRST_REPORT, "bsq_report_t", &layer->message);
 }
 
-bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
+static bsq_status_t optimize(bsq_layer_t *layer, bsq_report_t *report)
 {
     struct bsq_result *result;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = check_report(layer, report)) != BSQ_OK ||
+    if ((report && (status = bsq_layer_check_report(layer, report)) != BSQ_OK) ||
         (status = solve_selected(layer, &layer->options, &result)) != BSQ_OK)
         return status;
     bsq_result_free(layer->result);
     layer->result = result;
     log_report(layer, &result->report);
-    return report ? write_report(layer, report, result) : BSQ_OK;
+    return report ? bsq_layer_write_report(layer, report, result) : BSQ_OK;
 }
 
-bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors)
+bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, optimize(layer, report)) : status;
+}
+
+static bsq_status_t error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors, size_t count)
 {
     double table[9];
     struct bsq_solve_input input;
     struct bsq_quantizer quantizer;
     float *folded;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, errors, "errors")) != BSQ_OK)
+    if ((status = bsq_layer_require(layer, errors, "errors")) != BSQ_OK)
         return status;
     if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
         return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
                         (int)bits_lo, (int)bits_hi);
+    if (count != (size_t)(bits_hi - bits_lo + 1))
+        return bsq_fail(&layer->message, BSQ_E_SIZE, "'count' is %llu, %d errors are asked for",
+                        (unsigned long long)count, (int)(bits_hi - bits_lo + 1));
     status = make_input(layer, &layer->options, &quantizer, &input, &folded);
     if (status == BSQ_OK)
         status = bsq_solve_errors(&input, bits_lo, bits_hi, table);
     bsq_memory_put(&layer->memory, folded);
     if (status == BSQ_OK)
-        memcpy(errors, table, (size_t)(bits_hi - bits_lo + 1) * sizeof *errors);
+        memcpy(errors, table, count * sizeof *errors);
     return status;
+}
+
+bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors,
+                                   size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, error_table(layer, bits_lo, bits_hi, errors, count)) : status;
 }
 
 /* ---- report ---- */
@@ -253,36 +259,57 @@ static bsq_status_t check_index(bsq_layer_t *layer, int64_t index, int64_t count
     return BSQ_OK;
 }
 
-bsq_status_t bsq_report_get(bsq_layer_t *layer, bsq_report_t *report)
+static bsq_status_t get_report(bsq_layer_t *layer, bsq_report_t *report)
 {
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, report, "report")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, report, "report")) != BSQ_OK ||
         (status = bsq_layer_require_result(layer)) != BSQ_OK)
         return status;
-    return write_report(layer, report, layer->result);
+    return bsq_layer_write_report(layer, report, layer->result);
 }
 
-bsq_status_t bsq_report_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
+bsq_status_t bsq_layer_get_report(bsq_layer_t *layer, bsq_report_t *report)
 {
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stage, "stage")) != BSQ_OK ||
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_report(layer, report)) : status;
+}
+
+static bsq_status_t get_stage_report(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
+{
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, stage, "stage")) != BSQ_OK ||
         (status = bsq_layer_require_result(layer)) != BSQ_OK ||
         (status = check_index(layer, index, layer->result->stage_count)) != BSQ_OK)
         return status;
-    return bsq_struct_write(stage, &layer->result->stages[index], sizeof *stage, STAGE_LEAST, "bsq_stage_t",
+    return bsq_struct_write(stage, &layer->result->stages[index], sizeof *stage, BSQ_FIRST_STAGE, "bsq_stage_t",
                             &layer->message);
 }
 
-bsq_status_t bsq_report_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+bsq_status_t bsq_layer_get_stage_report(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
 {
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, channel, "channel")) != BSQ_OK ||
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_stage_report(layer, index, stage)) : status;
+}
+
+static bsq_status_t get_channel_report(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+{
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, channel, "channel")) != BSQ_OK ||
         (status = bsq_layer_require_result(layer)) != BSQ_OK ||
         (status = check_index(layer, index, layer->result->channels)) != BSQ_OK)
         return status;
-    return bsq_struct_write(channel, &layer->result->channel[index], sizeof *channel, CHANNEL_LEAST,
+    return bsq_struct_write(channel, &layer->result->channel[index], sizeof *channel, BSQ_FIRST_CHANNEL,
                             "bsq_channel_t", &layer->message);
+}
+
+bsq_status_t bsq_layer_get_channel_report(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_channel_report(layer, index, channel)) : status;
 }

@@ -1,8 +1,7 @@
-/* Public calls that read a result: codes, scales, bias, planes, dequantized weights, packed codes. */
+/* Public calls that read one part of a result: codes, scales, bias, planes, dequantized weights. */
 #include "api/layer.h"
 
 #include "stages/bitsplit.h"
-#include "format/pack.h"
 
 #include <string.h>
 
@@ -14,12 +13,7 @@ static int64_t code_count(const struct bsq_result *result)
 /* How many scales the host sees: one when all channels share it. */
 static int64_t scale_count(const struct bsq_result *result)
 {
-    return result->scale_kind == BSQ_SCALE_PER_TENSOR ? 1 : result->channels * result->scales_per_channel;
-}
-
-static int64_t input_scale_count(const struct bsq_quantizer *inputs)
-{
-    return inputs->channels ? inputs->channels->count : inputs->bits > 0;
+    return result->scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 1 : result->channels * result->scales_per_channel;
 }
 
 /* How many elements result 'kind' has; -1 when there is no such result. */
@@ -31,19 +25,16 @@ static int64_t count_of(const struct bsq_result *result, int32_t kind)
     case BSQ_RESULT_BIAS: return result->channels;
     case BSQ_RESULT_DEQUANTIZED: return code_count(result);
     case BSQ_RESULT_PLANES: return (result->bits - 1) * code_count(result);
-    case BSQ_RESULT_INPUT_SCALES: return input_scale_count(&result->inputs);
     case BSQ_RESULT_CODE_BIAS: return result->channels;
     default: return -1;
     }
 }
 
-bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count)
+static bsq_status_t result_count(bsq_layer_t *layer, int32_t result, size_t *count)
 {
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (count)
-        *count = 0;
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, count, "count")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, count, "count")) != BSQ_OK ||
         (status = bsq_layer_require_result(layer)) != BSQ_OK)
         return status;
 
@@ -55,23 +46,43 @@ bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *
     return BSQ_OK;
 }
 
-/* How every getter starts: there is a result, and the buffer has the size of 'kind'. */
+bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (count)
+        *count = 0;
+    return status == BSQ_OK ? bsq_layer_leave(layer, result_count(layer, result, count)) : status;
+}
+
+/* That there is a result, and that the buffer has the size of 'kind'. */
+static bsq_status_t check_buffer(bsq_layer_t *layer, int32_t kind, const void *buffer, const char *name, size_t count)
+{
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require_result(layer)) != BSQ_OK ||
+        (status = bsq_layer_require(layer, buffer, name)) != BSQ_OK)
+        return status;
+
+    size_t expected = (size_t)count_of(layer->result, kind);
+
+    if (count != expected)
+        return bsq_fail(&layer->message, BSQ_E_SIZE, "'%s' has room for %llu elements, %llu are needed", name,
+                        (unsigned long long)count, (unsigned long long)expected);
+    return BSQ_OK;
+}
+
+/* How every getter starts: the layer is its own, its result is there and 'count' is right; else nothing is to be done. */
 static bsq_status_t enter_get(bsq_layer_t *layer, int32_t kind, const void *buffer, const char *name, size_t count,
                               const struct bsq_result **result)
 {
     bsq_status_t status = bsq_layer_enter(layer);
 
-    if (status != BSQ_OK || (status = bsq_layer_require_result(layer)) != BSQ_OK)
+    if (status != BSQ_OK)
         return status;
+    if ((status = check_buffer(layer, kind, buffer, name, count)) != BSQ_OK)
+        return bsq_layer_leave(layer, status);
     *result = layer->result;
-
-    size_t expected = (size_t)count_of(*result, kind);
-
-    if (expected && (status = bsq_layer_require(layer, buffer, name)) != BSQ_OK)
-        return status;
-    if (count != expected)
-        return bsq_fail(&layer->message, BSQ_E_SIZE, "'%s' has room for %llu elements, %llu are needed", name,
-                        (unsigned long long)count, (unsigned long long)expected);
     return BSQ_OK;
 }
 
@@ -80,9 +91,10 @@ bsq_status_t bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count
     const struct bsq_result *result;
     bsq_status_t status = enter_get(layer, BSQ_RESULT_CODES, codes, "codes", count, &result);
 
-    if (status == BSQ_OK)
-        memcpy(codes, result->codes, count);
-    return status;
+    if (status != BSQ_OK)
+        return status;
+    memcpy(codes, result->codes, count);
+    return bsq_layer_leave(layer, BSQ_OK);
 }
 
 bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t count)
@@ -94,7 +106,7 @@ bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t coun
         return status;
     for (size_t i = 0; i < count; i++)
         scales[i] = (float)result->scales[i];
-    return BSQ_OK;
+    return bsq_layer_leave(layer, BSQ_OK);
 }
 
 static double bias_of(const bsq_layer_t *layer, int64_t channel)
@@ -111,7 +123,7 @@ bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
         return status;
     for (size_t i = 0; i < count; i++)
         bias[i] = (float)bias_of(layer, (int64_t)i);
-    return BSQ_OK;
+    return bsq_layer_leave(layer, BSQ_OK);
 }
 
 /* What multiplies folded inputs: input 'i' of output channel 'm'. */
@@ -138,7 +150,7 @@ bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_
         for (int64_t i = 0; i < result->fan_in; i++)
             *weights++ = (float)(folded_weight(result, m, i) /
                                  bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
-    return BSQ_OK;
+    return bsq_layer_leave(layer, BSQ_OK);
 }
 
 bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t count)
@@ -146,20 +158,12 @@ bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t cou
     const struct bsq_result *result;
     bsq_status_t status = enter_get(layer, BSQ_RESULT_PLANES, planes, "planes", count, &result);
 
-    if (status == BSQ_OK && !bsq_split(result->bits, code_count(result), result->codes, planes))
-        return bsq_fail(&layer->message, BSQ_E_FORMAT, "a code is %d, which ternary planes cannot express",
-                        -(1 << (result->bits - 1)));
-    return status;
-}
-
-bsq_status_t bsq_layer_get_input_scales(bsq_layer_t *layer, float *scales, size_t count)
-{
-    const struct bsq_result *result;
-    bsq_status_t status = enter_get(layer, BSQ_RESULT_INPUT_SCALES, scales, "scales", count, &result);
-
-    for (size_t i = 0; status == BSQ_OK && i < count; i++)
-        scales[i] = (float)bsq_quantizer_scale(&result->inputs, (int64_t)i);
-    return status;
+    if (status != BSQ_OK)
+        return status;
+    if (!bsq_split(result->bits, code_count(result), result->codes, planes))
+        status = bsq_fail(&layer->message, BSQ_E_FORMAT, "a code is %d, which ternary planes cannot express",
+                          -(1 << (result->bits - 1)));
+    return bsq_layer_leave(layer, status);
 }
 
 bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t count)
@@ -167,43 +171,14 @@ bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t cou
     const struct bsq_result *result;
     bsq_status_t status = enter_get(layer, BSQ_RESULT_CODE_BIAS, bias, "bias", count, &result);
 
-    for (int64_t m = 0; status == BSQ_OK && m < result->channels; m++) {
+    if (status != BSQ_OK)
+        return status;
+    for (int64_t m = 0; m < result->channels; m++) {
         double sum = 0;
 
         for (int64_t i = 0; i < result->fan_in; i++)
             sum += folded_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
         bias[m] = (float)(bias_of(layer, m) - result->inputs.scale * sum);
     }
-    return status;
-}
-
-/* ---- packing ---- */
-
-bsq_status_t bsq_packed_size(bsq_layer_t *layer, int32_t format, size_t *size)
-{
-    bsq_status_t status = bsq_layer_enter(layer);
-
-    if (size)
-        *size = 0;
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, size, "size")) != BSQ_OK ||
-        (status = bsq_layer_require_result(layer)) != BSQ_OK)
-        return status;
-
-    const struct bsq_result *result = layer->result;
-
-    return bsq_pack_size(format, result->bits, result->channels, result->fan_in, size, &layer->message);
-}
-
-bsq_status_t bsq_pack(bsq_layer_t *layer, int32_t format, void *buffer, size_t size)
-{
-    bsq_status_t status = bsq_layer_enter(layer);
-
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, buffer, "buffer")) != BSQ_OK ||
-        (status = bsq_layer_require_result(layer)) != BSQ_OK)
-        return status;
-
-    const struct bsq_result *result = layer->result;
-
-    return bsq_pack_codes(format, result->bits, result->channels, result->fan_in, result->codes, buffer, size,
-                          &layer->message);
+    return bsq_layer_leave(layer, BSQ_OK);
 }

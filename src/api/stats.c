@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-/* The first version of the structs that are written here. */
-enum {
-    BUFFERS_LEAST = offsetof(bsq_moments_buffers_t, reserved) + sizeof(int32_t),
-    INFO_LEAST = offsetof(bsq_stats_info_t, reserved) + sizeof(int32_t)
-};
-
 static bsq_status_t check_held_out(bsq_layer_t *layer, int32_t held_out)
 {
     if (held_out != 0 && held_out != 1)
@@ -33,13 +27,13 @@ static bsq_status_t find_stats(bsq_layer_t *layer, int32_t held_out, struct bsq_
 
 /* ---- a host's moments ---- */
 
-bsq_status_t bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments)
+static bsq_status_t set_moments(bsq_layer_t *layer, const bsq_moments_t *moments)
 {
     bsq_moments_t own;
     struct bsq_quantizer quantizer;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, moments, "moments")) != BSQ_OK ||
         (status = bsq_moments_read(&own, moments, &layer->message)) != BSQ_OK ||
         (status = bsq_layer_require(layer, own.h, "moments->h")) != BSQ_OK ||
         (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK)
@@ -49,6 +43,13 @@ bsq_status_t bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *mome
     if (status == BSQ_OK)
         bsq_layer_fix_quantizer(layer, &quantizer);
     return status;
+}
+
+bsq_status_t bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_moments(layer, moments)) : status;
 }
 
 /* Checks that nothing is asked for that the statistics do not hold. */
@@ -90,35 +91,50 @@ static bsq_status_t read_moments(bsq_layer_t *layer, const struct bsq_stats_t *s
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers)
+static bsq_status_t get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers)
 {
     bsq_moments_buffers_t own;
     struct bsq_stats_t *stats;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, buffers, "buffers")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, buffers, "buffers")) != BSQ_OK ||
         (status = bsq_moments_buffers_read(&own, buffers, &layer->message)) != BSQ_OK ||
         (status = find_stats(layer, own.held_out, &stats)) != BSQ_OK ||
         (status = check_wanted(layer, stats, &own)) != BSQ_OK || (status = read_moments(layer, stats, &own)) != BSQ_OK)
         return status;
     own.rows = bsq_stats_rows(stats);
-    return bsq_struct_write(buffers, &own, sizeof own, BUFFERS_LEAST, "bsq_moments_buffers_t", &layer->message);
+    return bsq_struct_write(buffers, &own, sizeof own, BSQ_FIRST_MOMENTS_BUFFERS, "bsq_moments_buffers_t", &layer->message);
+}
+
+bsq_status_t bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, get_moments(layer, buffers)) : status;
 }
 
 /* ---- snapshots of a layer ---- */
 
-bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
+static bsq_status_t acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
 {
     struct bsq_stats_t *found;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (stats)
-        *stats = NULL;
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = find_stats(layer, held_out, &found)) != BSQ_OK)
         return status;
     *stats = bsq_stats_retain(found);
     return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (stats)
+        *stats = NULL;
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, acquire_stats(layer, held_out, stats)) : status;
 }
 
 /* Makes the inputs of a snapshot (NULL or empty: none) those of a layer, under its own outputs; the quantizer is still
@@ -150,13 +166,13 @@ static void put_stats(bsq_layer_t *layer, int32_t held_out, struct bsq_stats_t *
     *slot = stats;
 }
 
-bsq_status_t bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+static bsq_status_t share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
 {
     struct bsq_quantizer quantizer;
     struct bsq_stats_t *shared;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = check_held_out(layer, held_out)) != BSQ_OK)
         return status;
     if (!bsq_stats_empty(*bsq_layer_stats_slot(layer, held_out)))
@@ -171,13 +187,20 @@ bsq_status_t bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const b
     return BSQ_OK;
 }
 
-bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
+bsq_status_t bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, share_stats(layer, held_out, stats)) : status;
+}
+
+static bsq_status_t share_input(bsq_layer_t *layer, bsq_layer_t *source)
 {
     struct bsq_quantizer quantizer;
     struct bsq_stats_t *stats, *held_out;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, source, "source")) != BSQ_OK)
+    if ((status = bsq_layer_require(layer, source, "source")) != BSQ_OK)
         return status;
     if (!bsq_stats_empty(layer->stats) || !bsq_stats_empty(layer->held_out))
         return bsq_fail(&layer->message, BSQ_E_STATE, "the layer has statistics of its own already");
@@ -195,6 +218,20 @@ bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
     return BSQ_OK;
 }
 
+bsq_status_t bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    if (status != BSQ_OK)
+        return status;
+    if (source && bsq_layer_enter(source) != BSQ_OK)
+        return bsq_layer_leave(layer, bsq_fail(&layer->message, BSQ_E_STATE, "'source' is this layer, or at work"));
+    status = share_input(layer, source);
+    if (source)
+        (void)bsq_layer_leave(source, status);
+    return bsq_layer_leave(layer, status);
+}
+
 /* Adds statistics under the layer's own description to those that it has. */
 static bsq_status_t add_stats(bsq_layer_t *layer, int32_t held_out, const struct bsq_stats_t *stats)
 {
@@ -209,13 +246,13 @@ static bsq_status_t add_stats(bsq_layer_t *layer, int32_t held_out, const struct
     return status;
 }
 
-bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+static bsq_status_t merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
 {
     struct bsq_quantizer quantizer;
     struct bsq_stats_t *own;
-    bsq_status_t status = bsq_layer_enter(layer);
+    bsq_status_t status;
 
-    if (status != BSQ_OK || (status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
+    if ((status = bsq_layer_require(layer, stats, "stats")) != BSQ_OK ||
         (status = check_held_out(layer, held_out)) != BSQ_OK ||
         (status = bsq_layer_adopt_quantizer(layer, bsq_stats_quantizer(stats), &quantizer)) != BSQ_OK ||
         (status = bsq_stats_fit(stats, &layer->geometry, &quantizer, &layer->message)) != BSQ_OK ||
@@ -228,6 +265,13 @@ bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const b
     if (status == BSQ_OK)
         bsq_layer_fix_quantizer(layer, &quantizer);
     return status;
+}
+
+bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, merge_stats(layer, held_out, stats)) : status;
 }
 
 /* ---- snapshots without a layer ---- */
@@ -292,7 +336,7 @@ static bsq_stats_info_t info_of(const struct bsq_stats_t *stats)
     info.rows = bsq_stats_counted_rows(stats);
     info.effective_rows = bsq_stats_rows(stats);
     info.target_rows = bsq_stats_target_rows(stats);
-    info.kind = geometry->dims ? BSQ_CONV : BSQ_LINEAR;
+    info.kind = geometry->dims ? BSQ_KIND_CONV : BSQ_KIND_LINEAR;
     info.spatial_dims = geometry->dims;
     info.weight_layout = geometry->weight_layout;
     info.activation_layout = geometry->activation_layout;
@@ -305,7 +349,7 @@ static bsq_stats_info_t info_of(const struct bsq_stats_t *stats)
     info.input_scale = quantizer->scale;
     info.input_zero_point = quantizer->zero_point;
     info.input_type = quantizer->type;
-    info.input_scale_kind = quantizer->channels ? BSQ_INPUT_PER_CHANNEL : BSQ_INPUT_PER_TENSOR;
+    info.input_scale_kind = quantizer->channels ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     return info;
 }
 
@@ -318,7 +362,7 @@ bsq_status_t bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bs
         (status = require(info, "info", &message)) == BSQ_OK) {
         bsq_stats_info_t own = info_of(stats);
 
-        status = bsq_struct_write(info, &own, sizeof own, INFO_LEAST, "bsq_stats_info_t", &message);
+        status = bsq_struct_write(info, &own, sizeof own, BSQ_FIRST_STATS_INFO, "bsq_stats_info_t", &message);
     }
     return bsq_error_store(error, status, &message);
 }

@@ -9,13 +9,13 @@
 
 static bsq_status_t check_kinds(const bsq_layer_desc_t *desc, struct bsq_message *message)
 {
-    if (desc->kind != BSQ_LINEAR && desc->kind != BSQ_CONV)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "kind is %d, must be BSQ_LINEAR or BSQ_CONV", (int)desc->kind);
-    if (desc->kind == BSQ_CONV && (desc->spatial_dims < 1 || desc->spatial_dims > 3))
+    if (desc->kind != BSQ_KIND_LINEAR && desc->kind != BSQ_KIND_CONV)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "kind is %d, must be BSQ_KIND_LINEAR or BSQ_KIND_CONV", (int)desc->kind);
+    if (desc->kind == BSQ_KIND_CONV && (desc->spatial_dims < 1 || desc->spatial_dims > 3))
         return bsq_fail(message, BSQ_E_RANGE, "spatial_dims is %d, must be 1..3", (int)desc->spatial_dims);
-    if (desc->weight_layout != BSQ_WEIGHTS_OIHW && desc->weight_layout != BSQ_WEIGHTS_OHWI)
+    if (desc->weight_layout != BSQ_WEIGHT_LAYOUT_OIHW && desc->weight_layout != BSQ_WEIGHT_LAYOUT_OHWI)
         return bsq_fail(message, BSQ_E_ARGUMENT, "weight_layout %d is unknown", (int)desc->weight_layout);
-    if (desc->activation_layout != BSQ_CHANNELS_FIRST && desc->activation_layout != BSQ_CHANNELS_LAST)
+    if (desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST && desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST)
         return bsq_fail(message, BSQ_E_ARGUMENT, "activation_layout %d is unknown", (int)desc->activation_layout);
     return BSQ_OK;
 }
@@ -25,7 +25,7 @@ static bsq_status_t check_channels(const bsq_layer_desc_t *desc, struct bsq_mess
     if (desc->in_channels < 1 || desc->out_channels < 1 || desc->groups < 1)
         return bsq_fail(message, BSQ_E_SHAPE, "in_channels %lld, out_channels %lld and groups %lld must be positive",
                         (long long)desc->in_channels, (long long)desc->out_channels, (long long)desc->groups);
-    if (desc->kind == BSQ_LINEAR && desc->groups != 1)
+    if (desc->kind == BSQ_KIND_LINEAR && desc->groups != 1)
         return bsq_fail(message, BSQ_E_SHAPE, "groups is %lld, a linear layer has 1", (long long)desc->groups);
     if (desc->in_channels % desc->groups || desc->out_channels % desc->groups)
         return bsq_fail(message, BSQ_E_SHAPE, "in_channels %lld and out_channels %lld must be multiples of groups %lld",
@@ -86,7 +86,7 @@ bsq_status_t bsq_geometry_init(struct bsq_geometry *geometry, const bsq_layer_de
     memset(geometry, 0, sizeof *geometry);
     for (int32_t d = 0; d < 3; d++)
         geometry->kernel[d] = geometry->stride[d] = geometry->dilation[d] = 1;
-    geometry->dims = own.kind == BSQ_CONV ? own.spatial_dims : 0;
+    geometry->dims = own.kind == BSQ_KIND_CONV ? own.spatial_dims : 0;
     geometry->kernel_volume = 1;
     for (int32_t d = 0; d < geometry->dims; d++) {
         status = read_dimension(geometry, &own, d, message);
@@ -143,7 +143,7 @@ bsq_status_t bsq_geometry_output(const struct bsq_geometry *geometry, const int6
 
 int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group, int64_t position)
 {
-    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
 
     return group * geometry->group_inputs +
            (channel_major ? position / geometry->kernel_volume : position % geometry->group_inputs);

@@ -6,33 +6,21 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The sizes of version 1, the least that is accepted. A struct that grows keeps its first size here. */
-enum {
-    LEAST_OPTIONS = sizeof(bsq_options_t),
-    LEAST_DESC = sizeof(bsq_layer_desc_t),
-    LEAST_BATCH = sizeof(bsq_batch_t),
-    LEAST_QUANTIZER = sizeof(bsq_input_quantizer_t),
-    LEAST_MOMENTS = sizeof(bsq_moments_t),
-    LEAST_MOMENTS_BUFFERS = sizeof(bsq_moments_buffers_t)
-};
-
-/* No version will ever be longer; a larger struct_size was never set, and nothing is read by it. */
-enum { LONGEST_STRUCT = 1 << 16 };
-
 static const bsq_options_t default_options = {
     .struct_size = sizeof(bsq_options_t),
     .damping = -1.0,
     .asymmetry = 1.0,
     .input_percentile = 0.9999,
     .weight_bits = 4,
-    .weight_range = BSQ_RANGE_SYMMETRIC,
-    .scale_kind = BSQ_SCALE_PER_CHANNEL,
-    .scale_format = BSQ_SCALE_FLOAT32,
+    .weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC,
+    .scale_kind = BSQ_SCALE_KIND_PER_CHANNEL,
+    .scale_format = BSQ_SCALE_FORMAT_FLOAT32,
     .solver = BSQ_SOLVER_AUTO,
     .effort = 5,
     .threads = 1,
-    .input_type = BSQ_INPUT_AUTO,
-    .input_clip = BSQ_CLIP_SQUARED_ERROR,
+    .input_type = BSQ_INPUT_TYPE_AUTO,
+    .input_clip = BSQ_INPUT_CLIP_SQUARED_ERROR,
+    .input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR,
 };
 
 static const bsq_layer_desc_t default_desc = {
@@ -41,13 +29,29 @@ static const bsq_layer_desc_t default_desc = {
     .kernel = {1, 1, 1},
     .stride = {1, 1, 1},
     .dilation = {1, 1, 1},
-    .kind = BSQ_LINEAR,
-    .weight_layout = BSQ_WEIGHTS_OIHW,
-    .activation_layout = BSQ_CHANNELS_FIRST,
+    .kind = BSQ_KIND_LINEAR,
+    .weight_layout = BSQ_WEIGHT_LAYOUT_OIHW,
+    .activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST,
 };
 
-static const bsq_batch_t default_batch = {.struct_size = sizeof(bsq_batch_t)};
-static const bsq_input_quantizer_t default_quantizer = {.struct_size = sizeof(bsq_input_quantizer_t)};
+static const bsq_batch_t default_batch = {
+    .struct_size = sizeof(bsq_batch_t),
+    .row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE,
+};
+
+static const bsq_input_quantizer_t default_quantizer = {
+    .struct_size = sizeof(bsq_input_quantizer_t),
+    .scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR,
+};
+
+static const bsq_tensor_t default_tensor = {
+    .struct_size = sizeof(bsq_tensor_t),
+    .weight_bits = 4,
+    .weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC,
+    .scale_kind = BSQ_SCALE_KIND_PER_CHANNEL,
+    .scale_format = BSQ_SCALE_FORMAT_FLOAT32,
+};
+
 static const bsq_moments_t default_moments = {.struct_size = sizeof(bsq_moments_t)};
 static const bsq_moments_buffers_t default_buffers = {.struct_size = sizeof(bsq_moments_buffers_t)};
 
@@ -86,14 +90,24 @@ void bsq_error_init(bsq_error_t *error, size_t struct_size)
     init_zero(error, struct_size);
 }
 
+void bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size)
+{
+    init_zero(info, struct_size);
+}
+
 void bsq_batch_init(bsq_batch_t *batch, size_t struct_size)
 {
-    init_zero(batch, struct_size);
+    init(batch, struct_size, &default_batch, sizeof default_batch);
 }
 
 void bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size)
 {
-    init_zero(quantizer, struct_size);
+    init(quantizer, struct_size, &default_quantizer, sizeof default_quantizer);
+}
+
+void bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size)
+{
+    init(tensor, struct_size, &default_tensor, sizeof default_tensor);
 }
 
 void bsq_moments_init(bsq_moments_t *moments, size_t struct_size)
@@ -146,7 +160,7 @@ static bsq_status_t read_size(size_t *size, const void *from, size_t least, cons
     if (*size < least)
         return bsq_fail(message, BSQ_E_VERSION, "struct_size of %s is %zu, at least %zu is needed: call its init first",
                         name, *size, least);
-    if (*size > LONGEST_STRUCT)
+    if (*size > BSQ_LONGEST_STRUCT)
         return bsq_fail(message, BSQ_E_VERSION, "struct_size of %s is %zu, which no version has: call its init first",
                         name, *size);
     return BSQ_OK;
@@ -238,19 +252,19 @@ struct int_bound {
 
 static const struct int_bound int_bounds[] = {
     {FIELD(weight_bits), 2, 8, false},
-    {FIELD(weight_range), BSQ_RANGE_SYMMETRIC, BSQ_RANGE_FULL, true},
-    {FIELD(scale_kind), BSQ_SCALE_PER_TENSOR, BSQ_SCALE_PER_GROUP, true},
-    {FIELD(scale_format), BSQ_SCALE_FLOAT32, BSQ_SCALE_POWER_OF_TWO, true},
+    {FIELD(weight_grid), BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, true},
+    {FIELD(scale_kind), BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, true},
+    {FIELD(scale_format), BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, true},
     {FIELD(solver), BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, true},
     {FIELD(effort), 0, 9, false},
     {FIELD(threads), 1, 1024, false},
     {FIELD(bias_correction), 0, 1, false},
     {FIELD(input_bits), 0, 8, false},
-    {FIELD(input_type), BSQ_INPUT_AUTO, BSQ_INPUT_ZERO_POINT, true},
-    {FIELD(input_clip), BSQ_CLIP_SQUARED_ERROR, BSQ_CLIP_PERCENTILE, true},
+    {FIELD(input_type), BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT, true},
+    {FIELD(input_clip), BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE, true},
     {FIELD(select_on_held_out), 0, 1, false},
     {FIELD(lower_bound), 0, 1, false},
-    {FIELD(input_scale_kind), BSQ_INPUT_PER_TENSOR, BSQ_INPUT_PER_CHANNEL, true},
+    {FIELD(input_scale_kind), BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, true},
 };
 
 static bsq_status_t check_ints(const bsq_options_t *options, struct bsq_message *message)
@@ -288,12 +302,12 @@ static bsq_status_t check_paper(const bsq_options_t *options, struct bsq_message
 {
     if (options->solver != BSQ_SOLVER_PAPER)
         return BSQ_OK;
-    if (options->weight_range != BSQ_RANGE_SYMMETRIC)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs weight_range BSQ_RANGE_SYMMETRIC");
-    if (options->scale_kind != BSQ_SCALE_PER_CHANNEL)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_kind BSQ_SCALE_PER_CHANNEL");
-    if (options->scale_format != BSQ_SCALE_FLOAT32)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_format BSQ_SCALE_FLOAT32");
+    if (options->weight_grid != BSQ_WEIGHT_GRID_SYMMETRIC)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs weight_grid BSQ_WEIGHT_GRID_SYMMETRIC");
+    if (options->scale_kind != BSQ_SCALE_KIND_PER_CHANNEL)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_kind BSQ_SCALE_KIND_PER_CHANNEL");
+    if (options->scale_format != BSQ_SCALE_FORMAT_FLOAT32)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_format BSQ_SCALE_FORMAT_FLOAT32");
     return BSQ_OK;
 }
 
@@ -311,7 +325,7 @@ bsq_status_t bsq_options_read(bsq_options_t *own, const bsq_options_t *from, str
     *own = default_options;
     if (!from)
         return BSQ_OK;
-    if ((status = bsq_struct_read(own, sizeof *own, LEAST_OPTIONS, from, "bsq_options_t", message)) ||
+    if ((status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_OPTIONS, from, "bsq_options_t", message)) ||
         (status = check_hooks(own, message)) || (status = check_doubles(own, message)) ||
         (status = check_ints(own, message)))
         return status;
@@ -321,7 +335,7 @@ bsq_status_t bsq_options_read(bsq_options_t *own, const bsq_options_t *from, str
 bsq_status_t bsq_options_check_layer(const bsq_options_t *options, const struct bsq_geometry *geometry,
                                      struct bsq_message *message)
 {
-    if (options->scale_kind != BSQ_SCALE_PER_GROUP)
+    if (options->scale_kind != BSQ_SCALE_KIND_PER_GROUP)
         return BSQ_OK;
     return check_int("group_size", options->group_size, 1, geometry->fan_in, message);
 }
@@ -335,22 +349,29 @@ bsq_status_t bsq_desc_read(bsq_layer_desc_t *own, const bsq_layer_desc_t *from, 
     *own = default_desc;
     if (status)
         return status;
-    return bsq_struct_read(own, sizeof *own, LEAST_DESC, from, "bsq_layer_desc_t", message);
+    return bsq_struct_read(own, sizeof *own, BSQ_FIRST_DESC, from, "bsq_layer_desc_t", message);
 }
 
-bsq_status_t bsq_batch_read(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message)
+bsq_status_t bsq_batch_read_extents(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message)
 {
     bsq_status_t status = check_given("batch", from, message);
 
     *own = default_batch;
-    if (status || (status = bsq_struct_read(own, sizeof *own, LEAST_BATCH, from, "bsq_batch_t", message)) ||
-        (status = check_enum("row_weights_kind", own->row_weights_kind, BSQ_ROW_WEIGHTS_PER_SAMPLE,
-                             BSQ_ROW_WEIGHTS_PER_ROW, message)) ||
+    if (status || (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_BATCH, from, "bsq_batch_t", message)) ||
+        (status = check_enum("row_weights_kind", own->row_weights_kind, BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE,
+                             BSQ_ROW_WEIGHTS_KIND_PER_ROW, message)) ||
         (status = check_int("held_out", own->held_out, 0, 1, message)))
         return status;
     if (own->size < 0)
         return bsq_fail(message, BSQ_E_SHAPE, "size of the batch is %lld, must not be negative", (long long)own->size);
-    return own->size ? check_given("input", own->input, message) : BSQ_OK;
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_batch_read(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message)
+{
+    bsq_status_t status = bsq_batch_read_extents(own, from, message);
+
+    return status == BSQ_OK && own->size ? check_given("input", own->input, message) : status;
 }
 
 bsq_status_t bsq_moments_read(bsq_moments_t *own, const bsq_moments_t *from, struct bsq_message *message)
@@ -358,7 +379,7 @@ bsq_status_t bsq_moments_read(bsq_moments_t *own, const bsq_moments_t *from, str
     bsq_status_t status = check_given("moments", from, message);
 
     *own = default_moments;
-    if (status || (status = bsq_struct_read(own, sizeof *own, LEAST_MOMENTS, from, "bsq_moments_t", message)) ||
+    if (status || (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_MOMENTS, from, "bsq_moments_t", message)) ||
         (status = check_int("held_out", own->held_out, 0, 1, message)) ||
         (status = check_double("rows", own->rows, 0.0, DBL_MAX, message)))
         return status;
@@ -372,7 +393,7 @@ bsq_status_t bsq_moments_buffers_read(bsq_moments_buffers_t *own, const bsq_mome
 
     *own = default_buffers;
     if (status ||
-        (status = bsq_struct_read(own, sizeof *own, LEAST_MOMENTS_BUFFERS, from, "bsq_moments_buffers_t", message)) ||
+        (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_MOMENTS_BUFFERS, from, "bsq_moments_buffers_t", message)) ||
         (status = check_int("held_out", own->held_out, 0, 1, message)))
         return status;
     return check_reserved("bsq_moments_buffers_t", own->reserved, message);
@@ -396,17 +417,54 @@ bsq_status_t bsq_input_quantizer_read(bsq_input_quantizer_t *own, const bsq_inpu
 
     *own = default_quantizer;
     if (status ||
-        (status = bsq_struct_read(own, sizeof *own, LEAST_QUANTIZER, from, "bsq_input_quantizer_t", message)) ||
+        (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_QUANTIZER, from, "bsq_input_quantizer_t", message)) ||
         (status = check_input_scale(own->scale, message)) || (status = check_int("bits", own->bits, 2, 8, message)) ||
-        (status = check_enum("type", own->type, BSQ_INPUT_UNSIGNED, BSQ_INPUT_ZERO_POINT, message)) ||
+        (status = check_enum("type", own->type, BSQ_INPUT_TYPE_UNSIGNED, BSQ_INPUT_TYPE_ZERO_POINT, message)) ||
         (status = check_int("zero_point", own->zero_point, 0,
-                            own->type == BSQ_INPUT_ZERO_POINT ? (1 << own->bits) - 1 : 0, message)))
+                            own->type == BSQ_INPUT_TYPE_ZERO_POINT ? (1 << own->bits) - 1 : 0, message)))
         return status;
-    return check_enum("scale_kind", own->scale_kind, BSQ_INPUT_PER_TENSOR, BSQ_INPUT_PER_CHANNEL, message);
+    return check_enum("scale_kind", own->scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, message);
 }
 
-void bsq_code_range(int32_t bits, int32_t range, int32_t *lowest, int32_t *highest)
+bsq_status_t bsq_tensor_read(bsq_tensor_t *own, const bsq_tensor_t *from, struct bsq_message *message)
+{
+    bsq_status_t status = check_given("tensor", from, message);
+
+    *own = default_tensor;
+    if (status || (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_TENSOR, from, "bsq_tensor_t", message)) ||
+        (status = check_int("weight_bits", own->weight_bits, 2, 8, message)) ||
+        (status = check_enum("weight_grid", own->weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL,
+                             message)) ||
+        (status = check_enum("scale_kind", own->scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP,
+                             message)) ||
+        (status = check_enum("scale_format", own->scale_format, BSQ_SCALE_FORMAT_FLOAT32,
+                             BSQ_SCALE_FORMAT_POWER_OF_TWO, message)))
+        return status;
+    if (own->channels < 1 || own->fan_in < 1)
+        return bsq_fail(message, BSQ_E_SHAPE, "a tensor of %lld x %lld codes: extents must be positive",
+                        (long long)own->channels, (long long)own->fan_in);
+    if (own->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
+        return check_int("group_size", own->group_size, 1, own->fan_in, message);
+    if (own->group_size != 0 && own->group_size != own->fan_in)
+        return bsq_fail(message, BSQ_E_RANGE, "group_size is %lld, must be fan_in or 0 unless scales are of groups",
+                        (long long)own->group_size);
+    own->group_size = own->fan_in;
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_error_check(const bsq_error_t *error, struct bsq_message *message)
+{
+    bsq_error_t own;
+    bsq_status_t status;
+
+    if (!error)
+        return BSQ_OK;
+    status = bsq_struct_read(&own, sizeof own, BSQ_FIRST_ERROR, error, "bsq_error_t", message);
+    return status ? status : check_reserved("bsq_error_t", own.reserved, message);
+}
+
+void bsq_code_range(int32_t bits, int32_t grid, int32_t *lowest, int32_t *highest)
 {
     *highest = (1 << (bits - 1)) - 1;
-    *lowest = range == BSQ_RANGE_FULL ? -*highest - 1 : -*highest;
+    *lowest = grid == BSQ_WEIGHT_GRID_FULL ? -*highest - 1 : -*highest;
 }

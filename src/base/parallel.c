@@ -1,6 +1,8 @@
 /* Independent blocks of work on threads of our own or on the host's pool. */
 #include "base/parallel.h"
 
+#include "base/floats.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,19 +32,20 @@ int32_t bsq_parallel_slots(const struct bsq_parallel *parallel, int64_t blocks)
     return slots > 0 ? slots : 1;
 }
 
-/* Blocks are taken from a common counter, so a slow or absent thread delays nothing: whoever is there does the rest. */
+/* Blocks are taken from a common counter, so a slow or absent thread delays nothing: whoever is there does the rest.
+ * A host's thread may come with another floating-point environment than the calling thread. */
 static void run_slot(void *opaque, int64_t slot)
 {
     struct run *run = opaque;
+    struct bsq_floats floats;
+    int64_t block;
 
-    for (;;) {
-        int64_t block = atomic_fetch_add(&run->next, 1);
-
-        if (block >= run->end)
-            return;
+    bsq_floats_enter(&floats);
+    while ((block = atomic_fetch_add(&run->next, 1)) < run->end) {
         run->work(run->context, block, (int32_t)slot);
         atomic_fetch_add(&run->done, 1);
     }
+    bsq_floats_leave(&floats);
 }
 
 struct own_thread {
@@ -59,15 +62,25 @@ static void *own_main(void *opaque)
     return NULL;
 }
 
+/* Signals that may be delivered to any thread belong to the host's threads. Those that a thread brings upon itself are
+ * left alone: blocked, they would kill the process without asking the host's handler. */
+static void fill_shared_signals(sigset_t *set)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+
+    (void)sigfillset(set);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        (void)sigdelset(set, own[i]);
+}
+
 static void run_on_own_threads(struct run *run, int32_t slots)
 {
     struct own_thread own[MOST_THREADS];
     int32_t started = 1;
-    sigset_t all, before;
+    sigset_t shared, before;
 
-    /* The host's signals belong to the host's threads. */
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    fill_shared_signals(&shared);
+    (void)pthread_sigmask(SIG_BLOCK, &shared, &before);
     for (; started < slots; started++) {
         own[started].run = run;
         own[started].slot = started;

@@ -1,5 +1,5 @@
 /* Status codes with the text that goes with them. */
-#include "base/status.h"
+#include "base/options.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,17 +42,16 @@ bsq_status_t bsq_fail_memory(struct bsq_message *message)
 
 bsq_status_t bsq_error_store(bsq_error_t *error, bsq_status_t status, const struct bsq_message *message)
 {
-    if (!error || error->struct_size < offsetof(bsq_error_t, status))
+    if (!error || error->struct_size < BSQ_FIRST_ERROR || error->struct_size > BSQ_LONGEST_STRUCT)
         return status;
     if (error->message && error->capacity > 0) {
-        size_t room = (size_t)error->capacity - 1, length = status == BSQ_OK ? 0 : strlen(message->text);
+        size_t room = error->capacity - 1, length = status == BSQ_OK ? 0 : strlen(message->text);
 
         if (length > room)
             length = room;
         memcpy(error->message, message->text, length);
         error->message[length] = '\0';
     }
-    if (error->struct_size >= offsetof(bsq_error_t, reserved))
-        error->status = status;
+    error->status = status;
     return status;
 }

@@ -18,7 +18,8 @@ bsq_status_t bsq_fail(struct bsq_message *message, bsq_status_t status, const ch
 /* The one text for a failed allocation. */
 bsq_status_t bsq_fail_memory(struct bsq_message *message);
 
-/* Copies status and text into the caller's struct (NULL allowed), which may be shorter than ours; returns 'status'. */
+/* Copies status and text into the caller's struct; returns 'status'. Nothing is written to NULL, or by a struct_size
+ * that was never set. */
 bsq_status_t bsq_error_store(bsq_error_t *error, bsq_status_t status, const struct bsq_message *message);
 
 #endif

@@ -174,9 +174,9 @@ static struct codes codes_of(int32_t type, int32_t bits)
 {
     int32_t total = ((int32_t)1 << bits) - 1;
 
-    if (type == BSQ_INPUT_UNSIGNED)
+    if (type == BSQ_INPUT_TYPE_UNSIGNED)
         return (struct codes){{total, 0}, total};
-    if (type == BSQ_INPUT_SIGNED)
+    if (type == BSQ_INPUT_TYPE_SIGNED)
         return (struct codes){{total / 2, total / 2 + 1}, total};
     return (struct codes){{total, total}, total};
 }
@@ -367,7 +367,7 @@ static double range_step(const struct view *view, const struct codes *codes, int
     double limits[SIDES];
 
     *zero_point = 0;
-    if (type != BSQ_INPUT_ZERO_POINT)
+    if (type != BSQ_INPUT_TYPE_ZERO_POINT)
         return least_step(view, codes->most, allowed);
     zero_point_limits(view, allowed, limits);
 
@@ -388,7 +388,7 @@ static bool choose(const struct view *view, const bsq_options_t *options, struct
     for (int side = 0; side < SIDES; side++)
         sum_tails(view, side);
     /* A little more than the share, so that 0.9 of 10 values leaves 1 outside although 1 - 0.9 is below 0.1. */
-    if (options->input_clip == BSQ_CLIP_PERCENTILE)
+    if (options->input_clip == BSQ_INPUT_CLIP_PERCENTILE)
         allowed = floor((1.0 + 1e-9) * (1.0 - options->input_percentile) * (double)view->count);
     if (allowed > 0.0)
         step = range_step(view, &codes, quantizer->type, allowed, &zero_point);
@@ -397,24 +397,24 @@ static bool choose(const struct view *view, const bsq_options_t *options, struct
         step = range_step(view, &codes, quantizer->type, 0.0, &zero_point);
     if (step <= 0.0)
         return false;
-    if (options->input_clip == BSQ_CLIP_SQUARED_ERROR) {
+    if (options->input_clip == BSQ_INPUT_CLIP_SQUARED_ERROR) {
         step = squared_error_step(view, &codes, step);
         (void)step_gain(view, &codes, step, &zero_point);
     }
     quantizer->scale = nearest_scale(step);
-    quantizer->zero_point = quantizer->type == BSQ_INPUT_ZERO_POINT ? zero_point : 0;
+    quantizer->zero_point = quantizer->type == BSQ_INPUT_TYPE_ZERO_POINT ? zero_point : 0;
     return true;
 }
 
 /* The type that the options ask for, or that the values of all 'count' views need. */
 static int32_t type_for(const struct view *views, int64_t count, const bsq_options_t *options)
 {
-    if (options->input_type != BSQ_INPUT_AUTO)
+    if (options->input_type != BSQ_INPUT_TYPE_AUTO)
         return options->input_type;
     for (int64_t v = 0; v < count; v++)
         if (largest_magnitude(&views[v], NEGATIVE) > 0.0)
-            return BSQ_INPUT_ZERO_POINT;
-    return BSQ_INPUT_UNSIGNED;
+            return BSQ_INPUT_TYPE_ZERO_POINT;
+    return BSQ_INPUT_TYPE_UNSIGNED;
 }
 
 struct bsq_quantizer bsq_histogram_quantizer(const struct bsq_histogram *histogram, const bsq_options_t *options)

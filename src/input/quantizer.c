@@ -13,7 +13,7 @@ void bsq_quantizer_codes(const struct bsq_quantizer *quantizer, int32_t *lowest,
 {
     int32_t codes = (int32_t)1 << quantizer->bits;
 
-    *lowest = quantizer->type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    *lowest = quantizer->type == BSQ_INPUT_TYPE_SIGNED ? -codes / 2 : 0;
     *highest = *lowest + codes - 1;
 }
 
@@ -23,7 +23,7 @@ bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct b
 
     if (quantizer->bits < 2 || quantizer->bits > 8)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: bits is %d, must be 2..8", (int)quantizer->bits);
-    if (quantizer->type < BSQ_INPUT_UNSIGNED || quantizer->type > BSQ_INPUT_ZERO_POINT)
+    if (quantizer->type < BSQ_INPUT_TYPE_UNSIGNED || quantizer->type > BSQ_INPUT_TYPE_ZERO_POINT)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: type is %d, must be unsigned, signed or zero point",
                         (int)quantizer->type);
     if (!(quantizer->scale >= FLT_MIN && quantizer->scale <= FLT_MAX))
@@ -32,7 +32,7 @@ bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct b
     if ((double)(float)quantizer->scale != quantizer->scale)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: scale %.17g is not a float32 value", quantizer->scale);
     bsq_quantizer_codes(quantizer, &lowest, &highest);
-    if (quantizer->type != BSQ_INPUT_ZERO_POINT)
+    if (quantizer->type != BSQ_INPUT_TYPE_ZERO_POINT)
         lowest = highest = 0;
     if (quantizer->zero_point < lowest || quantizer->zero_point > highest)
         return bsq_fail(message, BSQ_E_RANGE, "input quantizer: zero_point is %d, must be %d..%d",
@@ -158,7 +158,7 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
 void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
                         float *x, int64_t rows)
 {
-    const bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    const bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
     const int64_t first = group * geometry->group_inputs;
     const double *scale = quantizer->channels->scale + first;
     const int32_t *zero_point = quantizer->channels->zero_point + first;

@@ -5,6 +5,7 @@
  * a prefix of layers whose choices are decided (a state) has a lower bound, its own error and that of the relaxed rest,
  * and a completion, the same with the last step left out. States that another one dominates, or whose bound is not
  * below the best completion, are dropped; what is left after the last layer is the optimum. */
+#include "base/floats.h"
 #include "base/memory.h"
 #include "base/options.h"
 
@@ -12,9 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The first version of the struct that is written here. */
-enum { ALLOCATION_LEAST = offsetof(bsq_allocation_t, reserved) + sizeof(int32_t) };
 
 /* States that are kept, over all layers: a limit of work and of memory. */
 enum { MOST_STATES = 1 << 21 };
@@ -479,7 +477,7 @@ static bsq_status_t allocate_bits(const struct tables *tables, const bsq_options
         return bsq_fail(message, BSQ_E_ARGUMENT, "'chosen' is NULL");
     if ((status = bsq_options_read(&checked, options, message)) != BSQ_OK ||
         (status = check_tables(tables, message)) != BSQ_OK ||
-        (allocation && (status = bsq_struct_write(allocation, &own, sizeof own.struct_size, ALLOCATION_LEAST,
+        (allocation && (status = bsq_struct_write(allocation, &own, sizeof own.struct_size, BSQ_FIRST_ALLOCATION,
                                                   "bsq_allocation_t", message)) != BSQ_OK))
         return status;
 
@@ -488,7 +486,7 @@ static bsq_status_t allocate_bits(const struct tables *tables, const bsq_options
     status = allocate(tables, &memory, chosen, &own, message);
     if (status != BSQ_OK || !allocation)
         return status;
-    return bsq_struct_write(allocation, &own, sizeof own, ALLOCATION_LEAST, "bsq_allocation_t", message);
+    return bsq_struct_write(allocation, &own, sizeof own, BSQ_FIRST_ALLOCATION, "bsq_allocation_t", message);
 }
 
 bsq_status_t bsq_allocate_bits(const double *errors, const int64_t *costs, const double *weights, size_t count,
@@ -497,7 +495,12 @@ bsq_status_t bsq_allocate_bits(const double *errors, const int64_t *costs, const
 {
     const struct tables tables = {errors, costs, weights, count, choices, budget};
     struct bsq_message message = {""};
-    bsq_status_t status = allocate_bits(&tables, options, chosen, allocation, &message);
+    struct bsq_floats floats;
+    bsq_status_t status = bsq_error_check(error, &message);
 
+    bsq_floats_enter(&floats);
+    if (status == BSQ_OK)
+        status = allocate_bits(&tables, options, chosen, allocation, &message);
+    bsq_floats_leave(&floats);
     return bsq_error_store(error, status, &message);
 }

@@ -1,4 +1,4 @@
-/* Public calls about whole networks: operator norms, and the bound of a chain's error that they give.
+/* The public call that bounds the operator norm of a layer.
  *
  * A convolution over unlimited space acts on each frequency on its own: on the channels, by the matrix
  * W(f) = sum over taps of weight * exp(i f . tap). A strided one does the same to its input cut into phases, each phase
@@ -11,6 +11,7 @@
  * certified where a Cholesky factor of t I - W W* exists; where it does not, power iteration says how to raise t. */
 #include "base/blas.h"
 #include "base/finite.h"
+#include "base/floats.h"
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "base/options.h"
@@ -18,9 +19,6 @@
 #include <float.h>
 #include <math.h>
 #include <string.h>
-
-/* The first version of the struct that is written here. */
-enum { NORM_LEAST = offsetof(bsq_norm_t, lower) + sizeof(double) };
 
 static const double pi = 3.14159265358979323846;
 
@@ -183,7 +181,7 @@ static void respond(struct response *response, const float *weights, int64_t poi
 {
     const struct bsq_geometry *geometry = response->geometry;
     int64_t outputs = geometry->group_outputs, inputs = geometry->group_inputs, taps = geometry->kernel_volume;
-    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
 
     memset(response->w, 0, (size_t)(response->rows * 2 * response->columns) * sizeof *response->w);
     for (int64_t tap = 0; tap < taps; tap++) {
@@ -378,7 +376,7 @@ static bsq_status_t operator_norm(const bsq_layer_desc_t *desc, const bsq_option
     if ((status = bsq_options_read(&checked, options, message)) != BSQ_OK ||
         (status = bsq_geometry_init(&geometry, desc, message)) != BSQ_OK ||
         (status = check_weights(&geometry, weights, message)) != BSQ_OK ||
-        (status = bsq_struct_write(norm, &own, sizeof own, NORM_LEAST, "bsq_norm_t", message)) != BSQ_OK)
+        (status = bsq_struct_write(norm, &own, sizeof own.struct_size, BSQ_FIRST_NORM, "bsq_norm_t", message)) != BSQ_OK)
         return status;
     if (!init_response(&response, &geometry, tolerance))
         return bsq_fail(message, BSQ_E_SHAPE, "the layer is too large for this machine");
@@ -395,68 +393,19 @@ static bsq_status_t operator_norm(const bsq_layer_desc_t *desc, const bsq_option
         return status;
     own.lower = sqrt(level.lower);
     own.upper = sqrt(level.upper * grid_factor(&response) * (1.0 + rounding_of(&response)));
-    return bsq_struct_write(norm, &own, sizeof own, NORM_LEAST, "bsq_norm_t", message);
+    return bsq_struct_write(norm, &own, sizeof own, BSQ_FIRST_NORM, "bsq_norm_t", message);
 }
 
 bsq_status_t bsq_operator_norm(const bsq_layer_desc_t *desc, const bsq_options_t *options, const float *weights,
-                               double tolerance, bsq_error_t *error, bsq_norm_t *norm)
+                               double tolerance, bsq_norm_t *norm, bsq_error_t *error)
 {
     struct bsq_message message = {""};
-    bsq_status_t status = operator_norm(desc, options, weights, tolerance, norm, &message);
+    struct bsq_floats floats;
+    bsq_status_t status = bsq_error_check(error, &message);
 
-    return bsq_error_store(error, status, &message);
-}
-
-/* ---- a chain --------------------------------------------------------------------------------------------- */
-
-static bsq_status_t check_chain(const char *name, const double *values, size_t count, struct bsq_message *message)
-{
-    if (count && !values)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "'%s' is NULL", name);
-    for (size_t k = 0; k < count; k++)
-        if (!(values[k] >= 0.0 && values[k] <= DBL_MAX))
-            return bsq_fail(message, BSQ_E_RANGE, "%s[%llu] is %g, must be finite and not negative", name,
-                            (unsigned long long)k, values[k]);
-    return BSQ_OK;
-}
-
-/* The bound, with the contributions in 'contributions' (or NULL). Norms grow from the end to the front. */
-static double chain_bound(const double *errors, const double *norms, size_t count, double *contributions)
-{
-    double gain = 1.0, sum = 0.0;
-
-    for (size_t k = count; k-- > 0;) {
-        double part = errors[k] > 0.0 ? errors[k] * gain : 0.0;
-
-        if (contributions)
-            contributions[k] = part;
-        sum += part;
-        gain *= norms[k];
-    }
-    return sum;
-}
-
-static bsq_status_t network_bound(const double *errors, const double *norms, size_t count, double *contributions,
-                                  double *bound, struct bsq_message *message)
-{
-    bsq_status_t status;
-
-    if (!bound)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "'bound' is NULL");
-    if ((status = check_chain("errors", errors, count, message)) != BSQ_OK ||
-        (status = check_chain("norms", norms, count, message)) != BSQ_OK)
-        return status;
-    if (!isfinite(chain_bound(errors, norms, count, NULL)))
-        return bsq_fail(message, BSQ_E_RANGE, "the bound is not finite: the norms multiply to too much");
-    *bound = chain_bound(errors, norms, count, contributions);
-    return BSQ_OK;
-}
-
-bsq_status_t bsq_network_bound(const double *errors, const double *norms, size_t count, double *contributions,
-                               double *bound, bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_status_t status = network_bound(errors, norms, count, contributions, bound, &message);
-
+    bsq_floats_enter(&floats);
+    if (status == BSQ_OK)
+        status = operator_norm(desc, options, weights, tolerance, norm, &message);
+    bsq_floats_leave(&floats);
     return bsq_error_store(error, status, &message);
 }

@@ -183,6 +183,20 @@ void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *sea
     note_result(solve, search, &search->trial, channel);
 }
 
+void bsq_solve_block_given(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+
+    if (!solve->plan.per_tensor) {
+        bsq_start_round(search, &bsq_solve_records(solve, block)[BSQ_RECORD_ROUND]);
+        note_start(solve, search, channel);
+    }
+    judge(search, solve->given->codes, solve->given->scales, channel);
+    bsq_search_reset(search);
+    bsq_lower_bound_block(search, &search->trial, NULL);
+    note_result(solve, search, &search->trial, channel);
+}
+
 void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     struct bsq_solve *solve = pass->context;

@@ -55,9 +55,9 @@ static double refit_all(struct bsq_paper *paper, const float *weights)
 static void alternate(struct bsq_paper *paper, const float *weights)
 {
     int64_t n = paper->fan_in;
-    struct bsq_rounding rounding = {.scale_format = BSQ_SCALE_FLOAT32};
+    struct bsq_rounding rounding = {.scale_format = BSQ_SCALE_FORMAT_FLOAT32};
 
-    bsq_code_range(paper->bits, BSQ_RANGE_SYMMETRIC, &rounding.lowest, &rounding.highest);
+    bsq_code_range(paper->bits, BSQ_WEIGHT_GRID_SYMMETRIC, &rounding.lowest, &rounding.highest);
     for (int64_t c = 0; c < paper->channels; c++)
         paper->scales[c] = bsq_round_maximum_scale(&rounding, weights + c * n, n);
     for (int i = 0; i < MOST_ALTERNATIONS; i++) {

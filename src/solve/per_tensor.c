@@ -228,7 +228,7 @@ static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
 
         copy_point(tensor, &tensor->trial, &tensor->unrestricted);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, effort_plan, format == BSQ_SCALE_FLOAT32 ? 0 : width);
+        status = run_trial(tensor, pass, effort_plan, format == BSQ_SCALE_FORMAT_FLOAT32 ? 0 : width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)

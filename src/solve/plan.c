@@ -47,9 +47,9 @@ static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *option
                                        .effort = plan->efforts,
                                        .lower_bound = options->lower_bound,
                                        .exact = 1,
-                                       .planes = options->weight_range == BSQ_RANGE_SYMMETRIC};
+                                       .planes = options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC};
     search->rounding.scale_format = options->scale_format;
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP) {
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP) {
         search->group_size = options->group_size;
         search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
     }
@@ -106,7 +106,7 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
 {
     struct bsq_solve_plan plan = {.geometry = geometry,
                                   .paper = options->solver == BSQ_SOLVER_PAPER,
-                                  .per_tensor = options->scale_kind == BSQ_SCALE_PER_TENSOR,
+                                  .per_tensor = options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR,
                                   .has_means = stats->means,
                                   .efforts = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
 
@@ -139,5 +139,5 @@ void bsq_solve_plan_bits(struct bsq_solve_plan *plan, const bsq_options_t *optio
     struct bsq_rounding *rounding = &plan->search.rounding;
 
     plan->search.bits = bits;
-    bsq_code_range(bits, options->weight_range, &rounding->lowest, &rounding->highest);
+    bsq_code_range(bits, options->weight_grid, &rounding->lowest, &rounding->highest);
 }

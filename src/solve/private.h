@@ -16,6 +16,7 @@ struct bsq_solve {
     struct bsq_solve_plan plan;
     double start; /* of the work, in seconds */
     struct bsq_result *result;
+    const struct bsq_result *given; /* to be judged in the place of a result; or NULL */
     struct bsq_pass pass;
     struct bsq_paper paper;
     struct bsq_per_tensor per_tensor;
@@ -46,12 +47,13 @@ static inline double bsq_solve_ratio(double part, double whole)
 struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t block);
 
 /* What passes do, with the solve as their context: before the blocks of a group; rounding and all levels; the published
- * algorithm; the tensor's best point as the start, and as the result; the result on held-out statistics. */
+ * algorithm; the tensor's best point as the start, and as the result; what is given; the result on held-out statistics. */
 void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index);
 void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
+void bsq_solve_block_given(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 
 /* Corrects the bias where asked for, and fills the report, channels and stages of the result. */

@@ -115,22 +115,22 @@ static void report_layer(struct bsq_solve *solve, double damping)
     report->solver = input->options->solver;
     report->effort = input->options->effort;
     report->weight_bits = input->options->weight_bits;
-    report->weight_range = input->options->weight_range;
+    report->weight_grid = input->options->weight_grid;
     for (int64_t b = 0; b < solve->plan.blocks; b++) {
         report->dead_inputs += solve->pass.dead_inputs[b];
         if (solve->pass.raised[b])
-            report->warnings |= BSQ_WARN_RAISED_DAMPING;
+            report->warnings |= BSQ_WARNING_RAISED_DAMPING;
     }
     if (report->rows > 0.0 && report->rows_per_input < 2.0)
-        report->warnings |= BSQ_WARN_FEW_ROWS;
+        report->warnings |= BSQ_WARNING_FEW_ROWS;
     if (report->dead_inputs > 0)
-        report->warnings |= BSQ_WARN_DEAD_INPUTS;
+        report->warnings |= BSQ_WARNING_DEAD_INPUTS;
     if (report->dead_outputs > 0)
-        report->warnings |= BSQ_WARN_DEAD_OUTPUTS;
+        report->warnings |= BSQ_WARNING_DEAD_OUTPUTS;
     if (!input->stats)
-        report->warnings |= BSQ_WARN_NO_STATISTICS;
+        report->warnings |= BSQ_WARNING_NO_STATISTICS;
     if (has_limited_scale(solve))
-        report->warnings |= BSQ_WARN_SCALE_LIMITED;
+        report->warnings |= BSQ_WARNING_SCALE_LIMITED;
 }
 
 /* Adds a stage to the report from record 'index' of every block. */
@@ -168,9 +168,9 @@ static void report_stages(struct bsq_solve *solve)
         prepared->seconds += solve->pass.prepare_seconds[b];
     for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
         for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
-            bool digits = bsq_effort_plan(effort)->digits && options->weight_range == BSQ_RANGE_SYMMETRIC;
+            bool digits = bsq_effort_plan(effort)->digits && options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC;
             bool idle = (k == BSQ_EFFORT_BITSPLIT && !digits) ||
-                        (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FLOAT32 &&
+                        (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
                          !solve->plan.per_tensor);
 
             if (!idle)

@@ -24,10 +24,11 @@ static struct bsq_result shape(const struct bsq_geometry *geometry, const bsq_op
                                 .fan_in = geometry->fan_in,
                                 .group_size = geometry->fan_in,
                                 .bits = options->weight_bits,
-                                .range = options->weight_range,
-                                .scale_kind = options->scale_kind};
+                                .grid = options->weight_grid,
+                                .scale_kind = options->scale_kind,
+                                .scale_format = options->scale_format};
 
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP)
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
         result.group_size = options->group_size;
     result.scales_per_channel = (result.fan_in - 1) / result.group_size + 1;
     return result;

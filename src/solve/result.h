@@ -10,11 +10,12 @@ struct bsq_result {
     struct bsq_memory memory;
     int64_t channels;           /* M */
     int64_t fan_in;             /* n */
-    int64_t group_size;         /* inputs that share a scale: n unless scale_kind is BSQ_SCALE_PER_GROUP */
+    int64_t group_size;         /* inputs that share a scale: n unless scale_kind is BSQ_SCALE_KIND_PER_GROUP */
     int64_t scales_per_channel; /* ceil(n / group_size); 1 otherwise */
     int32_t bits;
-    int32_t range;
+    int32_t grid;
     int32_t scale_kind;
+    int32_t scale_format;
     int32_t stage_count;
     int8_t *codes;       /* M x n */
     double *scales;      /* M x scales_per_channel, per tensor too (all the same); each a float32 value */

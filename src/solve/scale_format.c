@@ -56,7 +56,7 @@ static void improve_each_scale(struct bsq_search *search)
 void bsq_scale_format_settle(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
 {
     bsq_record_open(&records[BSQ_EFFORT_SCALE], search, bsq_search_sum(search->best.j, search->block.channels));
-    if (search->plan->rounding.scale_format != BSQ_SCALE_FLOAT32) {
+    if (search->plan->rounding.scale_format != BSQ_SCALE_FORMAT_FLOAT32) {
         restrict_scales(search, search->effort_plan->beam.width);
         improve_each_scale(search);
         if (effort == 1)

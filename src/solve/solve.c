@@ -33,17 +33,23 @@ static void spread_scale(struct bsq_solve *solve)
         solve->result->scales[c] = solve->per_tensor.best.scale;
 }
 
-static bsq_status_t solve_per_tensor(struct bsq_solve *solve)
+static bsq_status_t round_per_tensor(struct bsq_solve *solve)
 {
     struct bsq_pass *pass = &solve->pass;
-    int64_t last = pass->done + (solve->passes - 1 - solve->plan.judges_held_out) * solve->plan.blocks;
     bsq_status_t status;
 
     pass->stage = BSQ_STAGE_ROUND;
     status = bsq_per_tensor_round(&solve->per_tensor, pass, &solve->records[BSQ_RECORD_ROUND]);
     spread_scale(solve);
-    if (status == BSQ_OK)
-        status = bsq_pass_run(pass, bsq_solve_block_tensor_start, solve);
+    return status == BSQ_OK ? bsq_pass_run(pass, bsq_solve_block_tensor_start, solve) : status;
+}
+
+static bsq_status_t solve_per_tensor(struct bsq_solve *solve)
+{
+    struct bsq_pass *pass = &solve->pass;
+    int64_t last = pass->done + (solve->passes - 1 - solve->plan.judges_held_out) * solve->plan.blocks;
+    bsq_status_t status = round_per_tensor(solve);
+
     pass->stage = BSQ_STAGE_BEAM;
     for (int32_t effort = 1; effort <= solve->plan.efforts && status == BSQ_OK; effort++)
         status = bsq_per_tensor_effort(&solve->per_tensor, pass, effort,
@@ -53,6 +59,15 @@ static bsq_status_t solve_per_tensor(struct bsq_solve *solve)
     if (status == BSQ_OK)
         status = bsq_pass_run(pass, bsq_solve_block_tensor_result, solve);
     return status;
+}
+
+/* Rounds, and judges what is given in the place of a result. */
+static bsq_status_t judge_given(struct bsq_solve *solve)
+{
+    bsq_status_t status = solve->plan.per_tensor ? round_per_tensor(solve) : BSQ_OK;
+
+    solve->pass.stage = BSQ_STAGE_ROUND;
+    return status == BSQ_OK ? bsq_pass_run(&solve->pass, bsq_solve_block_given, solve) : status;
 }
 
 static bsq_status_t judge_held_out(struct bsq_solve *solve)
@@ -200,7 +215,8 @@ static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
     if (!solve->result)
         return bsq_fail_memory(input->message);
     pass->finished = solve->result->channel;
-    status = solve->plan.paper        ? solve_as_published(solve)
+    status = solve->given             ? judge_given(solve)
+             : solve->plan.paper      ? solve_as_published(solve)
              : solve->plan.per_tensor ? solve_per_tensor(solve)
                                       : solve_channels(solve);
     if (status == BSQ_OK)
@@ -213,12 +229,15 @@ static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
     return BSQ_OK;
 }
 
-bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result)
+/* Solves, or judges what is given. */
+static bsq_status_t solve_once(const struct bsq_solve_input *input, const struct bsq_result *given,
+                               struct bsq_result **result)
 {
     struct bsq_solve solve;
     bsq_status_t status = open_solves(&solve, input, 1);
 
     *result = NULL;
+    solve.given = given;
     if (status == BSQ_OK)
         status = run_solve(&solve, input->options->weight_bits);
     if (status == BSQ_OK)
@@ -227,6 +246,32 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
         bsq_result_free(solve.result);
     close_solves(&solve);
     return status;
+}
+
+bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result)
+{
+    return solve_once(input, NULL, result);
+}
+
+bsq_status_t bsq_solve_evaluate(const struct bsq_solve_input *input, const struct bsq_result *given,
+                                struct bsq_result **result)
+{
+    struct bsq_solve_input own_input = *input;
+    bsq_options_t options = *input->options;
+    bsq_report_t *report;
+    bsq_status_t status;
+
+    options.solver = BSQ_SOLVER_ROUND;
+    own_input.options = &options;
+    if ((status = solve_once(&own_input, given, result)) != BSQ_OK)
+        return status;
+    report = &(*result)->report;
+    (*result)->stage_count = report->stages = report->solver = report->effort = 0;
+    report->sweeps = 0;
+    report->outcome = BSQ_OUTCOME_NONE;
+    for (int64_t c = 0; c < (*result)->channels; c++)
+        (*result)->channel[c].outcome = BSQ_OUTCOME_NONE;
+    return BSQ_OK;
 }
 
 /* How much work an entry of a table is worth: what is compared are numbers of bits, whose errors differ by a factor of

@@ -8,6 +8,11 @@
 /* Fills '*result' (freed by bsq_result_free), or leaves it NULL on MEMORY, CANCELLED, STATE. */
 bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **result);
 
+/* Judges the codes and scales of 'given', which are of the bits, grid and scales of the options, in the place of what a
+ * solve would choose; its result has them, no stages and no outcome. */
+bsq_status_t bsq_solve_evaluate(const struct bsq_solve_input *input, const struct bsq_result *given,
+                                struct bsq_result **result);
+
 /* Relative output errors for every number of bits from 'bits_lo' to 'bits_hi' in place of that of the options, with the
  * effort that a comparison is worth; what does not depend on the number of bits is prepared once. */
 bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_lo, int32_t bits_hi, double *errors);

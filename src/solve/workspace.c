@@ -43,7 +43,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->plan = plan;
     lay_out_candidate(&search->best, plan, &carver);
     lay_out_candidate(&search->trial, plan, &carver);
-    if (plan->rounding.scale_format == BSQ_SCALE_FLOAT32)
+    if (plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32)
         search->unrestricted = search->best;
     else
         lay_out_candidate(&search->unrestricted, plan, &carver);

@@ -14,11 +14,11 @@ enum { MOST_JOINT_SCALES = 64 };
 static void format_limits(int32_t format, double *least, double *most)
 {
     switch (format) {
-    case BSQ_SCALE_FLOAT16: /* IEEE 754 binary16: 10 bits of fraction, exponents -14..15 */
+    case BSQ_SCALE_FORMAT_FLOAT16: /* IEEE 754 binary16: 10 bits of fraction, exponents -14..15 */
         *least = 0x1p-14;
         *most = 65504.0;
         break;
-    case BSQ_SCALE_POWER_OF_TWO:
+    case BSQ_SCALE_FORMAT_POWER_OF_TWO:
         *least = 0x1p-126;
         *most = 0x1p127;
         break;
@@ -38,14 +38,14 @@ void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper
 {
     double least, most, grain;
 
-    if (format == BSQ_SCALE_FLOAT32) {
+    if (format == BSQ_SCALE_FORMAT_FLOAT32) {
         *lower = *upper = bsq_scale_float32(x);
         return;
     }
     format_limits(format, &least, &most);
     x = fmin(fmax(x, least), most);
-    grain = ldexp(1.0, ilogb(x) - (format == BSQ_SCALE_FLOAT16 ? 10 : 0));
-    *lower = format == BSQ_SCALE_FLOAT16 ? floor(x / grain) * grain : grain;
+    grain = ldexp(1.0, ilogb(x) - (format == BSQ_SCALE_FORMAT_FLOAT16 ? 10 : 0));
+    *lower = format == BSQ_SCALE_FORMAT_FLOAT16 ? floor(x / grain) * grain : grain;
     *upper = *lower < x ? fmin(*lower + grain, most) : *lower;
 }
 

@@ -214,7 +214,7 @@ static float weight_of(const bsq_batch_t *batch, int64_t positions, int64_t row)
 {
     if (!batch->row_weights)
         return 1.0F;
-    return batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? row : row / positions];
+    return batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? row : row / positions];
 }
 
 /* Chooses rows from '*next' on until the tile would be full. */

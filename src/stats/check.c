@@ -17,9 +17,9 @@ static bool count_values(int64_t size, int64_t a, int64_t b, int64_t *values)
 
 static bsq_status_t check_weights(const bsq_batch_t *batch, int64_t rows, struct bsq_message *message)
 {
-    int64_t count = batch->row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? rows : batch->size;
+    int64_t count = batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? rows : batch->size;
 
-    if (batch->row_weights_kind != BSQ_ROW_WEIGHTS_PER_SAMPLE && batch->row_weights_kind != BSQ_ROW_WEIGHTS_PER_ROW)
+    if (batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE && batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_ROW)
         return bsq_fail(message, BSQ_E_ARGUMENT, "row_weights_kind %d is unknown", (int)batch->row_weights_kind);
     if (!batch->row_weights)
         return BSQ_OK;

@@ -26,14 +26,14 @@ struct run {
 
 static bool is_channels_last(const struct bsq_geometry *geometry)
 {
-    return geometry->activation_layout == BSQ_CHANNELS_LAST || geometry->dims == 0;
+    return geometry->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST || geometry->dims == 0;
 }
 
 /* Fills in where columns are read, for rows without padding. */
 static void plan_columns(const struct bsq_gather *gather, int64_t *column)
 {
     const struct bsq_geometry *geometry = gather->geometry;
-    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
     int64_t line = gather->in[2], plane = gather->in[1] * line;
     int64_t channel_stride = channel_major ? geometry->kernel_volume : 1;
     int64_t tap_stride = channel_major ? 1 : geometry->group_inputs, tap = 0;
@@ -154,7 +154,7 @@ static void copy_line(const struct bsq_gather *gather, const struct run *run, co
 static void copy_channels_first(const struct bsq_gather *gather, const struct run *run, int64_t group, float *rows)
 {
     const struct bsq_geometry *geometry = gather->geometry;
-    bool channel_major = geometry->weight_layout == BSQ_WEIGHTS_OIHW;
+    bool channel_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW;
     int64_t channel_stride = channel_major ? geometry->kernel_volume : 1;
     int64_t tap_stride = channel_major ? 1 : geometry->group_inputs;
     int64_t plane = gather->in[0] * gather->in[1] * gather->in[2];
@@ -180,7 +180,7 @@ static void copy_channels_first(const struct bsq_gather *gather, const struct ru
 static void copy_pixels(const struct bsq_gather *gather, int64_t taps, const float *from, float *to)
 {
     const struct bsq_geometry *geometry = gather->geometry;
-    bool tap_major = geometry->weight_layout == BSQ_WEIGHTS_OHWI || geometry->kernel_volume == 1;
+    bool tap_major = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OHWI || geometry->kernel_volume == 1;
     int64_t step = gather->dilation[2] * geometry->in_channels, inputs = geometry->group_inputs;
     int64_t channel_stride = tap_major ? 1 : geometry->kernel_volume, tap_stride = tap_major ? inputs : 1;
 
@@ -201,7 +201,7 @@ static void copy_pixels(const struct bsq_gather *gather, int64_t taps, const flo
 static void copy_channels_last(const struct bsq_gather *gather, const struct run *run, int64_t group, float *rows)
 {
     const struct bsq_geometry *geometry = gather->geometry;
-    int64_t tap_stride = geometry->weight_layout == BSQ_WEIGHTS_OHWI ? geometry->group_inputs : 1;
+    int64_t tap_stride = geometry->weight_layout == BSQ_WEIGHT_LAYOUT_OHWI ? geometry->group_inputs : 1;
 
     for (int64_t i = 0; i < run->count; i++)
         for (int64_t z = run->begin[0]; z < run->end[0]; z++)
@@ -253,7 +253,7 @@ static const float *target_row(const struct bsq_gather *gather, int64_t index, b
 void bsq_gather_targets(const struct bsq_gather *gather, const int64_t *index, int64_t count, float *y)
 {
     int64_t channels = gather->geometry->out_channels;
-    bool channels_last = gather->geometry->activation_layout == BSQ_CHANNELS_LAST;
+    bool channels_last = gather->geometry->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
     int64_t stride = channels_last ? 1 : gather->positions;
 
     for (int64_t first = 0; first < channels; first += TARGET_BLOCK) {

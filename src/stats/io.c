@@ -10,7 +10,7 @@
  *      16  u64      size of the whole in bytes
  *      24  3 i64    groups G, in_channels, out_channels M
  *      48  15 i64   kernel, stride, dilation, pad_begin, pad_end, three of each
- *     168  4 i32    spatial dimensions (0: linear), weight layout, activation layout, 0
+ *     168  4 i32    spatial dimensions (0: linear), weight layout, activation layout (both from 0), 0
  *     184  f64      scale of the input quantizer (of the folded inputs, with flag 16), 0 when inputs stay float
  *     192  4 i32    its zero point (0 with flag 16), bits, type, 0
  *     208  3 f64    of the inputs: rows (0: unknown), sum of their weights, sum of the squares of their weights
@@ -165,8 +165,8 @@ static void put_geometry(unsigned char **at, const struct bsq_geometry *geometry
     put_i64(at, geometry->pad_begin, 3);
     put_i64(at, geometry->pad_end, 3);
     put_i32(at, geometry->dims);
-    put_i32(at, geometry->weight_layout);
-    put_i32(at, geometry->activation_layout);
+    put_i32(at, geometry->weight_layout - BSQ_WEIGHT_LAYOUT_OIHW);
+    put_i32(at, geometry->activation_layout - BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST);
     put_i32(at, 0);
 }
 
@@ -178,7 +178,7 @@ static void put_quantizer(unsigned char **at, const struct bsq_quantizer *quanti
     put_f64(at, &used->scale, 1);
     put_i32(at, used->zero_point);
     put_i32(at, used->bits);
-    put_i32(at, used->type);
+    put_i32(at, used->bits ? used->type - BSQ_INPUT_TYPE_AUTO : 0);
     put_i32(at, 0);
 }
 
@@ -330,6 +330,16 @@ static void require(struct reader *reader, bool sound)
     reader->sound = reader->sound && sound;
 }
 
+/* Enumerations are counted from their first value in files. */
+static int32_t get_enum(struct reader *reader, int32_t first)
+{
+    enum { MOST_VALUES = 16 };
+    int32_t value = get_i32(reader);
+
+    require(reader, value >= 0 && value < MOST_VALUES);
+    return first + (value >= 0 && value < MOST_VALUES ? value : 0);
+}
+
 static void get_extents(struct reader *reader, int64_t values[3])
 {
     for (int d = 0; d < 3; d++)
@@ -353,9 +363,9 @@ static void get_geometry(struct reader *reader, struct bsq_geometry *geometry)
     get_extents(reader, desc.pad_begin);
     get_extents(reader, desc.pad_end);
     desc.spatial_dims = given.dims = get_i32(reader);
-    desc.weight_layout = given.weight_layout = get_i32(reader);
-    desc.activation_layout = given.activation_layout = get_i32(reader);
-    desc.kind = desc.spatial_dims ? BSQ_CONV : BSQ_LINEAR;
+    desc.weight_layout = given.weight_layout = get_enum(reader, BSQ_WEIGHT_LAYOUT_OIHW);
+    desc.activation_layout = given.activation_layout = get_enum(reader, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST);
+    desc.kind = desc.spatial_dims ? BSQ_KIND_CONV : BSQ_KIND_LINEAR;
     require(reader, get_i32(reader) == 0);
     memcpy(given.kernel, desc.kernel, sizeof given.kernel);
     memcpy(given.stride, desc.stride, sizeof given.stride);
@@ -372,7 +382,7 @@ static void get_quantizer(struct reader *reader, struct bsq_quantizer *quantizer
     get_f64(reader, &quantizer->scale, 1);
     quantizer->zero_point = get_i32(reader);
     quantizer->bits = get_i32(reader);
-    quantizer->type = get_i32(reader);
+    quantizer->type = get_enum(reader, quantizer->bits ? BSQ_INPUT_TYPE_AUTO : 0);
     require(reader, get_i32(reader) == 0);
     if (quantizer->bits)
         require(reader, bsq_quantizer_check(quantizer, &unused) == BSQ_OK);

@@ -56,7 +56,7 @@ static bsq_options_t options_of(int32_t bits, int32_t range, int32_t run)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = bits;
-    options.weight_range = range;
+    options.weight_grid = range;
     options.solver = run == RUN_ROUND ? BSQ_SOLVER_ROUND : run == RUN_PAPER ? BSQ_SOLVER_PAPER : BSQ_SOLVER_AUTO;
     if (run >= RUN_EFFORT)
         options.effort = run - RUN_EFFORT;
@@ -99,7 +99,7 @@ static void free_solution(struct solution *solution)
 static bool wanted(const struct bench *bench, int32_t range, int32_t run)
 {
     if (run == RUN_PAPER)
-        return range == BSQ_RANGE_SYMMETRIC;
+        return range == BSQ_WEIGHT_GRID_SYMMETRIC;
     return run == RUN_ROUND || bench->efforts[run - RUN_EFFORT];
 }
 
@@ -162,7 +162,7 @@ static void run_layer(struct bench *bench, int32_t index, const struct layer_dat
 
 static enum peer best_known(int32_t range)
 {
-    return range == BSQ_RANGE_FULL ? PEER_BEST_FULL : PEER_BEST_SYMMETRIC;
+    return range == BSQ_WEIGHT_GRID_FULL ? PEER_BEST_FULL : PEER_BEST_SYMMETRIC;
 }
 
 static void print_number(FILE *file, double value, const char *format, int32_t width)
@@ -280,7 +280,7 @@ static void write_layers(const struct bench *bench, int32_t range)
 {
     FILE *file = bench->tables;
 
-    fprintf(file, "\n### %s range\n\n", range == BSQ_RANGE_FULL ? "Full" : "Symmetric");
+    fprintf(file, "\n### %s range\n\n", range == BSQ_WEIGHT_GRID_FULL ? "Full" : "Symmetric");
     fprintf(file, "| layer | bits | round | paper | default effort | Bit-Split | GPTQ | best known |\n");
     fprintf(file, "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for (int32_t i = 0; i < bench->baselines.count; i++)
@@ -431,10 +431,10 @@ static void stream_setting(struct bench *bench, const struct layer_data *data, b
     if (held_out >= 0)
         snprintf(text, sizeof text, "%.3g", held_out);
     printf("%-28s %4d  %-9s  %-9s %-6s %12.6g %12s %12lld\n", data->name, options->weight_bits,
-           RANGE_NAMES[options->weight_range], solver, with_target ? "yes" : "no", error, text, (long long)most);
+           RANGE_NAMES[options->weight_grid], solver, with_target ? "yes" : "no", error, text, (long long)most);
     if (bench->tables)
         fprintf(bench->tables, "| %s | %d | %s | %s | %s | %.3g | %s | %lld |\n", data->name, options->weight_bits,
-                RANGE_NAMES[options->weight_range], solver, with_target ? "yes" : "no", error, text, (long long)most);
+                RANGE_NAMES[options->weight_grid], solver, with_target ? "yes" : "no", error, text, (long long)most);
     fflush(stdout);
     free_solution(&expected);
 }
@@ -452,7 +452,7 @@ static void stream_target(struct bench *bench, const struct layer_data *data, co
             for (int32_t i = 0; i < 3; i++) {
                 bsq_options_t options = options_of(bits, range, runs[i]);
 
-                if (runs[i] != RUN_PAPER || range == BSQ_RANGE_SYMMETRIC)
+                if (runs[i] != RUN_PAPER || range == BSQ_WEIGHT_GRID_SYMMETRIC)
                     stream_setting(bench, data, direct, streamed, with_target, &options, RUN_NAMES[runs[i]]);
             }
     for (int32_t split = 0; split < SPLITS; split++)
@@ -521,10 +521,10 @@ static void print_requirements(struct bench *bench)
         fprintf(bench->tables, "\n### What must be reached\n\n"
                                "| requirement | measured | reached |\n| --- | --- | --- |\n");
     for (int32_t bits = 3; bits <= BITS_HI; bits++) {
-        struct ratio paper = ratio_of(bench, bits, BSQ_RANGE_SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT);
+        struct ratio paper = ratio_of(bench, bits, BSQ_WEIGHT_GRID_SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT);
         char text[128];
 
-        require_mean(bench, "paper mode against published Bit-Split", bits, BSQ_RANGE_SYMMETRIC, RUN_PAPER,
+        require_mean(bench, "paper mode against published Bit-Split", bits, BSQ_WEIGHT_GRID_SYMMETRIC, RUN_PAPER,
                      PEER_BIT_SPLIT, PAPER_MEAN);
         snprintf(text, sizeof text, "paper mode against published Bit-Split, %d bits: worst layer <= %.4g", bits,
                  PAPER_WORST);
@@ -532,10 +532,10 @@ static void print_requirements(struct bench *bench)
             require(bench, paper.worst <= PAPER_WORST, text, paper.worst);
     }
     for (int32_t bits = 3; bits <= BITS_HI; bits++)
-        require_mean(bench, "default effort against published Bit-Split", bits, BSQ_RANGE_SYMMETRIC,
+        require_mean(bench, "default effort against published Bit-Split", bits, BSQ_WEIGHT_GRID_SYMMETRIC,
                      RUN_EFFORT + DEFAULT_EFFORT, PEER_BIT_SPLIT, AUTO_MEAN);
     for (int32_t bits = BITS_LO; bits <= BITS_HI; bits++)
-        require_mean(bench, "default effort against published GPTQ", bits, BSQ_RANGE_FULL, RUN_EFFORT + DEFAULT_EFFORT,
+        require_mean(bench, "default effort against published GPTQ", bits, BSQ_WEIGHT_GRID_FULL, RUN_EFFORT + DEFAULT_EFFORT,
                      PEER_GPTQ, FULL_MEAN);
     require(bench, bench->above_rounding == 0, "runs whose J is above that of rounding: none", bench->above_rounding);
     require(bench, bench->above_effort == 0, "runs whose J is above that of a lower effort: none",

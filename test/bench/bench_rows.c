@@ -75,7 +75,7 @@ static void solve_fold(const struct bench *bench, bsq_layer_t *layer, int32_t bi
 {
     for (int32_t d = 0; d < dampings; d++)
         for (int32_t e = 0; e < bench->effort_count; e++) {
-            bsq_options_t options = effort_options(bits, BSQ_RANGE_SYMMETRIC, bench->efforts[e]);
+            bsq_options_t options = effort_options(bits, BSQ_WEIGHT_GRID_SYMMETRIC, bench->efforts[e]);
             bsq_report_t report;
 
             options.damping = bench->dampings[d];

@@ -112,7 +112,7 @@ static void measure_size(const struct bench *bench, struct size_row *rows, int32
     calibrate_rows(layer, 2 * n, n);
     rows[row].floor = floor_seconds(layer, n, n);
     for (int32_t e = 0; e < MOST_EFFORTS; e++) {
-        bsq_options_t options = effort_options(3, BSQ_RANGE_SYMMETRIC, SIZE_EFFORTS[e]);
+        bsq_options_t options = effort_options(3, BSQ_WEIGHT_GRID_SYMMETRIC, SIZE_EFFORTS[e]);
         double times[REPEATS];
         int32_t count = 0;
 
@@ -193,7 +193,7 @@ static bsq_layer_desc_t describe(const struct conv *conv)
     bsq_layer_desc_t desc;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = BSQ_CONV;
+    desc.kind = BSQ_KIND_CONV;
     desc.spatial_dims = 2;
     desc.in_channels = conv->channels;
     desc.out_channels = conv->out;
@@ -214,7 +214,7 @@ static bsq_layer_t *create(const struct conv *conv, const bsq_options_t *options
     bsq_layer_t *layer;
 
     fill_normal(&random, weights, count);
-    expect(bsq_layer_create(&desc, options, weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, options, weights, NULL, &layer, NULL), "bsq_layer_create", NULL);
     free(weights);
     return layer;
 }
@@ -264,7 +264,7 @@ static int64_t moments_count(const struct conv *conv)
 /* Calibrates and solves with that many threads; the best of three of each. */
 static struct work run_threads(const struct conv *conv, int64_t pictures, int32_t effort, int32_t threads)
 {
-    bsq_options_t options = effort_options(3, BSQ_RANGE_SYMMETRIC, effort);
+    bsq_options_t options = effort_options(3, BSQ_WEIGHT_GRID_SYMMETRIC, effort);
     struct work work = {{HUGE_VAL, HUGE_VAL},
                         {HUGE_VAL, HUGE_VAL},
                         reserve(moments_count(conv), sizeof *work.h),
@@ -459,7 +459,7 @@ static void count_free(void *block, void *opaque)
 static size_t measure_peak(const struct conv *conv, int64_t pictures, bool with_target, int32_t threads)
 {
     struct counter counter = {0, 0};
-    bsq_options_t options = effort_options(3, BSQ_RANGE_SYMMETRIC, DEFAULT_EFFORT);
+    bsq_options_t options = effort_options(3, BSQ_WEIGHT_GRID_SYMMETRIC, DEFAULT_EFFORT);
 
     options.memory_alloc = count_alloc;
     options.memory_free = count_free;
@@ -480,11 +480,11 @@ static size_t measure_peak(const struct conv *conv, int64_t pictures, bool with_
 static size_t predict_memory(const struct conv *conv, int32_t threads)
 {
     bsq_layer_desc_t desc = describe(conv);
-    bsq_options_t options = effort_options(3, BSQ_RANGE_SYMMETRIC, DEFAULT_EFFORT);
+    bsq_options_t options = effort_options(3, BSQ_WEIGHT_GRID_SYMMETRIC, DEFAULT_EFFORT);
     size_t bytes;
 
     options.threads = threads;
-    expect(bsq_layer_memory(&desc, &options, NULL, &bytes), "bsq_layer_memory", NULL);
+    expect(bsq_layer_memory(&desc, &options, &bytes, NULL), "bsq_layer_memory", NULL);
     return bytes;
 }
 

@@ -22,12 +22,12 @@ struct setting {
 
 /* In the order of importance; two bits symmetric only has best known rows. */
 static const struct setting SETTING[SETTINGS] = {
-    {3, BSQ_RANGE_SYMMETRIC, PEER_BIT_SPLIT, PEER_BEST_SYMMETRIC},
-    {2, BSQ_RANGE_FULL, PEER_GPTQ, PEER_BEST_FULL},
-    {3, BSQ_RANGE_FULL, PEER_GPTQ, PEER_BEST_FULL},
-    {4, BSQ_RANGE_FULL, PEER_GPTQ, PEER_BEST_FULL},
-    {4, BSQ_RANGE_SYMMETRIC, PEER_BIT_SPLIT, PEER_BEST_SYMMETRIC},
-    {2, BSQ_RANGE_SYMMETRIC, PEERS, PEER_BEST_SYMMETRIC},
+    {3, BSQ_WEIGHT_GRID_SYMMETRIC, PEER_BIT_SPLIT, PEER_BEST_SYMMETRIC},
+    {2, BSQ_WEIGHT_GRID_FULL, PEER_GPTQ, PEER_BEST_FULL},
+    {3, BSQ_WEIGHT_GRID_FULL, PEER_GPTQ, PEER_BEST_FULL},
+    {4, BSQ_WEIGHT_GRID_FULL, PEER_GPTQ, PEER_BEST_FULL},
+    {4, BSQ_WEIGHT_GRID_SYMMETRIC, PEER_BIT_SPLIT, PEER_BEST_SYMMETRIC},
+    {2, BSQ_WEIGHT_GRID_SYMMETRIC, PEERS, PEER_BEST_SYMMETRIC},
 };
 
 /* The efforts that goals speak of come first. */
@@ -221,7 +221,7 @@ static struct times gptq_times(const struct bench *bench, int32_t setting, int32
 /* Symmetric ranges are compared with bit-split, full ones with GPTQ. */
 static double time_ratio(const struct bench *bench, int32_t setting, int32_t effort)
 {
-    struct times times = SETTING[setting].range == BSQ_RANGE_FULL ? gptq_times(bench, setting, effort)
+    struct times times = SETTING[setting].range == BSQ_WEIGHT_GRID_FULL ? gptq_times(bench, setting, effort)
                          : SETTING[setting].bits == 3             ? stand_in_times(bench, setting, effort)
                                                                   : (struct times){0, 0};
 
@@ -246,7 +246,7 @@ static int32_t fastest(const struct bench *bench, int32_t setting, double most)
 
 static const char *range_name(int32_t setting)
 {
-    return SETTING[setting].range == BSQ_RANGE_FULL ? "full" : "symmetric";
+    return SETTING[setting].range == BSQ_WEIGHT_GRID_FULL ? "full" : "symmetric";
 }
 
 static void print_cell(double value, const char *format)
@@ -340,7 +340,7 @@ static void time_goal(struct bench *bench, int32_t setting, int32_t effort, cons
 
     snprintf(text, sizeof text, "time at effort %d (%s), %d bits %s, against %s", effort, which, SETTING[setting].bits,
              range_name(setting),
-             SETTING[setting].range == BSQ_RANGE_FULL ? "GPTQ's arithmetic" : "Bit-Split as a NumPy loop");
+             SETTING[setting].range == BSQ_WEIGHT_GRID_FULL ? "GPTQ's arithmetic" : "Bit-Split as a NumPy loop");
     goal(bench, text, most, effort > 0 && is_done(bench, setting, effort) ? time_ratio(bench, setting, effort) : 0);
 }
 
@@ -401,7 +401,7 @@ static void write_points(const struct bench *bench)
     if (!file)
         stop(bench->data, "cannot be written");
     for (int32_t s = 0; s < SETTINGS; s++) {
-        if (SETTING[s].peer == PEERS || (SETTING[s].range == BSQ_RANGE_SYMMETRIC && SETTING[s].bits != 3))
+        if (SETTING[s].peer == PEERS || (SETTING[s].range == BSQ_WEIGHT_GRID_SYMMETRIC && SETTING[s].bits != 3))
             continue;
         fprintf(file, "# %d bits, %s: time, error, effort\n", SETTING[s].bits, range_name(s));
         for (int32_t e = 1; e < EFFORTS; e++)

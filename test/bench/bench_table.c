@@ -19,7 +19,7 @@ struct sums {
 
 static double solve_error(bsq_layer_t *layer, int32_t bits, double *seconds)
 {
-    bsq_options_t options = effort_options(bits, BSQ_RANGE_SYMMETRIC, DEFAULT_EFFORT);
+    bsq_options_t options = effort_options(bits, BSQ_WEIGHT_GRID_SYMMETRIC, DEFAULT_EFFORT);
     bsq_report_t report;
     double start;
 
@@ -38,7 +38,7 @@ static void run_layer(const struct layer_data *data, struct sums *sums)
 
     (void)solve_error(layer, 4, &one);
     start = processor_seconds();
-    expect(bsq_layer_error_table(layer, LO, HI, table), "bsq_layer_error_table", layer);
+    expect(bsq_layer_error_table(layer, LO, HI, table, HI - LO + 1), "bsq_layer_error_table", layer);
     seconds = processor_seconds() - start;
     printf("  %-28s %5lld x %4lld, %3lld groups: %8.4f s, table %6.2f x;", data->name, (long long)data->channels,
            (long long)data->n, (long long)data->groups, one, seconds / one);

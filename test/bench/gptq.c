@@ -105,7 +105,7 @@ static struct order *sort_inputs(const struct layer_data *data)
 static void choose_scales(const struct layer_data *data, int32_t bits, float *scales)
 {
     bsq_layer_t *layer = create_from_moments(data);
-    bsq_options_t options = effort_options(bits, BSQ_RANGE_FULL, 0);
+    bsq_options_t options = effort_options(bits, BSQ_WEIGHT_GRID_FULL, 0);
 
     expect(bsq_layer_set_options(layer, &options), "bsq_layer_set_options", layer);
     expect(bsq_optimize(layer, NULL), "bsq_optimize", layer);

@@ -97,7 +97,7 @@ START_TEST(layers_and_segments)
         names.push_back(layer.name);
     ck_assert(names == (std::vector<std::string>{"stem", "left", "right", "deep", "end"}));
     const bsq_onnx::Layer &stem = model.layers()[0], &deep = model.layers()[3], &end = model.layers()[4];
-    ck_assert_int_eq(stem.desc.kind, BSQ_CONV);
+    ck_assert_int_eq(stem.desc.kind, BSQ_KIND_CONV);
     ck_assert_int_eq(stem.desc.pad_end[1], 1);
     ck_assert_int_eq(stem.multiplications, 4 * 64 * 27);
     ck_assert_uint_eq(stem.bias.size(), 4);
@@ -105,7 +105,7 @@ START_TEST(layers_and_segments)
     ck_assert_int_eq(deep.desc.groups, 4);
     ck_assert_int_eq(deep.desc.in_channels, 4);
     ck_assert_uint_eq(deep.weights.size(), 36);
-    ck_assert_int_eq(end.desc.kind, BSQ_LINEAR);
+    ck_assert_int_eq(end.desc.kind, BSQ_KIND_LINEAR);
     ck_assert_int_eq(end.desc.in_channels, 64);
 
     const auto &segments = model.segments();

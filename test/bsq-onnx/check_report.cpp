@@ -90,7 +90,7 @@ static InputResult made_up_input(const std::string &tensor, int32_t type, int bi
     input.tensor = tensor;
     input.bits = bits;
     input.type = type;
-    input.minimum = type == BSQ_INPUT_UNSIGNED ? 0 : -2.5;
+    input.minimum = type == BSQ_INPUT_TYPE_UNSIGNED ? 0 : -2.5;
     input.maximum = 6.25;
     input.clipped = 0.0004;
     for (int i = 0; i < 64; i++) {
@@ -98,7 +98,7 @@ static InputResult made_up_input(const std::string &tensor, int32_t type, int bi
         input.histogram.push_back(std::exp(-x * x / 2) / 8 + (i == 60 ? 0.002 : 0));
     }
     const double levels = std::pow(2.0, bits) - 1;
-    input.zero_point = type == BSQ_INPUT_ZERO_POINT ? int32_t(levels / 3) : 0;
+    input.zero_point = type == BSQ_INPUT_TYPE_ZERO_POINT ? int32_t(levels / 3) : 0;
     input.scales = {5.0 / levels};
     return input;
 }
@@ -106,10 +106,10 @@ static InputResult made_up_input(const std::string &tensor, int32_t type, int bi
 static std::vector<InputResult> made_up_inputs()
 {
     std::vector<InputResult> inputs = {
-        made_up_input("input", BSQ_INPUT_SIGNED, 8),      made_up_input("relu_1", BSQ_INPUT_UNSIGNED, 4),
-        made_up_input("silu_2", BSQ_INPUT_ZERO_POINT, 8), made_up_input("folded", BSQ_INPUT_UNSIGNED, 4),
-        made_up_input(hostile, BSQ_INPUT_UNSIGNED, 8),    made_up_input("constant", BSQ_INPUT_UNSIGNED, 8),
-        made_up_input("float", BSQ_INPUT_UNSIGNED, 0),    made_up_input("empty", BSQ_INPUT_SIGNED, 8)};
+        made_up_input("input", BSQ_INPUT_TYPE_SIGNED, 8),      made_up_input("relu_1", BSQ_INPUT_TYPE_UNSIGNED, 4),
+        made_up_input("silu_2", BSQ_INPUT_TYPE_ZERO_POINT, 8), made_up_input("folded", BSQ_INPUT_TYPE_UNSIGNED, 4),
+        made_up_input(hostile, BSQ_INPUT_TYPE_UNSIGNED, 8),    made_up_input("constant", BSQ_INPUT_TYPE_UNSIGNED, 8),
+        made_up_input("float", BSQ_INPUT_TYPE_UNSIGNED, 0),    made_up_input("empty", BSQ_INPUT_TYPE_SIGNED, 8)};
     inputs[1].clipped = 0.034;
     inputs[1].note = "shared with add_1, add_2";
     inputs[3].scales = {0.02, 0.1, 0.4};

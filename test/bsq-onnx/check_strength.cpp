@@ -24,8 +24,8 @@ static Quantizer made_up(int32_t type, int bits, double scale, int32_t zero_poin
 
 START_TEST(between)
 {
-    const Quantizer tensor = made_up(BSQ_INPUT_UNSIGNED, 4, 0.5, 0);
-    Quantizer channels = made_up(BSQ_INPUT_UNSIGNED, 4, 8, 0);
+    const Quantizer tensor = made_up(BSQ_INPUT_TYPE_UNSIGNED, 4, 0.5, 0);
+    Quantizer channels = made_up(BSQ_INPUT_TYPE_UNSIGNED, 4, 8, 0);
     channels.scales = {8, 0.5, 0.125};
     channels.zero_points = {0, 0, 0};
     const std::vector<Candidate> all = candidates(tensor, channels);
@@ -41,8 +41,8 @@ END_TEST
 // A channel's range stays around its middle, holds zero, and where it becomes wider it holds all of the channel's own.
 START_TEST(between_zero_points)
 {
-    const Quantizer tensor = made_up(BSQ_INPUT_ZERO_POINT, 4, 1, 5);
-    Quantizer channels = made_up(BSQ_INPUT_ZERO_POINT, 4, 1, 0);
+    const Quantizer tensor = made_up(BSQ_INPUT_TYPE_ZERO_POINT, 4, 1, 5);
+    Quantizer channels = made_up(BSQ_INPUT_TYPE_ZERO_POINT, 4, 1, 0);
     channels.scales = {1, 0.25, 0.25, 0.25, 0.3000000119};
     channels.zero_points = {5, 0, 15, 7, 3};
     const Quantizer half = candidates(tensor, channels)[1].quantizer;
@@ -105,7 +105,7 @@ static Quantizer observed(const Case &made, int bits, int32_t kind)
     }
     Quantizer quantizer;
     check(bsq_layer_get_input_quantizer(handle.get(), &quantizer.values), layer, handle.get());
-    if (kind == BSQ_INPUT_PER_CHANNEL) {
+    if (kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL) {
         quantizer.scales.resize(inputs);
         quantizer.zero_points.resize(inputs);
         check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(), inputs), layer,
@@ -131,7 +131,7 @@ static double chosen(const Case &made, const std::vector<Candidate> &scales, int
 
 static std::vector<Candidate> scales_of(const Case &made, int bits)
 {
-    return candidates(observed(made, bits, BSQ_INPUT_PER_TENSOR), observed(made, bits, BSQ_INPUT_PER_CHANNEL));
+    return candidates(observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_TENSOR), observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_CHANNEL));
 }
 
 START_TEST(fine_weights)

@@ -118,7 +118,7 @@ START_TEST(sidecar)
     result.inputs.resize(1);
     result.inputs[0].tensor = "input";
     result.inputs[0].bits = 8;
-    result.inputs[0].type = BSQ_INPUT_ZERO_POINT;
+    result.inputs[0].type = BSQ_INPUT_TYPE_ZERO_POINT;
     result.inputs[0].zero_point = 7;
     result.inputs[0].scales = {0.125};
     ck_assert(bsq_onnx::write_sidecar(result).find("strength") == std::string::npos);

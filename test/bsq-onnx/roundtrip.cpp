@@ -56,18 +56,18 @@ InputResult quantizer(const Model &model, const Layer &layer, const std::vector<
         high[c] = std::max(high[c], values[i] * 0.9F);
     }
     const bool negative = *std::min_element(low.begin(), low.end()) < 0;
-    input.type = !negative ? BSQ_INPUT_UNSIGNED : index % 2 ? BSQ_INPUT_SIGNED : BSQ_INPUT_ZERO_POINT;
+    input.type = !negative ? BSQ_INPUT_TYPE_UNSIGNED : index % 2 ? BSQ_INPUT_TYPE_SIGNED : BSQ_INPUT_TYPE_ZERO_POINT;
     const int steps = (1 << input.bits) - 1;
-    input.zero_point = input.type == BSQ_INPUT_ZERO_POINT ? steps / 3 : 0;
+    input.zero_point = input.type == BSQ_INPUT_TYPE_ZERO_POINT ? steps / 3 : 0;
     for (size_t c = 0; c < low.size(); c++) {
         double scale = high[c] / static_cast<float>(steps);
-        if (input.type == BSQ_INPUT_SIGNED)
+        if (input.type == BSQ_INPUT_TYPE_SIGNED)
             scale = std::max(-low[c], high[c]) / static_cast<float>(steps / 2);
         if (folded) // zero points of their own too
             input.zero_points.push_back(input.zero_point +
-                                        (input.type == BSQ_INPUT_ZERO_POINT ? static_cast<int>(c % 2) : 0));
+                                        (input.type == BSQ_INPUT_TYPE_ZERO_POINT ? static_cast<int>(c % 2) : 0));
         const int zero = folded ? input.zero_points[c] : input.zero_point;
-        if (input.type == BSQ_INPUT_ZERO_POINT)
+        if (input.type == BSQ_INPUT_TYPE_ZERO_POINT)
             scale = std::max(-low[c] / static_cast<float>(zero), high[c] / static_cast<float>(steps - zero));
         input.scales.push_back(scale > 0 ? static_cast<float>(scale) : 1);
     }
@@ -76,7 +76,7 @@ InputResult quantizer(const Model &model, const Layer &layer, const std::vector<
 
 std::vector<float> quantized(const std::vector<float> &values, const InputResult &input, const Channels &channel)
 {
-    const bool is_signed = input.type == BSQ_INPUT_SIGNED;
+    const bool is_signed = input.type == BSQ_INPUT_TYPE_SIGNED;
     const float lowest = is_signed ? -std::ldexp(1.0F, input.bits - 1) : 0;
     const float highest = lowest + std::ldexp(1.0F, input.bits) - 1;
     std::vector<float> result;

@@ -58,10 +58,10 @@ static bsq_status_t known(bsq_status_t status)
     return status;
 }
 
-/* A failed call leaves a text, a successful one none. */
+/* A failed call leaves a text. */
 static bsq_status_t checked(const bsq_layer_t *layer, bsq_status_t status)
 {
-    require((status == BSQ_OK) == (bsq_layer_error_message(layer)[0] == '\0'));
+    require(status == BSQ_OK || bsq_layer_error_message(layer)[0] != '\0');
     return known(status);
 }
 
@@ -84,27 +84,27 @@ static bsq_options_t take_options(struct bytes *bytes)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 1 + take_below(bytes, 9);
-    options.weight_range = take_below(bytes, 8) % 3;
-    options.scale_kind = take_below(bytes, 9) % 5;
-    options.scale_format = take_below(bytes, 7) % 4;
-    options.solver = take_below(bytes, 7) % 4;
+    options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + take_below(bytes, 8) % 3;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR - 1 + take_below(bytes, 9) % 5;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT32 + take_below(bytes, 7) % 4;
+    options.solver = BSQ_SOLVER_AUTO + take_below(bytes, 7) % 4;
     options.effort = take_below(bytes, 40) ? take_below(bytes, 4) : take_below(bytes, 12) - 1;
     options.threads = take_below(bytes, 4);
     options.bias_correction = take_below(bytes, 5) % 3;
     options.input_bits = take_below(bytes, 2) ? take_below(bytes, 11) - 1 : 0;
-    options.input_type = take_below(bytes, 9) % 5;
-    options.input_clip = take_below(bytes, 7) % 4;
+    options.input_type = BSQ_INPUT_TYPE_AUTO + take_below(bytes, 9) % 5;
+    options.input_clip = BSQ_INPUT_CLIP_SQUARED_ERROR + take_below(bytes, 7) % 4;
     options.group_size = take_extent(bytes, 9);
     options.damping = take_below(bytes, 2) ? -1 : (double)take_float(bytes);
     options.asymmetry = take_below(bytes, 2) ? 1 : (double)take_float(bytes);
     options.input_percentile = take_below(bytes, 2) ? 0.9 : (double)take_float(bytes);
     options.select_on_held_out = take_below(bytes, 5) % 3;
     options.lower_bound = take_below(bytes, 5) % 3;
-    options.input_scale_kind = take_below(bytes, 64) % 3;
+    options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR + take_below(bytes, 64) % 3;
     if (options.solver == BSQ_SOLVER_PAPER && take_below(bytes, 4)) {
-        options.weight_range = BSQ_RANGE_SYMMETRIC;
-        options.scale_kind = BSQ_SCALE_PER_CHANNEL;
-        options.scale_format = BSQ_SCALE_FLOAT32;
+        options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+        options.scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
+        options.scale_format = BSQ_SCALE_FORMAT_FLOAT32;
     }
     if (take_below(bytes, 32) == 31)
         options.struct_size = take(bytes) % sizeof options;
@@ -116,13 +116,13 @@ static bsq_layer_desc_t take_desc(struct bytes *bytes)
     bsq_layer_desc_t desc;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = take_below(bytes, 16) ? 1 + take_below(bytes, 2) : take_below(bytes, 4);
+    desc.kind = BSQ_KIND_LINEAR + (take_below(bytes, 16) ? take_below(bytes, 2) : take_below(bytes, 4) - 1);
     desc.in_channels = take_extent(bytes, 7);
     desc.out_channels = take_extent(bytes, 7);
     desc.groups = take_below(bytes, 2) ? take_extent(bytes, 5) : 1;
-    desc.spatial_dims = desc.kind == BSQ_CONV || !take_below(bytes, 16) ? take_below(bytes, 5) : 0;
-    desc.weight_layout = take_below(bytes, 10) % 3;
-    desc.activation_layout = take_below(bytes, 10) % 3;
+    desc.spatial_dims = desc.kind == BSQ_KIND_CONV || !take_below(bytes, 16) ? take_below(bytes, 5) : 0;
+    desc.weight_layout = BSQ_WEIGHT_LAYOUT_OIHW + take_below(bytes, 10) % 3;
+    desc.activation_layout = BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST + take_below(bytes, 10) % 3;
     for (int i = 0; i < 3; i++) {
         desc.kernel[i] = take_extent(bytes, 4);
         desc.stride[i] = take_extent(bytes, 4);
@@ -140,7 +140,7 @@ static int small(int64_t extent)
 
 static int spatial_of(const bsq_layer_desc_t *desc)
 {
-    return desc->kind != BSQ_CONV ? 0 : desc->spatial_dims < 3 ? desc->spatial_dims : 3;
+    return desc->kind != BSQ_KIND_CONV ? 0 : desc->spatial_dims < 3 ? desc->spatial_dims : 3;
 }
 
 /* Whether the weights fit a small buffer; a description that is larger is refused before they are read. */
@@ -196,9 +196,9 @@ static void calibrate(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct b
     float *target = take_below(bytes, 2) ? take_floats(bytes, batch.size * rows * outputs) : NULL;
     float *weights = NULL;
 
-    batch.row_weights_kind = take_below(bytes, 2);
+    batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE + take_below(bytes, 2);
     if (take_below(bytes, 4) == 3)
-        weights = take_floats(bytes, batch.row_weights_kind ? batch.size * rows : batch.size);
+        weights = take_floats(bytes, batch.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? batch.size * rows : batch.size);
     batch.input = input;
     batch.target = target;
     batch.row_weights = weights;
@@ -209,8 +209,7 @@ static void calibrate(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct b
     free(weights);
 }
 
-static void pack_and_unpack(bsq_layer_t *layer, const bsq_report_t *report, const int8_t *codes, int64_t channels,
-                            int64_t fan_in)
+static void pack_and_unpack(const bsq_tensor_t *tensor)
 {
     static const int32_t formats[] = {BSQ_FORMAT_INT8, BSQ_FORMAT_ONNX_INT4, BSQ_FORMAT_ONNX_INT2,
                                       BSQ_FORMAT_TERNARY_PLANES, BSQ_FORMAT_SIGN_MAGNITUDE_PLANES};
@@ -218,48 +217,63 @@ static void pack_and_unpack(bsq_layer_t *layer, const bsq_report_t *report, cons
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         size_t size;
 
-        if (checked(layer, bsq_packed_size(layer, formats[i], &size)) != BSQ_OK)
+        if (known(bsq_tensor_packed_size(tensor, formats[i], &size, NULL)) != BSQ_OK)
             continue;
 
         void *packed = malloc(size);
-        int8_t *back = malloc((size_t)(channels * fan_in));
+        bsq_tensor_t back = *tensor;
 
-        require(packed && back);
-        if (checked(layer, bsq_pack(layer, formats[i], packed, size)) == BSQ_OK) {
-            require(bsq_unpack(formats[i], report->weight_bits, channels, fan_in, packed, size, back, NULL) == BSQ_OK);
-            require(memcmp(back, codes, (size_t)(channels * fan_in)) == 0);
+        back.codes = malloc((size_t)tensor->code_count);
+        require(packed && back.codes);
+        if (known(bsq_tensor_pack(tensor, formats[i], packed, size, NULL)) == BSQ_OK) {
+            require(bsq_tensor_unpack(formats[i], packed, size, &back, NULL) == BSQ_OK);
+            require(memcmp(back.codes, tensor->codes, (size_t)tensor->code_count) == 0);
         }
         free(packed);
-        free(back);
+        free(back.codes);
     }
+}
+
+/* A result judged again is worth the same, and stands when it is put back. */
+static void judge_again(bsq_layer_t *layer, const bsq_tensor_t *tensor, const bsq_report_t *report)
+{
+    bsq_report_t again;
+
+    bsq_report_init(&again, sizeof again);
+    require(bsq_layer_evaluate(layer, tensor, &again) == BSQ_OK);
+    require(fabs(again.error - report->error) <= 1e-4 * fmax(report->error_start, 1e-6));
+    require(bsq_layer_set_tensor(layer, tensor) == BSQ_OK);
+    require(bsq_layer_get_report(layer, &again) == BSQ_OK && again.stages == 0);
 }
 
 static void check_result(bsq_layer_t *layer, int64_t channels, int64_t fan_in)
 {
     bsq_report_t report;
-    size_t codes, scales;
+    bsq_tensor_t tensor;
 
     bsq_report_init(&report, sizeof report);
-    require(bsq_report_get(layer, &report) == BSQ_OK);
+    bsq_tensor_init(&tensor, sizeof tensor);
+    require(bsq_layer_get_report(layer, &report) == BSQ_OK);
     require(report.objective <= report.objective_start && isfinite(report.objective_start));
-    require(bsq_layer_result_count(layer, BSQ_RESULT_CODES, &codes) == BSQ_OK);
-    require(bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &scales) == BSQ_OK);
-    require(codes == (size_t)(channels * fan_in) && scales > 0);
+    require(bsq_layer_get_tensor(layer, &tensor) == BSQ_OK);
+    require(tensor.code_count == channels * fan_in && tensor.scale_count > 0);
+    require(tensor.weight_bits == report.weight_bits && tensor.weight_grid == report.weight_grid);
+    tensor.codes = malloc((size_t)tensor.code_count);
+    tensor.scales = malloc((size_t)tensor.scale_count * sizeof *tensor.scales);
+    require(tensor.codes && tensor.scales);
+    require(bsq_layer_get_tensor(layer, &tensor) == BSQ_OK);
 
-    int8_t *code = malloc(codes);
-    float *scale = malloc(scales * sizeof *scale);
-    int highest = (1 << (report.weight_bits - 1)) - 1;
+    int highest = (1 << (tensor.weight_bits - 1)) - 1;
+    int lowest = -highest - (tensor.weight_grid == BSQ_WEIGHT_GRID_FULL);
 
-    require(code && scale);
-    require(bsq_layer_get_codes(layer, code, codes) == BSQ_OK);
-    require(bsq_layer_get_scales(layer, scale, scales) == BSQ_OK);
-    for (size_t i = 0; i < codes; i++)
-        require(code[i] <= highest && code[i] >= -highest - (report.weight_range == BSQ_RANGE_FULL));
-    for (size_t i = 0; i < scales; i++)
-        require(isfinite(scale[i]) && scale[i] > 0);
-    pack_and_unpack(layer, &report, code, channels, fan_in);
-    free(code);
-    free(scale);
+    for (int64_t i = 0; i < tensor.code_count; i++)
+        require(tensor.codes[i] <= highest && tensor.codes[i] >= lowest);
+    for (int64_t i = 0; i < tensor.scale_count; i++)
+        require(isfinite(tensor.scales[i]) && tensor.scales[i] > 0);
+    pack_and_unpack(&tensor);
+    judge_again(layer, &tensor, &report);
+    free(tensor.codes);
+    free(tensor.scales);
 }
 
 /* Whatever the bytes are, they are refused or can be exported again. */
@@ -289,7 +303,7 @@ static void drive(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes
     for (int call = 0; call < 12 && bytes->left; call++) {
         bsq_options_t options;
         double errors[8];
-        int32_t low;
+        int32_t low, count;
 
         switch (take_below(bytes, 7)) {
         case 0:
@@ -301,7 +315,8 @@ static void drive(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes
             break;
         case 4:
             low = take_below(bytes, 10);
-            checked(layer, bsq_layer_error_table(layer, low, low + take_below(bytes, 4) - 1, errors));
+            count = take_below(bytes, 4);
+            checked(layer, bsq_layer_error_table(layer, low, low + count - 1, errors, (size_t)count));
             break;
         default:
             if (checked(layer, bsq_optimize(layer, NULL)) == BSQ_OK)
@@ -324,11 +339,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (take_below(&bytes, 2))
         bias = take_floats(&bytes, weights_are_small(&desc) ? desc.out_channels : 0);
 
-    bsq_status_t status = known(bsq_layer_create(&desc, &options, weights, bias, NULL, &layer));
+    bsq_status_t status = known(bsq_layer_create(&desc, &options, weights, bias, &layer, NULL));
 
     require((status == BSQ_OK) == (layer != NULL));
     if (status != BSQ_E_NUMERIC)
-        require(known(bsq_layer_memory(&desc, &options, NULL, &memory)) == status);
+        require(known(bsq_layer_memory(&desc, &options, &memory, NULL)) == status);
     if (layer && windows_are_small(&desc))
         drive(layer, &desc, &bytes);
     import(&bytes);

@@ -174,13 +174,13 @@ bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *opti
     bsq_layer_t *layer;
 
     bsq_layer_desc_init(&desc, sizeof desc);
-    desc.kind = BSQ_CONV;
+    desc.kind = BSQ_KIND_CONV;
     desc.spatial_dims = 1;
     desc.kernel[0] = sample->shape.n;
     desc.groups = sample->shape.groups;
     desc.in_channels = sample->shape.groups;
     desc.out_channels = sample->channels;
-    if (bsq_layer_create(&desc, options, sample->weights, NULL, NULL, &layer) != BSQ_OK)
+    if (bsq_layer_create(&desc, options, sample->weights, NULL, &layer, NULL) != BSQ_OK)
         return NULL;
     bsq_moments_init(&moments, sizeof moments);
     moments.h = sample->h;

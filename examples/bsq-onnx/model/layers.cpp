@@ -42,7 +42,7 @@ std::string conv_layer(const Graph &graph, int index, Layer &layer)
     if (dims < 1 || dims > 3)
         return "it has not 1 to 3 spatial dimensions";
     layer.kind = Kind::conv;
-    layer.desc.kind = BSQ_CONV;
+    layer.desc.kind = BSQ_KIND_CONV;
     layer.desc.spatial_dims = static_cast<int32_t>(dims);
     layer.desc.groups = get_integer(node, "group", 1);
     layer.desc.out_channels = shape[0];

@@ -20,7 +20,7 @@ Layer single_input()
     Layer layer{};
     layer.name = "shared quantizer";
     bsq_layer_desc_init(&layer.desc, sizeof layer.desc);
-    layer.desc.kind = BSQ_LINEAR;
+    layer.desc.kind = BSQ_KIND_LINEAR;
     layer.desc.in_channels = layer.desc.out_channels = 1;
     layer.weights = {1};
     return layer;

@@ -26,7 +26,7 @@ Quantizer between(const Quantizer &tensor, const Quantizer &channels, double str
         const auto scale = static_cast<float>(tensor.values.scale * power);
         result.scales[c] = static_cast<double>(std::min(std::max(scale, FLT_MIN), FLT_MAX));
         result.values.scale = std::max(result.values.scale, result.scales[c]);
-        if (result.values.type == BSQ_INPUT_ZERO_POINT) {
+        if (result.values.type == BSQ_INPUT_TYPE_ZERO_POINT) {
             const double middle = (last / 2 - channels.zero_points[c]) * channels.scales[c] / result.scales[c];
             result.zero_points[c] = static_cast<int32_t>(std::lround(std::min(std::max(last / 2 - middle, 0.0), last)));
         }
@@ -65,7 +65,7 @@ void Trial::fit(const float *now, const std::vector<float> &wanted)
     target_.adapt({now});
     bsq_batch_t batch = make_batch(layer_, now, target_.values(), false);
     batch.row_weights = target_.row_weights();
-    batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+    batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     check(bsq_layer_calibrate(handle_.get(), &batch), layer_, handle_.get());
 }
 

@@ -25,7 +25,7 @@ Quantizer::Grid Quantizer::grid(int64_t channel) const
 {
     const auto c = static_cast<size_t>(channel);
     const int32_t codes = int32_t{1} << values.bits;
-    const int32_t lowest = values.type == BSQ_INPUT_SIGNED ? -codes / 2 : 0;
+    const int32_t lowest = values.type == BSQ_INPUT_TYPE_SIGNED ? -codes / 2 : 0;
     const int32_t zero = folded() ? zero_points[c] : values.zero_point;
     return {folded() ? scales[c] : values.scale, static_cast<double>(lowest - zero),
             static_cast<double>(lowest + codes - 1 - zero)};
@@ -59,7 +59,7 @@ void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t 
 Layout input_layout(const Layer &layer)
 {
     const int64_t all = count(layer.input_shape), channels = layer.desc.in_channels;
-    if (layer.desc.kind == BSQ_LINEAR)
+    if (layer.desc.kind == BSQ_KIND_LINEAR)
         return {all / channels, channels, 1};
     return {1, channels, all / channels};
 }

@@ -52,7 +52,7 @@ bsq_batch_t make_batch(const Layer &layer, const float *input, const float *targ
     batch.target = target;
     batch.held_out = held_out;
     batch.size = 1;
-    if (layer.desc.kind == BSQ_LINEAR)
+    if (layer.desc.kind == BSQ_KIND_LINEAR)
         batch.size = count(layer.input_shape) / layer.desc.in_channels;
     for (int i = 0; i < layer.desc.spatial_dims; i++)
         batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
@@ -278,7 +278,7 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
             target->adapt(from);
             bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target->values(), i >= calibration_);
             batch.row_weights = target->row_weights();
-            batch.row_weights_kind = BSQ_ROW_WEIGHTS_PER_ROW;
+            batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
         progress_.at(0.4 * static_cast<double>(i) / static_cast<double>(samples()));
@@ -401,7 +401,7 @@ Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
     bsq_options_t options = settings_.options;
     options.input_bits = bits;
     if (per_channel)
-        options.input_scale_kind = BSQ_INPUT_PER_CHANNEL;
+        options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
     const LayerHandle handle = make_layer(layer, options);
     for (int64_t i = 0; i < calibration_; i++) {
         const bsq_batch_t batch = make_batch(layer, now(layer.input, i), nullptr, false);
@@ -410,7 +410,7 @@ Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
     }
     Quantizer quantizer;
     check(bsq_layer_get_input_quantizer(handle.get(), &quantizer.values), layer, handle.get());
-    if (quantizer.values.scale_kind == BSQ_INPUT_PER_CHANNEL) {
+    if (quantizer.values.scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL) {
         quantizer.scales.resize(static_cast<size_t>(layer.desc.in_channels));
         quantizer.zero_points.resize(quantizer.scales.size());
         check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(),

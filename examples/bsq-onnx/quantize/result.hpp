@@ -44,7 +44,7 @@ inline constexpr double much_clipped = 0.01;
 struct InputResult {
     std::string tensor;
     int bits = 0; // 0: stays float
-    int32_t type = 0; // BSQ_INPUT_UNSIGNED, _SIGNED, _ZERO_POINT
+    int32_t type = 0; // BSQ_INPUT_TYPE_UNSIGNED, _SIGNED, _ZERO_POINT
     int32_t zero_point = 0;
     std::vector<double> scales; // 1, or one per channel when folded; the folded inputs then have the largest as their scale
     std::vector<int32_t> zero_points; // one for each of several scales; empty with one scale

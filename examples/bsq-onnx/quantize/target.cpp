@@ -91,7 +91,7 @@ Passing passing_of(const Model &model, const std::string &tensor)
 
 Target::Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer)
     : passing_(passing_of(model, layer.output)), channels_(layer.desc.out_channels),
-      positions_(count(layer.output_shape) / channels_), channels_last_(layer.desc.kind == BSQ_LINEAR),
+      positions_(count(layer.output_shape) / channels_), channels_last_(layer.desc.kind == BSQ_KIND_LINEAR),
       values_(static_cast<size_t>(count(layer.output_shape)))
 {
     if (!passing_.cuts())

@@ -207,7 +207,7 @@ Reach reach(const InputResult &input)
     }
     const auto [narrowest, widest] = std::minmax_element(input.scales.begin(), input.scales.end());
     const double levels = std::ldexp(1.0, input.bits), zero = input.zero_point;
-    const bool is_signed = input.type == BSQ_INPUT_SIGNED;
+    const bool is_signed = input.type == BSQ_INPUT_TYPE_SIGNED;
     const double low = is_signed ? -levels / 2 : -zero, high = is_signed ? levels / 2 - 1 : levels - 1 - zero;
     reach.low = *widest * low;
     reach.high = *widest * high;
@@ -281,8 +281,8 @@ static std::string quantizer_text(const InputResult &input)
         return "stays float";
     }
     std::string out = std::to_string(input.bits) + " bits, ";
-    out += input.type == BSQ_INPUT_UNSIGNED ? "unsigned"
-           : input.type == BSQ_INPUT_SIGNED ? "signed"
+    out += input.type == BSQ_INPUT_TYPE_UNSIGNED ? "unsigned"
+           : input.type == BSQ_INPUT_TYPE_SIGNED ? "signed"
                                             : "zero point " + std::to_string(input.zero_point);
     return input.scales.size() > 1 ? out + ", " + counted(int64_t(input.scales.size()), "scale") : out;
 }

@@ -16,7 +16,7 @@ namespace {
 
 const char *type_name(int32_t type)
 {
-    return type == BSQ_INPUT_SIGNED ? "signed" : type == BSQ_INPUT_UNSIGNED ? "unsigned" : "zero point";
+    return type == BSQ_INPUT_TYPE_SIGNED ? "signed" : type == BSQ_INPUT_TYPE_UNSIGNED ? "unsigned" : "zero point";
 }
 
 template <typename T> void numbers(json &out, const char *key, const std::vector<T> &values)

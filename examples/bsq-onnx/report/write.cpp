@@ -36,7 +36,7 @@ onnx::TensorProto int4_tensor(const Shape &shape, const std::vector<int8_t> &cod
 // Codes that a quantizer of activations may give.
 void code_limits(const InputResult &input, int &lowest, int &highest)
 {
-    const bool is_signed = input.type == BSQ_INPUT_SIGNED;
+    const bool is_signed = input.type == BSQ_INPUT_TYPE_SIGNED;
     lowest = is_signed ? -(1 << (input.bits - 1)) : 0;
     highest = is_signed ? (1 << (input.bits - 1)) - 1 : (1 << input.bits) - 1;
 }
@@ -175,7 +175,7 @@ private:
     static onnx::TensorProto zero_point(const InputResult &input, const Shape &shape)
     {
         const size_t size = static_cast<size_t>(count(shape));
-        if (input.type == BSQ_INPUT_SIGNED)
+        if (input.type == BSQ_INPUT_TYPE_SIGNED)
             return bsq_onnx::make_tensor(shape, std::vector<int8_t>(size, 0));
         std::vector<uint8_t> zeros;
         for (size_t i = 0; i < size; i++)

@@ -1,0 +1,30 @@
+/* Quantized weights as a host holds them: what a description asks for. */
+#ifndef BSQ_BASE_TENSOR_H
+#define BSQ_BASE_TENSOR_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+/* How many elements each buffer of a tensor has, 0 where its grid has no such thing. */
+struct bsq_tensor_counts {
+    int64_t codes, scales, zero_points, offsets, levels;
+};
+
+/* Counts of a tensor that was read with bsq_tensor_read; SHAPE when they are too large for this machine. */
+bsq_status_t bsq_tensor_count(const bsq_tensor_t *tensor, struct bsq_tensor_counts *counts, struct bsq_message *message);
+
+/* SIZE when a buffer that is given has another count. */
+bsq_status_t bsq_tensor_check_counts(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts,
+                                     struct bsq_message *message);
+
+/* ARGUMENT when one of the buffers that the tensor's grid needs is missing, SIZE for their counts. */
+bsq_status_t bsq_tensor_check_buffers(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts,
+                                      struct bsq_message *message);
+
+/* 'status' with the first code that is not on the tensor's grid; 'symmetric' also forbids the lowest code of the full
+ * grid. 'name' says in the text what cannot hold it. */
+bsq_status_t bsq_tensor_check_codes(const bsq_tensor_t *tensor, int64_t count, bool symmetric, const char *name,
+                                    bsq_status_t status, struct bsq_message *message);
+
+#endif
