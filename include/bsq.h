@@ -352,7 +352,7 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_observe(bsq_layer_t *layer, const bsq_ba
  * Either all batches bring a target or none does, held-out batches counted apart (STATE otherwise).
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity in any buffer.
  * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. For that a
- * batch that fills more than one tile of rows (512, fewer from 8192 inputs on) is added to a copy of the statistics, which
+ * batch that fills more than one tile of rows (512, fewer from 8193 inputs on) is added to a copy of the statistics, which
  * takes as much again while the call lasts; for smaller ones the callback is asked once, before any of it counts. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
 

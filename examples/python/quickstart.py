@@ -96,6 +96,20 @@ class Moments(ctypes.Structure):
                 ("reserved", c_int32)]
 
 
+class MomentsBuffers(ctypes.Structure):
+    _fields_ = Moments._fields_
+
+
+class StatsInfo(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("in_channels", c_int64), ("out_channels", c_int64), ("groups", c_int64),
+                ("fan_in", c_int64), ("kernel", c_int64 * 3), ("stride", c_int64 * 3), ("dilation", c_int64 * 3),
+                ("pad_begin", c_int64 * 3), ("pad_end", c_int64 * 3), ("rows", c_double), ("effective_rows", c_double),
+                ("target_rows", c_double), ("input_scale", c_double), ("kind", c_int32), ("spatial_dims", c_int32),
+                ("weight_layout", c_int32), ("activation_layout", c_int32), ("has_target", c_int32),
+                ("has_means", c_int32), ("shares_inputs", c_int32), ("input_bits", c_int32), ("input_type", c_int32),
+                ("input_zero_point", c_int32), ("input_scale_kind", c_int32), ("reserved", c_int32)]
+
+
 class Report(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("objective_start", c_double), ("objective", c_double),
                 ("energy", c_double), ("error", c_double), ("error_start", c_double), ("error_floor", c_double),
@@ -139,6 +153,7 @@ class Allocation(ctypes.Structure):
 
 INIT = {Error: "bsq_error_init", Options: "bsq_options_init", LayerDesc: "bsq_layer_desc_init",
         Batch: "bsq_batch_init", InputQuantizer: "bsq_input_quantizer_init", Moments: "bsq_moments_init",
+        MomentsBuffers: "bsq_moments_buffers_init", StatsInfo: "bsq_stats_info_init",
         Report: "bsq_report_init", Stage: "bsq_stage_init", Channel: "bsq_channel_init", Norm: "bsq_norm_init",
         Allocation: "bsq_allocation_init", LayerInfo: "bsq_layer_info_init", Tensor: "bsq_tensor_init"}
 
@@ -170,14 +185,17 @@ PROTOTYPES = [
     ("bsq_layer_get_input_quantizer", c_int32, [HANDLE, POINTER(InputQuantizer)]),
     ("bsq_layer_set_input_channels", c_int32, [HANDLE, POINTER(InputQuantizer), c_void_p, c_void_p, c_size_t]),
     ("bsq_layer_get_input_channels", c_int32, [HANDLE, c_void_p, c_void_p, c_size_t]),
-    ("bsq_layer_set_stats", c_int32, [HANDLE, POINTER(Moments)]),
-    ("bsq_layer_get_stats", c_int32, [HANDLE, POINTER(Moments)]),
+    ("bsq_layer_set_moments", c_int32, [HANDLE, POINTER(Moments)]),
+    ("bsq_layer_get_moments", c_int32, [HANDLE, POINTER(MomentsBuffers)]),
     ("bsq_layer_share_input", c_int32, [HANDLE, HANDLE]),
     ("bsq_layer_acquire_stats", c_int32, [HANDLE, c_int32, POINTER(HANDLE)]),
     ("bsq_layer_merge_stats", c_int32, [HANDLE, c_int32, HANDLE]),
-    ("bsq_stats_export_size", c_int32, [HANDLE, POINTER(c_size_t)]),
-    ("bsq_stats_export", c_int32, [HANDLE, c_void_p, c_size_t]),
-    ("bsq_stats_import", c_int32, [c_void_p, c_size_t, POINTER(Options), POINTER(Error), POINTER(HANDLE)]),
+    ("bsq_layer_share_stats", c_int32, [HANDLE, c_int32, HANDLE]),
+    ("bsq_stats_merge", c_int32, [POINTER(HANDLE), c_size_t, POINTER(Options), POINTER(HANDLE), POINTER(Error)]),
+    ("bsq_stats_info", c_int32, [HANDLE, POINTER(StatsInfo), POINTER(Error)]),
+    ("bsq_stats_export_size", c_int32, [HANDLE, POINTER(c_size_t), POINTER(Error)]),
+    ("bsq_stats_export", c_int32, [HANDLE, c_void_p, c_size_t, POINTER(Error)]),
+    ("bsq_stats_import", c_int32, [c_void_p, c_size_t, POINTER(Options), POINTER(HANDLE), POINTER(Error)]),
     ("bsq_stats_release", None, [HANDLE]),
     ("bsq_optimize", c_int32, [HANDLE, POINTER(Report)]),
     ("bsq_layer_error_table", c_int32, [HANDLE, c_int32, c_int32, c_void_p, c_size_t]),
@@ -264,6 +282,14 @@ def new_error():
     error = new(Error, message=ctypes.addressof(text), capacity=len(text))
     error.text = text  # keeps the buffer alive as long as the struct
     return error
+
+
+def check_stats(call, *arguments):
+    """Calls what takes no layer and leaves its text in an error, its last argument."""
+    error = new_error()
+    status = call(*arguments, byref(error))
+    if status != OK:
+        raise BsqError(status, error.text.value.decode())
 
 
 def floats(values):
@@ -429,30 +455,28 @@ class Layer:
         """H and the number of rows of a layer with one group."""
         fan_in = self.weights[0].size
         h = np.empty((fan_in, fan_in))
-        moments = new(Moments, h=address(h))
-        self._check(bsq.bsq_layer_get_stats(self.handle, byref(moments)))
+        moments = new(MomentsBuffers, h=address(h))
+        self._check(bsq.bsq_layer_get_moments(self.handle, byref(moments)))
         return h, moments.rows
 
     def set_moments(self, h, rows=0.0):
         h = np.ascontiguousarray(h, np.float64)
-        self._check(bsq.bsq_layer_set_stats(self.handle, byref(new(Moments, h=address(h), rows=rows))))
+        self._check(bsq.bsq_layer_set_moments(self.handle, byref(new(Moments, h=address(h), rows=rows))))
 
     def export_statistics(self):
         stats, size = HANDLE(), c_size_t()
         self._check(bsq.bsq_layer_acquire_stats(self.handle, 0, byref(stats)))
         try:
-            self._check(bsq.bsq_stats_export_size(stats, byref(size)))
+            check_stats(bsq.bsq_stats_export_size, stats, byref(size))
             exported = ctypes.create_string_buffer(size.value)
-            self._check(bsq.bsq_stats_export(stats, exported, size))
+            check_stats(bsq.bsq_stats_export, stats, exported, size)
             return exported.raw
         finally:
             bsq.bsq_stats_release(stats)
 
     def merge_statistics(self, exported):
-        stats, error = HANDLE(), new_error()
-        status = bsq.bsq_stats_import(exported, len(exported), None, byref(error), byref(stats))
-        if status != OK:
-            raise BsqError(status, error.text.value.decode())
+        stats = HANDLE()
+        check_stats(bsq.bsq_stats_import, exported, len(exported), None, byref(stats))
         try:
             self._check(bsq.bsq_layer_merge_stats(self.handle, 0, stats))
         finally:

@@ -15,7 +15,7 @@ void bsq_layer_forget_choice(bsq_layer_t *layer)
     layer->quantizer_chosen = 0;
 }
 
-/* From what was observed, if anything was. */
+/* Chooses from what was observed, if anything was. */
 static bsq_status_t choose_quantizer(bsq_layer_t *layer)
 {
     const struct bsq_histogram *histogram = layer->histogram;
@@ -98,7 +98,7 @@ bsq_status_t bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_q
     return status == BSQ_OK ? bsq_layer_leave(layer, set_input_quantizer(layer, quantizer)) : status;
 }
 
-/* Scales and zero points of a host, checked. */
+/* Copies and checks scales and zero points of a host. */
 static bsq_status_t read_channels(bsq_layer_t *layer, const double *scales, const int32_t *zero_points,
                                   struct bsq_quantizer *given)
 {
@@ -207,7 +207,7 @@ bsq_status_t bsq_layer_get_input_channels(bsq_layer_t *layer, double *scales, in
 
 /* ---- observing ---- */
 
-/* Channels with histograms of their own; 0 when there is one for the tensor. */
+/* Counts the channels with histograms of their own; 0 when there is one for the tensor. */
 static int64_t observed_channels(const bsq_layer_t *layer)
 {
     return layer->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL ? layer->geometry.in_channels : 0;

@@ -50,18 +50,19 @@ const struct bsq_stats_t *bsq_layer_known(const struct bsq_stats_t *stats);
 
 /* ---- input_quantizer.c ---- */
 
-/* The quantizer that the next batch would meet, its channels those of the layer; STATE when it is still unknown. */
+/* Gives the quantizer that the next batch would meet, its channels those of the layer; STATE when it is still
+ * unknown. */
 bsq_status_t bsq_layer_resolve_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer);
 
-/* The quantizer under which a layer can take over inputs that were quantized by 'theirs': its own, or theirs when it
- * only knows the number of bits and the kind of scale so far. */
+/* Gives the quantizer under which a layer can take over inputs that were quantized by 'theirs': its own, or theirs when
+ * it only knows the number of bits and the kind of scale so far. */
 bsq_status_t bsq_layer_adopt_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *theirs,
                                        struct bsq_quantizer *quantizer);
 
 /* Fixes the quantizer, from the first statistics on: what was observed no longer matters. */
 void bsq_layer_fix_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *quantizer);
 
-/* What was chosen from observations no longer holds. */
+/* Forgets what was chosen from observations and no longer holds. */
 void bsq_layer_forget_choice(bsq_layer_t *layer);
 
 /* Solves by 'options' into a new result; or, where one is 'given' (its codes and scales), judges that. */
@@ -74,10 +75,10 @@ bsq_status_t bsq_layer_check_report(bsq_layer_t *layer, bsq_report_t *to);
 
 /* ---- calibrate.c ---- */
 
-/* What adding to a layer's statistics needs; 'parallel' is the caller's. */
+/* Gathers what adding to a layer's statistics needs; 'parallel' is the caller's. */
 struct bsq_stats_work bsq_layer_stats_work(bsq_layer_t *layer, const struct bsq_parallel *parallel);
 
-/* The statistics that 'held_out' means, to be replaced by the caller. */
+/* Finds the statistics that 'held_out' means, to be replaced by the caller. */
 struct bsq_stats_t **bsq_layer_stats_slot(bsq_layer_t *layer, int32_t held_out);
 
 /* ---- layer.c ---- */

@@ -149,7 +149,7 @@ int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group,
            (channel_major ? position / geometry->kernel_volume : position % geometry->group_inputs);
 }
 
-/* Whether each row is one pixel, and every pixel is a row. */
+/* Says whether each row is one pixel, and every pixel is a row. */
 static bool is_pointwise(const struct bsq_geometry *geometry)
 {
     for (int32_t d = 0; d < 3; d++)

@@ -34,11 +34,11 @@ bsq_status_t bsq_geometry_output(const struct bsq_geometry *geometry, const int6
 /* The input channel, counted in the layer, that input 'position' (0..n-1) of a group's rows comes from. */
 int64_t bsq_geometry_channel(const struct bsq_geometry *geometry, int64_t group, int64_t position);
 
-/* Whether two layers gather the same rows, in the same order of inputs, from one tensor in whatever layout it is. Layers
- * that look at one pixel at a time are linear layers over pixels, so these agree among each other. */
+/* Says whether two layers gather the same rows, in the same order of inputs, from one tensor in whatever layout it is.
+ * Layers that look at one pixel at a time are linear layers over pixels, so these agree among each other. */
 bool bsq_geometry_same_rows(const struct bsq_geometry *a, const struct bsq_geometry *b);
 
-/* Whether two layers describe their inputs in the same way. */
+/* Says whether two layers describe their inputs in the same way. */
 bool bsq_geometry_same_input(const struct bsq_geometry *a, const struct bsq_geometry *b);
 
 #endif

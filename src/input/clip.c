@@ -21,8 +21,8 @@ struct scan {
     int refinements;
 };
 
-/* For a tensor close enough, 2^(-1/512), to find even the narrow peak of inputs that are on a grid. Channels are many: 2^
- * (-1/32) up to 4 bits, 2^(-1/8) above, where the error changes smoothly with the step. */
+/* For a tensor close enough, 2^(-1/512), to find even the narrow peak of inputs that are on a grid. Channels are many:
+ * 2^(-1/32) up to 4 bits, 2^(-1/8) above, where the error changes smoothly with the step. */
 static const struct scan tensor_scan = {INFINITY, 0.99864711289, 8, 32};
 static const struct scan channel_scan[] = {{2.0, 0.97857206208, 2, 12}, {2.0, 0.91700404320, 2, 12}};
 
@@ -52,7 +52,7 @@ static struct spread spread_of(const struct view *view, int side, uint32_t index
     return s;
 }
 
-/* Share of the values above the mean. */
+/* Gives the share of the values above the mean. */
 static double upper_share(const struct spread *s)
 {
     return s->high > s->low ? (s->mean - s->low) / (s->high - s->low) : 0.0;
@@ -135,7 +135,7 @@ static struct place place_of(const struct view *view, int side, double t)
     return place;
 }
 
-/* How many magnitudes are above t >= 0. */
+/* Counts the magnitudes above t >= 0. */
 static double count_above(const struct view *view, int side, double t)
 {
     struct place place = place_of(view, side, t);
@@ -143,7 +143,7 @@ static double count_above(const struct view *view, int side, double t)
     return place.beyond->count + (place.bin.count > 0.0 ? spread_above(&place.bin, t) : 0.0);
 }
 
-/* C(t): sum of what is above t >= 0. */
+/* Computes C(t): the sum of what is above t >= 0. */
 static double excess(const struct view *view, int side, double t)
 {
     struct place place = place_of(view, side, t);
@@ -154,7 +154,7 @@ static double excess(const struct view *view, int side, double t)
     return sum > 0.0 ? sum : 0.0;
 }
 
-/* A lower bound of the squared error that is left when what is above t > 0 becomes t. */
+/* Bounds from below the squared error that is left when what is above t > 0 becomes t. */
 static double clip_error(const struct view *view, int side, double t)
 {
     const struct tail *tail = place_of(view, side, t).beyond;
@@ -187,7 +187,8 @@ static double next_excess(const struct view *view, const struct codes *codes, in
     return used < codes->most[side] ? excess(view, side, (used + 0.5) * step) : 0.0;
 }
 
-/* By how much a step lowers the squared error below sum x^2, and the number of negative codes with which it does. */
+/* Computes by how much a step lowers the squared error below sum x^2, and the number of negative codes with which it
+ * does. */
 static double step_gain(const struct view *view, const struct codes *codes, double step,
                         int32_t *negative)
 {
@@ -215,7 +216,7 @@ static double gain_of(const struct view *view, const struct codes *codes, double
     return step_gain(view, codes, step, &negative);
 }
 
-/* The best step between 'low' and 'high', by golden section. */
+/* Finds the best step between 'low' and 'high', by golden section. */
 static double refine_step(const struct view *view, const struct codes *codes, double low, double high)
 {
     const double golden = 0.6180339887498949;
@@ -269,7 +270,7 @@ static void add_peak(struct peaks *peaks, double step, double gain)
     peaks->step[place] = step;
 }
 
-/* Whether clipping alone costs more than 'error' from this step downwards. */
+/* Says whether clipping alone costs more than 'error' from this step downwards. */
 static bool is_too_small(const struct view *view, const struct codes *codes, double step, double error)
 {
     double least = 0.0;
@@ -304,7 +305,7 @@ static void scan_steps(const struct view *view, const struct codes *codes, struc
     add_peak(peaks, step / ratio, last);
 }
 
-/* The step of least squared error. 'start' is what it must not fall behind. */
+/* Finds the step of least squared error. 'start' is what it must not fall behind. */
 static double squared_error_step(const struct view *view, const struct codes *codes, double start)
 {
     struct peaks peaks = {.count = 0};
@@ -325,8 +326,8 @@ static double squared_error_step(const struct view *view, const struct codes *co
     return best;
 }
 
-/* The least step, as a float32 value, that leaves at most 'allowed' values beyond reach[side] steps of zero; sides
- * with reach 0 do not count. */
+/* Finds the least step, as a float32 value, that leaves at most 'allowed' values beyond reach[side] steps of zero;
+ * sides with reach 0 do not count. */
 static double least_step(const struct view *view, const int32_t reach[SIDES], double allowed)
 {
     uint32_t low = 0, high = float_bits(FLT_MAX);
@@ -347,7 +348,7 @@ static double least_step(const struct view *view, const int32_t reach[SIDES], do
     return bits_value(low);
 }
 
-/* Limits of a range with a zero point that leaves 'allowed' values outside, as evenly on both sides as there are
+/* Finds limits of a range with a zero point that leaves 'allowed' values outside, as evenly on both sides as there are
  * values. */
 static void zero_point_limits(const struct view *view, double allowed, double limits[SIDES])
 {
@@ -360,7 +361,7 @@ static void zero_point_limits(const struct view *view, double allowed, double li
     limits[NEGATIVE] = least_step(view, reach[NEGATIVE], below);
 }
 
-/* The step that leaves 'allowed' values outside of the range, 0 when that range is empty, and the zero point. */
+/* Finds the step that leaves 'allowed' values outside of the range, 0 when that range is empty, and the zero point. */
 static double range_step(const struct view *view, const struct codes *codes, int32_t type,
                          double allowed, int32_t *zero_point)
 {
@@ -406,7 +407,7 @@ static bool choose(const struct view *view, const bsq_options_t *options, struct
     return true;
 }
 
-/* The type that the options ask for, or that the values of all 'count' views need. */
+/* Gives the type that the options ask for, or that the values of all 'count' views need. */
 static int32_t type_for(const struct view *views, int64_t count, const bsq_options_t *options)
 {
     if (options->input_type != BSQ_INPUT_TYPE_AUTO)

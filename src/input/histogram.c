@@ -2,10 +2,10 @@
  *
  * The histogram of a tensor has one bin for each sign, exponent and upper 7 mantissa bits of a float, so it needs to
  * know no range in advance. Those of channels are smaller: upper 4 mantissa bits, and a window of 24 exponents that
- * ends with the largest magnitude of the channel; what is below it is as good as zero, and is only counted. A bin counts
- * its values and keeps the smallest, the largest and the sum of their lower bits: all of them integers, so the order of the
- * values leaves no trace. Inside a bin the density is taken as uniform from the smallest value to the mean and from the
- * mean to the largest; a bin that saw a single value is exact. */
+ * ends with the largest magnitude of the channel; what is below it is as good as zero, and is only counted. A bin
+ * counts its values and keeps the smallest, the largest and the sum of their lower bits: all of them integers, so the
+ * order of the values leaves no trace. Inside a bin the density is taken as uniform from the smallest value to the mean
+ * and from the mean to the largest; a bin that saw a single value is exact. */
 #include "input/private.h"
 
 #include "kernels/kernels.h"
@@ -81,7 +81,7 @@ void bsq_histogram_free(struct bsq_histogram *histogram)
     bsq_memory_put(&memory, histogram);
 }
 
-/* The bins of a side, to be filled. */
+/* Gives the bins of a side, to be filled. */
 static inline struct bin *bins_of(const struct bsq_histogram *histogram, const struct view *view, uint32_t side)
 {
     return histogram->bins + (view - histogram->views) * SIDES * view->size + side * view->size;
@@ -102,7 +102,7 @@ static void slide(struct bsq_histogram *histogram, struct view *view, uint32_t u
     view->base += by;
 }
 
-/* The bits of 'count' values. */
+/* Adds 'count' values by their bits. */
 static void add_bits(struct bsq_histogram *histogram, struct view *view, const uint32_t *values, int64_t count)
 {
     const uint32_t mask = ((uint32_t)1 << view->low_bits) - 1;
@@ -136,7 +136,8 @@ static void add_zeros(struct bsq_histogram *histogram, struct view *view, int64_
     bin->room = ((uint32_t)1 << view->low_bits) - 1;
 }
 
-/* Zeros, of which activations have many, are set aside: values that change the same bin wait for each other. */
+/* Adds values. Zeros, of which activations have many, are set aside: values that change the same bin wait for each
+ * other. */
 static void add_values(struct bsq_histogram *histogram, struct view *view, const float *x, int64_t count,
                        int64_t stride)
 {

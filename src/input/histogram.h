@@ -8,7 +8,7 @@
  * values alone, not on their order or batches. */
 struct bsq_histogram;
 
-/* What one asks from the allocator, in one block. */
+/* Counts the bytes of one, which is one block. */
 size_t bsq_histogram_bytes(int64_t channels);
 
 struct bsq_histogram *bsq_histogram_create(const struct bsq_memory *memory, int64_t channels); /* NULL: no memory */

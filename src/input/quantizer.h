@@ -27,20 +27,20 @@ struct bsq_quantizer {
     struct bsq_input_channels *channels; /* or NULL: one scale for all inputs */
 };
 
-/* Creates channels with one reference; NULL when out of memory. The bytes of their one block. */
+/* Creates channels with one reference; NULL when out of memory. Counts the bytes of their one block. */
 struct bsq_input_channels *bsq_input_channels_create(const struct bsq_memory *memory, int64_t count);
 size_t bsq_input_channels_bytes(int64_t count);
 
-/* The same quantizer with another reference to its channels, and back. */
+/* Give the same quantizer with another reference to its channels, and give that back. */
 struct bsq_quantizer bsq_quantizer_retain(const struct bsq_quantizer *quantizer);
 void bsq_quantizer_release(struct bsq_quantizer *quantizer);
 
-/* What holds for one input channel: its scale and zero point, and the factor that is folded into its weights. */
+/* Give what holds for one input channel: its scale and zero point, and the factor that is folded into its weights. */
 double bsq_quantizer_scale(const struct bsq_quantizer *quantizer, int64_t channel);
 int32_t bsq_quantizer_zero_point(const struct bsq_quantizer *quantizer, int64_t channel);
 double bsq_quantizer_beta(const struct bsq_quantizer *quantizer, int64_t channel);
 
-/* Lowest and highest code. */
+/* Gives the lowest and the highest code. */
 void bsq_quantizer_codes(const struct bsq_quantizer *quantizer, int32_t *lowest, int32_t *highest);
 
 /* Checks a quantizer that a host gives; its channels apart. */
@@ -49,10 +49,10 @@ bsq_status_t bsq_quantizer_check_channels(const struct bsq_quantizer *quantizer,
 
 bool bsq_quantizer_same(const struct bsq_quantizer *a, const struct bsq_quantizer *b);
 
-/* The real value of the code that x gets, for 'count' values in place. */
+/* Replaces each of 'count' values by the real value of the code that it gets. */
 void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_t count);
 
-/* The folded inputs of 'rows' rows of one group, in place: scale * (code - zero_point of the channel). Only for a
+/* Replaces 'rows' rows of one group by the folded inputs: scale * (code - zero_point of the channel). Only for a
  * quantizer with channels. */
 void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,
                         float *x, int64_t rows);

@@ -4,7 +4,7 @@
 
 #include <float.h>
 
-/* Half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
+/* Rounds half to even, for |x| below 2^30: the sum has no bits left for a fraction. */
 static inline double bsq_round_even(double x)
 {
     const double shift = 1.5 / (FLT_EVAL_METHOD == 2 ? (double)LDBL_EPSILON : DBL_EPSILON);

@@ -25,7 +25,7 @@ struct adding {
     bool targets;
 };
 
-/* How many blocks of products run at the same time at most. */
+/* Counts the blocks of products that run at the same time at most. */
 static int64_t slots_of(const struct bsq_geometry *geometry, const struct bsq_parallel *parallel)
 {
     int64_t panels = bsq_panel_count(geometry->fan_in) + bsq_panel_count(geometry->group_outputs);
@@ -80,7 +80,7 @@ static bsq_status_t run(const struct adding *adding, int64_t count, bsq_work_fn 
                             adding->work->message);
 }
 
-/* Panel 'panel' of the products of targets with inputs. */
+/* Adds panel 'panel' of the products of targets with inputs. */
 static void multiply_targets(const struct bsq_tile *tile, const struct bsq_tile_columns *targets,
                              const struct bsq_tile_columns *inputs, int64_t panel, double *scratch, double *p)
 {
@@ -91,7 +91,7 @@ static void multiply_targets(const struct bsq_tile *tile, const struct bsq_tile_
                       inputs->columns);
 }
 
-/* The sums of one group. */
+/* Adds the sums of one group. */
 static void sum_block(void *context, int64_t group, int32_t slot)
 {
     const struct adding *adding = context;
@@ -113,7 +113,7 @@ static void sum_block(void *context, int64_t group, int32_t slot)
                  stats->target_square + group * geometry->group_outputs);
 }
 
-/* Blocks: panels of H unless the inputs are frozen, group after group, then panels of P. */
+/* Adds one block of products: panels of H unless the inputs are frozen, group after group, then panels of P. */
 static void multiply_block(void *context, int64_t block, int32_t slot)
 {
     const struct adding *adding = context;
@@ -141,7 +141,7 @@ static void multiply_block(void *context, int64_t block, int32_t slot)
     multiply_targets(tile, &targets, &inputs, panel, scratch, stats->p + group * outputs * n);
 }
 
-/* A full tile becomes part of the sums. */
+/* Adds a full tile to the sums and empties it. */
 static bsq_status_t flush(struct adding *adding)
 {
     struct bsq_stats_t *stats = adding->stats;
@@ -164,7 +164,7 @@ static bsq_status_t flush(struct adding *adding)
 
 /* ---- adding ----------------------------------------------------------------------------------------------- */
 
-/* Whether statistics take batches at all, and with or without a target. */
+/* Checks that statistics take batches at all, and with or without a target. */
 static bsq_status_t check_state(const struct bsq_stats_t *stats, bool with_target, struct bsq_message *message)
 {
     if (stats->frozen) {
@@ -181,7 +181,6 @@ static bsq_status_t check_state(const struct bsq_stats_t *stats, bool with_targe
                                                       : "a batch without target after batches with");
 }
 
-/* Nobody else's numbers change, and there is room for a tile; false when out of memory. The numbers stay the same. */
 bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target)
 {
     const struct bsq_geometry *geometry = &stats->geometry;
@@ -277,8 +276,8 @@ static bsq_status_t report(const struct adding *adding, int64_t done, int64_t to
     return bsq_fail(adding->work->message, BSQ_E_CANCELLED, "cancelled by the progress callback");
 }
 
-/* Adds the rows of a batch, and reports after each tile. Where the sums are not a copy that can be thrown away, there is
- * one report only, of the whole batch and before they change: whoever stops then finds them as they were. */
+/* Adds the rows of a batch, and reports after each tile. Where the sums are not a copy that can be thrown away, there
+ * is one report only, of the whole batch and before they change: whoever stops then finds them as they were. */
 static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, int64_t positions, bool copied)
 {
     struct bsq_tile *tile = bsq_stats_own_tile(adding->stats);
@@ -305,7 +304,7 @@ static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, in
     return status;
 }
 
-/* How many tiles the rows of the batch that count will fill: 0, 1, or 2 for more. */
+/* Counts the tiles that the rows of the batch will fill: 0, 1, or 2 for more. */
 static int filled_tiles(const struct bsq_stats_t *stats, const bsq_batch_t *batch, int64_t positions)
 {
     int64_t capacity = bsq_tile_rows(&stats->geometry), fill = bsq_stats_tile(stats)->fill;

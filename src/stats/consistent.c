@@ -1,12 +1,12 @@
 /* Whether sums can be those of any rows at all.
  *
- * Sums of squares bound sums of products: |sum a b| <= sqrt(sum a^2) sqrt(sum b^2), for two inputs, an input and a target,
- * and a variable and 1. Whoever breaks one of these has an H that is not positive semidefinite, a variance below zero or an
- * error below zero, and a solver would follow them there. What keeps all of them can still be wrong, but no pair shows it,
- * and pairs cost n^2, not n^3.
+ * Sums of squares bound sums of products: |sum a b| <= sqrt(sum a^2) sqrt(sum b^2), for two inputs, an input and a
+ * target, and a variable and 1. Whoever breaks one of these has an H that is not positive semidefinite, a variance
+ * below zero or an error below zero, and a solver would follow them there. What keeps all of them can still be wrong,
+ * but no pair shows it, and pairs cost n^2, not n^3.
  *
- * Products in single precision are good to 1e-6 of the bound, those of hosts that sum in tensor cores or keep moments as
- * float16 to 5e-4: a thousandth is allowed. */
+ * Products in single precision are good to 1e-6 of the bound, those of hosts that sum in tensor cores or keep moments
+ * as float16 to 5e-4: a thousandth is allowed. */
 #include "stats/private.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ static double diagonal_of(const struct bsq_stats_t *stats, int64_t group, int64_
                             row * (bsq_panel_width(n, panel) + 1)];
 }
 
-/* The weight of the rows in the sums: all but those that do not fill a tile yet. Rounding leaves a little. */
+/* Sums the weights of the rows that are in the sums: all but those that do not fill a tile yet. Rounding leaves a
+ * little. */
 static double weight_in_sums(const struct bsq_count *count, const struct bsq_tile *tile)
 {
     double weight = count->weight;
@@ -78,7 +79,7 @@ static bsq_status_t check_targets(const struct bsq_stats_t *stats, struct bsq_me
     return BSQ_OK;
 }
 
-/* The first element of P that no inputs and targets with these squares can have, or -1. */
+/* Finds the first element of P that no inputs and targets with these squares can have, or -1. */
 static int64_t find_unbounded(const struct bsq_stats_t *stats)
 {
     int64_t n = stats->geometry.fan_in;

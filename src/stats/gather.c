@@ -76,7 +76,7 @@ void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geome
         plan_columns(gather, column);
 }
 
-/* Taps k with 0 <= origin + k * dilation < extent. */
+/* Finds the taps k with 0 <= origin + k * dilation < extent. */
 static void find_taps(const struct bsq_gather *gather, int32_t d, int64_t origin, int64_t *begin, int64_t *end)
 {
     int64_t dilation = gather->dilation[d], inside = gather->in[d] - 1 - origin;
@@ -89,7 +89,7 @@ static void find_taps(const struct bsq_gather *gather, int32_t d, int64_t origin
         *begin = *end;
 }
 
-/* The run that starts at row index[0]; at most 'count' rows. */
+/* Finds the run that starts at row index[0]; at most 'count' rows. */
 static void start_run(const struct bsq_gather *gather, const int64_t *index, int64_t count, struct run *run)
 {
     int64_t sample = index[0] / gather->positions, position = index[0] % gather->positions;
@@ -126,14 +126,14 @@ static void start_run(const struct bsq_gather *gather, const int64_t *index, int
     run->whole &= whole_line;
 }
 
-/* Padding reads as zero: rows that touch it are cleared before the taps that do not are copied. */
+/* Clears rows that touch padding, which reads as zero, before the taps that do not are copied. */
 static void clear_padded(const struct bsq_gather *gather, const struct run *run, float *rows)
 {
     if (!run->whole)
         memset(rows, 0, (size_t)(run->count * gather->geometry->fan_in) * sizeof *rows);
 }
 
-/* Rows without padding: every column of the tile reads a line of the input from a place of its own on. */
+/* Copies rows without padding: every column of the tile reads a line of the input from a place of its own on. */
 static void copy_columns(const struct bsq_gather *gather, const struct run *run, const float *channels, float *rows)
 {
     int64_t n = gather->geometry->fan_in;
@@ -142,7 +142,7 @@ static void copy_columns(const struct bsq_gather *gather, const struct run *run,
     bsq_kernels()->gather(first, gather->column, gather->stride[2], run->count, n, rows, n);
 }
 
-/* Every row's taps along one line of one channel. */
+/* Copies every row's taps along one line of one channel. */
 static void copy_line(const struct bsq_gather *gather, const struct run *run, const float *line, float *rows,
                       int64_t tap_stride)
 {
@@ -176,7 +176,7 @@ static void copy_channels_first(const struct bsq_gather *gather, const struct ru
             }
 }
 
-/* The channels of one group at 'taps' neighbouring taps. */
+/* Copies the channels of one group at 'taps' neighbouring taps. */
 static void copy_pixels(const struct bsq_gather *gather, int64_t taps, const float *from, float *to)
 {
     const struct bsq_geometry *geometry = gather->geometry;
@@ -239,7 +239,7 @@ void bsq_gather_inputs(const struct bsq_gather *gather, const int64_t *index, in
     }
 }
 
-/* Where row 'index' starts in the targets; its channels are 'positions' or 1 apart. */
+/* Finds where row 'index' starts in the targets; its channels are 'positions' or 1 apart. */
 static const float *target_row(const struct bsq_gather *gather, int64_t index, bool channels_last)
 {
     int64_t channels = gather->geometry->out_channels;

@@ -17,8 +17,8 @@ struct bsq_gather {
     const int64_t *column; /* n: where each is read, from tap 0 of a group's first channel on; channels before positions */
 };
 
-/* For a batch that bsq_stats_check_batch has accepted; 'output' is from bsq_geometry_output. Room for 'column' (n) is the
- * caller's, for as long as rows are copied. */
+/* Prepares a batch that bsq_stats_check_batch has accepted; 'output' is from bsq_geometry_output. Room for 'column' (n)
+ * is the caller's, for as long as rows are copied. */
 void bsq_gather_init(struct bsq_gather *gather, const struct bsq_geometry *geometry, const bsq_batch_t *batch,
                      const float *bias, const int64_t output[3], int64_t positions, int64_t *column);
 

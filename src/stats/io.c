@@ -290,7 +290,7 @@ static uint64_t get_bits(struct reader *reader, int bytes)
     return bits;
 }
 
-/* Two's complement, without relying on what the machine does with it. */
+/* Reads two's complement, without relying on what the machine does with it. */
 static int64_t get_i64(struct reader *reader)
 {
     uint64_t bits = get_bits(reader, 8);
@@ -346,7 +346,7 @@ static void get_extents(struct reader *reader, int64_t values[3])
         values[d] = get_i64(reader);
 }
 
-/* Goes through the same checks as a host's description, and must be in the form in which it is exported. */
+/* Checks what it reads as a host's description, and must be in the form in which it is exported. */
 static void get_geometry(struct reader *reader, struct bsq_geometry *geometry)
 {
     struct bsq_message unused;
@@ -390,7 +390,7 @@ static void get_quantizer(struct reader *reader, struct bsq_quantizer *quantizer
         require(reader, quantizer->scale == 0 && quantizer->zero_point == 0 && quantizer->type == 0);
 }
 
-/* Into the quantizer of the header, which then holds a reference; false when out of memory. */
+/* Reads into the quantizer of the header, which then holds a reference; false when out of memory. */
 static bool get_channels(struct reader *reader, struct bsq_quantizer *quantizer, int64_t count,
                          const struct bsq_memory *memory)
 {
@@ -481,7 +481,7 @@ static void get_tile(struct reader *reader, struct bsq_tile *tile, const struct 
     tile->fill = fill;
 }
 
-/* Room for what the header announces, and no more: its size has been compared with that of the data. */
+/* Makes room for what the header announces, and no more: its size has been compared with that of the data. */
 static struct bsq_stats_t *create_from(const struct header *header, const struct bsq_memory *memory)
 {
     struct bsq_stats_t *stats = bsq_stats_create(&header->geometry, &header->quantizer, memory);

@@ -1,9 +1,10 @@
-/* Statistics of two sets of rows become those of their union. */
+/* Merging: statistics of sets of rows become those of their union. */
 #include "stats/private.h"
 
 #include <string.h>
 
-/* Says whether the targets of frozen statistics belong to exactly the rows of its inputs, so that they are like others. */
+/* Says whether the targets of frozen statistics belong to exactly the rows of its inputs, so that they are like
+ * others. */
 static bool complete(const struct bsq_stats_t *stats)
 {
     const struct bsq_geometry *geometry = &stats->geometry;
@@ -82,7 +83,7 @@ static bsq_status_t check_merge(const struct bsq_stats_t *into, const struct bsq
     return BSQ_OK;
 }
 
-/* The first of the list that has rows; without any the first of all. */
+/* Finds the first of the list that has rows; without any the first of all. */
 static size_t find_first(const struct bsq_stats_t *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)

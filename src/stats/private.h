@@ -53,22 +53,22 @@ struct bsq_stats_t {
     struct bsq_tile tile;
 };
 
-/* The tile and the count that targets go with. */
+/* Give the tile and the count that targets go with. */
 const struct bsq_tile *bsq_stats_tile(const struct bsq_stats_t *stats);
 const struct bsq_count *bsq_stats_count(const struct bsq_stats_t *stats);
 struct bsq_tile *bsq_stats_own_tile(struct bsq_stats_t *stats);
 struct bsq_count *bsq_stats_own_count(struct bsq_stats_t *stats);
 
-/* False for a host's moments that came without a number of rows. */
+/* Says whether rows were counted: not for a host's moments that came without their number. */
 bool bsq_stats_rows_known(const struct bsq_stats_t *stats);
 
-/* Whether two sums of the same numbers in another order may be these. */
+/* Says whether two sums of the same numbers in another order may be these. */
 bool bsq_counts_near(double a, double b);
 
-/* The weights of a tile's rows; NULL when all of them are 1. */
+/* Gives the weights of a tile's rows; NULL when all of them are 1. */
 const float *bsq_tile_weights(const struct bsq_tile *tile);
 
-/* The inputs and the targets of one group, and 'count' columns of them. */
+/* Give the inputs and the targets of one group, and 'count' columns of them. */
 struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
                                         int64_t group);
 struct bsq_tile_columns bsq_tile_targets(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
@@ -79,7 +79,7 @@ struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns,
 void bsq_tile_square(const struct bsq_tile *tile, const struct bsq_tile_columns *inputs, int64_t panel, bool single,
                      double *scratch, double *to, int64_t ldt);
 
-/* Doubles of one group's part of 'h'. */
+/* Counts the doubles of one group's part of 'h'. */
 int64_t bsq_inputs_group_size(const struct bsq_geometry *geometry);
 
 /* Drops a reference to inputs; NULL is allowed. */
@@ -90,14 +90,14 @@ void bsq_inputs_release(struct bsq_inputs *inputs);
 struct bsq_inputs *bsq_inputs_copy(const struct bsq_inputs *from, const struct bsq_geometry *geometry, bool tile,
                                    bool with_target, const struct bsq_memory *memory);
 
-/* Zero sums for the target part; false, and nothing has changed, when out of memory. */
+/* Makes zero sums for the target part, or drops it; false, and nothing has changed, when out of memory. */
 bool bsq_stats_make_targets(struct bsq_stats_t *stats);
 void bsq_stats_drop_targets(struct bsq_stats_t *stats);
 
 /* Makes a copy that nobody else holds; frozen inputs stay shared, since nobody writes to them. NULL: no memory. */
 struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory);
 
-/* The bytes of the workspace that adding rows takes. */
+/* Counts the bytes of the workspace that adding rows takes. */
 size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads);
 
 /* Makes room for a tile in inputs that nobody else holds; false, and no number has changed, when out of memory. */
@@ -107,12 +107,12 @@ bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
 bsq_status_t bsq_stats_append_rows(struct bsq_stats_t *stats, const struct bsq_tile *from, bool with_target,
                                    const struct bsq_stats_work *work);
 
-/* Room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
+/* Makes room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
 bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
                       const struct bsq_memory *memory);
 void bsq_tile_drop(struct bsq_tile *tile, const struct bsq_memory *memory);
 
-/* The bytes of that room. */
+/* Counts the bytes of that room. */
 size_t bsq_tile_bytes(const struct bsq_geometry *geometry, int64_t capacity, bool with_target);
 
 /* Copies 'count' rows from 'first' on behind those that are there. */
@@ -120,14 +120,15 @@ void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, st
                    const struct bsq_geometry *geometry);
 
 /* Checks that sums can be those of some rows, within a slack for rounding: NUMERIC where a product of two moments says
- * that they cannot. Not of targets that came apart from shared inputs: for those, once their rows are as many, STATE. */
+ * that they cannot. Not of targets that came apart from shared inputs: for those, once their rows are as many,
+ * STATE. */
 bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_message *message);
 bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message);
 
-/* A target without its bias must stay finite. */
+/* Checks that targets without their bias stay finite. */
 bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);
 
-/* The checksum of exported statistics: CRC-64/XZ. */
+/* Computes the checksum of exported statistics: CRC-64/XZ. */
 uint64_t bsq_stats_checksum(const void *data, size_t size);
 
 #endif

@@ -19,13 +19,13 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* For a full tile, whatever is in it, so that memory can be predicted. */
+/* Counts for a full tile, whatever is in it, so that memory can be predicted. */
 size_t bsq_stats_scratch(const struct bsq_geometry *geometry)
 {
     return (size_t)(bsq_tile_scratch(bsq_tile_rows(geometry)) + BSQ_PANEL * geometry->fan_in) * sizeof(double);
 }
 
-/* For products: rows times a tile, columns of a tile, the diagonal block of a panel. */
+/* Counts for products: rows times a tile, columns of a tile, the diagonal block of a panel. */
 size_t bsq_stats_block_scratch(const struct bsq_geometry *geometry)
 {
     int64_t rows = bsq_tile_rows(geometry);
@@ -45,7 +45,7 @@ static const double *panels_of(const struct bsq_stats_t *stats, int64_t group)
     return stats->inputs->h + group * bsq_inputs_group_size(&stats->geometry);
 }
 
-/* Panel 'panel' of H from its diagonal on, leading dimension ldt; what is below the diagonal has no meaning. */
+/* Reads panel 'panel' of H from its diagonal on, leading dimension ldt; what is below the diagonal has no meaning. */
 static void read_panel(const struct bsq_stats_t *stats, int64_t group, int64_t panel, double *scratch, double *to,
                        int64_t ldt)
 {
@@ -73,7 +73,7 @@ void bsq_stats_read_h(const struct bsq_stats_t *stats, int64_t group, double *h,
             h[i * n + j] = h[j * n + i];
 }
 
-/* Rows first.. of the upper triangle go to the square and, transposed in small tiles, below its diagonal. */
+/* Copies rows first.. of the upper triangle to the square and, transposed in small tiles, below its diagonal. */
 static void place_panel(const double *panel, int64_t first, int64_t rows, int64_t n, float *square)
 {
     enum { TILE = 16 };
@@ -214,7 +214,7 @@ static void multiply_panels(const struct bsq_stats_t *stats, int64_t group, int6
     }
 }
 
-/* Columns first.. of the tile's inputs, in double. */
+/* Copies columns first.. of the tile's inputs, in double. */
 static void widen(const struct bsq_tile_columns *inputs, int64_t fill, int64_t first, int64_t count, double *to)
 {
     for (int64_t r = 0; r < fill; r++)

@@ -159,7 +159,8 @@ void bsq_stats_release(bsq_stats_t *stats)
     bsq_memory_put(&memory, stats);
 }
 
-/* Statistics with these inputs, which are taken over, and copies of the targets and of the rows that belong to them. */
+/* Makes statistics with these inputs, which are taken over, and with copies of the targets and of the rows that belong
+ * to them. */
 static struct bsq_stats_t *copy_around(struct bsq_inputs *inputs, const struct bsq_stats_t *from,
                                        const struct bsq_geometry *geometry, const struct bsq_memory *memory)
 {

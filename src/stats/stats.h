@@ -1,8 +1,8 @@
 /* Statistics: activations in, second moments out. Nothing else of the activations is kept.
  *
  * Rows are gathered into tiles of a fixed number of rows. A full tile is multiplied, exactly or in short sums in single
- * precision (tile.c), and added in double: sums depend on the rows and their order alone, not on the batches that brought
- * them. */
+ * precision (tile.c), and added in double: sums depend on the rows and their order alone, not on the batches that
+ * brought them. */
 #ifndef BSQ_STATS_STATS_H
 #define BSQ_STATS_STATS_H
 
@@ -35,9 +35,9 @@ bsq_status_t bsq_stats_share(const struct bsq_stats_t *source, const struct bsq_
 /* Takes another reference to the same snapshot. */
 struct bsq_stats_t *bsq_stats_retain(struct bsq_stats_t *stats);
 
-/* Adds a checked struct's batch: every buffer is searched for NaN and infinity, shapes are checked, before a row counts.
- * '*stats' is replaced by a copy first when others hold references to it. 'bias' (M, or NULL) is subtracted from
- * targets. On failure, cancelling included, '*stats' is as it was. */
+/* Adds a checked struct's batch: every buffer is searched for NaN and infinity, shapes are checked, before a row
+ * counts. '*stats' is replaced by a copy first when others hold references to it. 'bias' (M, or NULL) is subtracted
+ * from targets. On failure, cancelling included, '*stats' is as it was. */
 bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch, const float *bias,
                            const struct bsq_stats_work *work);
 
@@ -46,7 +46,7 @@ bsq_status_t bsq_stats_add(struct bsq_stats_t **stats, const bsq_batch_t *batch,
 bsq_status_t bsq_stats_check_batch(const struct bsq_geometry *geometry, const bsq_batch_t *batch, int32_t with_target,
                                    int64_t *input_values, struct bsq_message *message);
 
-/* The same statistics as those of another layer that they fit: a reference where the description is the same, else inputs
+/* Gives the same statistics to another layer that they fit: a reference where the description is the same, else inputs
  * that are shared until either side adds to them, under 'geometry'. NULL when out of memory. */
 struct bsq_stats_t *bsq_stats_adopt(const struct bsq_stats_t *from, const struct bsq_geometry *geometry,
                                     const struct bsq_memory *memory);
@@ -56,15 +56,15 @@ struct bsq_stats_t *bsq_stats_adopt(const struct bsq_stats_t *from, const struct
 bsq_status_t bsq_stats_sum(const struct bsq_stats_t *const *list, size_t count, const struct bsq_stats_work *work,
                            struct bsq_stats_t **sum);
 
-/* Replaces '*stats' (NULL allowed) by a host's own moments (every field of 'moments' present). NUMERIC when they cannot be
- * those of any rows. */
+/* Replaces '*stats' (NULL allowed) by a host's own moments (every field of 'moments' present). NUMERIC when they cannot
+ * be those of any rows. */
 bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry *geometry,
                            const struct bsq_quantizer *quantizer, const bsq_moments_t *moments,
                            const struct bsq_memory *memory, struct bsq_message *message);
 
 const struct bsq_geometry *bsq_stats_geometry(const struct bsq_stats_t *stats);
 
-/* The quantizer that the inputs went through; its channels are those of 'stats'. */
+/* Gives the quantizer that the inputs went through; its channels are those of 'stats'. */
 const struct bsq_quantizer *bsq_stats_quantizer(const struct bsq_stats_t *stats);
 
 /* Checks that 'stats' were gathered from the rows of this geometry with this quantizer, and that targets, if there are
@@ -95,7 +95,8 @@ void bsq_stats_read_targets(const struct bsq_stats_t *stats, int64_t group, doub
 void bsq_stats_read_square(const struct bsq_stats_t *stats, int64_t group, const double *mean, double scale,
                            float *square, void *scratch);
 
-/* With bsq_stats_block_scratch bytes: P of the group's channels first.. (count x n), and x H (rows x n), in double. */
+/* Reads or computes with bsq_stats_block_scratch bytes: P of the group's channels first.. (count x n), and x H (rows x
+ * n), in double. */
 size_t bsq_stats_block_scratch(const struct bsq_geometry *geometry);
 void bsq_stats_read_p(const struct bsq_stats_t *stats, int64_t group, int64_t first, int64_t count, double *p,
                       void *scratch);
@@ -113,12 +114,12 @@ bool bsq_stats_empty(const struct bsq_stats_t *stats);       /* NULL counts as e
 /* Gives how exact a mean square is, as a share of it. */
 double bsq_stats_precision(const struct bsq_stats_t *stats);
 
-/* STATE when the targets that were added to a shared input part are not those of its rows. */
+/* Fails with STATE when the targets that were added to a shared input part are not those of its rows. */
 bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_message *message);
 
-/* The bytes that statistics of this geometry hold, targets included, and the most that adding a batch takes besides;
- * 'copies' says whether rows go into a copy, as they do when others hold the statistics, and with a host's pool or a
- * progress callback where the batch fills tiles. */
+/* Counts the bytes that statistics of this geometry hold, targets included, and the most that adding a batch takes
+ * besides; 'copies' says whether rows go into a copy, as they do when others hold the statistics, and with a host's
+ * pool or a progress callback where the batch fills tiles. */
 void bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides);
 
 /* ---- exported statistics (io.c) ---- */

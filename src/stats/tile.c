@@ -1,9 +1,9 @@
 /* A tile: a fixed number of rows, turned into sums of products.
  *
- * Products of two floats are exact in double, magnitudes from 1e-38 to 1e38 do not leave its range, and sums are good to
- * its last digits: second moments are as exact as the float64 sums of the same rows. That is what small layers get, for
- * which it costs little. With many inputs, of moderate magnitude, products are in single precision, and up to 32 make
- * a sum that is added in double: twice as fast and more, and still good to 1e-6 of sqrt(H_ii H_jj). */
+ * Products of two floats are exact in double, magnitudes from 1e-38 to 1e38 do not leave its range, and sums are good
+ * to its last digits: second moments are as exact as the float64 sums of the same rows. That is what small layers get,
+ * for which it costs little. With many inputs, of moderate magnitude, products are in single precision, and up to 32
+ * make a sum that is added in double: twice as fast and more, and still good to 1e-6 of sqrt(H_ii H_jj). */
 #include "stats/tile.h"
 
 #include "base/blas.h"

@@ -8,7 +8,7 @@ enum {
     BSQ_PANEL = 128 /* rows of a matrix of moments that are multiplied and stored together */
 };
 
-/* How many rows a tile of this layer has: depends on the layer alone. */
+/* Says how many rows a tile of this layer has: depends on the layer alone. */
 int64_t bsq_tile_rows(const struct bsq_geometry *geometry);
 
 /* Columns of a tile: row i at x + i * ld. */
@@ -18,7 +18,7 @@ struct bsq_tile_columns {
     int64_t columns;
 };
 
-/* Doubles of scratch that products need for that many rows. */
+/* Counts the doubles of scratch that products need for that many rows. */
 int64_t bsq_tile_scratch(int64_t rows);
 
 /* to (columns of a x columns of b, leading dimension ldt) += weighted sum over rows of a' b; at most BSQ_PANEL columns
@@ -29,11 +29,11 @@ void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_c
 /* From this fan-in on, sums of a few products may be in single precision. */
 enum { BSQ_TILE_SINGLE_INPUTS = 256 };
 
-/* Whether such products of 'rows' rows of n inputs, one after the other, may be summed in single precision: inputs are many,
- * and magnitudes are zero or leave room for their products. */
+/* Says whether such products of 'rows' rows of n inputs, one after the other, may be summed in single precision: inputs
+ * are many, and magnitudes are zero or leave room for their products. */
 bool bsq_tile_allows_single(const float *x, int64_t rows, int64_t n);
 
-/* The same when a begins where b does and all weights are 1; sums of a few products are in single precision. */
+/* Does the same when a begins where b does and all weights are 1; sums of a few products are in single precision. */
 void bsq_tile_multiply_single(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, int64_t rows,
                               double *scratch, double *to, int64_t ldt);
 

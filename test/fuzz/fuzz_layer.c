@@ -294,21 +294,97 @@ static void import(struct bytes *bytes)
     free(copy);
 }
 
-static void drive(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes *bytes)
-{
-    int64_t fan_in = fan_in_of(desc);
+/* ---- statistics between layers ---- */
 
-    if (fan_in > 32)
-        return;
+/* Two layers on the same inputs, of other output channels maybe, and the last snapshot that was taken (or NULL). */
+struct pair {
+    bsq_layer_t *layer[2];
+    bsq_layer_desc_t desc[2];
+    bsq_stats_t *stats;
+};
+
+/* A layer on the same inputs, whose number of outputs differs as a rule; NULL when it cannot be. */
+static bsq_layer_t *create_sibling(bsq_layer_desc_t *desc, const bsq_options_t *options, struct bytes *bytes)
+{
+    bsq_layer_t *sibling = NULL;
+    float *weights;
+
+    desc->out_channels = desc->groups * (1 + take_below(bytes, 5));
+    if (!take_below(bytes, 4))
+        desc->activation_layout ^= BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST ^ BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST;
+    weights = take_floats(bytes, desc->out_channels * fan_in_of(desc));
+    known(bsq_layer_create(desc, options, weights, NULL, &sibling, NULL));
+    free(weights);
+    return sibling;
+}
+
+static void replace_stats(struct pair *pair, bsq_stats_t *stats)
+{
+    bsq_stats_release(pair->stats);
+    pair->stats = stats;
+}
+
+/* What a layer exports can be imported. */
+static void pass_through_bytes(struct pair *pair)
+{
+    bsq_stats_t *read;
+    size_t size;
+    void *copy;
+
+    require(bsq_stats_export_size(pair->stats, &size, NULL) == BSQ_OK);
+    copy = malloc(size);
+    require(copy && bsq_stats_export(pair->stats, copy, size, NULL) == BSQ_OK);
+    require(bsq_stats_import(copy, size, NULL, &read, NULL) == BSQ_OK);
+    free(copy);
+    replace_stats(pair, read);
+}
+
+static void merge_with_itself(struct pair *pair)
+{
+    const bsq_stats_t *list[2] = {pair->stats, pair->stats};
+    bsq_stats_t *merged;
+
+    if (known(bsq_stats_merge(list, 2, NULL, &merged, NULL)) == BSQ_OK)
+        replace_stats(pair, merged);
+    else
+        require(merged == NULL);
+}
+
+static void exchange(struct pair *pair, int which, struct bytes *bytes)
+{
+    bsq_layer_t *layer = pair->layer[which];
+    int32_t call = take_below(bytes, 6), held_out = take_below(bytes, 8) == 7;
+    bsq_stats_t *stats;
+
+    if (call == 0)
+        checked(layer, bsq_layer_share_input(layer, pair->layer[!which]));
+    else if (call == 1 && checked(layer, bsq_layer_acquire_stats(layer, held_out, &stats)) == BSQ_OK)
+        replace_stats(pair, stats);
+    else if (call == 2 && pair->stats)
+        checked(layer, bsq_layer_share_stats(layer, held_out, pair->stats));
+    else if (call == 3 && pair->stats)
+        checked(layer, bsq_layer_merge_stats(layer, held_out, pair->stats));
+    else if (call == 4 && pair->stats)
+        pass_through_bytes(pair);
+    else if (call == 5 && pair->stats)
+        merge_with_itself(pair);
+}
+
+static void drive(struct pair *pair, struct bytes *bytes)
+{
+    int64_t fan_in = fan_in_of(pair->desc);
+
     for (int call = 0; call < 12 && bytes->left; call++) {
+        int which = pair->layer[1] && take_below(bytes, 3) == 2;
+        bsq_layer_t *layer = pair->layer[which];
         bsq_options_t options;
         double errors[8];
         int32_t low, count;
 
-        switch (take_below(bytes, 7)) {
+        switch (take_below(bytes, 11)) {
         case 0:
-        case 1: calibrate(layer, desc, bytes, 0); break;
-        case 2: calibrate(layer, desc, bytes, 1); break;
+        case 1: calibrate(layer, &pair->desc[which], bytes, 0); break;
+        case 2: calibrate(layer, &pair->desc[which], bytes, 1); break;
         case 3:
             options = take_options(bytes);
             checked(layer, bsq_layer_set_options(layer, &options));
@@ -318,9 +394,14 @@ static void drive(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct bytes
             count = take_below(bytes, 4);
             checked(layer, bsq_layer_error_table(layer, low, low + count - 1, errors, (size_t)count));
             break;
-        default:
+        case 5:
+        case 6:
             if (checked(layer, bsq_optimize(layer, NULL)) == BSQ_OK)
-                check_result(layer, desc->out_channels, fan_in);
+                check_result(layer, pair->desc[which].out_channels, fan_in);
+            break;
+        default:
+            if (pair->layer[1])
+                exchange(pair, which, bytes);
             break;
         }
     }
@@ -344,8 +425,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require((status == BSQ_OK) == (layer != NULL));
     if (status != BSQ_E_NUMERIC)
         require(known(bsq_layer_memory(&desc, &options, &memory, NULL)) == status);
-    if (layer && windows_are_small(&desc))
-        drive(layer, &desc, &bytes);
+    if (layer && windows_are_small(&desc) && fan_in_of(&desc) <= 32) {
+        struct pair pair = {{layer, NULL}, {desc, desc}, NULL};
+
+        pair.layer[1] = create_sibling(&pair.desc[1], &options, &bytes);
+        drive(&pair, &bytes);
+        bsq_stats_release(pair.stats);
+        bsq_layer_free(pair.layer[1]);
+    }
     import(&bytes);
     bsq_layer_free(layer);
     free(weights);
