@@ -81,7 +81,9 @@ void choose_or_load_bits(const Model &model, const Settings &settings, const Spl
                          Checkpoint *checkpoint)
 {
     const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
-    if (there.size() == plan.bits.size()) {
+    if (!there.empty()) {
+        if (!may_be_chosen(model, settings, plan, there))
+            throw Error(checkpoint->bits_path() + ": these bits cannot be chosen; remove it to have them chosen again");
         plan.bits = there;
         return;
     }

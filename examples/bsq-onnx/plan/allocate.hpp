@@ -13,6 +13,9 @@ namespace bsq_onnx {
 void choose_bits(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, Plan &plan,
                  Progress &progress);
 
+// Whether choose_bits could have come to these bits of layers: that they are in range, leave what is fixed and fit the budget.
+bool may_be_chosen(const Model &model, const Settings &settings, const Plan &plan, const std::vector<int> &bits);
+
 } // namespace bsq_onnx
 
 #endif

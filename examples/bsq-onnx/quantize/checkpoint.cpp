@@ -84,7 +84,8 @@ public:
         std::memcpy(&sum, bytes.data() + end_, sizeof sum);
         whole_ = digest(bytes.data(), end_) == sum;
     }
-    bool whole() const { return whole_; }
+    // All was there, unchanged, and nothing behind it.
+    bool whole() const { return whole_ && at_ == end_; }
     template <typename T> void operator()(T &value)
     {
         static_assert(std::is_arithmetic_v<T>);
@@ -216,15 +217,20 @@ void Checkpoint::write(const std::string &name, const std::string &bytes) const
 
 bool Checkpoint::load_layer(size_t index, DoneLayer &done) const
 {
-    const std::string name = numbered("layer", index);
-    if (!fs::exists(path(name)))
+    const std::string file = layer_path(index);
+    if (!fs::exists(file))
         return false;
-    const std::string bytes = read_file(path(name));
+    const std::string bytes = read_file(file);
     Reader reader(bytes);
     transfer(reader, done);
     if (!reader.whole())
-        throw Error(path(name) + ": is damaged; remove it to have this layer done again");
+        throw Error(file + ": is damaged; remove it to have this layer done again");
     return true;
+}
+
+std::string Checkpoint::layer_path(size_t index) const
+{
+    return path(numbered("layer", index));
 }
 
 void Checkpoint::save_layer(size_t index, const DoneLayer &done)
@@ -252,6 +258,8 @@ std::vector<int> Checkpoint::load_bits() const
     std::vector<int> bits;
     for (int value; text >> value;)
         bits.push_back(value);
+    if (!text.eof())
+        throw Error(bits_path() + ": is damaged; remove it to have bits chosen again");
     return bits;
 }
 

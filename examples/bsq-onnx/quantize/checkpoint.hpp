@@ -28,13 +28,15 @@ public:
 
     bool load_layer(size_t index, DoneLayer &done) const; // false when it is not there
     void save_layer(size_t index, const DoneLayer &done);
+    std::string layer_path(size_t index) const;
 
     // Statistics of the layer that is worked on, as bsq_stats_export writes them; "" when they are not there.
     std::string load_stats(size_t index, bool held_out) const;
     void save_stats(size_t index, bool held_out, const std::string &bytes);
 
-    // Bits that were chosen for the layers; empty when they are not there.
+    // Bits that were chosen for the layers; empty when they are not there. Throws Error where there is something else.
     std::vector<int> load_bits() const;
+    std::string bits_path() const { return path("bits"); }
     void save_bits(const std::vector<int> &bits);
 
 private:

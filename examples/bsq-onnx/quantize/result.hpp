@@ -40,6 +40,8 @@ struct LayerResult {
 // A share of clipped values above this is told.
 inline constexpr double much_clipped = 0.01;
 
+inline constexpr size_t histogram_bins = 64; // of InputResult::histogram
+
 // One quantized tensor of activations.
 struct InputResult {
     std::string tensor;
