@@ -12,23 +12,23 @@
 
 #include <unistd.h>
 
-#include "plan/allocate.hpp"
-#include "judge/bound.hpp"
-#include "quantize/checkpoint.hpp"
-#include "quantize/engine.hpp"
 #include "error.hpp"
+#include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
+#include "plan/allocate.hpp"
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
+#include "plan/share.hpp"
 #include "progress.hpp"
+#include "quantize/checkpoint.hpp"
+#include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
 #include "report/report.hpp"
-#include "settings.hpp"
-#include "plan/share.hpp"
-#include "samples/split.hpp"
 #include "report/summary.hpp"
 #include "report/write.hpp"
+#include "samples/split.hpp"
+#include "settings.hpp"
 
 using namespace bsq_onnx;
 

@@ -114,8 +114,7 @@ const struct argument method_table[] = {
      switches},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
     {"memory", ARGUMENT_INTEGER, "MB",
-     "activations beyond this go to a file; a network of which one sample, or one layer's statistics, needs more (and more "
-     "than 256) is refused [half of the machine's, at most 4096; for one sample at most 256 and 1024 times the network's file]",
+     "activations beyond this go to a file; networks that need more for one sample are refused [half of the machine's, at most 4096]",
      AT(memory), 1, INT_MAX, nullptr},
 };
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "samples/samples.hpp"
 #include "report/write.hpp"
+#include "samples/samples.hpp"
 
 namespace bsq_onnx {
 

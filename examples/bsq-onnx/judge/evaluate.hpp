@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "quantize/engine.hpp"
-#include "samples/labels.hpp"
-#include "model/model.hpp"
-#include "quantize/quantize.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "model/model.hpp"
+#include "quantize/engine.hpp"
+#include "quantize/quantize.hpp"
+#include "samples/labels.hpp"
 
 namespace bsq_onnx {
 

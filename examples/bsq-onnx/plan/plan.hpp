@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "quantize/engine.hpp"
 #include "model/model.hpp"
+#include "quantize/engine.hpp"
 #include "settings.hpp"
 
 namespace bsq_onnx {

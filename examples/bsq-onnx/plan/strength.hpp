@@ -5,8 +5,8 @@
 #include <functional>
 #include <vector>
 
-#include "quantize/engine.hpp"
 #include "progress.hpp"
+#include "quantize/engine.hpp"
 
 namespace bsq_onnx {
 

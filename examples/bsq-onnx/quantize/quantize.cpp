@@ -6,9 +6,9 @@
 #include <cstdio>
 
 #include "error.hpp"
+#include "plan/strength.hpp"
 #include "quantize/resumed.hpp"
 #include "quantize/store.hpp"
-#include "plan/strength.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "quantize/checkpoint.hpp"
-#include "quantize/engine.hpp"
 #include "model/model.hpp"
 #include "plan/plan.hpp"
 #include "progress.hpp"
+#include "quantize/checkpoint.hpp"
+#include "quantize/engine.hpp"
 #include "samples/samples.hpp"
 #include "settings.hpp"
 

@@ -6,8 +6,8 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "report/html.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "report/html.hpp"
 
 namespace bsq_onnx
 {

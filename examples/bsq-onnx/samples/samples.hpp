@@ -9,8 +9,8 @@
 
 #include <opencv2/core.hpp>
 
-#include "model/model.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "model/model.hpp"
 
 namespace bsq_onnx {
 

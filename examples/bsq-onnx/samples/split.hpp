@@ -4,9 +4,9 @@
 
 #include <vector>
 
-#include "samples/labels.hpp"
 #include "quantize/quantize.hpp"
 #include "quantize/result.hpp"
+#include "samples/labels.hpp"
 #include "samples/samples.hpp"
 #include "settings.hpp"
 
