@@ -77,8 +77,8 @@ void write_results(const Model &model, const Settings &settings, const RunResult
         write_files(files);
 }
 
-void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan, Progress &progress,
-                         Checkpoint *checkpoint)
+void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan,
+                         Progress &progress, Checkpoint *checkpoint)
 {
     const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
     if (!there.empty()) {

@@ -1,8 +1,8 @@
 // Mixed precision: bits of each layer within a budget.
 //
-// A layer's own relative error e_l(b) comes from its error table. What it does to the network is measured: the network runs
-// with this layer alone at a few bits, on samples that the statistics have not seen, and the relative error E_l of its
-// outputs is taken. Errors of layers add up nearly, so the sum of e_l(b_l) E_l / e_l(probe) is what is made small.
+// A layer's own relative error e_l(b) comes from its error table. What it does to the network is measured: the network
+// runs with this layer alone at a few bits, on samples that the statistics have not seen, and the relative error E_l of
+// its outputs is taken. Errors of layers add up nearly, so the sum of e_l(b_l) E_l / e_l(probe) is what is made small.
 #include "plan/allocate.hpp"
 
 #include <algorithm>
@@ -153,8 +153,8 @@ void Chooser::measure(size_t index)
         const double own = errors[probe_bits - lowest_bits], outcome = effect(segment, index, probe);
         for (int i = 0; i < choices; i++)
             errors[i] = own > 0 ? errors[i] * outcome / own : 0;
-        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) + " bits alone changes the outputs by " +
-                      std::to_string(outcome));
+        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) +
+                      " bits alone changes the outputs by " + std::to_string(outcome));
     } else {
         progress_.end("");
     }
@@ -189,10 +189,10 @@ std::vector<int> Chooser::allocate() const
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget, nullptr,
-                                        chosen.data(), nullptr, &error) != BSQ_OK)
-        throw Error("--avg-bits " + std::to_string(settings_.average_bits) + " cannot be reached: " +
-                    (budget < 0 ? "layers with given bits need more" : text));
+    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget,
+                                        nullptr, chosen.data(), nullptr, &error) != BSQ_OK)
+        throw Error("--avg-bits " + std::to_string(settings_.average_bits) +
+                    " cannot be reached: " + (budget < 0 ? "layers with given bits need more" : text));
     for (size_t i = 0; i < free_layers.size(); i++)
         bits[free_layers[i]] = lowest_bits + chosen[i];
     return bits;

@@ -22,8 +22,8 @@ public:
     // What must be the same for work to go on: a name and a value each.
     using Conditions = std::vector<std::pair<std::string, std::string>>;
 
-    // Makes the folder, or reads what is in it. Throws Error when it holds something else, or the work of other conditions:
-    // it then names the first that differs.
+    // Makes the folder, or reads what is in it. Throws Error when it holds something else, or the work of other
+    // conditions: it then names the first that differs.
     Checkpoint(const std::string &folder, const Conditions &conditions);
 
     bool load_layer(size_t index, DoneLayer &done) const; // false when it is not there

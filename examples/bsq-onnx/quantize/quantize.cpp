@@ -69,8 +69,8 @@ const char *op_name(Kind kind)
     return kind == Kind::conv ? "Conv" : kind == Kind::gemm ? "Gemm" : "MatMul";
 }
 
-// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes the
-// layer's own activation function are not.
+// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes
+// the layer's own activation function are not.
 std::string input_key(const Model &model, const Layer &layer)
 {
     const bsq_layer_desc_t &d = layer.desc;
@@ -133,8 +133,8 @@ private:
 
 Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
-    : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration), progress_(progress),
-      checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+    : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
+      progress_(progress), checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -177,7 +177,8 @@ double effort_of(const Layer &layer, int64_t samples, int effort)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
     const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
-    const double channels = static_cast<double>(layer.desc.out_channels), groups = static_cast<double>(layer.desc.groups);
+    const double channels = static_cast<double>(layer.desc.out_channels),
+                 groups = static_cast<double>(layer.desc.groups);
     const double passes = 3 * static_cast<double>(layer.multiplications * samples);
     const double statistics = static_cast<double>(samples) * rows * groups * fan_in * (fan_in / 2 + channels / groups);
     return passes + statistics + channels * fan_in * fan_in * std::exp2(effort) * 4;
@@ -328,9 +329,9 @@ void Pass::drop_dead(int index)
 
 // ---- a layer ----
 
-// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than inputs,
-// where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an input on,
-// since rows of one picture are much alike.
+// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than
+// inputs, where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an
+// input on, since rows of one picture are much alike.
 double asymmetry_of(const Layer &layer, int64_t samples, double asked)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
@@ -413,14 +414,14 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
 {
     const auto shared = plan_.shared.find(layer.input);
     const auto chosen = result_.quantizers.find(layer.input);
-    const Quantizer *known = chosen != result_.quantizers.end()  ? &chosen->second
-                             : shared != plan_.shared.end() ? &shared->second.quantizer
-                                                            : nullptr;
+    const Quantizer *known = chosen != result_.quantizers.end() ? &chosen->second
+                             : shared != plan_.shared.end()     ? &shared->second.quantizer
+                                                                : nullptr;
     const std::string note = note_on(layer.input);
     const int input_bits = settings_.options.input_bits > 0 ? plan_.input_bits.at(layer.input) : 0;
     const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
-    const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index], input_bits,
-                                            samples() > calibration_, chooses_scales, note, known});
+    const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
+                                            input_bits, samples() > calibration_, chooses_scales, note, known});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
                     "'; remove it to have this layer done again");
@@ -632,8 +633,9 @@ void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
 
 } // namespace
 
-Quantized quantize(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
-                   int64_t calibration, Progress &progress, Checkpoint *checkpoint)
+Quantized quantize(const Model &model, const Settings &settings, const Plan &plan,
+                   const std::vector<SampleRef> &samples, int64_t calibration, Progress &progress,
+                   Checkpoint *checkpoint)
 {
     return Pass(model, settings, plan, samples, calibration, progress, checkpoint).run();
 }

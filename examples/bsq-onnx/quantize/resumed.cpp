@@ -61,8 +61,8 @@ bool weights_fit(const DoneLayer &done, const Layer &layer)
 
 std::string result_misfit(const LayerResult &l, const Expected &expected)
 {
-    constexpr int32_t warnings = BSQ_WARN_FEW_ROWS | BSQ_WARN_SCALE_LIMITED | BSQ_WARN_RAISED_DAMPING | BSQ_WARN_DEAD_INPUTS |
-                                 BSQ_WARN_DEAD_OUTPUTS | BSQ_WARN_NO_STATISTICS;
+    constexpr int32_t warnings = BSQ_WARN_FEW_ROWS | BSQ_WARN_SCALE_LIMITED | BSQ_WARN_RAISED_DAMPING |
+                                 BSQ_WARN_DEAD_INPUTS | BSQ_WARN_DEAD_OUTPUTS | BSQ_WARN_NO_STATISTICS;
     const LayerResult &known = expected.result;
     const bool has_bias = !expected.layer.bias.empty() || expected.options.bias_correction != 0;
     const int64_t bits = static_cast<int64_t>(expected.layer.weights.size()) * expected.bits;
@@ -125,9 +125,9 @@ std::string quantizer_misfit(const Quantizer &q, const Expected &expected)
         !std::all_of(q.zero_points.begin(), q.zero_points.end(), point_fits))
         return "zero points of the input";
     const auto scale_fits = [](double scale) { return scale > 0 && std::isfinite(scale); };
-    const bool number = q.scales.empty() ||
-                        (expected.chooses_scales && q.scales.size() == static_cast<size_t>(expected.layer.desc.in_channels) &&
-                         q.values.scale == *std::max_element(q.scales.begin(), q.scales.end()));
+    const bool number = q.scales.empty() || (expected.chooses_scales &&
+                                             q.scales.size() == static_cast<size_t>(expected.layer.desc.in_channels) &&
+                                             q.values.scale == *std::max_element(q.scales.begin(), q.scales.end()));
     if (!number || !scale_fits(q.values.scale) || !std::all_of(q.scales.begin(), q.scales.end(), scale_fits))
         return "scales of the input";
     return "";
@@ -136,7 +136,9 @@ std::string quantizer_misfit(const Quantizer &q, const Expected &expected)
 std::string input_misfit(const InputResult &i, const Quantizer &q, const Expected &expected)
 {
     const bool quantized = q.quantizes();
-    const std::vector<double> scales = !quantized ? std::vector<double>() : q.folded() ? q.scales : std::vector{q.values.scale};
+    const std::vector<double> scales = !quantized   ? std::vector<double>()
+                                       : q.folded() ? q.scales
+                                                    : std::vector{q.values.scale};
     double sum = 0;
     bool shares = i.histogram.size() == (quantized ? histogram_bins : 0);
     for (const double share : i.histogram) {
