@@ -8,19 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct argument_choice ranges[] = {
-    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
+const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
 const struct argument_choice solvers[] = {
     {"auto", BSQ_SOLVER_AUTO}, {"round", BSQ_SOLVER_ROUND}, {"paper", BSQ_SOLVER_PAPER}, {NULL, 0}};
-const struct argument_choice scale_formats[] = {{"float32", BSQ_SCALE_FORMAT_FLOAT32},
-                                                       {"float16", BSQ_SCALE_FORMAT_FLOAT16},
-                                                       {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO},
-                                                       {NULL, 0}};
+const struct argument_choice scale_formats[] = {
+    {"float32", BSQ_SCALE_FORMAT_FLOAT32}, {"float16", BSQ_SCALE_FORMAT_FLOAT16}, {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO}, {NULL, 0}};
 const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
-                                                     {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
-                                                     {"signed", BSQ_INPUT_TYPE_SIGNED},
-                                                     {"zero-point", BSQ_INPUT_TYPE_ZERO_POINT},
-                                                     {NULL, 0}};
+                                              {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
+                                              {"signed", BSQ_INPUT_TYPE_SIGNED},
+                                              {"zero-point", BSQ_INPUT_TYPE_ZERO_POINT},
+                                              {NULL, 0}};
 static const struct argument_choice input_scales[] = {
     {"tensor", BSQ_INPUT_SCALE_KIND_PER_TENSOR}, {"channel", BSQ_INPUT_SCALE_KIND_PER_CHANNEL}, {NULL, 0}};
 static const struct argument_choice input_clips[] = {{"squared-error", BSQ_INPUT_CLIP_SQUARED_ERROR},
@@ -28,11 +25,11 @@ static const struct argument_choice input_clips[] = {{"squared-error", BSQ_INPUT
                                                      {"percentile", BSQ_INPUT_CLIP_PERCENTILE},
                                                      {NULL, 0}};
 const struct argument_choice formats[] = {{"int8", BSQ_FORMAT_INT8},
-                                                 {"onnx-int4", BSQ_FORMAT_ONNX_INT4},
-                                                 {"onnx-int2", BSQ_FORMAT_ONNX_INT2},
-                                                 {"ternary-planes", BSQ_FORMAT_TERNARY_PLANES},
-                                                 {"sign-magnitude-planes", BSQ_FORMAT_SIGN_MAGNITUDE_PLANES},
-                                                 {NULL, 0}};
+                                          {"onnx-int4", BSQ_FORMAT_ONNX_INT4},
+                                          {"onnx-int2", BSQ_FORMAT_ONNX_INT2},
+                                          {"ternary-planes", BSQ_FORMAT_TERNARY_PLANES},
+                                          {"sign-magnitude-planes", BSQ_FORMAT_SIGN_MAGNITUDE_PLANES},
+                                          {NULL, 0}};
 static const struct argument_choice layouts[] = {{"compact", 0}, {"pretty", 1}, {NULL, 0}};
 
 /* Extents beyond this are mistakes, and sums of them still fit. */
@@ -119,12 +116,9 @@ static int read_scale(const char *text, bsq_options_t *options)
 static int32_t format_bits(int32_t format)
 {
     switch (format) {
-    case BSQ_FORMAT_ONNX_INT2:
-        return 2;
-    case BSQ_FORMAT_ONNX_INT4:
-        return 4;
-    default:
-        return 8;
+    case BSQ_FORMAT_ONNX_INT2: return 2;
+    case BSQ_FORMAT_ONNX_INT4: return 4;
+    default: return 8;
     }
 }
 

@@ -12,23 +12,23 @@
 
 #include <unistd.h>
 
-#include "plan/allocate.hpp"
-#include "judge/bound.hpp"
-#include "quantize/checkpoint.hpp"
-#include "quantize/engine.hpp"
 #include "error.hpp"
+#include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
+#include "plan/allocate.hpp"
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
+#include "plan/share.hpp"
 #include "progress.hpp"
+#include "quantize/checkpoint.hpp"
+#include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
 #include "report/report.hpp"
-#include "settings.hpp"
-#include "plan/share.hpp"
-#include "samples/split.hpp"
 #include "report/summary.hpp"
 #include "report/write.hpp"
+#include "samples/split.hpp"
+#include "settings.hpp"
 
 using namespace bsq_onnx;
 
@@ -77,11 +77,13 @@ void write_results(const Model &model, const Settings &settings, const RunResult
         write_files(files);
 }
 
-void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan, Progress &progress,
-                         Checkpoint *checkpoint)
+void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan,
+                         Progress &progress, Checkpoint *checkpoint)
 {
     const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
-    if (there.size() == plan.bits.size()) {
+    if (!there.empty()) {
+        if (!may_be_chosen(model, settings, plan, there))
+            throw Error(checkpoint->bits_path() + ": these bits cannot be chosen; remove it to have them chosen again");
         plan.bits = there;
         return;
     }

@@ -26,7 +26,12 @@ public:
     Progress(const Progress &) = delete;
     Progress &operator=(const Progress &) = delete;
 
-    void begin(double total) { total_ = total; done_ = 0; start_ = std::chrono::steady_clock::now(); }
+    void begin(double total)
+    {
+        total_ = total;
+        done_ = 0;
+        start_ = std::chrono::steady_clock::now();
+    }
     // A step of 'work' of the total begins; 'what' names it.
     void step(const std::string &what, double work);
     // The share of the step that is done. Throws Interrupted after Ctrl-C.

@@ -28,7 +28,8 @@ struct Fields {
     int32_t crop, letterbox, bgr, shorter;
     double pad;
     int32_t calib, held_out, eval, memory;
-    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads, bias_correction;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads,
+        bias_correction;
     double act_percentile, average_bits, mu, damping;
     int32_t format, task, json, quiet, help, version;
 };
@@ -54,78 +55,89 @@ const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-se
 #define AT(field) offsetof(Fields, field)
 
 const struct argument samples_table[] = {
-    {"images", ARGUMENT_LIST, "DIR|FILE", "folder of pictures, picture or .npy; may be given several times", AT(images), 0, 0,
+    {"images", ARGUMENT_LIST, "DIR|FILE", "folder of pictures, picture or .npy; may be given several times", AT(images),
+     0, 0, nullptr},
+    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0,
      nullptr},
-    {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0, nullptr},
-    {"labels", ARGUMENT_TEXT, "FILE", "lines \"class file [name of the class]\", or a .npy of int64, one for each sample",
-     AT(labels), 0, 0, nullptr},
+    {"labels", ARGUMENT_TEXT, "FILE",
+     "lines \"class file [name of the class]\", or a .npy of int64, one for each sample", AT(labels), 0, 0, nullptr},
     {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N of --images [all with --test, else half, at most 128]",
      AT(calib), 1, INT_MAX, nullptr},
-    {"held-out", ARGUMENT_INTEGER, "N", "then measure each layer's error on the next N, too; 0: do not [16]", AT(held_out), 0,
-     INT_MAX, nullptr},
-    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of the samples behind those, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
+    {"held-out", ARGUMENT_INTEGER, "N", "then measure each layer's error on the next N, too; 0: do not [16]",
+     AT(held_out), 0, INT_MAX, nullptr},
+    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of the samples behind those, 0: none [all]", AT(eval), 0, INT_MAX,
+     nullptr},
 };
 
 const struct argument picture_table[] = {
-    {"size", ARGUMENT_TEXT, "N|HxW", "pixels of the network's input; any other than it has is refused [what it has]", AT(size),
-     0, 0, nullptr},
-    {"crop", ARGUMENT_FLAG, nullptr, "scale as --shorter says, cut out the centre; else pictures are stretched", AT(crop), 0, 0,
+    {"size", ARGUMENT_TEXT, "N|HxW", "pixels of the network's input; any other than it has is refused [what it has]",
+     AT(size), 0, 0, nullptr},
+    {"crop", ARGUMENT_FLAG, nullptr, "scale as --shorter says, cut out the centre; else pictures are stretched",
+     AT(crop), 0, 0, nullptr},
+    {"shorter", ARGUMENT_INTEGER, "N", "with --crop: pixels of the shorter side, at least those of the input [256]",
+     AT(shorter), 1, 1000000, nullptr},
+    {"letterbox", ARGUMENT_FLAG, nullptr, "scale to fit, fill up with a border on both sides", AT(letterbox), 0, 0,
      nullptr},
-    {"shorter", ARGUMENT_INTEGER, "N", "with --crop: pixels of the shorter side, at least those of the input [256]", AT(shorter),
-     1, 1000000, nullptr},
-    {"letterbox", ARGUMENT_FLAG, nullptr, "scale to fit, fill up with a border on both sides", AT(letterbox), 0, 0, nullptr},
     {"pad", ARGUMENT_NUMBER, "V", "with --letterbox: value of the border, 0..255 [0]", AT(pad), 0, 255, nullptr},
     {"bgr", ARGUMENT_FLAG, nullptr, "channels are blue, green, red; else red, green, blue", AT(bgr), 0, 0, nullptr},
-    {"mean", ARGUMENT_TEXT, "M|A,B,C", "pixels of 0..255 become (pixel - mean) / std; one, or one for each channel in its order [0]",
-     AT(mean), 0, 0, nullptr},
-    {"std", ARGUMENT_TEXT, "S|A,B,C", "numbers above 0, one, or one for each channel [1]", AT(deviation), 0, 0, nullptr},
+    {"mean", ARGUMENT_TEXT, "M|A,B,C",
+     "pixels of 0..255 become (pixel - mean) / std; one, or one for each channel in its order [0]", AT(mean), 0, 0,
+     nullptr},
+    {"std", ARGUMENT_TEXT, "S|A,B,C", "numbers above 0, one, or one for each channel [1]", AT(deviation), 0, 0,
+     nullptr},
 };
 
 const struct argument preset_table[] = {
-    {"preset", ARGUMENT_TEXT, "FILE", "lines as \"size 224\" or \"bgr\": options of this part; typed ones count before them",
-     AT(preset), 0, 0, nullptr},
+    {"preset", ARGUMENT_TEXT, "FILE",
+     "lines as \"size 224\" or \"bgr\": options of this part; typed ones count before them", AT(preset), 0, 0, nullptr},
 };
 
 const struct argument method_table[] = {
     {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [4]", AT(weight_bits), 2, 8, nullptr},
-    {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8, nullptr},
-    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]", AT(act_type), 0, 0,
-     types},
-    {"act-scale", ARGUMENT_CHOICE, nullptr, "one scale, or one for each channel as far as it helps and the graph allows it [per-tensor]",
-     AT(act_scale), 0, 0, kinds},
-    {"act-share", ARGUMENT_FLAG, nullptr, "one quantizer for all tensors that meet in an Add or Concat [each has its own]",
-     AT(act_share), 0, 0, nullptr},
-    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges of activations are found [squared-error]", AT(act_clip), 0, 0, clips},
+    {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8,
+     nullptr},
+    {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]",
+     AT(act_type), 0, 0, types},
+    {"act-scale", ARGUMENT_CHOICE, nullptr,
+     "one scale, or one for each channel as far as it helps and the graph allows it [per-tensor]", AT(act_scale), 0, 0,
+     kinds},
+    {"act-share", ARGUMENT_FLAG, nullptr,
+     "one quantizer for all tensors that meet in an Add or Concat [each has its own]", AT(act_share), 0, 0, nullptr},
+    {"act-clip", ARGUMENT_CHOICE, nullptr, "how ranges of activations are found [squared-error]", AT(act_clip), 0, 0,
+     clips},
     {"act-percentile", ARGUMENT_NUMBER, "P", "with --act-clip percentile: share of values inside, above 0.5 [0.9999]",
      AT(act_percentile), 0.500001, 1, nullptr},
-    {"edge-bits", ARGUMENT_INTEGER, "B", "at least so many bits for first and last layers and their inputs; 0: as others [8]",
-     AT(edge_bits), 0, 8, nullptr},
-    {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
-    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer's weights, 2..8; may be given several times", AT(bits_for), 0, 0,
+    {"edge-bits", ARGUMENT_INTEGER, "B",
+     "at least so many bits for first and last layers and their inputs; 0: as others [8]", AT(edge_bits), 0, 8,
      nullptr},
+    {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
+    {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer's weights, 2..8; may be given several times",
+     AT(bits_for), 0, 0, nullptr},
     {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
      AT(average_bits), 2, 8, nullptr},
     {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
     {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
-    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1, nullptr},
-    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping), 0, 1,
+    {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1,
      nullptr},
-    {"bias-correction", ARGUMENT_CHOICE, nullptr, "biases make up for the mean of the error [on]", AT(bias_correction), 0, 0,
-     switches},
+    {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping),
+     0, 1, nullptr},
+    {"bias-correction", ARGUMENT_CHOICE, nullptr, "biases make up for the mean of the error [on]", AT(bias_correction),
+     0, 0, switches},
     {"threads", ARGUMENT_INTEGER, "T", "1..1024 [as many as the machine has]", AT(threads), 1, 1024, nullptr},
     {"memory", ARGUMENT_INTEGER, "MB",
-     "activations beyond this go to a file; a network of which one sample, or one layer's statistics, needs more (and more "
-     "than 256) is refused [half of the machine's, at most 4096; for one sample at most 256 and 1024 times the network's file]",
+     "activations beyond this go to a file; networks that need more for one sample are refused [half of the machine's, "
+     "at most 4096]",
      AT(memory), 1, INT_MAX, nullptr},
 };
 
 const struct argument output_table[] = {
-    {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0, nullptr},
-    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, float weights alone, packed 4 bits [qdq]", AT(format),
-     0, 0, formats},
+    {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0,
+     nullptr},
+    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, float weights alone, packed 4 bits [qdq]",
+     AT(format), 0, 0, formats},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
-    {"task", ARGUMENT_CHOICE, nullptr, "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]",
-     AT(task), 0, 0, tasks},
+    {"task", ARGUMENT_CHOICE, nullptr,
+     "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]", AT(task), 0, 0, tasks},
     {"resume", ARGUMENT_TEXT, "DIR", "keep finished work there, go on with what is there", AT(resume), 0, 0, nullptr},
     {"json", ARGUMENT_FLAG, nullptr, "print the results as one JSON object", AT(json), 0, 0, nullptr},
     {"quiet", ARGUMENT_FLAG, nullptr, "no progress", AT(quiet), 0, 0, nullptr},
@@ -269,7 +281,8 @@ void read_size(const char *text, Preprocessing &preprocessing)
     const std::string size = text;
     const size_t cross = size.find('x');
     int64_t height = 0, width = 0;
-    const std::string first = size.substr(0, cross), second = cross == std::string::npos ? first : size.substr(cross + 1);
+    const std::string first = size.substr(0, cross),
+                      second = cross == std::string::npos ? first : size.substr(cross + 1);
     if (!argument_whole(first.c_str(), 1, 65536, &height) || !argument_whole(second.c_str(), 1, 65536, &width))
         throw UsageError("--size is N or HxW, not '" + size + "'");
     preprocessing.height = static_cast<int>(height);
@@ -326,7 +339,8 @@ void check(const Fields &fields, const Settings &settings)
     if (settings.images.empty())
         throw UsageError("--images is missing (--help lists the options)");
     if (fields.act_bits == 1 || fields.edge_bits == 1)
-        throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") + "-bits is 2 to 8, or 0, not '1'");
+        throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") +
+                         "-bits is 2 to 8, or 0, not '1'");
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
@@ -397,17 +411,20 @@ Settings read_settings(int count, char **words)
 
 void print_help()
 {
-    std::cout << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n\n"
-                 "Quantizes a trained network and says how good it is. Needs some of the pictures that it is made for.\n"
-              << std::flush;
+    std::cout
+        << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n\n"
+           "Quantizes a trained network and says how good it is. Needs some of the pictures that it is made for.\n"
+        << std::flush;
     const auto part = [](const char *title, const Table &table) {
         std::cout << "\n" << title << "\n" << std::flush;
         arguments_print(table.data());
         std::fflush(stdout);
     };
-    part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as they are",
+    part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as "
+         "they are",
          join(samples_table));
-    part("Pictures and uint8 arrays on their way into the network, as it was trained", join(picture_table, preset_table));
+    part("Pictures and uint8 arrays on their way into the network, as it was trained",
+         join(picture_table, preset_table));
     part("Method", join(method_table));
     part("Results", join(output_table));
     std::cout << "\nExit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.\n" << std::flush;
@@ -464,8 +481,8 @@ std::vector<std::string> describe(const Settings &settings)
         fit += " from a shorter side of " + std::to_string(pictures.shorter);
     if (pictures.fit == Fit::letterbox)
         fit += " with a border of " + number(pictures.pad);
-    lines.push_back("pictures " + fit + ", " + (pictures.bgr ? "BGR" : "RGB") +
-                    ", mean " + list(pictures.mean) + ", std " + list(pictures.deviation));
+    lines.push_back("pictures " + fit + ", " + (pictures.bgr ? "BGR" : "RGB") + ", mean " + list(pictures.mean) +
+                    ", std " + list(pictures.deviation));
     return lines;
 }
 

@@ -9,7 +9,8 @@
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static bool fail(char *message, const char *format, ...)
+static bool
+fail(char *message, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -46,8 +47,7 @@ static bool wrong_value(const struct argument *argument, const char *value, char
     case ARGUMENT_PAIRS:
         return fail(message, "--%s is one to three whole numbers or pairs, as in 1x1 or 0:1x0:1, not '%s'",
                     argument->name, value);
-    default:
-        return fail(message, "--%s needs a value", argument->name);
+    default: return fail(message, "--%s needs a value", argument->name);
     }
 }
 
@@ -129,26 +129,18 @@ static bool read_value(const struct argument *argument, const char *value, void 
 {
     void *field = (char *)fields + argument->offset;
     switch (argument->kind) {
-    case ARGUMENT_FLAG:
-        *(int32_t *)field = 1;
-        return true;
-    case ARGUMENT_TEXT:
-        *(const char **)field = value;
-        return value[0] != '\0';
+    case ARGUMENT_FLAG: *(int32_t *)field = 1; return true;
+    case ARGUMENT_TEXT: *(const char **)field = value; return value[0] != '\0';
     case ARGUMENT_LIST: {
         struct argument_list *list = field;
         list->text[list->count++] = value;
         return value[0] != '\0';
     }
-    case ARGUMENT_INTEGER:
-        return read_integer(argument, value, field);
-    case ARGUMENT_NUMBER:
-        return read_number(argument, value, field);
-    case ARGUMENT_CHOICE:
-        return read_choice(argument, value, field);
+    case ARGUMENT_INTEGER: return read_integer(argument, value, field);
+    case ARGUMENT_NUMBER: return read_number(argument, value, field);
+    case ARGUMENT_CHOICE: return read_choice(argument, value, field);
     case ARGUMENT_EXTENTS:
-    case ARGUMENT_PAIRS:
-        break;
+    case ARGUMENT_PAIRS: break;
     }
     return read_extents(argument, value, field);
 }

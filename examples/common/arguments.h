@@ -41,8 +41,8 @@ struct argument {
     enum argument_kind kind;
     const char *value; /* what help calls the value; NULL for flags and choices */
     const char *help;
-    size_t offset;                         /* of the field in the caller's struct */
-    double lowest;                         /* bounds of numbers */
+    size_t offset; /* of the field in the caller's struct */
+    double lowest; /* bounds of numbers */
     double highest;
     const struct argument_choice *choices; /* of ARGUMENT_CHOICE */
 };

@@ -19,8 +19,8 @@ static const struct {
     char digit; /* bytes of an element */
     const char *name;
 } types[] = {
-    {'i', '1', "int8"},   {'i', '2', "int16"},   {'i', '4', "int32"},   {'i', '8', "int64"},
-    {'u', '1', "uint8"},  {'u', '2', "uint16"},  {'u', '4', "uint32"},  {'u', '8', "uint64"},
+    {'i', '1', "int8"},    {'i', '2', "int16"},   {'i', '4', "int32"},   {'i', '8', "int64"},
+    {'u', '1', "uint8"},   {'u', '2', "uint16"},  {'u', '4', "uint32"},  {'u', '8', "uint64"},
     {'f', '2', "float16"}, {'f', '4', "float32"}, {'f', '8', "float64"},
 };
 
@@ -39,7 +39,8 @@ const char *npy_type_name(enum npy_type type)
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static bool fail(char *message, const char *format, ...)
+static bool
+fail(char *message, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -210,12 +211,9 @@ static bool read_entry(struct cursor *cursor, struct header *header, int *seen, 
     }
     *seen |= bit;
     switch (bit) {
-    case HAS_TYPE:
-        return read_type(cursor, header, message);
-    case HAS_ORDER:
-        return read_order(cursor, header, message);
-    default:
-        return read_shape(cursor, header, message);
+    case HAS_TYPE: return read_type(cursor, header, message);
+    case HAS_ORDER: return read_order(cursor, header, message);
+    default: return read_shape(cursor, header, message);
     }
 }
 
@@ -456,28 +454,17 @@ static double element(const struct npy_array *array, int64_t i)
 {
     const void *data = array->data;
     switch (array->type) {
-    case NPY_INT8:
-        return ((const int8_t *)data)[i];
-    case NPY_INT16:
-        return ((const int16_t *)data)[i];
-    case NPY_INT32:
-        return ((const int32_t *)data)[i];
-    case NPY_INT64:
-        return (double)((const int64_t *)data)[i];
-    case NPY_UINT8:
-        return ((const uint8_t *)data)[i];
-    case NPY_UINT16:
-        return ((const uint16_t *)data)[i];
-    case NPY_UINT32:
-        return ((const uint32_t *)data)[i];
-    case NPY_UINT64:
-        return (double)((const uint64_t *)data)[i];
-    case NPY_FLOAT16:
-        return half_to_double(((const uint16_t *)data)[i]);
-    case NPY_FLOAT32:
-        return (double)((const float *)data)[i];
-    case NPY_FLOAT64:
-        break;
+    case NPY_INT8: return ((const int8_t *)data)[i];
+    case NPY_INT16: return ((const int16_t *)data)[i];
+    case NPY_INT32: return ((const int32_t *)data)[i];
+    case NPY_INT64: return (double)((const int64_t *)data)[i];
+    case NPY_UINT8: return ((const uint8_t *)data)[i];
+    case NPY_UINT16: return ((const uint16_t *)data)[i];
+    case NPY_UINT32: return ((const uint32_t *)data)[i];
+    case NPY_UINT64: return (double)((const uint64_t *)data)[i];
+    case NPY_FLOAT16: return half_to_double(((const uint16_t *)data)[i]);
+    case NPY_FLOAT32: return (double)((const float *)data)[i];
+    case NPY_FLOAT64: break;
     }
     return ((const double *)data)[i];
 }
@@ -536,7 +523,9 @@ static size_t format_header(enum npy_type type, int32_t dims, const int64_t *sha
                           types[type].kind, types[type].digit);
     for (int32_t i = 0; i < dims; i++) {
         length += snprintf(text + length, LONGEST_HEADER - (size_t)length, "%lld%s", (long long)shape[i],
-                           dims == 1 ? "," : i + 1 < dims ? ", " : "");
+                           dims == 1      ? ","
+                           : i + 1 < dims ? ", "
+                                          : "");
     }
     length += snprintf(text + length, LONGEST_HEADER - (size_t)length, "), }");
     const size_t whole = (10 + (size_t)length + 1 + HEADER_BLOCK - 1) / HEADER_BLOCK * HEADER_BLOCK - 10;

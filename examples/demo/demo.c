@@ -258,8 +258,8 @@ static void print_layers(const struct demo *demo)
         for (int solver = 0; solver < SOLVERS; solver++) {
             error[solver] = demo->table[solver].error[i];
         }
-        printf(" %-10s %3d x %3d  %8.4f %8.4f %8.4f   ", layer->name, (int)layer->outputs, (int)layer->fan_in,
-               error[0], error[1], error[2]);
+        printf(" %-10s %3d x %3d  %8.4f %8.4f %8.4f   ", layer->name, (int)layer->outputs, (int)layer->fan_in, error[0],
+               error[1], error[2]);
         show_bars(error[2] / largest, error[1] / largest, error[0] / largest, 28);
         putchar('\n');
     }

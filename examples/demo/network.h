@@ -22,8 +22,8 @@ struct layer {
     int32_t kind, inputs, outputs, kernel, stride;
     int32_t residual; /* 1: the layer's input is added to its products */
     int32_t relu;
-    int32_t pool;    /* 1: only the mean over the picture goes on to the next layer */
-    int32_t size;    /* input extent, the same in height and width */
+    int32_t pool; /* 1: only the mean over the picture goes on to the next layer */
+    int32_t size; /* input extent, the same in height and width */
     int32_t out_size;
     int32_t fan_in;
     float *weights; /* (outputs, kernel, kernel, inputs of one output) */

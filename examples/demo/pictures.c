@@ -62,7 +62,7 @@ enum symbol {
 };
 
 static const char *const symbol_names[PICTURE_CLASSES] = {
-    "disc", "ring", "moon", "drop", "heart", "leaf", "fish", "key",
+    "disc",     "ring",   "moon",     "drop", "heart", "leaf",  "fish", "key",
     "triangle", "square", "pentagon", "star", "cross", "arrow", "bolt", "house",
 };
 
@@ -76,16 +76,31 @@ static const struct polygon square = {4, {{-0.75f, -0.75f}, {0.75f, -0.75f}, {0.
 static const struct polygon pentagon = {
     5, {{0, -0.95f}, {0.904f, -0.294f}, {0.558f, 0.769f}, {-0.558f, 0.769f}, {-0.904f, -0.294f}}};
 static const struct polygon star = {10,
-                                    {{0, -1}, {0.259f, -0.356f}, {0.951f, -0.309f}, {0.418f, 0.136f},
-                                     {0.588f, 0.809f}, {0, 0.44f}, {-0.588f, 0.809f}, {-0.418f, 0.136f},
-                                     {-0.951f, -0.309f}, {-0.259f, -0.356f}}};
+                                    {{0, -1},
+                                     {0.259f, -0.356f},
+                                     {0.951f, -0.309f},
+                                     {0.418f, 0.136f},
+                                     {0.588f, 0.809f},
+                                     {0, 0.44f},
+                                     {-0.588f, 0.809f},
+                                     {-0.418f, 0.136f},
+                                     {-0.951f, -0.309f},
+                                     {-0.259f, -0.356f}}};
 static const struct polygon cross = {12,
-                                     {{-0.3f, -0.95f}, {0.3f, -0.95f}, {0.3f, -0.3f}, {0.95f, -0.3f},
-                                      {0.95f, 0.3f}, {0.3f, 0.3f}, {0.3f, 0.95f}, {-0.3f, 0.95f},
-                                      {-0.3f, 0.3f}, {-0.95f, 0.3f}, {-0.95f, -0.3f}, {-0.3f, -0.3f}}};
-static const struct polygon arrow = {7,
-                                     {{0, -1}, {0.8f, -0.1f}, {0.28f, -0.1f}, {0.28f, 0.95f},
-                                      {-0.28f, 0.95f}, {-0.28f, -0.1f}, {-0.8f, -0.1f}}};
+                                     {{-0.3f, -0.95f},
+                                      {0.3f, -0.95f},
+                                      {0.3f, -0.3f},
+                                      {0.95f, -0.3f},
+                                      {0.95f, 0.3f},
+                                      {0.3f, 0.3f},
+                                      {0.3f, 0.95f},
+                                      {-0.3f, 0.95f},
+                                      {-0.3f, 0.3f},
+                                      {-0.95f, 0.3f},
+                                      {-0.95f, -0.3f},
+                                      {-0.3f, -0.3f}}};
+static const struct polygon arrow = {
+    7, {{0, -1}, {0.8f, -0.1f}, {0.28f, -0.1f}, {0.28f, 0.95f}, {-0.28f, 0.95f}, {-0.28f, -0.1f}, {-0.8f, -0.1f}}};
 static const struct polygon bolt = {
     6, {{0.25f, -1}, {-0.65f, 0.2f}, {-0.1f, 0.2f}, {-0.25f, 1}, {0.65f, -0.2f}, {0.1f, -0.2f}}};
 static const struct polygon house = {

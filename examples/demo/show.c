@@ -37,8 +37,7 @@ void show_start(void)
 
 void show_style(int style)
 {
-    static const char *const codes[] = {"\033[0m",    "\033[0;1m",  "\033[0;2m",
-                                        "\033[0;32m", "\033[0;33m", "\033[0;31m"};
+    static const char *const codes[] = {"\033[0m", "\033[0;1m", "\033[0;2m", "\033[0;32m", "\033[0;33m", "\033[0;31m"};
     if (colors) {
         fputs(codes[style], stdout);
     }

@@ -46,9 +46,10 @@ public:
     // How much a node that is no layer stretches a difference of its inputs, or -1.
     double of_node(const onnx::NodeProto &node) const
     {
-        static const std::set<std::string> keep = {"Relu", "Clip", "Tanh", "Softmax", "Identity", "Reshape", "Flatten", "Transpose",
-                                                   "Squeeze", "Unsqueeze", "Pad", "DepthToSpace", "SpaceToDepth", "Slice", "Split",
-                                                   "Concat", "Add", "Sub", "GlobalMaxPool", "Dropout"};
+        static const std::set<std::string> keep = {
+            "Relu",      "Clip",    "Tanh",      "Softmax", "Identity",      "Reshape",      "Flatten",
+            "Transpose", "Squeeze", "Unsqueeze", "Pad",     "DepthToSpace",  "SpaceToDepth", "Slice",
+            "Split",     "Concat",  "Add",       "Sub",     "GlobalMaxPool", "Dropout"};
         const std::string &op = node.op_type();
         double shared, volume;
         if (keep.count(op) > 0)

@@ -15,10 +15,11 @@ struct Bound {
     std::vector<double> contributions; // of each layer, in the order of Model::layers(); zeros when it is unknown
 };
 
-// 'errors': for each layer the root of the mean square, over samples, of the norm by which its quantized form changes its output on
-// the inputs that it gets; 0 for layers that stay float. The bound is of the same kind: norms of layers (bsq_operator_norm) and of
-// the nodes between are multiplied along every way to an output and summed over the ways.
-Bound network_bound(const Model &model, const Settings &settings, const std::vector<double> &errors, Progress &progress);
+// 'errors': for each layer the root of the mean square, over samples, of the norm by which its quantized form changes
+// its output on the inputs that it gets; 0 for layers that stay float. The bound is of the same kind: norms of layers
+// (bsq_operator_norm) and of the nodes between are multiplied along every way to an output and summed over the ways.
+Bound network_bound(const Model &model, const Settings &settings, const std::vector<double> &errors,
+                    Progress &progress);
 
 } // namespace bsq_onnx
 

@@ -155,8 +155,8 @@ private:
 };
 
 Judge::Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task)
-    : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)), classifies_(classifies(model, task)),
-      whole_(whole(model, telling_)), float_(model, whole_, whole_.outputs),
+    : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)),
+      classifies_(classifies(model, task)), whole_(whole(model, telling_)), float_(model, whole_, whole_.outputs),
       chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
       comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
@@ -214,9 +214,8 @@ void Judge::show(const Sample &sample, Exhibit &exhibit)
         return;
     std::vector<Exhibit> &kept = judgement_.exhibits;
     if (kept.size() >= exhibits_most) {
-        const auto least = std::min_element(kept.rbegin(), kept.rend(), [&](const Exhibit &a, const Exhibit &b) {
-            return worth(a) < worth(b);
-        });
+        const auto least = std::min_element(kept.rbegin(), kept.rend(),
+                                            [&](const Exhibit &a, const Exhibit &b) { return worth(a) < worth(b); });
         if (worth(*least) >= worth(exhibit))
             return;
         kept.erase(std::next(least).base());

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "quantize/engine.hpp"
-#include "samples/labels.hpp"
-#include "model/model.hpp"
-#include "quantize/quantize.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "model/model.hpp"
+#include "quantize/engine.hpp"
+#include "quantize/quantize.hpp"
+#include "samples/labels.hpp"
 
 namespace bsq_onnx {
 
@@ -18,13 +18,14 @@ namespace bsq_onnx {
 class Chain {
 public:
     // Of the layers, those with bits; 'extra' tensors are kept besides the network's outputs.
-    Chain(const Model &model, const std::vector<LayerResult> &layers, const std::map<std::string, Quantizer> &quantizers,
-          const std::vector<std::string> &extra);
+    Chain(const Model &model, const std::vector<LayerResult> &layers,
+          const std::map<std::string, Quantizer> &quantizers, const std::vector<std::string> &extra);
 
     void run(const std::vector<float> &input);
     const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }
 
-    // The same in parts: what was computed may be kept and put back, and a segment replaced by one with the same outputs.
+    // The same in parts: what was computed may be kept and put back, and a segment replaced by one with the same
+    // outputs.
     using Tensors = std::map<std::string, std::vector<float>>;
     Tensors &tensors() { return tensors_; }
     void run_from(size_t segment);

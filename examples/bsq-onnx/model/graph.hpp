@@ -34,7 +34,7 @@ std::string input_of(const onnx::NodeProto &node, int index);
 // ---- tensors ----
 
 Shape shape_of(const onnx::TensorProto &tensor);
-std::vector<float> floats_of(const onnx::TensorProto &tensor); // of FLOAT
+std::vector<float> floats_of(const onnx::TensorProto &tensor);     // of FLOAT
 std::vector<int64_t> integers_of(const onnx::TensorProto &tensor); // of INT64 and INT32
 onnx::TensorProto make_tensor(const Shape &shape, const std::vector<float> &values);
 onnx::TensorProto make_tensor(const Shape &shape, const std::vector<int64_t> &values);

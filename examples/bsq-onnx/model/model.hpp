@@ -34,21 +34,21 @@ struct Layer {
     Kind kind;
     // Indices into the model's nodes, which are in execution order: they differ when an Add brings a MatMul's bias.
     int node, last_node;
-    std::string input; // tensor
+    std::string input;  // tensor
     std::string output; // tensor, before the activation function
     bsq_layer_desc_t desc;
     Shape input_shape;
     Shape output_shape;
     std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
-    std::vector<float> bias; // M, or empty
-    int64_t multiplications; // of one sample
+    std::vector<float> bias;    // M, or empty
+    int64_t multiplications;    // of one sample
 };
 
 // A run of nodes in execution order: at most one layer, its first node, and everything up to the next layer.
 struct Segment {
-    int layer; // index into layers(), or -1
-    int first_node, last_node; // inclusive
-    std::vector<std::string> inputs; // tensors that other segments computed, or the network's input
+    int layer;                        // index into layers(), or -1
+    int first_node, last_node;        // inclusive
+    std::vector<std::string> inputs;  // tensors that other segments computed, or the network's input
     std::vector<std::string> outputs; // tensors that later segments or the network's user need
     // Input of segment_model that stands for the layer's input tensor and takes its quantized values: the tensor's own
     // name, or another one when other nodes of the segment read the tensor, unquantized, too. "" without a layer.
@@ -79,9 +79,9 @@ public:
     const std::vector<Segment> &segments() const;
     const std::vector<Remark> &left_float() const; // Conv, ConvTranspose, Gemm and MatMul nodes that are no layers
     const Shape &shape(const std::string &tensor) const;
-    const onnx::ModelProto &proto() const; // raised to opset 13, BatchNorm folded, Constant nodes made initializers
+    const onnx::ModelProto &proto() const;    // raised to opset 13, BatchNorm folded, Constant nodes made initializers
     const onnx::ModelProto &original() const; // the same, but for the opset, which is the file's
-    uint64_t digest() const; // of the file's bytes: what --resume compares
+    uint64_t digest() const;                  // of the file's bytes: what --resume compares
 
     // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where
     // they are not empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads. It takes in layer_input

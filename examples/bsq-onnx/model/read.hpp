@@ -8,8 +8,8 @@ namespace bsq_onnx {
 
 // Both with known shapes and BatchNormalization folded.
 struct Network {
-    Graph original; // of the opset of the file
-    Graph raised; // of opset 13 or above
+    Graph original;  // of the opset of the file
+    Graph raised;    // of opset 13 or above
     uint64_t digest; // of the file's bytes
 };
 

@@ -218,7 +218,7 @@ void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
 }
 
 constexpr int64_t largest_tensor = std::numeric_limits<int32_t>::max(); // values; what OpenCV can count
-constexpr size_t small_constant = 64; // more values than sizes, scales and axes have
+constexpr size_t small_constant = 64;                                   // more values than sizes, scales and axes have
 
 // A network of this node alone.
 onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)

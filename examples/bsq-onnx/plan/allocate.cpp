@@ -1,8 +1,8 @@
 // Mixed precision: bits of each layer within a budget.
 //
-// A layer's own relative error e_l(b) comes from its error table. What it does to the network is measured: the network runs
-// with this layer alone at a few bits, on samples that the statistics have not seen, and the relative error E_l of its
-// outputs is taken. Errors of layers add up nearly, so the sum of e_l(b_l) E_l / e_l(probe) is what is made small.
+// A layer's own relative error e_l(b) comes from its error table. What it does to the network is measured: the network
+// runs with this layer alone at a few bits, on samples that the statistics have not seen, and the relative error E_l of
+// its outputs is taken. Errors of layers add up nearly, so the sum of e_l(b_l) E_l / e_l(probe) is what is made small.
 #include "plan/allocate.hpp"
 
 #include <algorithm>
@@ -17,6 +17,15 @@ namespace {
 constexpr int lowest_bits = 2, highest_bits = 8, choices = highest_bits - lowest_bits + 1;
 constexpr int probe_bits = 4;
 constexpr int64_t most_statistics = 64, most_probes = 12;
+
+// Bits that all weights of layers that do not stay float may have together.
+int64_t total_bits(const Model &model, const Settings &settings, const Plan &plan)
+{
+    int64_t weights = 0;
+    for (size_t i = 0; i < model.layers().size(); i++)
+        weights += plan.bits[i] > 0 ? static_cast<int64_t>(model.layers()[i].weights.size()) : 0;
+    return static_cast<int64_t>(settings.average_bits * static_cast<double>(weights));
+}
 
 class Chooser {
 public:
@@ -144,8 +153,8 @@ void Chooser::measure(size_t index)
         const double own = errors[probe_bits - lowest_bits], outcome = effect(segment, index, probe);
         for (int i = 0; i < choices; i++)
             errors[i] = own > 0 ? errors[i] * outcome / own : 0;
-        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) + " bits alone changes the outputs by " +
-                      std::to_string(outcome));
+        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) +
+                      " bits alone changes the outputs by " + std::to_string(outcome));
     } else {
         progress_.end("");
     }
@@ -157,10 +166,9 @@ std::vector<int> Chooser::allocate() const
     std::vector<double> errors;
     std::vector<int64_t> costs;
     std::vector<size_t> free_layers;
-    int64_t weights = 0, spent = 0;
+    int64_t spent = 0;
     for (size_t i = 0; i < model_.layers().size(); i++) {
         const auto size = static_cast<int64_t>(model_.layers()[i].weights.size());
-        weights += plan_.bits[i] > 0 ? size : 0;
         if (plan_.fixed[i]) {
             spent += size * plan_.bits[i];
             continue;
@@ -174,17 +182,17 @@ std::vector<int> Chooser::allocate() const
     std::vector<int> bits = plan_.bits;
     if (free_layers.empty())
         return bits;
-    const auto budget = static_cast<int64_t>(settings_.average_bits * static_cast<double>(weights)) - spent;
+    const int64_t budget = total_bits(model_, settings_, plan_) - spent;
     std::vector<int32_t> chosen(free_layers.size());
     char text[200];
     bsq_error_t error;
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget, nullptr,
-                                        chosen.data(), nullptr, &error) != BSQ_OK)
-        throw Error("--avg-bits " + std::to_string(settings_.average_bits) + " cannot be reached: " +
-                    (budget < 0 ? "layers with given bits need more" : text));
+    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget,
+                                        nullptr, chosen.data(), nullptr, &error) != BSQ_OK)
+        throw Error("--avg-bits " + std::to_string(settings_.average_bits) +
+                    " cannot be reached: " + (budget < 0 ? "layers with given bits need more" : text));
     for (size_t i = 0; i < free_layers.size(); i++)
         bits[free_layers[i]] = lowest_bits + chosen[i];
     return bits;
@@ -196,6 +204,21 @@ void choose_bits(const Model &model, const Settings &settings, const std::vector
                  Progress &progress)
 {
     plan.bits = Chooser(model, settings, samples, plan, progress).run();
+}
+
+bool may_be_chosen(const Model &model, const Settings &settings, const Plan &plan, const std::vector<int> &bits)
+{
+    if (bits.size() != plan.bits.size())
+        return false;
+    int64_t spent = 0;
+    bool free_layers = false;
+    for (size_t i = 0; i < bits.size(); i++) {
+        if (plan.fixed[i] ? bits[i] != plan.bits[i] : bits[i] < lowest_bits || bits[i] > highest_bits)
+            return false;
+        free_layers = free_layers || !plan.fixed[i];
+        spent += bits[i] * static_cast<int64_t>(model.layers()[i].weights.size());
+    }
+    return !free_layers || spent <= total_bits(model, settings, plan);
 }
 
 } // namespace bsq_onnx

@@ -18,7 +18,8 @@ namespace {
 constexpr int64_t always = int64_t{256} << 20; // bytes that any network may take
 // All tensors of one sample take 2 to 31 times the file in the networks of docs/results.md.
 constexpr int64_t times_file = 1024;
-// VGG-16, among the costliest networks for pictures, takes 2^37 multiplications with its statistics, and 0.5 GB of file.
+// VGG-16, among the costliest networks for pictures, takes 2^37 multiplications with its statistics, and 0.5 GB of
+// file.
 constexpr int64_t multiplications_per_byte = 256;
 
 std::string text_of(const Shape &shape)
@@ -58,7 +59,8 @@ double depth(const Model &model, const onnx::NodeProto &node)
     const bool convolution = op == "Conv" || op == "ConvTranspose";
     if (!convolution)
         return window;
-    return window * static_cast<double>(model.shape(node.input(0)).at(1)) / static_cast<double>(get_integer(node, "group", 1));
+    return window * static_cast<double>(model.shape(node.input(0)).at(1)) /
+           static_cast<double>(get_integer(node, "group", 1));
 }
 
 } // namespace
@@ -96,13 +98,14 @@ void check_network(const Model &model, const Settings &settings, const Limits &l
         work += own;
         if (own > hardest) {
             hardest = own;
-            slowest = "node " + node.name() + ": tensor " + node.output(0) + " of " + text_of(model.shape(node.output(0)));
+            slowest =
+                "node " + node.name() + ": tensor " + node.output(0) + " of " + text_of(model.shape(node.output(0)));
         }
     }
     if (all * sizeof(float) > static_cast<double>(limits.memory))
-        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " + text_of(model.shape(largest)) + " takes " +
-                    megabytes(most * sizeof(float)) + " for one sample, all tensors " + megabytes(all * sizeof(float)) +
-                    allowed(limits));
+        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " + text_of(model.shape(largest)) +
+                    " takes " + megabytes(most * sizeof(float)) + " for one sample, all tensors " +
+                    megabytes(all * sizeof(float)) + allowed(limits));
     if (work > static_cast<double>(limits.multiplications))
         throw Error(settings.model + ": " + slowest + " takes " + std::to_string(static_cast<int64_t>(hardest / 1e6)) +
                     " million multiplications for one sample" + allowed(limits) + ", for " +
@@ -118,7 +121,8 @@ void check_layers(const Model &model, const Settings &settings, const Plan &plan
         const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
         const double groups = static_cast<double>(layer.desc.groups);
         const double rows = size(model, layer.output) / static_cast<double>(layer.desc.out_channels);
-        const std::string where = settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " + text_of(layer.input_shape);
+        const std::string where =
+            settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " + text_of(layer.input_shape);
         size_t bytes = 0;
         bsq_options_t options = settings.options;
         options.weight_bits = plan.bits[i];

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "quantize/engine.hpp"
 #include "model/model.hpp"
+#include "quantize/engine.hpp"
 #include "settings.hpp"
 
 namespace bsq_onnx {
@@ -19,14 +19,15 @@ struct SharedQuantizer {
 };
 
 struct Plan {
-    std::vector<int> bits;                 // of each layer, in the order of Model::layers(); 0: it stays float
-    std::vector<std::string> reasons;      // why it does, or ""
-    std::vector<bool> fixed;               // --avg-bits may not change these bits
-    std::map<std::string, int> input_bits; // of the tensors that quantized layers read
+    std::vector<int> bits;                         // of each layer, in the order of Model::layers(); 0: it stays float
+    std::vector<std::string> reasons;              // why it does, or ""
+    std::vector<bool> fixed;                       // --avg-bits may not change these bits
+    std::map<std::string, int> input_bits;         // of the tensors that quantized layers read
     std::map<std::string, SharedQuantizer> shared; // by tensor; others have quantizers of their own
 };
 
-// First layers are those that no other layer comes before, last ones those that no other layer follows on a way to an output.
+// First layers are those that no other layer comes before, last ones those that no other layer follows on a way to an
+// output.
 std::vector<bool> edge_layers(const Model &model);
 
 // Throws Error when a layer is named that does not exist.

@@ -12,8 +12,9 @@
 
 namespace bsq_onnx {
 
-// Tensors that quantized layers read and Add or Concat join, in groups of two or more. The quantizer of a group comes from
-// what the float network gives for all of its tensors, one scale for all channels, with the most bits that one of them has.
+// Tensors that quantized layers read and Add or Concat join, in groups of two or more. The quantizer of a group comes
+// from what the float network gives for all of its tensors, one scale for all channels, with the most bits that one of
+// them has.
 std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, const Settings &settings, const Plan &plan,
                                                         const std::vector<SampleRef> &samples, Progress &progress);
 

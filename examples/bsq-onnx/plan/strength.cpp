@@ -39,7 +39,7 @@ class Trial {
 public:
     Trial(const Model &model, const Segment &segment, const Reader &reader, const Quantizer &quantizer);
     void fit(const float *now, const std::vector<float> &wanted);
-    double solve(const Model &model, const Segment &segment); // seconds
+    double solve(const Model &model, const Segment &segment);              // seconds
     double difference(const float *now, const std::vector<float> &wanted); // sum of squares, of what passes
 
 private:
@@ -77,7 +77,8 @@ double Trial::solve(const Model &model, const Segment &segment)
     std::vector<float> weights(layer_.weights.size()), bias(static_cast<size_t>(layer_.desc.out_channels));
     check(bsq_layer_get_dequantized(handle_.get(), weights.data(), weights.size()), layer_, handle_.get());
     check(bsq_layer_get_bias(handle_.get(), bias.data(), bias.size()), layer_, handle_.get());
-    runner_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output}, weights, bias, quantizer_);
+    runner_ =
+        std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output}, weights, bias, quantizer_);
     got_.resize(static_cast<size_t>(count(layer_.output_shape)));
     return report.seconds;
 }
@@ -87,7 +88,8 @@ double Trial::difference(const float *now, const std::vector<float> &wanted)
     runner_->run({now}, {got_.data()});
     double sum = 0;
     for (size_t k = 0; k < got_.size(); k++) {
-        const double off = static_cast<double>(passing_.passed(got_[k])) - static_cast<double>(passing_.passed(wanted[k]));
+        const double off =
+            static_cast<double>(passing_.passed(got_[k])) - static_cast<double>(passing_.passed(wanted[k]));
         sum += off * off;
     }
     return sum;
@@ -146,8 +148,8 @@ std::vector<Candidate> candidates(const Quantizer &tensor, const Quantizer &chan
     return {{0, tensor}, {0.5, between(tensor, channels, 0.5)}, {1, channels}};
 }
 
-Strength choose_strength(const Model &model, const std::vector<Candidate> &candidates, const std::vector<Reader> &readers,
-                         const Activations &activations, Progress &progress)
+Strength choose_strength(const Model &model, const std::vector<Candidate> &candidates,
+                         const std::vector<Reader> &readers, const Activations &activations, Progress &progress)
 {
     Strength result = {0, 0};
     std::vector<double> sums(candidates.size(), 0);

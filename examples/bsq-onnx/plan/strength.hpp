@@ -5,12 +5,13 @@
 #include <functional>
 #include <vector>
 
-#include "quantize/engine.hpp"
 #include "progress.hpp"
+#include "quantize/engine.hpp"
 
 namespace bsq_onnx {
 
-// A quantizer whose scales are scale * (scale_c / scale)^strength: 0 is one scale for the tensor, 1 one for each channel.
+// A quantizer whose scales are scale * (scale_c / scale)^strength: 0 is one scale for the tensor, 1 one for each
+// channel.
 struct Candidate {
     double strength;
     Quantizer quantizer;
@@ -35,10 +36,11 @@ struct Strength {
     double seconds; // of solves
 };
 
-// The candidate with which the readers' outputs, behind their activation functions, come closest to the float network's: relative
-// squared errors on every second sample, summed over readers, of weights solved on the other samples. The smaller strength of equals.
-Strength choose_strength(const Model &model, const std::vector<Candidate> &candidates, const std::vector<Reader> &readers,
-                         const Activations &activations, Progress &progress);
+// The candidate with which the readers' outputs, behind their activation functions, come closest to the float
+// network's: relative squared errors on every second sample, summed over readers, of weights solved on the other
+// samples. The smaller strength of equals.
+Strength choose_strength(const Model &model, const std::vector<Candidate> &candidates,
+                         const std::vector<Reader> &readers, const Activations &activations, Progress &progress);
 
 } // namespace bsq_onnx
 

@@ -59,10 +59,7 @@ public:
         (*this)(static_cast<uint64_t>(values.size()));
         bytes_.append(reinterpret_cast<const char *>(values.data()), values.size() * sizeof(T));
     }
-    void operator()(const std::string &text)
-    {
-        (*this)(std::vector<char>(text.begin(), text.end()));
-    }
+    void operator()(const std::string &text) { (*this)(std::vector<char>(text.begin(), text.end())); }
     std::string close()
     {
         (*this)(digest(bytes_.data(), bytes_.size()));
@@ -84,7 +81,8 @@ public:
         std::memcpy(&sum, bytes.data() + end_, sizeof sum);
         whole_ = digest(bytes.data(), end_) == sum;
     }
-    bool whole() const { return whole_; }
+    // All was there, unchanged, and nothing behind it.
+    bool whole() const { return whole_ && at_ == end_; }
     template <typename T> void operator()(T &value)
     {
         static_assert(std::is_arithmetic_v<T>);
@@ -129,7 +127,8 @@ private:
 template <typename Stream, typename Done> void transfer(Stream &stream, Done &done)
 {
     auto &l = done.layer;
-    stream(l.name), stream(l.op), stream(l.input), stream(l.bits), stream(l.reason), stream(l.channels), stream(l.fan_in);
+    stream(l.name), stream(l.op), stream(l.input), stream(l.bits), stream(l.reason), stream(l.channels),
+        stream(l.fan_in);
     stream(l.weight_bytes), stream(l.multiplications), stream(l.codes), stream(l.scales), stream(l.bias);
     stream(l.dequantized), stream(l.error), stream(l.error_rounding), stream(l.held_out_error), stream(l.error_floor);
     stream(l.lower_bound), stream(l.own_error), stream(l.rows_per_input), stream(l.seconds), stream(l.warnings);
@@ -139,7 +138,8 @@ template <typename Stream, typename Done> void transfer(Stream &stream, Done &do
     stream(q.scales), stream(q.zero_points);
     auto &i = done.input;
     stream(i.tensor), stream(i.bits), stream(i.type), stream(i.zero_point), stream(i.scales);
-    stream(i.zero_points), stream(i.strength), stream(i.note), stream(i.minimum), stream(i.maximum), stream(i.clipped), stream(i.histogram);
+    stream(i.zero_points), stream(i.strength), stream(i.note), stream(i.minimum), stream(i.maximum), stream(i.clipped),
+        stream(i.histogram);
 }
 
 std::string numbered(const char *what, size_t index)
@@ -183,7 +183,9 @@ Checkpoint::Checkpoint(const std::string &folder, const Conditions &conditions) 
     for (size_t i = 0; i < std::max(conditions.size(), there.size()); i++) {
         if (i < conditions.size() && i < there.size() && conditions[i] == there[i])
             continue;
-        const auto text = [&](const Conditions &list) { return i < list.size() ? list[i].second : std::string("nothing"); };
+        const auto text = [&](const Conditions &list) {
+            return i < list.size() ? list[i].second : std::string("nothing");
+        };
         const std::string name = i < conditions.size() ? conditions[i].first : there[i].first;
         throw Error(folder + ": is of a run with another " + name + ": " + text(there) + ", now " + text(conditions));
     }
@@ -216,15 +218,20 @@ void Checkpoint::write(const std::string &name, const std::string &bytes) const
 
 bool Checkpoint::load_layer(size_t index, DoneLayer &done) const
 {
-    const std::string name = numbered("layer", index);
-    if (!fs::exists(path(name)))
+    const std::string file = layer_path(index);
+    if (!fs::exists(file))
         return false;
-    const std::string bytes = read_file(path(name));
+    const std::string bytes = read_file(file);
     Reader reader(bytes);
     transfer(reader, done);
     if (!reader.whole())
-        throw Error(path(name) + ": is damaged; remove it to have this layer done again");
+        throw Error(file + ": is damaged; remove it to have this layer done again");
     return true;
+}
+
+std::string Checkpoint::layer_path(size_t index) const
+{
+    return path(numbered("layer", index));
 }
 
 void Checkpoint::save_layer(size_t index, const DoneLayer &done)
@@ -252,6 +259,8 @@ std::vector<int> Checkpoint::load_bits() const
     std::vector<int> bits;
     for (int value; text >> value;)
         bits.push_back(value);
+    if (!text.eof())
+        throw Error(bits_path() + ": is damaged; remove it to have bits chosen again");
     return bits;
 }
 

@@ -22,19 +22,21 @@ public:
     // What must be the same for work to go on: a name and a value each.
     using Conditions = std::vector<std::pair<std::string, std::string>>;
 
-    // Makes the folder, or reads what is in it. Throws Error when it holds something else, or the work of other conditions:
-    // it then names the first that differs.
+    // Makes the folder, or reads what is in it. Throws Error when it holds something else, or the work of other
+    // conditions: it then names the first that differs.
     Checkpoint(const std::string &folder, const Conditions &conditions);
 
     bool load_layer(size_t index, DoneLayer &done) const; // false when it is not there
     void save_layer(size_t index, const DoneLayer &done);
+    std::string layer_path(size_t index) const;
 
     // Statistics of the layer that is worked on, as bsq_stats_export writes them; "" when they are not there.
     std::string load_stats(size_t index, bool held_out) const;
     void save_stats(size_t index, bool held_out, const std::string &bytes);
 
-    // Bits that were chosen for the layers; empty when they are not there.
+    // Bits that were chosen for the layers; empty when they are not there. Throws Error where there is something else.
     std::vector<int> load_bits() const;
+    std::string bits_path() const { return path("bits"); }
     void save_bits(const std::vector<int> &bits);
 
 private:

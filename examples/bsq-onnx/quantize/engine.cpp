@@ -81,17 +81,18 @@ struct Runner::Impl {
     Layout layout{};
     std::vector<float> scratch; // the layer's input, quantized
 
-    void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name, bool layer);
+    void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name,
+                  bool layer);
     const float *values(const Feed &feed, const float *input);
 };
 
-void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name,
-                            bool layer)
+void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor,
+                            const std::string &name, bool layer)
 {
     const Shape &shape = model.shape(tensor);
     const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
-    feeds.push_back({name, std::vector<int>(shape.begin(), shape.end()), static_cast<size_t>(at - segment.inputs.begin()),
-                     layer});
+    feeds.push_back(
+        {name, std::vector<int>(shape.begin(), shape.end()), static_cast<size_t>(at - segment.inputs.begin()), layer});
 }
 
 const float *Runner::Impl::values(const Feed &feed, const float *input)

@@ -40,9 +40,9 @@ Layout input_layout(const Layer &layer);
 // A segment that runs.
 class Runner {
 public:
-    // Gives 'outputs', any of the segment's and the layer's output. 'weights' and 'bias' replace those of the segment's layer
-    // where they are not empty. With 'quantizer' the layer, not the other nodes, reads its input quantized. Throws Error when
-    // the engine refuses the nodes.
+    // Gives 'outputs', any of the segment's and the layer's output. 'weights' and 'bias' replace those of the segment's
+    // layer where they are not empty. With 'quantizer' the layer, not the other nodes, reads its input quantized.
+    // Throws Error when the engine refuses the nodes.
     Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
            const std::vector<float> &weights = {}, const std::vector<float> &bias = {},
            const Quantizer &quantizer = Quantizer());

@@ -6,8 +6,9 @@
 #include <cstdio>
 
 #include "error.hpp"
-#include "quantize/store.hpp"
 #include "plan/strength.hpp"
+#include "quantize/resumed.hpp"
+#include "quantize/store.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {
@@ -61,7 +62,6 @@ bsq_batch_t make_batch(const Layer &layer, const float *input, const float *targ
 
 namespace {
 
-constexpr int histogram_bins = 64;
 constexpr double unknown_strength = -1;
 
 const char *op_name(Kind kind)
@@ -69,8 +69,8 @@ const char *op_name(Kind kind)
     return kind == Kind::conv ? "Conv" : kind == Kind::gemm ? "Gemm" : "MatMul";
 }
 
-// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes the
-// layer's own activation function are not.
+// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes
+// the layer's own activation function are not.
 std::string input_key(const Model &model, const Layer &layer)
 {
     const bsq_layer_desc_t &d = layer.desc;
@@ -94,7 +94,9 @@ private:
     void run_segment(int index);
     void run_float(int index, bsq_layer_t *handle, const Layer *layer);
     void run_quantized(int index);
+    void check_resumed(const Layer &layer, size_t index, const DoneLayer &done) const;
     void choose_quantizer(const Layer &layer, int bits);
+    std::string note_on(const std::string &tensor) const;
     Quantizer observe(const Layer &layer, int bits, bool per_channel);
     Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
     bsq_options_t layer_options(const Layer &layer, int bits) const;
@@ -131,8 +133,8 @@ private:
 
 Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
-    : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration), progress_(progress),
-      checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+    : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
+      progress_(progress), checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -175,7 +177,8 @@ double effort_of(const Layer &layer, int64_t samples, int effort)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
     const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
-    const double channels = static_cast<double>(layer.desc.out_channels), groups = static_cast<double>(layer.desc.groups);
+    const double channels = static_cast<double>(layer.desc.out_channels),
+                 groups = static_cast<double>(layer.desc.groups);
     const double passes = 3 * static_cast<double>(layer.multiplications * samples);
     const double statistics = static_cast<double>(samples) * rows * groups * fan_in * (fan_in / 2 + channels / groups);
     return passes + statistics + channels * fan_in * fan_in * std::exp2(effort) * 4;
@@ -221,6 +224,7 @@ void Pass::run_segment(int index)
             progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
                           layer.name + ": stays float");
         } else if (checkpoint_ != nullptr && checkpoint_->load_layer(which, done)) {
+            check_resumed(layer, which, done);
             result_.layers[which] = done.layer;
             if (done.quantizer.quantizes() && result_.quantizers.emplace(layer.input, done.quantizer).second)
                 result_.inputs.push_back(done.input);
@@ -325,9 +329,9 @@ void Pass::drop_dead(int index)
 
 // ---- a layer ----
 
-// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than inputs,
-// where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an input on,
-// since rows of one picture are much alike.
+// How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than
+// inputs, where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an
+// input on, since rows of one picture are much alike.
 double asymmetry_of(const Layer &layer, int64_t samples, double asked)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
@@ -375,24 +379,52 @@ bool Pass::may_fold(const std::string &tensor, std::string &reason) const
     return true;
 }
 
+// What is told about the tensor's quantizer: who shares it, or why it is not folded although that was asked for.
+std::string Pass::note_on(const std::string &tensor) const
+{
+    std::string note;
+    if (const auto found = plan_.shared.find(tensor); found != plan_.shared.end()) {
+        for (const std::string &other : found->second.tensors)
+            if (other != tensor)
+                note += (note.empty() ? "shared with " : ", ") + other;
+    } else if (settings_.per_channel) {
+        may_fold(tensor, note);
+    }
+    return note;
+}
+
 // The quantizer of a tensor, from what its first reader sees.
 void Pass::choose_quantizer(const Layer &layer, int bits)
 {
+    const std::string note = note_on(layer.input);
+    Candidate scales = {unknown_strength, Quantizer()};
     if (const auto found = plan_.shared.find(layer.input); found != plan_.shared.end()) {
-        result_.quantizers[layer.input] = found->second.quantizer;
-        std::string others;
-        for (const std::string &tensor : found->second.tensors)
-            if (tensor != layer.input)
-                others += (others.empty() ? "shared with " : ", ") + tensor;
-        describe_input(layer, {unknown_strength, found->second.quantizer}, others);
-        return;
+        scales.quantizer = found->second.quantizer;
+    } else {
+        scales.quantizer = observe(layer, bits, false);
+        if (settings_.per_channel && note.empty())
+            scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     }
-    std::string note;
-    Candidate scales = {unknown_strength, observe(layer, bits, false)};
-    if (settings_.per_channel && may_fold(layer.input, note))
-        scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     result_.quantizers[layer.input] = scales.quantizer;
     describe_input(layer, scales, note);
+}
+
+// Throws Error when what was kept of a layer is not of this run.
+void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done) const
+{
+    const auto shared = plan_.shared.find(layer.input);
+    const auto chosen = result_.quantizers.find(layer.input);
+    const Quantizer *known = chosen != result_.quantizers.end() ? &chosen->second
+                             : shared != plan_.shared.end()     ? &shared->second.quantizer
+                                                                : nullptr;
+    const std::string note = note_on(layer.input);
+    const int input_bits = settings_.options.input_bits > 0 ? plan_.input_bits.at(layer.input) : 0;
+    const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
+    const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
+                                            input_bits, samples() > calibration_, chooses_scales, note, known});
+    if (!field.empty())
+        throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
+                    "'; remove it to have this layer done again");
 }
 
 // The quantizer of least error of the layer's input.
@@ -461,7 +493,7 @@ void Pass::describe_input(const Layer &layer, const Candidate &scales, const std
     input.minimum = static_cast<double>(minimum);
     input.maximum = static_cast<double>(maximum);
 
-    const double width = (input.maximum - input.minimum) / histogram_bins;
+    const double width = (input.maximum - input.minimum) / static_cast<double>(histogram_bins);
     const Layout layout = input_layout(layer);
     std::vector<int64_t> bins(histogram_bins, 0);
     int64_t outside = 0;
@@ -473,7 +505,7 @@ void Pass::describe_input(const Layer &layer, const Candidate &scales, const std
             for (int64_t end = k * layout.inner + layout.inner, at = k * layout.inner; at < end; at++) {
                 const auto value = static_cast<double>(x[at]);
                 const double bin = width > 0 ? (value - input.minimum) / width : 0;
-                bins[static_cast<size_t>(std::min(bin, histogram_bins - 1.0))]++;
+                bins[static_cast<size_t>(std::min(bin, static_cast<double>(histogram_bins - 1)))]++;
                 outside += value < low || value > high;
             }
         }
@@ -601,8 +633,9 @@ void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
 
 } // namespace
 
-Quantized quantize(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
-                   int64_t calibration, Progress &progress, Checkpoint *checkpoint)
+Quantized quantize(const Model &model, const Settings &settings, const Plan &plan,
+                   const std::vector<SampleRef> &samples, int64_t calibration, Progress &progress,
+                   Checkpoint *checkpoint)
 {
     return Pass(model, settings, plan, samples, calibration, progress, checkpoint).run();
 }

@@ -1,5 +1,5 @@
-// Quantizes a network layer by layer, in execution order: each sees inputs that the already quantized part produces, and is
-// fitted to the float network's output.
+// Quantizes a network layer by layer, in execution order: each sees inputs that the already quantized part produces,
+// and is fitted to the float network's output.
 #ifndef BSQ_ONNX_QUANTIZE_HPP
 #define BSQ_ONNX_QUANTIZE_HPP
 
@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "quantize/checkpoint.hpp"
-#include "quantize/engine.hpp"
 #include "model/model.hpp"
 #include "plan/plan.hpp"
 #include "progress.hpp"
+#include "quantize/checkpoint.hpp"
+#include "quantize/engine.hpp"
 #include "samples/samples.hpp"
 #include "settings.hpp"
 
@@ -23,15 +23,16 @@ struct SampleRef {
 };
 
 struct Quantized {
-    std::vector<LayerResult> layers;          // in the order of Model::layers()
+    std::vector<LayerResult> layers;             // in the order of Model::layers()
     std::map<std::string, Quantizer> quantizers; // by tensor
-    std::vector<InputResult> inputs;          // in the order in which layers read them
+    std::vector<InputResult> inputs;             // in the order in which layers read them
 };
 
 // 'samples': first 'calibration' that layers are fitted to, then others that only judge them. 'checkpoint' may be NULL.
 // Throws Error, or Interrupted.
-Quantized quantize(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
-                   int64_t calibration, Progress &progress, Checkpoint *checkpoint);
+Quantized quantize(const Model &model, const Settings &settings, const Plan &plan,
+                   const std::vector<SampleRef> &samples, int64_t calibration, Progress &progress,
+                   Checkpoint *checkpoint);
 
 // ---- parts that the choice of bits needs too ----
 

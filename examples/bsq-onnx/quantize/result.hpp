@@ -13,46 +13,50 @@ namespace bsq_onnx {
 // One quantized layer, in the order of Model::layers().
 struct LayerResult {
     std::string name;
-    std::string op;    // Conv, Gemm, MatMul
-    std::string input; // tensor
-    int bits = 0;      // 0: skipped, its weights stay float
+    std::string op;     // Conv, Gemm, MatMul
+    std::string input;  // tensor
+    int bits = 0;       // 0: skipped, its weights stay float
     std::string reason; // why it was skipped, or ""
     int64_t channels = 0, fan_in = 0;
     int64_t weight_bytes = 0; // at 'bits', codes only
     int64_t multiplications = 0;
-    std::vector<int8_t> codes; // (M, n)
-    std::vector<float> scales; // M
-    std::vector<float> bias;   // M, or empty when the layer has none and needs none
+    std::vector<int8_t> codes;      // (M, n)
+    std::vector<float> scales;      // M
+    std::vector<float> bias;        // M, or empty when the layer has none and needs none
     std::vector<float> dequantized; // (M, n): weights that multiply the dequantized, unfolded inputs
-    double error = 0;          // relative output errors
+    double error = 0;               // relative output errors
     double error_rounding = 0;
     double held_out_error = -1; // -1: not measured
     double error_floor = 0;
-    double lower_bound = 0;    // share of the objective
-    double own_error = 0;      // root mean square of the norm by which its quantized form changes its output on the same inputs
+    double lower_bound = 0; // share of the objective
+    double own_error =
+        0; // root mean square of the norm by which its quantized form changes its output on the same inputs
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
     double rows_per_input = 0;
-    double seconds = 0; // of its solves
+    double seconds = 0;   // of its solves
     int32_t warnings = 0; // BSQ_WARN_...
-    std::string text; // other warnings for people, or ""
+    std::string text;     // other warnings for people, or ""
 };
 
 // A share of clipped values above this is told.
 inline constexpr double much_clipped = 0.01;
 
+inline constexpr size_t histogram_bins = 64; // of InputResult::histogram
+
 // One quantized tensor of activations.
 struct InputResult {
     std::string tensor;
-    int bits = 0; // 0: stays float
+    int bits = 0;     // 0: stays float
     int32_t type = 0; // BSQ_INPUT_TYPE_UNSIGNED, _SIGNED, _ZERO_POINT
     int32_t zero_point = 0;
-    std::vector<double> scales; // 1, or one per channel when folded; the folded inputs then have the largest as their scale
+    std::vector<double>
+        scales; // 1, or one per channel when folded; the folded inputs then have the largest as their scale
     std::vector<int32_t> zero_points; // one for each of several scales; empty with one scale
-    double strength = -1; // how far channels have scales of their own, 0..1; -1: there was no choice
+    double strength = -1;             // how far channels have scales of their own, 0..1; -1: there was no choice
     std::string note; // why it is not folded although that was asked for, or which tensors share it; or ""
     double minimum = 0, maximum = 0; // observed on calibration samples
-    double clipped = 0; // share of values outside of the range
-    std::vector<double> histogram; // shares of equal bins over minimum..maximum
+    double clipped = 0;              // share of values outside of the range
+    std::vector<double> histogram;   // shares of equal bins over minimum..maximum
 };
 
 // Accuracy and agreement of the evaluated samples.
@@ -60,8 +64,8 @@ struct Evaluation {
     int64_t samples = 0;
     bool labelled = false;
     double float_top1 = 0, float_top5 = 0, top1 = 0, top5 = 0; // shares, when labelled
-    int64_t changed = 0;       // samples with another class, or with a confident box that only one network has
-    double agreement = -1;     // share of samples with the float network's class; -1 when the network does not classify
+    int64_t changed = 0;   // samples with another class, or with a confident box that only one network has
+    double agreement = -1; // share of samples with the float network's class; -1 when the network does not classify
     // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
     double output_error = 0;
 };
@@ -75,7 +79,7 @@ struct Mask {
 struct Box {
     int label = 0;
     float score = 0, left = 0, top = 0, right = 0, bottom = 0; // pixels of the original picture
-    Mask mask; // cut to the box
+    Mask mask;                                                 // cut to the box
 };
 
 // One picture for the report, with what float and quantized networks found in it.
@@ -129,8 +133,8 @@ struct RunResult {
     std::vector<Exhibit> exhibits;
     SampleUse samples;
     int64_t float_bytes = 0, quantized_bytes = 0; // of all weights and biases
-    double average_bits = 0;   // over weights
-    double network_bound = -1; // relative, of the output error; -1: unknown
+    double average_bits = 0;                      // over weights
+    double network_bound = -1;                    // relative, of the output error; -1: unknown
     double seconds_solving = 0, seconds_total = 0;
     std::vector<std::string> warnings; // of the run as a whole; layers and inputs have their own
 };

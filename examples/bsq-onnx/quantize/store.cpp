@@ -60,8 +60,8 @@ struct Store::Block {
         const int error = posix_fallocate(file, 0, static_cast<off_t>(bytes));
         if (error != 0) {
             close(file);
-            throw Error(room.folder + ": no space for " + std::to_string(bytes >> 20) + " MB of activations: " +
-                        std::strerror(error));
+            throw Error(room.folder + ": no space for " + std::to_string(bytes >> 20) +
+                        " MB of activations: " + std::strerror(error));
         }
         return file;
     }
@@ -81,7 +81,8 @@ float *Store::at(const std::string &tensor, int64_t sample)
 
 int64_t default_memory()
 {
-    return std::min<int64_t>(int64_t{4} << 30, static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2);
+    return std::min<int64_t>(int64_t{4} << 30,
+                             static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2);
 }
 
 Room make_room(int64_t memory)

@@ -22,7 +22,8 @@ std::vector<const onnx::NodeProto *> readers_of(const onnx::GraphProto &graph, c
             return {};
     std::vector<const onnx::NodeProto *> readers;
     for (const onnx::NodeProto &node : graph.node())
-        readers.insert(readers.end(), static_cast<size_t>(std::count(node.input().begin(), node.input().end(), tensor)), &node);
+        readers.insert(readers.end(), static_cast<size_t>(std::count(node.input().begin(), node.input().end(), tensor)),
+                       &node);
     return readers;
 }
 
@@ -85,7 +86,8 @@ Passing passing_of(const Model &model, const std::string &tensor)
     if (reader != nullptr && reader->op_type() == "Relu")
         return {0, infinite};
     if (reader != nullptr && reader->op_type() == "Clip")
-        return {constant_or(graph, input_of(*reader, 1), -infinite), constant_or(graph, input_of(*reader, 2), infinite)};
+        return {constant_or(graph, input_of(*reader, 1), -infinite),
+                constant_or(graph, input_of(*reader, 2), infinite)};
     return {-infinite, infinite, goes_through_silu(graph, tensor)};
 }
 

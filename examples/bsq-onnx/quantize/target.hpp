@@ -9,8 +9,8 @@
 
 namespace bsq_onnx {
 
-// What the activation function that alone reads a layer's output lets pass: Relu and Clip cut values off, SiLU, x sigmoid(x), lets
-// next to nothing of negative values through.
+// What the activation function that alone reads a layer's output lets pass: Relu and Clip cut values off, SiLU, x
+// sigmoid(x), lets next to nothing of negative values through.
 struct Passing {
     float lowest, highest; // infinite without Relu or Clip
     bool silu = false;
@@ -21,9 +21,9 @@ struct Passing {
 };
 Passing passing_of(const Model &model, const std::string &tensor);
 
-// The float network's output, but where the activation function lets little of the difference between it and the layer's own output
-// through: there that much nearer to the latter, so that nothing is asked for that is cut off. Rows (output positions) count by the
-// share that passes, over channels.
+// The float network's output, but where the activation function lets little of the difference between it and the
+// layer's own output through: there that much nearer to the latter, so that nothing is asked for that is cut off. Rows
+// (output positions) count by the share that passes, over channels.
 class Target {
 public:
     Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer);

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-namespace bsq_onnx
-{
+namespace bsq_onnx {
 
 static const char dash[] = "\u2013", minus[] = "\u2212", thin_space[] = "\u202f", replacement[] = "\ufffd";
 

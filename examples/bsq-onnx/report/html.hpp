@@ -18,9 +18,9 @@ std::string percent(double share, int decimals = 1);
 std::string power_of_ten(int exponent);
 std::string bytes(int64_t count);
 std::string duration(double seconds);
-std::string whole(int64_t value);                                  // digits in groups of three
-std::string counted(int64_t value, const std::string &noun);       // "1 layer", "2 layers"
-std::string coordinate(double value);                              // for attributes: plain, to a hundredth
+std::string whole(int64_t value);                            // digits in groups of three
+std::string counted(int64_t value, const std::string &noun); // "1 layer", "2 layers"
+std::string coordinate(double value);                        // for attributes: plain, to a hundredth
 std::string base64(const std::vector<unsigned char> &data);
 
 // A table cell with a number, of a column of class 'column' if that is given.

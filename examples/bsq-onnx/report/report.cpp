@@ -8,8 +8,7 @@
 #include "report/report_pictures.hpp"
 #include "report/report_style.hpp"
 
-namespace bsq_onnx
-{
+namespace bsq_onnx {
 
 static const char plus_minus[] = " \u00b1 ", times[] = "\u2009\u00d7";
 
@@ -218,8 +217,10 @@ static std::string accuracy_table(const Evaluation &evaluation)
 // "128 samples (a.jpg to b.jpg)"
 static std::string range_text(const SampleRange &range)
 {
-    return counted(range.count, "sample") + (range.count > 0 ? " (" + escape(file_name(range.first)) +
-                  (range.count > 1 ? " to " + escape(file_name(range.last)) : "") + ")" : "");
+    return counted(range.count, "sample") +
+           (range.count > 0 ? " (" + escape(file_name(range.first)) +
+                                  (range.count > 1 ? " to " + escape(file_name(range.last)) : "") + ")"
+                            : "");
 }
 
 static std::string evaluation_text(const RunResult &result)
@@ -228,11 +229,11 @@ static std::string evaluation_text(const RunResult &result)
     if (evaluation.samples < 1) {
         return "<p>The quantized network was not evaluated: no samples were left for it.</p>\n";
     }
-    std::string out = "<p>Measured on " + range_text(result.samples.evaluation) +
-                      ", which calibration did not see, against the float network on the same ones; calibrated on " +
-                      range_text(result.samples.calibration) + ". " +
-                      (result.samples.shared ? "Among the former are those that the layers' held-out errors are of. "
-                                             : "");
+    std::string out =
+        "<p>Measured on " + range_text(result.samples.evaluation) +
+        ", which calibration did not see, against the float network on the same ones; calibrated on " +
+        range_text(result.samples.calibration) + ". " +
+        (result.samples.shared ? "Among the former are those that the layers' held-out errors are of. " : "");
     if (evaluation.agreement >= 0) {
         out += "Both give the same class on " + percent(evaluation.agreement) +
                standard_error(evaluation.agreement, evaluation.samples) + ". ";
@@ -298,7 +299,8 @@ static std::string in_parts(const std::string &command)
 
 static std::string how(const RunResult &result)
 {
-    std::string out = "<section><h2 id=\"run\">The run</h2>\n<pre><code>" + in_parts(result.command) + "</code></pre>\n";
+    std::string out =
+        "<section><h2 id=\"run\">The run</h2>\n<pre><code>" + in_parts(result.command) + "</code></pre>\n";
     if (!result.settings.empty()) {
         out += "<ul class=\"settings\">\n";
         for (const std::string &setting : result.settings) {
@@ -318,14 +320,14 @@ static std::string errors(const RunResult &result)
     }
     const SampleRange &others = result.samples.held_out;
     const std::string held_out =
-        others.count > 0 ? "<em>Held out</em>: the result on " + range_text(others) + ", which it was not fitted to. " : "";
+        others.count > 0 ? "<em>Held out</em>: the result on " + range_text(others) + ", which it was not fitted to. "
+                         : "";
     return "<section><h2 id=\"errors\">Error of every layer</h2>\n"
            "<p class=\"about\">The relative squared error of a layer's output, before its activation function, on the "
            "calibration samples: how far it is from the output that it should have, in the quantized network so far. "
            "<em>Rounding</em> is the same layer with its weights rounded, the better of two scales in each channel. " +
-           held_out +
-           "Further left is better; each line of the grid is a factor of ten.</p>\n" +
-           error_chart(result) + "</section>\n";
+           held_out + "Further left is better; each line of the grid is a factor of ten.</p>\n" + error_chart(result) +
+           "</section>\n";
 }
 
 static std::string layer_row(const LayerResult &layer)

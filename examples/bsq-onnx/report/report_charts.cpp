@@ -5,8 +5,7 @@
 
 #include "report/html.hpp"
 
-namespace bsq_onnx
-{
+namespace bsq_onnx {
 
 static bool positive(double value)
 {
@@ -16,8 +15,7 @@ static bool positive(double value)
 // ---- errors -----------------------------------------------------------------------------------------------------
 
 // Whole decades. Positions are percents of the cell, so that the chart takes whatever width there is.
-class LogAxis
-{
+class LogAxis {
 public:
     explicit LogAxis(const RunResult &result)
     {

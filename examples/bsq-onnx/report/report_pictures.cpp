@@ -6,11 +6,10 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "report/html.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "report/html.hpp"
 
-namespace bsq_onnx
-{
+namespace bsq_onnx {
 
 // ---- picture ----------------------------------------------------------------------------------------------------
 
@@ -150,21 +149,21 @@ public:
         const double line = 1.2 * size_, long_ = 0.62 * size_ * double(letters);
         const double left = std::clamp(double(box.left), 0.0, std::max(0.0, width_ - long_));
         const double right = std::clamp(double(box.right) - long_, 0.0, std::max(0.0, width_ - long_));
-        const cv::Rect2d places[] = {
-            {left, box.top - line, long_, line},    {left, double(box.top), long_, line},
-            {left, double(box.bottom), long_, line}, {left, box.bottom - line, long_, line},
-            {right, box.top - line, long_, line},   {right, double(box.bottom), long_, line},
-            {left, box.top - 2 * line, long_, line}, {left, box.bottom + line, long_, line}};
+        const cv::Rect2d places[] = {{left, box.top - line, long_, line},     {left, double(box.top), long_, line},
+                                     {left, double(box.bottom), long_, line}, {left, box.bottom - line, long_, line},
+                                     {right, box.top - line, long_, line},    {right, double(box.bottom), long_, line},
+                                     {left, box.top - 2 * line, long_, line}, {left, box.bottom + line, long_, line}};
         const auto worse = [&](const cv::Rect2d &a, const cv::Rect2d &b) { return cost(a) < cost(b); };
         taken_.push_back(*std::min_element(std::begin(places), std::end(places), worse));
-        text_ += "<text x=\"" + coordinate(taken_.back().x) + "\" y=\"" +
-                 coordinate(taken_.back().y + 0.85 * line) + "\">" + text + "</text>";
+        text_ += "<text x=\"" + coordinate(taken_.back().x) + "\" y=\"" + coordinate(taken_.back().y + 0.85 * line) +
+                 "\">" + text + "</text>";
     }
 
     std::string svg() const
     {
-        return text_.empty() ? "" : "<g class=\"labels\" font-size=\"" + coordinate(size_) + "\" stroke-width=\"" +
-                                        coordinate(size_ / 4.5) + "\">" + text_ + "</g>";
+        return text_.empty() ? ""
+                             : "<g class=\"labels\" font-size=\"" + coordinate(size_) + "\" stroke-width=\"" +
+                                   coordinate(size_ / 4.5) + "\">" + text_ + "</g>";
     }
 
 private:
@@ -229,11 +228,12 @@ static std::string detection_figure(const Exhibit &exhibit, const RunResult &res
 {
     const Sides sides = pair_objects(exhibit, result.detection);
     const double letter = std::max(sides.of_float.size(), sides.quantized.size()) > 6 ? 10 : 13; // smaller in a crowd
-    std::string out = "<figure class=\"pair\"><figcaption><span class=\"name\">" + escape(exhibit.name) +
-                      "</span> \u00b7 " + whole(sides.found) + " of " + counted(sides.confident, "confident box") +
-                      " found" + (sides.extra > 0 ? ", " + whole(sides.extra) + " only in the quantized network" : "") +
-                      "</figcaption><div class=\"two\" style=\"max-width:" +
-                      whole(std::llround(2 * shown_size(exhibit) + 12)) + "px\">";
+    std::string out =
+        "<figure class=\"pair\"><figcaption><span class=\"name\">" + escape(exhibit.name) + "</span> \u00b7 " +
+        whole(sides.found) + " of " + counted(sides.confident, "confident box") + " found" +
+        (sides.extra > 0 ? ", " + whole(sides.extra) + " only in the quantized network" : "") +
+        "</figcaption><div class=\"two\" style=\"max-width:" + whole(std::llround(2 * shown_size(exhibit) + 12)) +
+        "px\">";
     out += side(exhibit, result, sides.of_float, "Float", image_element(exhibit, uri, id), letter);
     out += side(exhibit, result, sides.quantized, "Quantized", "<use href=\"#" + id + "\"/>", letter);
     return out + "</div></figure>\n";

@@ -82,14 +82,15 @@ std::vector<std::string> all_warnings(const RunResult &result)
 void print_text(const RunResult &result)
 {
     std::printf("%s: %lld of %zu %s quantized, %.2f bits a weight, %.2f MB instead of %.2f MB\n", result.model.c_str(),
-                static_cast<long long>(quantized_layers(result)), result.layers.size(), result.layers.size() == 1 ? "layer" : "layers",
-                result.average_bits, static_cast<double>(result.quantized_bytes) / 1e6, static_cast<double>(result.float_bytes) / 1e6);
+                static_cast<long long>(quantized_layers(result)), result.layers.size(),
+                result.layers.size() == 1 ? "layer" : "layers", result.average_bits,
+                static_cast<double>(result.quantized_bytes) / 1e6, static_cast<double>(result.float_bytes) / 1e6);
     const Evaluation &e = result.evaluation;
     if (e.samples > 0) {
         std::printf("on %lld other %s: ", static_cast<long long>(e.samples), e.samples == 1 ? "sample" : "samples");
         if (e.labelled)
-            std::printf("top-1 %.2f %% (float %.2f %%), top-5 %.2f %% (float %.2f %%), ", 100 * e.top1, 100 * e.float_top1,
-                        100 * e.top5, 100 * e.float_top5);
+            std::printf("top-1 %.2f %% (float %.2f %%), top-5 %.2f %% (float %.2f %%), ", 100 * e.top1,
+                        100 * e.float_top1, 100 * e.top5, 100 * e.float_top5);
         if (e.agreement >= 0)
             std::printf("same class as float %.2f %%, ", 100 * e.agreement);
         std::printf("relative error of the outputs %.4g\n", e.output_error);
@@ -98,8 +99,8 @@ void print_text(const RunResult &result)
     if (result.has_detection && d.confident > 0) {
         std::printf("boxes: %lld of %lld confident float boxes found (%.2f %%), %lld more, mean IoU %.3f",
                     static_cast<long long>(d.found), static_cast<long long>(d.confident),
-                    100 * static_cast<double>(d.found) / static_cast<double>(d.confident), static_cast<long long>(d.extra),
-                    d.box_iou);
+                    100 * static_cast<double>(d.found) / static_cast<double>(d.confident),
+                    static_cast<long long>(d.extra), d.box_iou);
         if (d.mask_iou >= 0)
             std::printf(", of masks %.3f, mean over classes %.3f", d.mask_iou, d.mean_iou);
         std::printf("\n");

@@ -14,7 +14,7 @@ namespace bsq_onnx {
 enum class Format {
     qdq, // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs, opset 13 or above
     qdq_float, // dequantized weights in the graph and opset of the file, no Q or DQ
-    int4 // opset 21: codes of up to 4 bits packed as INT4, else as qdq
+    int4       // opset 21: codes of up to 4 bits packed as INT4, else as qdq
 };
 
 // The bytes of the network; docs/formats.md says what is in it. A layer that was skipped (bits 0) keeps its weights and

@@ -52,8 +52,8 @@ Lines read_lines(const std::string &path, Labels &labels)
     return lines;
 }
 
-// How well a line's file fits a picture of the same name: by the number of parts from the end that are the same, and better
-// when there are no others.
+// How well a line's file fits a picture of the same name: by the number of parts from the end that are the same, and
+// better when there are no others.
 int64_t fit(const fs::path &line, const fs::path &picture)
 {
     auto a = line.end(), b = picture.end();

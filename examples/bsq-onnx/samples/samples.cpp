@@ -27,7 +27,8 @@ std::string lower_extension(const fs::path &path)
 
 bool is_picture(const fs::path &path)
 {
-    static const std::set<std::string> known = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"};
+    static const std::set<std::string> known = {".jpg", ".jpeg", ".png", ".bmp", ".webp",
+                                                ".tif", ".tiff", ".ppm", ".pgm"};
     return known.count(lower_extension(path)) > 0;
 }
 
@@ -61,7 +62,7 @@ struct Entry {
 struct Samples::Impl {
     Preprocessing preprocessing;
     int channels = 0, height = 0, width = 0;
-    int64_t count = 0; // values of one sample
+    int64_t count = 0;     // values of one sample
     bool pictures = false; // the network's input can be made of a picture
     std::vector<Entry> entries;
 
@@ -88,7 +89,8 @@ void Samples::Impl::set_input(const Value &input)
                     std::to_string(width));
     for (const auto *list : {&preprocessing.mean, &preprocessing.deviation})
         if (list->size() > 1 && static_cast<int64_t>(list->size()) != input.shape[1])
-            throw Error("--mean and --std need one number or " + std::to_string(channels) + ", as the network has channels");
+            throw Error("--mean and --std need one number or " + std::to_string(channels) +
+                        ", as the network has channels");
 }
 
 void Samples::Impl::add_array(const std::string &path)

@@ -9,8 +9,8 @@
 
 #include <opencv2/core.hpp>
 
-#include "model/model.hpp"
 #include "judge/tasks/tasks.hpp"
+#include "model/model.hpp"
 
 namespace bsq_onnx {
 
@@ -42,9 +42,9 @@ public:
     ~Samples();
 
     int64_t count() const;
-    std::string name(int64_t index) const; // its path, and which one in an array
+    std::string name(int64_t index) const;         // its path, and which one in an array
     std::string picture_path(int64_t index) const; // "" for one of an array
-    Sample load(int64_t index) const; // throws Error for an unreadable picture
+    Sample load(int64_t index) const;              // throws Error for an unreadable picture
 
 private:
     struct Impl;

@@ -4,9 +4,9 @@
 
 #include <vector>
 
-#include "samples/labels.hpp"
 #include "quantize/quantize.hpp"
 #include "quantize/result.hpp"
+#include "samples/labels.hpp"
 #include "samples/samples.hpp"
 #include "settings.hpp"
 
@@ -22,8 +22,8 @@ struct Split {
     std::vector<SampleRef> for_layers() const; // calibration, held out
 };
 
-// The first samples of 'images' calibrate, the next ones are held out, all others judge; those of 'test', where it is not
-// NULL, judge instead. Throws Error when there are too few.
+// The first samples of 'images' calibrate, the next ones are held out, all others judge; those of 'test', where it is
+// not NULL, judge instead. Throws Error when there are too few.
 Split split_samples(const Settings &settings, const Samples &images, const Samples *test);
 
 SampleUse describe_use(const Split &split);

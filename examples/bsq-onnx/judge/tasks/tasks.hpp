@@ -63,7 +63,7 @@ private:
     void add_pixels(const std::vector<Box> &float_boxes, const std::vector<Box> &boxes);
 
     bool has_masks_;
-    Detection sum_; // box_iou, mask_iou: sums over the found
+    Detection sum_;                                     // box_iou, mask_iou: sums over the found
     std::map<int, std::pair<int64_t, int64_t>> pixels_; // by class: in both, in any
 };
 

@@ -144,8 +144,8 @@ Mask Yolov5Seg::make_mask(const float *prototypes, const float *coefficients, co
     const auto xs = grid_positions(mask.left, mask.width, placement.scale_x, placement.left, prototypes_.step, width);
     const auto ys =
         grid_positions(mask.top, mask.height, placement.scale_y, placement.top, prototypes_.step, prototypes_.height);
-    const std::vector<double> probability = mix(prototypes, coefficients, prototypes_, xs.front().low, xs.back().high,
-                                                ys.front().low, ys.back().high);
+    const std::vector<double> probability =
+        mix(prototypes, coefficients, prototypes_, xs.front().low, xs.back().high, ys.front().low, ys.back().high);
     uint8_t *pixel = mask.pixels.data();
     for (const Between &y : ys) {
         const double *upper = probability.data() + y.low * width, *lower = probability.data() + y.high * width;

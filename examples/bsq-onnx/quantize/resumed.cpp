@@ -1,0 +1,184 @@
+// Whether a layer that was kept for --resume is one that this run could have made: its file may be forged.
+#include "quantize/resumed.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace bsq_onnx {
+
+namespace {
+
+constexpr double unbounded = std::numeric_limits<double>::max();
+constexpr double rounding = 1e-5; // relative, of products in float32
+
+// False for NaN, too.
+bool within(double value, double lowest, double highest = unbounded)
+{
+    return value >= lowest && value <= highest;
+}
+
+template <typename T> bool finite(const std::vector<T> &values)
+{
+    return std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); });
+}
+
+bool codes_fit(const std::vector<int8_t> &codes, const Expected &expected)
+{
+    const int most = (1 << (expected.bits - 1)) - 1;
+    const int least = expected.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -most : -most - 1;
+    return codes.size() == expected.layer.weights.size() &&
+           std::all_of(codes.begin(), codes.end(), [&](int code) { return code >= least && code <= most; });
+}
+
+// The input channel that weight 'k' of output channel 'm' multiplies.
+size_t input_channel(const Layer &layer, int64_t m, int64_t k)
+{
+    const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+    const int64_t each = layer.desc.in_channels / layer.desc.groups; // channels of a group
+    const int64_t group = m / (layer.desc.out_channels / layer.desc.groups);
+    return static_cast<size_t>(group * each + k / (fan_in / each));
+}
+
+// Weights are codes times scales, with the folded scales of inputs taken out again.
+bool weights_fit(const DoneLayer &done, const Layer &layer)
+{
+    const LayerResult &l = done.layer;
+    if (l.dequantized.size() != layer.weights.size())
+        return false;
+    const auto fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+    for (size_t i = 0; i < l.dequantized.size(); i++) {
+        const int64_t m = static_cast<int64_t>(i) / fan_in, k = static_cast<int64_t>(i) % fan_in;
+        double weight = static_cast<double>(l.scales[static_cast<size_t>(m)]) * l.codes[i];
+        if (done.quantizer.folded())
+            weight *= done.quantizer.values.scale / done.quantizer.scales[input_channel(layer, m, k)];
+        const double off = static_cast<double>(l.dequantized[i]) - weight;
+        if (!(std::fabs(off) <= rounding * std::fabs(weight)))
+            return false;
+    }
+    return true;
+}
+
+std::string result_misfit(const LayerResult &l, const Expected &expected)
+{
+    constexpr int32_t warnings = BSQ_WARN_FEW_ROWS | BSQ_WARN_SCALE_LIMITED | BSQ_WARN_RAISED_DAMPING |
+                                 BSQ_WARN_DEAD_INPUTS | BSQ_WARN_DEAD_OUTPUTS | BSQ_WARN_NO_STATISTICS;
+    const LayerResult &known = expected.result;
+    const bool has_bias = !expected.layer.bias.empty() || expected.options.bias_correction != 0;
+    const int64_t bits = static_cast<int64_t>(expected.layer.weights.size()) * expected.bits;
+    const struct {
+        const char *name;
+        bool fits;
+    } fields[] = {
+        {"name", l.name == known.name},
+        {"operator", l.op == known.op},
+        {"input", l.input == known.input},
+        {"bits", l.bits == expected.bits},
+        {"reason", l.reason == known.reason},
+        {"channels", l.channels == known.channels},
+        {"fan-in", l.fan_in == known.fan_in},
+        {"bytes of weights", l.weight_bytes == (bits + 7) / 8},
+        {"multiplications", l.multiplications == known.multiplications},
+        {"codes", codes_fit(l.codes, expected)},
+        {"scales", l.scales.size() == static_cast<size_t>(known.channels) && finite(l.scales) &&
+                       std::all_of(l.scales.begin(), l.scales.end(), [](float scale) { return scale > 0; })},
+        {"bias", l.bias.size() == (has_bias ? static_cast<size_t>(known.channels) : 0) && finite(l.bias)},
+        {"error", within(l.error, 0)},
+        {"error of rounding", within(l.error_rounding, 0)},
+        {"held-out error", expected.held_out ? within(l.held_out_error, 0) : l.held_out_error == -1},
+        {"floor of the error", within(l.error_floor, 0)},
+        {"lower bound", within(l.lower_bound, 0, 1)},
+        {"own error", within(l.own_error, 0)},
+        {"rows", within(l.rows_per_input, 0)},
+        {"seconds", within(l.seconds, 0)},
+        {"warnings", (l.warnings & ~warnings) == 0},
+        {"text", l.text.empty()},
+    };
+    for (const auto &field : fields)
+        if (!field.fits)
+            return field.name;
+    return "";
+}
+
+bool same(const Quantizer &a, const Quantizer &b)
+{
+    return a.values.bits == b.values.bits && a.values.type == b.values.type && a.values.scale == b.values.scale &&
+           a.values.zero_point == b.values.zero_point && a.scales == b.scales && a.zero_points == b.zero_points;
+}
+
+std::string quantizer_misfit(const Quantizer &q, const Expected &expected)
+{
+    if (q.values.bits != expected.input_bits)
+        return "bits of the input";
+    if (expected.quantizer != nullptr)
+        return same(q, *expected.quantizer) ? "" : "quantizer of the input";
+    if (!q.quantizes())
+        return same(q, Quantizer()) ? "" : "quantizer of the input";
+    const bool type = q.values.type == BSQ_INPUT_TYPE_UNSIGNED || q.values.type == BSQ_INPUT_TYPE_SIGNED ||
+                      q.values.type == BSQ_INPUT_TYPE_ZERO_POINT;
+    if (!type || (expected.options.input_type != BSQ_INPUT_TYPE_AUTO && q.values.type != expected.options.input_type))
+        return "type of the input";
+    const auto point_fits = [&](int32_t point) {
+        return point == 0 || (q.values.type == BSQ_INPUT_TYPE_ZERO_POINT && within(point, 0, (1 << q.values.bits) - 1));
+    };
+    if (!point_fits(q.values.zero_point) || q.zero_points.size() != q.scales.size() ||
+        !std::all_of(q.zero_points.begin(), q.zero_points.end(), point_fits))
+        return "zero points of the input";
+    const auto scale_fits = [](double scale) { return scale > 0 && std::isfinite(scale); };
+    const bool number = q.scales.empty() || (expected.chooses_scales &&
+                                             q.scales.size() == static_cast<size_t>(expected.layer.desc.in_channels) &&
+                                             q.values.scale == *std::max_element(q.scales.begin(), q.scales.end()));
+    if (!number || !scale_fits(q.values.scale) || !std::all_of(q.scales.begin(), q.scales.end(), scale_fits))
+        return "scales of the input";
+    return "";
+}
+
+std::string input_misfit(const InputResult &i, const Quantizer &q, const Expected &expected)
+{
+    const bool quantized = q.quantizes();
+    const std::vector<double> scales = !quantized   ? std::vector<double>()
+                                       : q.folded() ? q.scales
+                                                    : std::vector{q.values.scale};
+    double sum = 0;
+    bool shares = i.histogram.size() == (quantized ? histogram_bins : 0);
+    for (const double share : i.histogram) {
+        shares = shares && within(share, 0, 1);
+        sum += share;
+    }
+    const struct {
+        const char *name;
+        bool fits;
+    } fields[] = {
+        {"tensor", i.tensor == (quantized ? expected.layer.input : "")},
+        {"bits of the tensor", i.bits == q.values.bits},
+        {"type of the tensor", i.type == (quantized ? q.values.type : 0)},
+        {"zero point of the tensor", i.zero_point == (quantized ? q.values.zero_point : 0)},
+        {"scales of the tensor", i.scales == scales},
+        {"zero points of the tensor", i.zero_points == q.zero_points},
+        {"strength", quantized && expected.chooses_scales ? within(i.strength, 0, 1) : i.strength == -1},
+        {"note", i.note == (quantized ? expected.note : "")},
+        {"range", within(i.minimum, -unbounded) && within(i.maximum, i.minimum)},
+        {"clipped share", within(i.clipped, 0, 1)},
+        {"histogram", shares && (!quantized || within(sum, 1 - rounding, 1 + rounding))},
+    };
+    for (const auto &field : fields)
+        if (!field.fits)
+            return field.name;
+    return "";
+}
+
+} // namespace
+
+std::string misfit(const DoneLayer &done, const Expected &expected)
+{
+    std::string field = result_misfit(done.layer, expected);
+    if (field.empty())
+        field = quantizer_misfit(done.quantizer, expected);
+    if (field.empty())
+        field = input_misfit(done.input, done.quantizer, expected);
+    if (field.empty() && !weights_fit(done, expected.layer))
+        field = "weights";
+    return field;
+}
+
+} // namespace bsq_onnx
