@@ -44,7 +44,7 @@ EXAMPLE_SOURCES := $(wildcard examples/*.c)
 CHECK_SOURCES := $(wildcard test/check_*.c)
 SUPPORT_SOURCES := $(filter-out test/main.c $(CHECK_SOURCES),$(wildcard test/*.c)) $(wildcard test/reference/*.c)
 SCRIPTS := $(wildcard test/*.sh)
-EXAMPLES_RUN ?= quickstart conv shards
+EXAMPLES_RUN ?= quickstart groups conv shards attention
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 named = $(patsubst %.c,$(BUILD)/$(1)/%,$(notdir $(2)))

@@ -123,7 +123,6 @@ typedef struct bsq_error_t {
     int32_t status; /* written: the status that was returned */
     int32_t reserved;
 } bsq_error_t;
-
 BSQ_API void BSQ_CALL bsq_error_init(bsq_error_t *error, size_t struct_size);
 
 /* ---- callbacks ------------------------------------------------------------------------------------------- */
@@ -221,7 +220,6 @@ typedef struct bsq_options_t {
     int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
                             a tensor. May take much longer than the solve, and can change a code here and there [0] */
 } bsq_options_t;
-
 BSQ_API void BSQ_CALL bsq_options_init(bsq_options_t *options, size_t struct_size);
 
 /* ---- the layer ------------------------------------------------------------------------------------------- */
@@ -256,7 +254,6 @@ typedef struct bsq_layer_desc_t {
     int32_t weight_layout;     /* [OIHW] */
     int32_t activation_layout; /* [channels first] */
 } bsq_layer_desc_t;
-
 BSQ_API void BSQ_CALL bsq_layer_desc_init(bsq_layer_desc_t *desc, size_t struct_size);
 
 typedef struct bsq_layer_t bsq_layer_t;
@@ -305,7 +302,6 @@ typedef struct bsq_layer_info_t {
     int32_t state;        /* BSQ_STATE_... bits */
     int32_t reserved;
 } bsq_layer_info_t;
-
 BSQ_API void BSQ_CALL bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size);
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info);
 
@@ -334,7 +330,6 @@ typedef struct bsq_batch_t {
     int32_t row_weights_kind; /* [per sample] */
     int32_t held_out;         /* 1: into statistics of their own, which only judge the result [0] */
 } bsq_batch_t;
-
 BSQ_API void BSQ_CALL bsq_batch_init(bsq_batch_t *batch, size_t struct_size);
 
 /* How many elements the buffers of a batch of that size, spatial extents and row_weights_kind must have; buffers are
@@ -367,8 +362,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_
  * With a scale for each input channel, x_c ~ scale_c * (code - zero_point_c), the factor beta_c = scale_c / scale is
  * folded: the layer gets inputs divided by beta_c, and its weights are multiplied by beta_c before they are quantized.
  * Statistics, codes and scales of the weights are those of the folded layer, so that integer arithmetic still needs one
- * multiplier for each output channel. docs/method.md has the formula, and when this is legal: the producer must
- * requantize by channel, and all that read the tensor take the same quantizer. */
+ * multiplier for each output channel (docs/formats.md has the formula). This is legal when the producer can requantize
+ * by channel, and all that read the tensor are layers that take the same quantizer (docs/method.md). */
 typedef struct bsq_input_quantizer_t {
     size_t struct_size;
     double scale; /* > 0, a normal float32 value */
@@ -377,7 +372,6 @@ typedef struct bsq_input_quantizer_t {
     int32_t type; /* one of the three above */
     int32_t scale_kind; /* BSQ_INPUT_SCALE_KIND_...; written by bsq_layer_get_input_quantizer [per tensor] */
 } bsq_input_quantizer_t;
-
 BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
 /* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
@@ -624,7 +618,6 @@ typedef struct bsq_channel_t {
     int32_t outcome;
     int32_t bias_corrected; /* 1 when this channel's bias was changed */
 } bsq_channel_t;
-
 BSQ_API void BSQ_CALL bsq_report_init(bsq_report_t *report, size_t struct_size);
 BSQ_API void BSQ_CALL bsq_stage_init(bsq_stage_t *stage, size_t struct_size);
 BSQ_API void BSQ_CALL bsq_channel_init(bsq_channel_t *channel, size_t struct_size);
@@ -680,7 +673,6 @@ typedef struct bsq_tensor_t {
     int32_t scale_kind;
     int32_t scale_format;
 } bsq_tensor_t;
-
 BSQ_API void BSQ_CALL bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size);
 
 /* Reads the result: describes it in 'tensor', fills the buffers that are not NULL, whose counts must be exact (SIZE),
@@ -731,17 +723,10 @@ BSQ_API bsq_status_t BSQ_CALL bsq_tensor_unpack(int32_t format, const void *pack
 
 /* ---- single results -------------------------------------------------------------------------------------- */
 
-enum {
-    BSQ_RESULT_CODES = 1401,
-    BSQ_RESULT_SCALES = 1402,
-    BSQ_RESULT_BIAS = 1403,
-    BSQ_RESULT_DEQUANTIZED = 1404,
-    BSQ_RESULT_PLANES = 1405,
-    BSQ_RESULT_CODE_BIAS = 1406
-};
+enum { BSQ_RESULT_CODES = 1401, BSQ_RESULT_SCALES = 1402, BSQ_RESULT_BIAS = 1403, BSQ_RESULT_DEQUANTIZED = 1404 };
+enum { BSQ_RESULT_PLANES = 1405, BSQ_RESULT_CODE_BIAS = 1406 };
 
-/* How many elements a result has: codes and dequantized M * n; scales 1 per tensor, M per channel,
- * M * ceil(n / group_size) per group; bias and code bias M; planes (b - 1) * M * n. STATE before there is a result. */
+/* How many elements a result has; STATE before there is one. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *count);
 
 /* Each fills a buffer of the caller with exactly 'count' elements (SIZE otherwise); STATE before there is a result.
@@ -770,7 +755,6 @@ typedef struct bsq_norm_t {
     double upper; /* the norm is not above this: certified, with an allowance for rounding */
     double lower; /* the norm for large extents is not below this, but for rounding */
 } bsq_norm_t;
-
 BSQ_API void BSQ_CALL bsq_norm_init(bsq_norm_t *norm, size_t struct_size);
 
 /* Bounds the operator norm of 'weights' (M * n float32 in the layout of 'desc', borrowed until the call returns).
@@ -791,7 +775,6 @@ typedef struct bsq_allocation_t {
                            of work, which real tables do not reach */
     int32_t reserved;
 } bsq_allocation_t;
-
 BSQ_API void BSQ_CALL bsq_allocation_init(bsq_allocation_t *allocation, size_t struct_size);
 
 /* Chooses for each of 'count' layers one of 'choices' numbers of bits (or of whatever the tables list), so that the sum

@@ -254,8 +254,8 @@ START_TEST(effort_never_hurts_odd_data)
     struct test_data data = data_of((enum data_kind)_i);
 
     for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
-        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR, BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2, kind,
-                                            BSQ_SCALE_FORMAT_FLOAT32);
+        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR, BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2,
+                                            kind, BSQ_SCALE_FORMAT_FLOAT32);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
         climb(layer, &data, options, kind_names[_i]);
@@ -269,7 +269,8 @@ END_TEST
 START_TEST(effort_never_hurts_many_inputs)
 {
     struct test_data data = test_data_linear(5 + 66 * (_i % 2), 90 + 130 * (_i / 2 % 2), 500, (uint64_t)_i + 40);
-    bsq_options_t options = combination(2 + _i % 3, _i / 2 % 2, 2, 0);
+    bsq_options_t options = combination(2 + _i % 3, BSQ_WEIGHT_GRID_SYMMETRIC + _i / 2 % 2, BSQ_SCALE_KIND_PER_CHANNEL,
+                                        BSQ_SCALE_FORMAT_FLOAT32);
     bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
     bsq_report_t report;
 
@@ -321,7 +322,8 @@ START_TEST(odd_data_gives_finite_results)
             BSQ_SCALE_FORMAT_FLOAT32 + (solver == BSQ_SOLVER_AUTO ? variant / 3 % 3 : 0));
 
         options.solver = solver;
-        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
+        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL
+                                                        : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
         options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + (solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2);
         options.bias_correction = variant / 5 % 2;
         options.input_bits = variant / 6 % 2 ? 8 : 0;
@@ -374,7 +376,7 @@ END_TEST
 START_TEST(exact_weights_are_kept)
 {
     struct test_data data = test_data_linear(4, 8, 200, 5);
-    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, 0);
+    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
     struct test_random random = test_random_seed(3);
     bsq_report_t report;
 
@@ -396,7 +398,7 @@ END_TEST
 START_TEST(data_help)
 {
     struct test_data data = test_data_linear(16, 48, 2000, 5);
-    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, 0);
+    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
     bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
     bsq_report_t report;
 
@@ -416,7 +418,8 @@ START_TEST(quick_results_are_what_they_say)
 
     spoil(&data, (enum data_kind)_i);
     for (int bits = 2; bits <= 8; bits += 3) {
-        bsq_options_t options = combination(bits, bits / 3 % 2, BSQ_SCALE_KIND_PER_CHANNEL, 0);
+        bsq_options_t options = combination(bits, BSQ_WEIGHT_GRID_SYMMETRIC + bits / 3 % 2, BSQ_SCALE_KIND_PER_CHANNEL,
+                                            BSQ_SCALE_FORMAT_FLOAT32);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
         double measured, last, rounding;
 

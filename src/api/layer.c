@@ -41,7 +41,8 @@ bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const ch
 bsq_status_t bsq_layer_require_result(bsq_layer_t *layer)
 {
     if (!layer->result)
-        return bsq_fail(&layer->message, BSQ_E_STATE, "there is no result yet: call bsq_optimize or bsq_layer_set_tensor first");
+        return bsq_fail(&layer->message, BSQ_E_STATE,
+                        "there is no result yet: call bsq_optimize or bsq_layer_set_tensor first");
     return BSQ_OK;
 }
 
@@ -62,7 +63,9 @@ const char *bsq_layer_error_message(const bsq_layer_t *layer)
 {
     if (!layer)
         return "'layer' is NULL";
-    return atomic_load(&layer->busy) ? "the layer is at work: a callback or another thread called it" : layer->message.text;
+    if (atomic_load(&layer->busy))
+        return "the layer is at work: a callback or another thread called it";
+    return layer->message.text;
 }
 
 void bsq_layer_free(bsq_layer_t *layer)

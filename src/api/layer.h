@@ -34,8 +34,8 @@ struct bsq_layer_t {
     struct bsq_result *result;        /* or NULL */
 };
 
-/* How every call on a handle starts: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback or
- * another thread; else it is this call's until bsq_layer_leave, which returns 'status'. */
+/* How every call on a handle starts: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback
+ * or another thread; else it is this call's until bsq_layer_leave, which returns 'status'. */
 bsq_status_t bsq_layer_enter(bsq_layer_t *layer);
 bsq_status_t bsq_layer_leave(bsq_layer_t *layer, bsq_status_t status);
 

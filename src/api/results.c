@@ -72,7 +72,7 @@ static bsq_status_t check_buffer(bsq_layer_t *layer, int32_t kind, const void *b
     return BSQ_OK;
 }
 
-/* How every getter starts: the layer is its own, its result is there and 'count' is right; else nothing is to be done. */
+/* How every getter starts: the layer is its own, its result is there and 'count' is right; else it is left already. */
 static bsq_status_t enter_get(bsq_layer_t *layer, int32_t kind, const void *buffer, const char *name, size_t count,
                               const struct bsq_result **result)
 {

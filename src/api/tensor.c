@@ -32,7 +32,8 @@ static bsq_status_t get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor)
 
     if ((status = bsq_layer_require(layer, tensor, "tensor")) != BSQ_OK ||
         (status = bsq_layer_require_result(layer)) != BSQ_OK ||
-        (status = bsq_struct_read(&own, sizeof own, BSQ_FIRST_TENSOR, tensor, "bsq_tensor_t", &layer->message)) != BSQ_OK)
+        (status = bsq_struct_read(&own, sizeof own, BSQ_FIRST_TENSOR, tensor, "bsq_tensor_t", &layer->message)) !=
+            BSQ_OK)
         return status;
     describe_result(&own, result);
     if ((status = bsq_tensor_count(&own, &counts, &layer->message)) != BSQ_OK ||

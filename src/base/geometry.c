@@ -10,12 +10,14 @@
 static bsq_status_t check_kinds(const bsq_layer_desc_t *desc, struct bsq_message *message)
 {
     if (desc->kind != BSQ_KIND_LINEAR && desc->kind != BSQ_KIND_CONV)
-        return bsq_fail(message, BSQ_E_ARGUMENT, "kind is %d, must be BSQ_KIND_LINEAR or BSQ_KIND_CONV", (int)desc->kind);
+        return bsq_fail(message, BSQ_E_ARGUMENT, "kind is %d, must be BSQ_KIND_LINEAR or BSQ_KIND_CONV",
+                        (int)desc->kind);
     if (desc->kind == BSQ_KIND_CONV && (desc->spatial_dims < 1 || desc->spatial_dims > 3))
         return bsq_fail(message, BSQ_E_RANGE, "spatial_dims is %d, must be 1..3", (int)desc->spatial_dims);
     if (desc->weight_layout != BSQ_WEIGHT_LAYOUT_OIHW && desc->weight_layout != BSQ_WEIGHT_LAYOUT_OHWI)
         return bsq_fail(message, BSQ_E_ARGUMENT, "weight_layout %d is unknown", (int)desc->weight_layout);
-    if (desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST && desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST)
+    if (desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST &&
+        desc->activation_layout != BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST)
         return bsq_fail(message, BSQ_E_ARGUMENT, "activation_layout %d is unknown", (int)desc->activation_layout);
     return BSQ_OK;
 }

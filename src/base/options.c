@@ -423,7 +423,8 @@ bsq_status_t bsq_input_quantizer_read(bsq_input_quantizer_t *own, const bsq_inpu
         (status = check_int("zero_point", own->zero_point, 0,
                             own->type == BSQ_INPUT_TYPE_ZERO_POINT ? (1 << own->bits) - 1 : 0, message)))
         return status;
-    return check_enum("scale_kind", own->scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, message);
+    return check_enum("scale_kind", own->scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL,
+                      message);
 }
 
 bsq_status_t bsq_tensor_read(bsq_tensor_t *own, const bsq_tensor_t *from, struct bsq_message *message)

@@ -27,7 +27,8 @@ struct buffer {
 
 enum { BUFFERS = 5 };
 
-static void list_buffers(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts, struct buffer list[BUFFERS])
+static void list_buffers(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts,
+                         struct buffer list[BUFFERS])
 {
     const struct buffer all[BUFFERS] = {
         {"code", tensor->codes, tensor->code_count, counts->codes},

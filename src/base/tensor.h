@@ -12,7 +12,8 @@ struct bsq_tensor_counts {
 };
 
 /* Counts of a tensor that was read with bsq_tensor_read; SHAPE when they are too large for this machine. */
-bsq_status_t bsq_tensor_count(const bsq_tensor_t *tensor, struct bsq_tensor_counts *counts, struct bsq_message *message);
+bsq_status_t bsq_tensor_count(const bsq_tensor_t *tensor, struct bsq_tensor_counts *counts,
+                              struct bsq_message *message);
 
 /* SIZE when a buffer that is given has another count. */
 bsq_status_t bsq_tensor_check_counts(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts,

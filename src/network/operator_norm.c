@@ -376,7 +376,8 @@ static bsq_status_t operator_norm(const bsq_layer_desc_t *desc, const bsq_option
     if ((status = bsq_options_read(&checked, options, message)) != BSQ_OK ||
         (status = bsq_geometry_init(&geometry, desc, message)) != BSQ_OK ||
         (status = check_weights(&geometry, weights, message)) != BSQ_OK ||
-        (status = bsq_struct_write(norm, &own, sizeof own.struct_size, BSQ_FIRST_NORM, "bsq_norm_t", message)) != BSQ_OK)
+        (status = bsq_struct_write(norm, &own, sizeof own.struct_size, BSQ_FIRST_NORM, "bsq_norm_t", message)) !=
+            BSQ_OK)
         return status;
     if (!init_response(&response, &geometry, tolerance))
         return bsq_fail(message, BSQ_E_SHAPE, "the layer is too large for this machine");
