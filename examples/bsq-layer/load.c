@@ -225,7 +225,7 @@ static int create_layer(struct work *work)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    if (bsq_layer_create(&work->desc, &work->settings->options, work->values, work->bias, &error, &work->layer) !=
+    if (bsq_layer_create(&work->desc, &work->settings->options, work->values, work->bias, &work->layer, &error) !=
         BSQ_OK) {
         return complain(EXIT_FAILED, "%s: %s", work->settings->weights, text);
     }

@@ -30,12 +30,12 @@ static void print_scale(struct json *json, const bsq_options_t *options)
 
 static void print_warnings(struct json *json, int32_t warnings)
 {
-    static const struct argument_choice names[] = {{"few_rows", BSQ_WARN_FEW_ROWS},
-                                                   {"scale_limited", BSQ_WARN_SCALE_LIMITED},
-                                                   {"raised_damping", BSQ_WARN_RAISED_DAMPING},
-                                                   {"dead_inputs", BSQ_WARN_DEAD_INPUTS},
-                                                   {"dead_outputs", BSQ_WARN_DEAD_OUTPUTS},
-                                                   {"no_statistics", BSQ_WARN_NO_STATISTICS}};
+    static const struct argument_choice names[] = {{"few_rows", BSQ_WARNING_FEW_ROWS},
+                                                   {"scale_limited", BSQ_WARNING_SCALE_LIMITED},
+                                                   {"raised_damping", BSQ_WARNING_RAISED_DAMPING},
+                                                   {"dead_inputs", BSQ_WARNING_DEAD_INPUTS},
+                                                   {"dead_outputs", BSQ_WARNING_DEAD_OUTPUTS},
+                                                   {"no_statistics", BSQ_WARNING_NO_STATISTICS}};
     json_open(json, "warnings", '[');
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if ((warnings & names[i].value) != 0) {

@@ -214,7 +214,7 @@ static bsq_layer_t *create(const struct conv *conv, const bsq_options_t *options
     bsq_layer_t *layer;
 
     fill_normal(&random, weights, count);
-    expect(bsq_layer_create(&desc, options, weights, NULL, &layer, NULL), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, options, weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
     free(weights);
     return layer;
 }
@@ -484,7 +484,7 @@ static size_t predict_memory(const struct conv *conv, int32_t threads)
     size_t bytes;
 
     options.threads = threads;
-    expect(bsq_layer_memory(&desc, &options, &bytes, NULL), "bsq_layer_memory", NULL);
+    expect(bsq_layer_memory(&desc, &options, NULL, &bytes), "bsq_layer_memory", NULL);
     return bytes;
 }
 

@@ -66,10 +66,10 @@ static std::vector<LayerResult> made_up_layers()
         layers.push_back(made_up_layer(i));
     }
     layers[2].name = hostile;
-    layers[3].warnings = BSQ_WARN_FEW_ROWS;
+    layers[3].warnings = BSQ_WARNING_FEW_ROWS;
     layers[3].rows_per_input = 0.7;
     layers[3].held_out_error = 5 * layers[3].error;
-    layers[4].warnings = BSQ_WARN_DEAD_INPUTS | BSQ_WARN_DEAD_OUTPUTS;
+    layers[4].warnings = BSQ_WARNING_DEAD_INPUTS | BSQ_WARNING_DEAD_OUTPUTS;
     layers[5].error = 0; // exact
     layers[6].error = std::numeric_limits<double>::quiet_NaN();
     layers[7].bits = 0;
@@ -79,7 +79,7 @@ static std::vector<LayerResult> made_up_layers()
     layers[9].held_out_error = -1;
     layers[10].name = "a/very/long/path/of/a/layer/in/some/exported/network/block_10/branch_2/depthwise/Conv2D_quant";
     for (size_t i = 11; i < 17; i++) {
-        layers[i].warnings = BSQ_WARN_NO_STATISTICS;
+        layers[i].warnings = BSQ_WARNING_NO_STATISTICS;
     }
     return layers;
 }

@@ -106,7 +106,7 @@ double norm_of(const Layer &layer, const Settings &settings, Progress &progress)
     bsq_norm_t norm;
     bsq_norm_init(&norm, sizeof norm);
     const bsq_status_t status =
-        bsq_operator_norm(&layer.desc, &options, layer.weights.data(), norm_tolerance, nullptr, &norm);
+        bsq_operator_norm(&layer.desc, &options, layer.weights.data(), norm_tolerance, &norm, nullptr);
     if (status == BSQ_E_CANCELLED)
         throw Interrupted();
     return status == BSQ_OK ? norm.upper : -1;

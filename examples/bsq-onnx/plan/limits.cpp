@@ -126,7 +126,7 @@ void check_layers(const Model &model, const Settings &settings, const Plan &plan
         size_t bytes = 0;
         bsq_options_t options = settings.options;
         options.weight_bits = plan.bits[i];
-        if (bsq_layer_memory(&layer.desc, &options, nullptr, &bytes) != BSQ_OK ||
+        if (bsq_layer_memory(&layer.desc, &options, &bytes, nullptr) != BSQ_OK ||
             static_cast<double>(bytes) > static_cast<double>(limits.memory))
             throw Error(where + " has statistics of " + megabytes(static_cast<double>(bytes)) + allowed(limits) +
                         ", or --skip it");

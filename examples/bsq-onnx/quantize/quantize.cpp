@@ -40,7 +40,7 @@ LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
     error.capacity = sizeof text;
     bsq_layer_t *handle = nullptr;
     const float *bias = layer.bias.empty() ? nullptr : layer.bias.data();
-    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &error, &handle) != BSQ_OK)
+    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &handle, &error) != BSQ_OK)
         throw Error("layer '" + layer.name + "': " + text);
     return LayerHandle(handle);
 }

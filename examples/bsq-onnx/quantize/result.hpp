@@ -34,7 +34,7 @@ struct LayerResult {
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
     double rows_per_input = 0;
     double seconds = 0;   // of its solves
-    int32_t warnings = 0; // BSQ_WARN_...
+    int32_t warnings = 0; // BSQ_WARNING_...
     std::string text;     // other warnings for people, or ""
 };
 

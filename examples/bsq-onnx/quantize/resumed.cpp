@@ -61,8 +61,8 @@ bool weights_fit(const DoneLayer &done, const Layer &layer)
 
 std::string result_misfit(const LayerResult &l, const Expected &expected)
 {
-    constexpr int32_t warnings = BSQ_WARN_FEW_ROWS | BSQ_WARN_SCALE_LIMITED | BSQ_WARN_RAISED_DAMPING |
-                                 BSQ_WARN_DEAD_INPUTS | BSQ_WARN_DEAD_OUTPUTS | BSQ_WARN_NO_STATISTICS;
+    constexpr int32_t warnings = BSQ_WARNING_FEW_ROWS | BSQ_WARNING_SCALE_LIMITED | BSQ_WARNING_RAISED_DAMPING |
+                                 BSQ_WARNING_DEAD_INPUTS | BSQ_WARNING_DEAD_OUTPUTS | BSQ_WARNING_NO_STATISTICS;
     const LayerResult &known = expected.result;
     const bool has_bias = !expected.layer.bias.empty() || expected.options.bias_correction != 0;
     const int64_t bits = static_cast<int64_t>(expected.layer.weights.size()) * expected.bits;

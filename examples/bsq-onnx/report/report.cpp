@@ -23,13 +23,13 @@ static const struct {
     int32_t flag;
     const char *text, *words; // in the list of warnings, in the table
 } warning_texts[] = {
-    {BSQ_WARN_NO_STATISTICS, "solved from the weights alone, errors are those of the weights", "no statistics"},
-    {BSQ_WARN_FEW_ROWS, "fewer than two rows for each input, the error on other samples may be larger", "few rows"},
-    {BSQ_WARN_SCALE_LIMITED, "a scale left the range of its format, the nearest normal value was taken",
+    {BSQ_WARNING_NO_STATISTICS, "solved from the weights alone, errors are those of the weights", "no statistics"},
+    {BSQ_WARNING_FEW_ROWS, "fewer than two rows for each input, the error on other samples may be larger", "few rows"},
+    {BSQ_WARNING_SCALE_LIMITED, "a scale left the range of its format, the nearest normal value was taken",
      "scale limited"},
-    {BSQ_WARN_RAISED_DAMPING, "the search needed more damping than the objective has", "more damping"},
-    {BSQ_WARN_DEAD_INPUTS, "some inputs were zero in all samples", "dead inputs"},
-    {BSQ_WARN_DEAD_OUTPUTS, "some channels have no weights other than zero", "dead outputs"},
+    {BSQ_WARNING_RAISED_DAMPING, "the search needed more damping than the objective has", "more damping"},
+    {BSQ_WARNING_DEAD_INPUTS, "some inputs were zero in all samples", "dead inputs"},
+    {BSQ_WARNING_DEAD_OUTPUTS, "some channels have no weights other than zero", "dead outputs"},
 };
 
 // A held-out error this many times the calibration error is told.

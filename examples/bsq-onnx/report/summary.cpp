@@ -65,7 +65,7 @@ std::vector<std::string> all_warnings(const RunResult &result)
 {
     std::vector<std::string> warnings = result.warnings;
     const auto few = std::count_if(result.layers.begin(), result.layers.end(),
-                                   [](const LayerResult &l) { return (l.warnings & BSQ_WARN_FEW_ROWS) != 0; });
+                                   [](const LayerResult &l) { return (l.warnings & BSQ_WARNING_FEW_ROWS) != 0; });
     if (few > 0)
         warnings.push_back(std::to_string(few) + (few == 1 ? " layer" : " layers") +
                            " saw fewer than two rows for each weight of a channel: more calibration samples may help");
