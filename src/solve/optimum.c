@@ -50,7 +50,7 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
         return false;
     search->proven[channel] = bsq_exact_solve(&search->exact, &task);
     search->bound[channel] = fmax(search->bound[channel], block->base[channel] + task.bound);
-    search->trial.scales[channel] = bsq_scale_float32(task.scale);
+    search->trial.scales[channel] = task.scale;
     return task.cost < known;
 }
 
@@ -68,8 +68,10 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
         for (int64_t c = 0; c < channels && !bsq_search_stop(search); c++)
             found += !search->proven[c] && exact_channel(search, c, limit);
         if (found) {
-            for (int64_t c = 0; c < channels; c++)
+            for (int64_t c = 0; c < channels; c++) {
                 bsq_reduce_codes(plan, &search->trial, c);
+                search->trial.scales[c] = bsq_scale_float32(search->trial.scales[c]);
+            }
             bsq_candidate_judge(&search->trial, &search->block, search->u);
             (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
         }

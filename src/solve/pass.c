@@ -98,6 +98,8 @@ static void prepare(struct bsq_pass *pass, struct bsq_hessian *hessian, int64_t 
 
     bsq_hessian_prepare(hessian, pass->hessian_plan, index);
     pass->prepare_seconds[first] += bsq_seconds() - start;
+    if (pass->hessian_plan != &pass->plan->hessian)
+        return; /* reports are of the statistics that were solved for */
     pass->raised[first] |= hessian->raised;
     pass->dead_inputs[first] = hessian->dead_inputs;
 }
