@@ -1,72 +1,11 @@
-/* Public life cycle of a layer: create, clone, change options, predict memory, free. */
+/* Public life cycle of a layer: create, clone, describe, predict memory, free. */
 #include "api/layer.h"
 
 #include "base/finite.h"
 #include "base/options.h"
 #include "solve/solve.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-bsq_status_t bsq_layer_enter(bsq_layer_t *layer)
-{
-    struct bsq_floats floats;
-
-    if (!layer)
-        return BSQ_E_ARGUMENT;
-    if (atomic_exchange(&layer->busy, 1))
-        return BSQ_E_STATE;
-    bsq_floats_enter(&floats);
-    layer->floats = floats;
-    return BSQ_OK;
-}
-
-bsq_status_t bsq_layer_leave(bsq_layer_t *layer, bsq_status_t status)
-{
-    struct bsq_floats floats = layer->floats;
-
-    atomic_store(&layer->busy, 0);
-    bsq_floats_leave(&floats);
-    return status;
-}
-
-bsq_status_t bsq_layer_require(bsq_layer_t *layer, const void *pointer, const char *name)
-{
-    if (!pointer)
-        return bsq_fail(&layer->message, BSQ_E_ARGUMENT, "'%s' is NULL", name);
-    return BSQ_OK;
-}
-
-bsq_status_t bsq_layer_require_result(bsq_layer_t *layer)
-{
-    if (!layer->result)
-        return bsq_fail(&layer->message, BSQ_E_STATE,
-                        "there is no result yet: call bsq_optimize or bsq_layer_set_tensor first");
-    return BSQ_OK;
-}
-
-void bsq_layer_log(const bsq_layer_t *layer, int32_t level, const char *format, ...)
-{
-    struct bsq_message line;
-    va_list arguments;
-
-    if (!layer->options.log)
-        return;
-    va_start(arguments, format);
-    (void)vsnprintf(line.text, sizeof line.text, format, arguments);
-    va_end(arguments);
-    layer->options.log(level, line.text, layer->options.log_opaque);
-}
-
-const char *bsq_layer_error_message(const bsq_layer_t *layer)
-{
-    if (!layer)
-        return "'layer' is NULL";
-    if (atomic_load(&layer->busy))
-        return "the layer is at work: a callback or another thread called it";
-    return layer->message.text;
-}
 
 void bsq_layer_free(bsq_layer_t *layer)
 {
@@ -212,79 +151,7 @@ bsq_status_t bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone)
     return status == BSQ_OK ? bsq_layer_leave(layer, clone_layer(layer, clone)) : status;
 }
 
-/* ---- options ---- */
-
-/* The name of an option that decides about the input quantizer and differs, or NULL. */
-static const char *changed_input_option(const bsq_options_t *a, const bsq_options_t *b)
-{
-    if (a->input_bits != b->input_bits)
-        return "input_bits";
-    if (a->input_type != b->input_type)
-        return "input_type";
-    if (a->input_clip != b->input_clip)
-        return "input_clip";
-    if (a->input_percentile < b->input_percentile || a->input_percentile > b->input_percentile)
-        return "input_percentile";
-    if (a->input_scale_kind != b->input_scale_kind)
-        return "input_scale_kind";
-    return NULL;
-}
-
-static bsq_status_t set_options(bsq_layer_t *layer, const bsq_options_t *options)
-{
-    bsq_options_t own;
-    bsq_status_t status;
-
-    if ((status = bsq_options_read(&own, options, &layer->message)) != BSQ_OK ||
-        (status = bsq_options_check_layer(&own, &layer->geometry, &layer->message)) != BSQ_OK)
-        return status;
-
-    struct bsq_memory memory = bsq_memory_hooks(&own);
-    const char *changed = changed_input_option(&own, &layer->options);
-
-    if (!bsq_memory_same(&memory, &layer->memory))
-        return bsq_fail(&layer->message, BSQ_E_STATE, "options: the allocator of a layer cannot change");
-    if (layer->quantizer_state == BSQ_QUANTIZER_FIXED && changed)
-        return bsq_fail(&layer->message, BSQ_E_STATE, "options: %s cannot change after the input quantizer is fixed",
-                        changed);
-    if (layer->histogram && own.input_scale_kind != layer->options.input_scale_kind)
-        return bsq_fail(&layer->message, BSQ_E_STATE,
-                        "options: input_scale_kind cannot change once inputs were observed");
-    layer->options = own;
-    if (changed)
-        bsq_layer_forget_choice(layer);
-    return BSQ_OK;
-}
-
-bsq_status_t bsq_layer_set_options(bsq_layer_t *layer, const bsq_options_t *options)
-{
-    bsq_status_t status = bsq_layer_enter(layer);
-
-    return status == BSQ_OK ? bsq_layer_leave(layer, set_options(layer, options)) : status;
-}
-
-static bsq_status_t get_options(bsq_layer_t *layer, bsq_options_t *options)
-{
-    bsq_status_t status = bsq_layer_require(layer, options, "options");
-
-    return status == BSQ_OK ? bsq_struct_write(options, &layer->options, sizeof layer->options, BSQ_FIRST_OPTIONS,
-                                               "bsq_options_t", &layer->message)
-                            : status;
-}
-
-bsq_status_t bsq_layer_get_options(bsq_layer_t *layer, bsq_options_t *options)
-{
-    bsq_status_t status = bsq_layer_enter(layer);
-
-    return status == BSQ_OK ? bsq_layer_leave(layer, get_options(layer, options)) : status;
-}
-
 /* ---- what the layer is ---- */
-
-const struct bsq_stats_t *bsq_layer_known(const struct bsq_stats_t *stats)
-{
-    return bsq_stats_empty(stats) ? NULL : stats;
-}
 
 static int32_t state_of(const bsq_layer_t *layer)
 {

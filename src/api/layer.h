@@ -3,13 +3,13 @@
 #define BSQ_API_LAYER_H
 
 #include "base/floats.h"
-#include "input/histogram.h"
-#include "input/quantizer.h"
 #include "base/geometry.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "input/histogram.h"
+#include "input/quantizer.h"
 #include "solve/result.h"
 #include "stats/stats.h"
-#include "base/status.h"
 
 #include <stdatomic.h>
 
@@ -34,7 +34,9 @@ struct bsq_layer_t {
     struct bsq_result *result;        /* or NULL */
 };
 
-/* How every call on a handle starts: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback
+/* ---- handle.c ---- */
+
+/* Starts a call on a handle: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback
  * or another thread; else it is this call's until bsq_layer_leave, which returns 'status'. */
 bsq_status_t bsq_layer_enter(bsq_layer_t *layer);
 bsq_status_t bsq_layer_leave(bsq_layer_t *layer, bsq_status_t status);
@@ -47,6 +49,12 @@ bsq_status_t bsq_layer_require_result(bsq_layer_t *layer);
 
 /* The statistics if they say something, else NULL. */
 const struct bsq_stats_t *bsq_layer_known(const struct bsq_stats_t *stats);
+
+/* Writes one line to the host's log, if it has one. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+void bsq_layer_log(const bsq_layer_t *layer, int32_t level, const char *format, ...);
 
 /* ---- input_quantizer.c ---- */
 
@@ -65,6 +73,8 @@ void bsq_layer_fix_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *qua
 /* Forgets what was chosen from observations and no longer holds. */
 void bsq_layer_forget_choice(bsq_layer_t *layer);
 
+/* ---- optimize.c ---- */
+
 /* Solves by 'options' into a new result; or, where one is 'given' (its codes and scales), judges that. */
 bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, const struct bsq_result *given,
                              struct bsq_result **result);
@@ -80,13 +90,5 @@ struct bsq_stats_work bsq_layer_stats_work(bsq_layer_t *layer, const struct bsq_
 
 /* Finds the statistics that 'held_out' means, to be replaced by the caller. */
 struct bsq_stats_t **bsq_layer_stats_slot(bsq_layer_t *layer, int32_t held_out);
-
-/* ---- layer.c ---- */
-
-/* One line for the host's log, if it has one. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-void bsq_layer_log(const bsq_layer_t *layer, int32_t level, const char *format, ...);
 
 #endif

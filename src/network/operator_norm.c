@@ -15,6 +15,7 @@
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "base/options.h"
+#include "base/progress.h"
 
 #include <float.h>
 #include <math.h>
@@ -316,20 +317,6 @@ static void raise_level(struct response *response, double slack, struct level *l
 
 /* ---- operator norm --------------------------------------------------------------------------------------- */
 
-static bsq_status_t report_progress(const bsq_options_t *options, int64_t done, int64_t total,
-                                    struct bsq_message *message)
-{
-    bsq_progress_t progress = {.struct_size = sizeof progress,
-                               .fraction = (double)done / (double)total,
-                               .done = done,
-                               .total = total,
-                               .stage = BSQ_STAGE_NORM};
-
-    if (!options->progress || options->progress(&progress, options->progress_opaque) == 0)
-        return BSQ_OK;
-    return bsq_fail(message, BSQ_E_CANCELLED, "cancelled by the progress callback");
-}
-
 static bsq_status_t bound_operator(struct response *response, const bsq_options_t *options, const float *weights,
                                    double tolerance, struct level *level, struct bsq_message *message)
 {
@@ -343,7 +330,7 @@ static bsq_status_t bound_operator(struct response *response, const bsq_options_
             respond(response, weights + group * geometry->group_outputs * geometry->fan_in, point);
             form_gram(response);
             raise_level(response, slack_of(tolerance), level);
-            status = report_progress(options, group * response->points + point + 1,
+            status = bsq_progress_report(options, BSQ_STAGE_NORM, group * response->points + point + 1,
                                      geometry->groups * response->points, message);
         }
     return status;

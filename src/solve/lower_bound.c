@@ -11,7 +11,7 @@ static const double first_share = 0.01;
 
 bool bsq_lower_bound_applies(const struct bsq_search_plan *plan)
 {
-    return plan->lower_bound && plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
+    return plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
 }
 
 static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)
@@ -31,7 +31,7 @@ void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate
     const struct bsq_hessian *hessian = search->block.hessian;
     double start = bsq_seconds();
 
-    if (!bsq_lower_bound_applies(search->plan) || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
+    if (!search->plan->lower_bound || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
         return;
     bsq_exact_prepare(&search->exact, hessian->factor64, hessian->order);
     for (int64_t c = 0; c < search->block.channels && !bsq_search_stop(search); c++) {

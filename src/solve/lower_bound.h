@@ -4,7 +4,7 @@
 
 #include "solve/workspace.h"
 
-/* Tells whether bounds will be looked for: then the factor in double is needed. */
+/* Tells whether bounds can be looked for; they need the factor in double. */
 bool bsq_lower_bound_applies(const struct bsq_search_plan *plan);
 
 /* Raises search->bound for the channels of 'kept' that are not proven, where the options ask for it and the Hessian has

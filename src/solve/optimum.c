@@ -30,7 +30,7 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 
     for (int32_t effort = 1; effort <= plan->effort; effort++)
         runs |= node_limit(plan->fan_in, effort) > 0;
-    return runs && plan->exact && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
+    return runs && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
 }
 
 /* The optimum of one channel into the trial; false when nothing is better than what is kept. */
@@ -62,7 +62,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
     int32_t found = 0;
 
     bsq_record_open(&now, search, bsq_search_sum(search->best.j, channels));
-    if (limit > 0 && bsq_optimum_applies(plan) && !search->block.hessian->raised && !bsq_search_proven(search)) {
+    if (limit > 0 && plan->exact && !search->block.hessian->raised && !bsq_search_proven(search)) {
         bsq_exact_prepare(&search->exact, search->block.hessian->factor64, search->block.hessian->order);
         bsq_search_start_from(search, &search->best);
         for (int64_t c = 0; c < channels && !bsq_search_stop(search); c++)

@@ -4,7 +4,7 @@
 
 #include "solve/workspace.h"
 
-/* Tells whether optima of single channels are looked for at some effort of the plan: with one scale a channel, of any
+/* Tells whether optima of single channels can be looked for at some effort of the plan: with one scale a channel, of any
  * value. */
 bool bsq_optimum_applies(const struct bsq_search_plan *plan);
 

@@ -1,6 +1,7 @@
 /* A pass: one kind of work over every block of channels of a layer. */
 #include "solve/pass.h"
 
+#include "base/progress.h"
 #include <string.h>
 
 /* With a progress callback, blocks run in waves of this many for each thread, and at least this share of all. */
@@ -9,16 +10,13 @@ enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 /* Reports that 'done' blocks are finished, parts of blocks counted; on the calling thread only. True means stop. */
 static bool report_progress(struct bsq_pass *pass, double done)
 {
-    const bsq_options_t *options = pass->input->options;
     bsq_progress_t progress = {.struct_size = sizeof progress, .objective = pass->objective, .done = pass->done,
                                .total = pass->total, .stage = pass->stage};
     double fraction = done / (double)pass->total;
 
-    if (!options->progress)
-        return false;
     pass->fraction = fraction > pass->fraction ? fraction : pass->fraction;
     progress.fraction = pass->fraction;
-    if (options->progress(&progress, options->progress_opaque))
+    if (bsq_progress_stops(pass->input->options, &progress))
         atomic_store(&pass->cancelled, 1);
     return atomic_load(&pass->cancelled);
 }
@@ -138,7 +136,7 @@ static void sum_objective(struct bsq_pass *pass)
         pass->objective += pass->finished[c].objective;
 }
 
-/* Blocks first..end-1, which need nothing prepared but what is. */
+/* Runs blocks first..end-1, for which H stands prepared or which prepare their own. */
 static bsq_status_t run_range(struct bsq_pass *pass, int64_t first, int64_t end)
 {
     int64_t wave = WAVE_BLOCKS * (int64_t)pass->plan->slots;
@@ -157,7 +155,7 @@ static bsq_status_t run_range(struct bsq_pass *pass, int64_t first, int64_t end)
         pass->done += count;
         sum_objective(pass);
         if (atomic_load(&pass->cancelled) || report_progress(pass, (double)pass->done))
-            return bsq_fail(pass->input->message, BSQ_E_CANCELLED, "the progress callback asked to stop");
+            return bsq_fail_cancelled(pass->input->message);
     }
     return status;
 }

@@ -2,7 +2,6 @@
 #include "solve/per_tensor.h"
 
 #include "solve/polish.h"
-#include "solve/search.h"
 #include "stages/scale.h"
 
 #include <math.h>

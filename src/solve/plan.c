@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "solve/lower_bound.h"
+#include "solve/optimum.h"
 #include "solve/single_precision.h"
 
 #include <math.h>
@@ -45,20 +46,20 @@ static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *option
                                        .group_size = geometry->fan_in,
                                        .scales_per_channel = 1,
                                        .effort = plan->efforts,
-                                       .lower_bound = options->lower_bound,
-                                       .exact = 1,
                                        .planes = options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC};
     search->rounding.scale_format = options->scale_format;
     if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP) {
         search->group_size = options->group_size;
         search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
     }
+    search->exact = bsq_optimum_applies(search);
+    search->lower_bound = options->lower_bound && bsq_lower_bound_applies(search);
     bsq_solve_plan_bits(plan, options, options->weight_bits);
 }
 
 static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *options, const struct known *known)
 {
-    bool bounds = bsq_lower_bound_applies(&plan->search);
+    bool bounds = plan->search.lower_bound;
     struct bsq_hessian_plan *hessian = &plan->hessian;
 
     *hessian = (struct bsq_hessian_plan){.geometry = plan->geometry,

@@ -1,7 +1,7 @@
 /* Polishing: bit-split, coordinate descent and closed-form scales in turn, from codes and scales that stand in the trial. */
 #include "solve/polish.h"
 
-#include "solve/search.h"
+#include "solve/beam_search.h"
 #include "stages/bitsplit.h"
 #include "stages/descent.h"
 #include "stages/scale.h"

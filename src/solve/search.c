@@ -1,97 +1,15 @@
 /* The search for codes and scales of one block of channels. */
 #include "solve/search.h"
 
+#include "solve/beam_search.h"
 #include "solve/polish.h"
 #include "solve/scale_format.h"
 #include "solve/start.h"
-#include "stages/scale.h"
 
 #include <math.h>
-#include <string.h>
 
-/* Level 1 knows nothing but the weights; from 2 to 5 a wide beam comes to one quarter of the channels after the other,
- * so that no level repeats what the one before did; then come wider beams, and at the end more scales with every channel.
- * Many scales for a sample of the channels and one for all is what buys most: a beam twice as wide gains more than a second
- * scale. */
-static const struct bsq_effort_plan effort_plans[BSQ_EFFORT_MOST + 1] = {
-    {{0, 0, 0}, 1.0, 1.0, 0, 0, 0, 0},      {{1, 9, 1}, 0.7, 1.4, 0, 0, 0, 0},
-    {{16, 25, 1}, 0.85, 1.2, 1, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 2, 0, 0, 0},
-    {{16, 25, 1}, 0.85, 1.2, 3, 0, 0, 0},   {{16, 25, 1}, 0.85, 1.2, 4, 0, 0, 0},
-    {{64, 25, 1}, 0.85, 1.2, 0, 0, 0, 0},   {{64, 25, 2}, 0.85, 1.2, 0, 1, 1, 0},
-    {{64, 25, 3}, 0.85, 1.2, 0, 1, 1, 8},   {{64, 25, 8}, 0.7, 1.4, 0, 1, 1, 32},
-};
-
-/* What the levels cost, roughly, in units of the first. */
+/* What efforts cost, roughly, in units of the first: for progress inside a block (bench_solver prints their times). */
 static const double costs[BSQ_EFFORT_MOST + 1] = {0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 8.0, 20.0, 60.0, 300.0};
-
-const struct bsq_effort_plan *bsq_effort_plan(int32_t effort)
-{
-    return &effort_plans[effort];
-}
-
-static bool stop_beam(void *opaque, double share)
-{
-    struct bsq_search *search = opaque;
-
-    return search->poll(search->poll_opaque, search->slot,
-                        search->share + share * (search->share_end - search->share));
-}
-
-/* The beam of width 'width' with 'count' multipliers. */
-static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bsq_factor *factor, int32_t width,
-                                      const double *multipliers, int32_t count, int32_t refit)
-{
-    const struct bsq_search_plan *plan = search->plan;
-
-    return (struct bsq_beam_task){
-        .factor = factor, .width = width, .list = search->list, .channels = search->listed,
-        .v = search->block.v, .p = search->block.p,
-        .scales = search->trial.scales, .group_size = plan->group_size,
-        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .count = count,
-        .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
-        .codes = search->trial.codes, .multiplier = search->multiplier, .error = search->error,
-        .stop = stop_beam, .stop_opaque = search};
-}
-
-bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
-{
-    const struct bsq_hessian *hessian = search->block.hessian;
-    struct bsq_factor factor = {hessian->n, hessian->factor32, hessian->order, hessian->unit};
-    struct bsq_beam_task task = beam_task(search, &factor, width, multipliers, count, refit);
-    int64_t scales = search->plan->scales_per_channel;
-
-    if (!bsq_beam_search(&task, search->beam))
-        return false;
-    for (int64_t i = 0; i < search->listed; i++) {
-        int64_t c = bsq_search_channel(search, i);
-
-        for (int64_t a = c * scales; a < (c + 1) * scales; a++)
-            search->trial.scales[a] *= search->multiplier[c];
-    }
-    return true;
-}
-
-int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *effort_plan, int64_t sample, int32_t refit,
-                          double *chosen)
-{
-    const struct bsq_hessian *hessian = search->block.hessian;
-    struct bsq_factor factor = {hessian->n, hessian->factor32, hessian->order, hessian->unit};
-    double multipliers[BSQ_BEAM_COUNT];
-    int32_t list[BSQ_BEAM_SAMPLE];
-    struct bsq_beam_task task = beam_task(search, &factor, 1, multipliers, effort_plan->beam.count, refit);
-
-    bsq_scale_grid(effort_plan->low, effort_plan->high, effort_plan->beam.count, multipliers);
-    if (sample == 0) {
-        memcpy(chosen, multipliers, (size_t)effort_plan->beam.count * sizeof *chosen);
-        return effort_plan->beam.count;
-    }
-    for (int64_t c = 0; c < sample; c++)
-        list[c] = (int32_t)(c * (search->block.channels / sample));
-    task.list = list;
-    task.channels = sample;
-    bsq_beam_choose(&task, effort_plan->beam.tried, chosen, search->beam);
-    return effort_plan->beam.tried;
-}
 
 static bool run_beam(struct bsq_search *search)
 {
@@ -112,7 +30,7 @@ static void enter_effort(struct bsq_search *search, int32_t effort)
         before += e < effort ? costs[e] : 0.0;
         all += costs[e];
     }
-    search->effort_plan = &effort_plans[effort];
+    search->effort_plan = bsq_effort_plan(effort);
     search->share = before / all;
     search->share_end = (before + costs[effort]) / all;
 }

@@ -2,6 +2,7 @@
 #include "solve/single_precision.h"
 
 #include "base/blas.h"
+#include "solve/beam_search.h"
 #include "solve/polish.h"
 #include "solve/start.h"
 #include "stages/scale.h"

@@ -1,9 +1,6 @@
 /* The workspace of a search: its arrays, which channels are worked on, and the records of its stages. */
 #include "solve/workspace.h"
 
-#include "solve/lower_bound.h"
-#include "solve/optimum.h"
-#include "solve/search.h"
 #include "stages/scale.h"
 
 #include <math.h>
@@ -66,7 +63,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->proven = bsq_carve(&carver, plan->block_channels, sizeof *search->proven);
     search->bound = bsq_carve(&carver, plan->block_channels, sizeof *search->bound);
     search->beam = bsq_carve(&carver, (int64_t)beam, 1);
-    if (bsq_optimum_applies(plan) || bsq_lower_bound_applies(plan)) {
+    if (plan->exact || plan->lower_bound) {
         size_t bytes = bsq_exact_layout(&search->exact, n, NULL);
 
         (void)bsq_exact_layout(&search->exact, n, bsq_carve(&carver, (int64_t)bytes, 1));

@@ -3,21 +3,10 @@
 #ifndef BSQ_SOLVE_WORKSPACE_H
 #define BSQ_SOLVE_WORKSPACE_H
 
+#include "solve/effort.h"
 #include "stages/exact.h"
 #include "stages/objective.h"
 #include "stages/round.h"
-
-enum { BSQ_EFFORT_MOST = 9 };
-
-/* What one effort adds to the efforts below it. */
-struct bsq_effort_plan {
-    struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
-    double low, high;          /* the multipliers' range */
-    int32_t quarter;  /* of the channels that it works on, 1 to 4, those with the largest J after effort 1 first; 0: all */
-    int32_t digits;   /* 1: bit-split before descent */
-    int32_t pairs;    /* 1: pairs of codes move too */
-    int32_t restarts; /* descents from codes that were pushed off an optimum */
-};
 
 /* Work and objective of one stage in one block. */
 struct bsq_stage_record {
@@ -39,8 +28,8 @@ struct bsq_search_plan {
     int64_t scales_per_channel;
     int32_t bits;
     int32_t effort;      /* the last to run; 0 rounds */
-    int32_t lower_bound; /* 1: bounds are asked for */
-    int32_t exact;       /* 1: optima of channels of small fan-in are looked for */
+    int32_t lower_bound; /* 1: bounds are looked for */
+    int32_t exact;       /* 1: optima of single channels are looked for */
     int32_t planes;      /* 1: the range is that of ternary planes, so that bit-split applies */
 };
 

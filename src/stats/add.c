@@ -1,6 +1,7 @@
 /* Rows in: a batch's rows go into the tile, and full tiles become part of the sums. */
 #include "stats/private.h"
 
+#include "base/progress.h"
 #include "stats/gather.h"
 
 /* Below these, waking threads costs more than they save. */
@@ -47,12 +48,18 @@ static size_t lay_out(struct adding *adding, const struct bsq_geometry *geometry
     return carver.used;
 }
 
-size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads)
+static size_t adding_bytes(const struct bsq_geometry *geometry, int32_t threads)
 {
     const struct bsq_parallel parallel = {threads, NULL, NULL};
     struct adding unused;
 
     return lay_out(&unused, geometry, slots_of(geometry, &parallel), NULL);
+}
+
+void bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides)
+{
+    *held = bsq_stats_held_bytes(geometry);
+    *besides = bsq_memory_cost(adding_bytes(geometry, threads)) + (copies ? *held : 0);
 }
 
 static void end_adding(struct adding *adding)
@@ -262,20 +269,6 @@ static void gather_block(void *context, int64_t block, int32_t slot)
                            tile->y + (tile->fill + first) * geometry->out_channels);
 }
 
-static bsq_status_t report(const struct adding *adding, int64_t done, int64_t total)
-{
-    const bsq_options_t *options = adding->work->options;
-    bsq_progress_t progress = {.struct_size = sizeof progress,
-                               .fraction = (double)done / (double)total,
-                               .done = done,
-                               .total = total,
-                               .stage = BSQ_STAGE_STATISTICS};
-
-    if (!options || !options->progress || options->progress(&progress, options->progress_opaque) == 0)
-        return BSQ_OK;
-    return bsq_fail(adding->work->message, BSQ_E_CANCELLED, "cancelled by the progress callback");
-}
-
 /* Adds the rows of a batch, and reports after each tile. Where the sums are not a copy that can be thrown away, there
  * is one report only, of the whole batch and before they change: whoever stops then finds them as they were. */
 static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, int64_t positions, bool copied)
@@ -294,12 +287,12 @@ static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, in
             return status;
         tile->fill += adding->picked;
         if (!copied && !reported)
-            status = report(adding, rows, rows);
+            status = bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, rows, rows, adding->work->message);
         reported = true;
         if (status == BSQ_OK && tile->fill == tile->capacity)
             status = flush(adding);
         if (status == BSQ_OK && copied)
-            status = report(adding, next, rows);
+            status = bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, next, rows, adding->work->message);
     }
     return status;
 }

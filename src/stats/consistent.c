@@ -107,9 +107,22 @@ bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_me
                     (long long)bad);
 }
 
-bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message)
+static bsq_status_t check_shared(const struct bsq_stats_t *stats, struct bsq_message *message)
 {
     if (!bsq_stats_has_target(stats) || stats->tile.fill != stats->inputs->tile.fill || find_unbounded(stats) < 0)
         return BSQ_OK;
     return bsq_fail(message, BSQ_E_STATE, "the targets came with other inputs than the shared ones");
+}
+
+bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_message *message)
+{
+    const struct bsq_count *inputs = &stats->inputs->count, *own = &stats->count;
+
+    if (!stats->frozen || own->rows == 0 || !bsq_stats_rows_known(stats))
+        return BSQ_OK;
+    if (!bsq_counts_near(inputs->rows, own->rows) || !bsq_counts_near(inputs->weight, own->weight))
+        return bsq_fail(message, BSQ_E_STATE,
+                        "the shared inputs have %.0f rows of weight %g, the targets %.0f of weight %g", inputs->rows,
+                        inputs->weight, own->rows, own->weight);
+    return check_shared(stats, message);
 }

@@ -97,8 +97,8 @@ void bsq_stats_drop_targets(struct bsq_stats_t *stats);
 /* Makes a copy that nobody else holds; frozen inputs stay shared, since nobody writes to them. NULL: no memory. */
 struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory);
 
-/* Counts the bytes of the workspace that adding rows takes. */
-size_t bsq_adding_bytes(const struct bsq_geometry *geometry, int32_t threads);
+/* Counts the bytes that statistics of this geometry hold, targets included. */
+size_t bsq_stats_held_bytes(const struct bsq_geometry *geometry);
 
 /* Makes room for a tile in inputs that nobody else holds; false, and no number has changed, when out of memory. */
 bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
@@ -123,7 +123,6 @@ void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, st
  * that they cannot. Not of targets that came apart from shared inputs: for those, once their rows are as many,
  * STATE. */
 bsq_status_t bsq_stats_check_sums(const struct bsq_stats_t *stats, struct bsq_message *message);
-bsq_status_t bsq_stats_check_shared(const struct bsq_stats_t *stats, struct bsq_message *message);
 
 /* Checks that targets without their bias stay finite. */
 bsq_status_t bsq_stats_check_bias(const struct bsq_geometry *geometry, const float *bias, struct bsq_message *message);

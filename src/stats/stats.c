@@ -290,19 +290,6 @@ bool bsq_counts_near(double a, double b)
     return fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b));
 }
 
-bsq_status_t bsq_stats_check_rows(const struct bsq_stats_t *stats, struct bsq_message *message)
-{
-    const struct bsq_count *inputs = &stats->inputs->count, *own = &stats->count;
-
-    if (!stats->frozen || own->rows == 0 || !bsq_stats_rows_known(stats))
-        return BSQ_OK;
-    if (!bsq_counts_near(inputs->rows, own->rows) || !bsq_counts_near(inputs->weight, own->weight))
-        return bsq_fail(message, BSQ_E_STATE,
-                        "the shared inputs have %.0f rows of weight %g, the targets %.0f of weight %g", inputs->rows,
-                        inputs->weight, own->rows, own->weight);
-    return bsq_stats_check_shared(stats, message);
-}
-
 const struct bsq_geometry *bsq_stats_geometry(const struct bsq_stats_t *stats)
 {
     return &stats->geometry;
@@ -326,10 +313,9 @@ bsq_status_t bsq_stats_fit(const struct bsq_stats_t *stats, const struct bsq_geo
     return BSQ_OK;
 }
 
-void bsq_stats_bytes(const struct bsq_geometry *geometry, int32_t threads, bool copies, size_t *held, size_t *besides)
+size_t bsq_stats_held_bytes(const struct bsq_geometry *geometry)
 {
-    *held = bsq_memory_cost(sizeof(struct bsq_stats_t)) + bsq_memory_cost(lay_out_inputs(NULL, geometry)) +
-            bsq_memory_cost(lay_out_targets(NULL, geometry, NULL)) +
-            bsq_memory_cost(bsq_tile_bytes(geometry, bsq_tile_rows(geometry), true));
-    *besides = bsq_memory_cost(bsq_adding_bytes(geometry, threads)) + (copies ? *held : 0);
+    return bsq_memory_cost(sizeof(struct bsq_stats_t)) + bsq_memory_cost(lay_out_inputs(NULL, geometry)) +
+           bsq_memory_cost(lay_out_targets(NULL, geometry, NULL)) +
+           bsq_memory_cost(bsq_tile_bytes(geometry, bsq_tile_rows(geometry), true));
 }
