@@ -53,7 +53,7 @@ static bsq_status_t plan_init(struct plan *plan, const bsq_layer_desc_t *desc, c
     return BSQ_OK;
 }
 
-/* A copy of 'count' values; NULL when out of memory. */
+/* Copies 'count' values; NULL when out of memory. */
 static float *copy_values(const struct bsq_memory *memory, const float *values, int64_t count)
 {
     float *copy = bsq_memory_get(memory, count, sizeof *copy);
@@ -63,7 +63,7 @@ static float *copy_values(const struct bsq_memory *memory, const float *values, 
     return copy;
 }
 
-/* A layer with weights and bias and nothing else; NULL when out of memory. */
+/* Makes a layer with weights and bias and nothing else; NULL when out of memory. */
 static bsq_layer_t *layer_new(const struct plan *plan, const float *weights, const float *bias)
 {
     bsq_layer_t *layer = bsq_memory_get_zeroed(&plan->memory, 1, sizeof *layer);

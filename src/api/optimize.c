@@ -43,7 +43,7 @@ static bsq_status_t find_quantizer(bsq_layer_t *layer, struct bsq_quantizer *qua
     return BSQ_OK;
 }
 
-/* What a solve by 'options' gets; 'folded' (or NULL) is to be put back when it is done. */
+/* Gathers what a solve by 'options' gets; 'folded' (or NULL) is to be put back when it is done. */
 static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options, struct bsq_quantizer *quantizer,
                                struct bsq_solve_input *input, float **folded)
 {

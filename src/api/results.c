@@ -10,13 +10,13 @@ static int64_t code_count(const struct bsq_result *result)
     return result->channels * result->fan_in;
 }
 
-/* How many scales the host sees: one when all channels share it. */
+/* Counts the scales that the host sees: one when all channels share it. */
 static int64_t scale_count(const struct bsq_result *result)
 {
     return result->scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 1 : result->channels * result->scales_per_channel;
 }
 
-/* How many elements result 'kind' has; -1 when there is no such result. */
+/* Counts the elements of result 'kind'; -1 when there is no such result. */
 static int64_t count_of(const struct bsq_result *result, int32_t kind)
 {
     switch (kind) {
@@ -55,7 +55,7 @@ bsq_status_t bsq_layer_result_count(bsq_layer_t *layer, int32_t result, size_t *
     return status == BSQ_OK ? bsq_layer_leave(layer, result_count(layer, result, count)) : status;
 }
 
-/* That there is a result, and that the buffer has the size of 'kind'. */
+/* Checks that there is a result, and that the buffer has the size of 'kind'. */
 static bsq_status_t check_buffer(bsq_layer_t *layer, int32_t kind, const void *buffer, const char *name, size_t count)
 {
     bsq_status_t status;
@@ -126,7 +126,7 @@ bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
-/* What multiplies folded inputs: input 'i' of output channel 'm'. */
+/* Gives what multiplies folded inputs: input 'i' of output channel 'm'. */
 static double folded_weight(const struct bsq_result *result, int64_t m, int64_t i)
 {
     return result->scales[m * result->scales_per_channel + i / result->group_size] *

@@ -11,7 +11,7 @@
 
 /* ---- out of a layer ---- */
 
-/* What the host's tensor will say, its buffers as they are. */
+/* Writes what the host's tensor will say, its buffers as they are. */
 static void describe_result(bsq_tensor_t *tensor, const struct bsq_result *result)
 {
     tensor->channels = result->channels;
@@ -73,7 +73,7 @@ static bsq_status_t check_scales(const bsq_tensor_t *tensor, struct bsq_message 
     return BSQ_OK;
 }
 
-/* A host's tensor, all of it checked. */
+/* Reads a host's tensor, all of it checked. */
 static bsq_status_t read_tensor(bsq_layer_t *layer, bsq_tensor_t *own, const bsq_tensor_t *from)
 {
     const struct bsq_geometry *geometry = &layer->geometry;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether an extent fits the index type of the BLAS that is linked. */
+/* Tells whether an extent fits the index type of the BLAS that is linked. */
 bool bsq_blas_fits(int64_t extent);
 
 /* C = alpha op(A) op(B) + beta C, C m x n, inner extent k; 'transpose_a' reads A as k x m, 'transpose_b' B as n x k. */

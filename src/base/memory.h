@@ -27,7 +27,7 @@ void *bsq_memory_get_zeroed(const struct bsq_memory *memory, int64_t count, size
 /* NULL is allowed. */
 void bsq_memory_put(const struct bsq_memory *memory, void *block);
 
-/* What bsq_memory_get asks from the allocator for that many bytes. */
+/* Gives what bsq_memory_get asks from the allocator for that many bytes. */
 size_t bsq_memory_cost(size_t bytes);
 
 /* a * b and a + b for extents that are not negative; false when the result does not fit. */

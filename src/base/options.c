@@ -69,7 +69,7 @@ static void init(void *to, size_t size, const void *defaults, size_t defaults_si
     memcpy(to, &size, sizeof size);
 }
 
-/* The same for structs whose defaults are zero. */
+/* Does the same for structs whose defaults are zero. */
 static void init_zero(void *to, size_t size)
 {
     init(to, size, &size, sizeof size);

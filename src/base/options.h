@@ -42,13 +42,13 @@ bsq_status_t bsq_struct_write(void *to, const void *own, size_t own_size, size_t
 /* Options (NULL: defaults), completed and checked against their bounds. */
 bsq_status_t bsq_options_read(bsq_options_t *own, const bsq_options_t *from, struct bsq_message *message);
 
-/* What can only be checked when the layer is known (group_size). */
+/* Checks what needs the layer (group_size). */
 bsq_status_t bsq_options_check_layer(const bsq_options_t *options, const struct bsq_geometry *geometry,
                                      struct bsq_message *message);
 
 bsq_status_t bsq_batch_read(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message);
 
-/* The same for a batch whose extents alone matter: its buffers may be missing. */
+/* Reads a batch whose extents alone matter: its buffers may be missing. */
 bsq_status_t bsq_batch_read_extents(bsq_batch_t *own, const bsq_batch_t *from, struct bsq_message *message);
 
 bsq_status_t bsq_moments_read(bsq_moments_t *own, const bsq_moments_t *from, struct bsq_message *message);

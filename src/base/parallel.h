@@ -16,7 +16,7 @@ typedef void (*bsq_work_fn)(void *context, int64_t block, int32_t slot);
 
 struct bsq_parallel bsq_parallel_of(const bsq_options_t *options);
 
-/* How many blocks run at the same time at most: how many workspaces are needed. */
+/* Counts the blocks that run at the same time at most: the workspaces that are needed. */
 int32_t bsq_parallel_slots(const struct bsq_parallel *parallel, int64_t blocks);
 
 /* Runs blocks first..first+count-1 and returns when all are done. STATE when a host's pool has not run what it was

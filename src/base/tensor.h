@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* How many elements each buffer of a tensor has, 0 where its grid has no such thing. */
+/* Counts the elements of each buffer of a tensor, 0 where its grid has no such thing. */
 struct bsq_tensor_counts {
     int64_t codes, scales, zero_points, offsets, levels;
 };

@@ -44,7 +44,7 @@ static bsq_status_t describe(const bsq_tensor_t *tensor, int32_t id, const struc
     return BSQ_OK;
 }
 
-/* The same, and that the packed buffer and those of the tensor that the layout holds are there and have their sizes. */
+/* Checks the same, and that the packed buffer and those of the tensor that the layout holds are there and have their sizes. */
 static bsq_status_t begin(const bsq_tensor_t *tensor, int32_t id, const struct bsq_format **format, size_t size,
                           struct bsq_tensor_counts *counts, struct bsq_message *message)
 {

@@ -58,7 +58,7 @@ static inline void scatter_bits(const uint64_t *words, int planes, unsigned char
     }
 }
 
-/* How many 64-bit words hold one bit of each of a channel's codes. */
+/* Counts the 64-bit words that hold one bit of each of a channel's codes. */
 static int64_t words_of(const bsq_tensor_t *tensor)
 {
     return tensor->fan_in / BLOCK + (tensor->fan_in % BLOCK != 0);

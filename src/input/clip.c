@@ -112,7 +112,7 @@ static double largest_magnitude(const struct view *view, int side)
     return 0.0;
 }
 
-/* Where t >= 0 lies: the tail beyond its bin, and what its bin holds (nothing outside of the window). */
+/* Finds where t >= 0 lies: the tail beyond its bin, and what its bin holds (nothing outside of the window). */
 struct place {
     const struct tail *beyond;
     struct spread bin;
@@ -164,7 +164,7 @@ static double clip_error(const struct view *view, int side, double t)
 
 /* ---- choosing a quantizer -------------------------------------------------------------------------------- */
 
-/* How many codes other than zero a type has on each side, and together. */
+/* Counts the codes other than zero that a type has on each side, and together. */
 struct codes {
     int32_t most[SIDES];
     int32_t total;

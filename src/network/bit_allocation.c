@@ -194,7 +194,7 @@ static void open_layers(struct knapsack *sack, int32_t layer)
         sack->open_left[i] = sack->open_left[i + 1] + sack->open[i]->gain;
 }
 
-/* How many open steps a state can afford. */
+/* Counts the open steps that a state can afford. */
 static int32_t affordable(const struct knapsack *sack, int64_t money)
 {
     int32_t low = 0, high = sack->open_count;

@@ -224,7 +224,7 @@ static void form_gram(struct response *response)
         }
 }
 
-/* Whether no eigenvalue of the Gram matrix is above 'level', but for rounding. */
+/* Tells whether no eigenvalue of the Gram matrix is above 'level', but for rounding. */
 static bool certify(struct response *response, double level)
 {
     int64_t order = response->order;
@@ -236,7 +236,7 @@ static bool certify(struct response *response, double level)
     return bsq_dpotrf(order, response->factor, order);
 }
 
-/* What rounding can add to a certified level, as a share of it. Errors of the response, of the Gram matrix and of its
+/* Bounds what rounding can add to a certified level, as a share of it. Errors of the response, of the Gram matrix and of its
  * factor are each below the unit roundoff times the length of their sums, in the Frobenius norm. */
 static double rounding_of(const struct response *response)
 {
@@ -271,7 +271,7 @@ static double iterate(struct response *response, int32_t count)
     return quotient;
 }
 
-/* A start that no matrix is made for. */
+/* Makes a start that no matrix is made for. */
 static void start_vector(struct response *response)
 {
     uint64_t state = 0x9e3779b97f4a7c15U;

@@ -12,13 +12,13 @@
 
 /* ---- what a finished candidate is worth ---- */
 
-/* J without its damping term, |w - u|^2 being 'distance'. */
+/* Gives J without its damping term, |w - u|^2 being 'distance'. */
 static double undamped(const struct bsq_hessian *hessian, double j, double distance)
 {
     return fmax(j - hessian->ridge * distance, 0.0);
 }
 
-/* Mean of the output error; 'u' is n doubles of scratch. */
+/* Gives the mean of the output error; 'u' is n doubles of scratch. */
 static double mean_error(const struct bsq_block *block, const struct bsq_candidate *candidate, int64_t c, double *u)
 {
     int64_t n = block->hessian->n;
@@ -80,7 +80,7 @@ struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t bloc
     return solve->records + block * solve->plan.records;
 }
 
-/* A level that a block has no need of leaves J as it is. */
+/* Records an effort that a block has no need of: J stays as it is. */
 static void keep_objective(const struct bsq_search *search, struct bsq_stage_record *records)
 {
     double sum = bsq_search_sum(search->best.j, search->block.channels);
@@ -89,7 +89,7 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
         records[k].before = records[k].after = sum;
 }
 
-/* Rounding and level 1 of a block. */
+/* Rounds a block and runs effort 1. */
 static void begin_block(struct bsq_solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
                         int64_t channel)
 {

@@ -33,7 +33,7 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
     return runs && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
 }
 
-/* The optimum of one channel into the trial; false when nothing is better than what is kept. */
+/* Looks for the optimum of one channel, into the trial; false when nothing is better than what is kept. */
 static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t limit)
 {
     const struct bsq_block *block = &search->block;

@@ -25,7 +25,7 @@ size_t bsq_per_tensor_layout(struct bsq_per_tensor *tensor, int64_t channels, in
     return carver.used;
 }
 
-/* Scales of a level's grid: each is tried with all channels. */
+/* Counts the scales of an effort's grid: each is tried with all channels. */
 static int32_t grid_scales(const struct bsq_effort_plan *effort_plan)
 {
     enum { MOST = 9 };
@@ -33,7 +33,7 @@ static int32_t grid_scales(const struct bsq_effort_plan *effort_plan)
     return effort_plan->beam.count < MOST ? effort_plan->beam.count : MOST;
 }
 
-/* Survivors of a level's beams, at most those of the level. */
+/* Gives the survivors of an effort's beams, at most those of its plan. */
 static int32_t width_of(int32_t effort)
 {
     static const int32_t widths[BSQ_EFFORT_MOST + 1] = {0, 1, 2, 4, 8, 16, 32, 64, 64, 64};
@@ -136,7 +136,7 @@ static void copy_point(const struct bsq_per_tensor *tensor, struct bsq_per_tenso
     to->codes = codes;
 }
 
-/* J when the scale is moved to its least value for these codes, and that scale. */
+/* Gives J when the scale is moved to its best value for these codes, and that scale. */
 static double refit_j(const struct bsq_per_tensor_point *point, double *scale)
 {
     double x = point->square > 0.0 ? point->along / point->square : 0.0;
@@ -175,7 +175,7 @@ bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass
     return BSQ_OK;
 }
 
-/* The best of a grid of scales around 'centre', by the J that a refit leaves; open takes it when it is better. */
+/* Tries a grid of scales around 'centre', by the J that a refit leaves; unrestricted takes the best when it is better. */
 static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                              int32_t width, double centre)
 {
@@ -195,7 +195,7 @@ static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pas
     return BSQ_OK;
 }
 
-/* Scale and codes of open in turn, for as long as it helps. */
+/* Moves scale and codes of unrestricted in turn, for as long as it helps. */
 static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan)
 {
     for (int turn = 0; turn < MOST_TURNS; turn++) {
@@ -213,7 +213,7 @@ static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *p
     return BSQ_OK;
 }
 
-/* Values of the format next to the scale of open, codes solved for each; best takes the better. */
+/* Tries values of the format next to the scale of unrestricted, codes solved for each; best takes the better. */
 static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
                            int32_t width)
 {
@@ -236,7 +236,7 @@ static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
     return BSQ_OK;
 }
 
-/* Adds what the blocks spent on a stage since the level began. */
+/* Adds what the blocks spent on a stage since the effort began. */
 static void collect_work(const struct bsq_per_tensor *tensor, int64_t blocks, struct bsq_stage_record *records)
 {
     for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {

@@ -18,18 +18,18 @@ struct bsq_per_tensor {
     struct bsq_per_tensor_point unrestricted;  /* any scale */
     struct bsq_per_tensor_point trial;
     double *j, *along, *square;    /* channels, of the pass that ran last */
-    struct bsq_stage_record *blocks; /* BSQ_LEVEL_STAGES for each block: work of the passes of a level */
+    struct bsq_stage_record *blocks; /* BSQ_EFFORT_STAGES for each block: work of the passes of an effort */
 };
 
 size_t bsq_per_tensor_layout(struct bsq_per_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks, void *memory);
 
-/* How many passes over all blocks a solve makes at most, for progress. */
+/* Counts the passes over all blocks that a solve makes at most, for progress. */
 int64_t bsq_per_tensor_passes(int32_t effort);
 
-/* Rounding, judged by J of the layer, into best and open. */
+/* Rounds, judged by J of the layer, into best and unrestricted. */
 bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass *pass, struct bsq_stage_record *record);
 
-/* Runs one level; 'records' has BSQ_LEVEL_STAGES entries. */
+/* Runs one effort; 'records' has BSQ_EFFORT_STAGES entries. */
 bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pass *pass, int32_t effort,
                               struct bsq_stage_record *records);
 

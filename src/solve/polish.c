@@ -65,7 +65,7 @@ static void keep_point(struct bsq_search *search, const struct bsq_point *point)
     memcpy(search->kept_g, point->g, (size_t)point->n * sizeof *point->g);
 }
 
-/* Pushes a few codes off an optimum and descends again, for as often as the level says; the better point stays. */
+/* Pushes a few codes off an optimum and descends again, as often as the effort says; the better point stays. */
 static void restart(struct bsq_search *search, struct bsq_point *point, int64_t channel)
 {
     enum { PUSHED = 4 };

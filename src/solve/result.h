@@ -32,7 +32,7 @@ struct bsq_result *bsq_result_create(const struct bsq_geometry *geometry, const 
                                      const struct bsq_memory *memory);
 void bsq_result_free(struct bsq_result *result);
 
-/* Bytes that it takes. */
+/* Counts the bytes that it takes. */
 size_t bsq_result_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, int32_t stages);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Scales of the format next to the open ones, codes solved for each: first all the lower, then all the upper
+/* Tries scales of the format next to the unrestricted ones, codes solved for each: first all the lower, then all the upper
  * neighbours; with several scales a channel also the nearest of each. */
 static void restrict_scales(struct bsq_search *search, int32_t width)
 {
@@ -30,7 +30,7 @@ static void restrict_scales(struct bsq_search *search, int32_t width)
     }
 }
 
-/* With several scales a channel: each in turn moves to its next values up and down, codes solved for each. */
+/* Moves each of several scales of a channel in turn to its next values up and down, codes solved for each. */
 static void improve_each_scale(struct bsq_search *search)
 {
     const struct bsq_search_plan *plan = search->plan;

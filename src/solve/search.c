@@ -21,7 +21,7 @@ static bool run_beam(struct bsq_search *search)
     return bsq_search_beam(search, effort_plan->beam.width, search->multipliers, search->tried, 1);
 }
 
-/* Level 'effort' runs from now on. */
+/* Begins an effort. */
 static void enter_effort(struct bsq_search *search, int32_t effort)
 {
     double before = 0.0, all = 0.0;
@@ -35,7 +35,7 @@ static void enter_effort(struct bsq_search *search, int32_t effort)
     search->share_end = (before + costs[effort]) / all;
 }
 
-/* Channels by falling J, ties by index. */
+/* Ranks channels by falling J, ties by index. */
 static void rank_channels(struct bsq_search *search)
 {
     const double *j = search->unrestricted.j;
@@ -47,7 +47,7 @@ static void rank_channels(struct bsq_search *search)
     }
 }
 
-/* The channels that the level works on. */
+/* Lists the channels that the effort works on. */
 static void list_channels(struct bsq_search *search)
 {
     enum { QUARTERS = 4 };

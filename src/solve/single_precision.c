@@ -40,7 +40,7 @@ void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *h
 
 /* ---- sums of squares ----------------------------------------------------------------------------------------- */
 
-/* A block's worth of floats, twice: the search's u. */
+/* Gives a block's worth of floats, twice: the search's u. */
 static float *rows_of_channels(const struct bsq_search *search)
 {
     return (float *)search->u;
@@ -51,7 +51,7 @@ static float *rows_of_inputs(const struct bsq_search *search)
     return (float *)search->u + search->block.channels * search->block.hessian->n;
 }
 
-/* sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
+/* Sets sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
  * in units of its own. */
 static void full_squares(const struct bsq_search *search, const float *e, const double *units, const int32_t *list,
                          int64_t count, double *sums)
@@ -81,7 +81,7 @@ static void full_squares(const struct bsq_search *search, const float *e, const 
     }
 }
 
-/* The part of it that the largest rows of R make, of all channels. */
+/* Sets sums to the part of it that the largest rows of R make, of all channels. */
 static void top_squares(const struct bsq_search *search, const float *e, const double *units, double *sums)
 {
     const struct bsq_hessian *hessian = search->block.hessian;
@@ -99,7 +99,7 @@ static void top_squares(const struct bsq_search *search, const float *e, const d
     }
 }
 
-/* w'Hw without damping. */
+/* Sets the energies: w'Hw without damping. */
 static void find_energies(struct bsq_search *search)
 {
     struct bsq_block *block = &search->block;
@@ -127,7 +127,7 @@ static bool is_above(const struct bsq_search *search, int64_t c, double sum)
     return sum * (1.0 - margin) > search->trial.j[c];
 }
 
-/* What J of rounding is at least: by the largest rows at effort 1, by all where they do not suffice. */
+/* Bounds J of rounding from below: by the largest rows at effort 1, by all where they do not suffice. */
 static void bound_rounding(const struct bsq_search *search, const float *e, const double *scales, double *sums)
 {
     int32_t list[BSQ_BLOCK_MOST];
@@ -143,8 +143,7 @@ static void bound_rounding(const struct bsq_search *search, const float *e, cons
         full_squares(search, e, scales, list, listed, sums);
 }
 
-/* Rounding of channel c with 'scale' and an objective of 'sum' may be as good as the trial: takes it over where it clearly
- * is better. False when single precision cannot tell. */
+/* Takes rounding of channel c, with 'scale' and an objective of 'sum', over into the trial where it clearly is better. False when single precision cannot tell. */
 static bool take_rounding(struct bsq_search *search, int64_t c, double scale, double sum, double *start)
 {
     struct bsq_candidate *trial = &search->trial;

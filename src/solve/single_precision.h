@@ -6,13 +6,13 @@
 
 #include "solve/search.h"
 
-/* Whether the options allow it; the group has its say too (bsq_group.narrow). */
+/* Tells whether the options allow it; H has its say too (bsq_hessian.single). */
 bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const struct bsq_hessian_plan *hessian);
 
-/* Chooses what the blocks of a narrow group will try, from its 'weights'. */
+/* Chooses what the blocks of a group in single precision will try, from its 'weights'. */
 void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *hessian, const float *weights);
 
-/* Solves a block that was loaded narrow: the result stands in search->trial afterwards, J of rounding in
+/* Solves a block that was loaded in single precision: the result stands in search->trial afterwards, J of rounding in
  * search->best and its |w - u|^2 in search->distance. J is
  * from single-precision products and kept on the high side, at most 2e-5 of it too high. At effort 1 the energies stand in
  * the block, and J of rounding is a lower bound, from the rows that suffice; at higher efforts it is that of all inputs.

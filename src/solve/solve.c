@@ -1,4 +1,4 @@
-/* Which stages run at which effort, and that nothing gets worse on the way. */
+/* Solving: which stages run, what is noted of them, and that nothing gets worse on the way. */
 #include "solve/private.h"
 
 #include "base/blas.h"

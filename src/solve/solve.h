@@ -1,4 +1,4 @@
-/* Which stages run at which effort, and that nothing gets worse on the way. */
+/* Solving: which stages run, what is noted of them, and that nothing gets worse on the way. */
 #ifndef BSQ_SOLVE_SOLVE_H
 #define BSQ_SOLVE_SOLVE_H
 
@@ -13,7 +13,7 @@ bsq_status_t bsq_solve(const struct bsq_solve_input *input, struct bsq_result **
 bsq_status_t bsq_solve_evaluate(const struct bsq_solve_input *input, const struct bsq_result *given,
                                 struct bsq_result **result);
 
-/* Relative output errors for every number of bits from 'bits_lo' to 'bits_hi' in place of that of the options, with the
+/* Gives the relative output errors for every number of bits from 'bits_lo' to 'bits_hi' in place of that of the options, with the
  * effort that a comparison is worth; what does not depend on the number of bits is prepared once. */
 bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_lo, int32_t bits_hi, double *errors);
 

@@ -254,7 +254,7 @@ static void load_steps(struct beam_state *state, int64_t first, int64_t rows)
             }
 }
 
-/* A row of channels for every multiplier. */
+/* Repeats a row of channels for every multiplier. */
 static void load_lanes(struct beam_state *state, int64_t first, int64_t rows)
 {
     for (int64_t k = 0; k < rows; k++)
@@ -398,7 +398,7 @@ static void add_products(struct beam_state *state, float *base, int64_t first, i
         memset(base, 0, (size_t)(rows * state->lanes) * sizeof *base);
 }
 
-/* A block with several survivors: what differs is spread, searched and gathered for a few lanes at a time. */
+/* Decides a block with several survivors: what differs is spread, searched and gathered for a few lanes at a time. */
 static void decide_near(struct beam_state *state, struct bsq_beam_block block, const float *base, const float *r,
                         int64_t first)
 {

@@ -49,11 +49,11 @@ struct bsq_beam_task {
                                elsewhere. Infinite where v is too far from any code. */
 };
 
-/* Bytes of workspace for problems of up to 'channels' channels: depends on nothing else, so that results do not depend on
+/* Counts the bytes of workspace for problems of up to 'channels' channels: depends on nothing else, so that results do not depend on
  * threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
-/* How many channels choose the multipliers for all; 0: every channel tries all. */
+/* Says how many channels choose the multipliers for all; 0: every channel tries all. */
 int64_t bsq_beam_sample(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
 /* Puts the 'tried' multipliers into 'best', in their order, that are best on average for the channels of the list, of which

@@ -43,7 +43,7 @@ int64_t bsq_descent_sweep(struct bsq_point *point)
     return changes;
 }
 
-/* What a step of one code up and down costs beside its slope; more than anything gains where there is no such code. */
+/* Gives what a step of one code up and down costs beside its slope; more than anything gains where there is no such code. */
 static void price_steps(const struct bsq_point *point, int64_t j, double *up, double *down)
 {
     const double never = 1e300;

@@ -4,11 +4,11 @@
 
 #include "stages/objective.h"
 
-/* One pass over the codes: each becomes the one that minimises J given all others. A step costs n operations, a code that
+/* Goes over the codes once: each becomes the one that minimises J given all others. A step costs n operations, a code that
  * stays nearly none. Returns how many codes changed. */
 int64_t bsq_descent_sweep(struct bsq_point *point);
 
-/* One pass over pairs of codes that gain together by a step of one each, though neither does alone; for one scale, H in
+/* Goes once over pairs of codes that gain together by a step of one each, though neither does alone; for one scale, H in
  * double, and codes that no sweep changes. 'reach' is the largest |H_ij|, j other than i, of each row; 'scratch' is 2 n
  * doubles. At most n operations for each code and direction. Returns how many pairs moved. */
 int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch);

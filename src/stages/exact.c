@@ -185,7 +185,7 @@ static void reduce_basis(struct bsq_exact *exact)
     }
 }
 
-/* Which codes are settled by which x. */
+/* Lists which codes are settled by which x. */
 static void sort_codes(struct bsq_exact *exact)
 {
     int64_t n = exact->n, count = 0;
@@ -226,7 +226,7 @@ void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *
 
 /* ---- intervals of scales ---- */
 
-/* A scale inside an interval that may begin at zero and have no end. */
+/* Gives a scale inside an interval that may begin at zero and have no end. */
 static double inside(double low, double high, double scale)
 {
     if (high == INFINITY)
@@ -469,7 +469,7 @@ static void open_level(struct enumeration *state, int64_t k)
     level->step = -1.0;
 }
 
-/* All codes are decided: takes them over and lowers the threshold to their cost. */
+/* Takes over codes that are all decided, and lowers the threshold to their cost. */
 static void take(struct enumeration *state, double a, double b, double c)
 {
     struct bsq_exact_task *task = state->task;

@@ -1,4 +1,4 @@
-/* One convolution group made ready: moments, order, factor. */
+/* H of one convolution group made ready: moments, order, factor. */
 #include "stages/hessian.h"
 
 #include "base/blas.h"
@@ -72,7 +72,7 @@ static double mean_of(const double *values, int64_t count)
     return sum / (double)count;
 }
 
-/* Inputs by rising diagonal, ties by index: the factor decides the last first. A plain heap sort, for it needs no memory
+/* Orders inputs by rising diagonal, ties by index: the factor decides the last first. A plain heap sort, for it needs no memory
  * and its result does not depend on the C library. */
 static int before(const double *diagonal, int64_t a, int64_t b)
 {
@@ -151,7 +151,7 @@ static void round_factor(float *r, const double *wide, int64_t n, double unit)
     }
 }
 
-/* In single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
+/* Factors H in single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
  * searches and minimisers follow. */
 static void factor(struct bsq_hessian *hessian, double unit, bool wide)
 {

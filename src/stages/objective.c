@@ -60,7 +60,7 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, si
     return carver.used;
 }
 
-/* H times each of 'rows' rows of x, as many as the block has at most. */
+/* Multiplies H by each of 'rows' rows of x, as many as the block has at most. */
 static void multiply_by_h(const struct bsq_block *block, int64_t rows, const double *x, double *product)
 {
     const struct bsq_hessian *hessian = block->hessian;
@@ -82,7 +82,7 @@ static void multiply_by_h(const struct bsq_block *block, int64_t rows, const dou
     }
 }
 
-/* x = (R'R)^-1 b in the order of the inputs; 'ordered' is n doubles of scratch. */
+/* Solves x = (R'R)^-1 b in the order of the inputs; 'ordered' is n doubles of scratch. */
 static void solve_ordered(const struct bsq_hessian *hessian, const double *r, const double *b, double *x, double *ordered)
 {
     int64_t n = hessian->n;
@@ -94,7 +94,7 @@ static void solve_ordered(const struct bsq_hessian *hessian, const double *r, co
         x[hessian->order[k]] = ordered[k];
 }
 
-/* What no codes can pass: the least of energy - 2 p'u + u'Hu over real u, from the undamped factor. 'scratch' is 2 n
+/* Computes what no codes can pass: the least of energy - 2 p'u + u'Hu over real u, from the undamped factor. 'scratch' is 2 n
  * doubles. */
 static double least_error(const struct bsq_hessian *hessian, const double *p, double energy, double *scratch)
 {
@@ -135,7 +135,7 @@ static void mix_target(struct bsq_block *block, int64_t c, const double *target)
     block->base[c] = rest + hessian->ridge * ww;
 }
 
-/* s = p - H v. */
+/* Sets s = p - H v. */
 static void find_slopes(struct bsq_block *block)
 {
     multiply_by_h(block, block->channels, block->v, block->s);
@@ -143,7 +143,7 @@ static void find_slopes(struct bsq_block *block)
         block->s[i] = block->p[i] - block->s[i];
 }
 
-/* v moves by (R'R)^-1 s: to the minimiser, as far as single precision knows. */
+/* Moves v by (R'R)^-1 s: to the minimiser, as far as single precision knows. */
 static void refine(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;
@@ -164,7 +164,7 @@ static void refine(struct bsq_block *block)
     }
 }
 
-/* v becomes the minimiser where there is a factor. */
+/* Moves v to the minimiser where there is a factor. */
 static void minimise(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;
@@ -272,7 +272,7 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
     return sum;
 }
 
-/* y += a * row j of H, from rows. */
+/* Adds y += a * row j of H, from rows. */
 static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {
     const float *row = hessian->rows + j * hessian->n;
@@ -282,7 +282,7 @@ static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double 
     y[j] += a * hessian->diagonal[j] - scaled * (double)row[j];
 }
 
-/* The same from below the diagonal of r. */
+/* Does the same from below the diagonal of factor32. */
 static void add_split_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {
     int64_t n = hessian->n, k = hessian->rank[j];

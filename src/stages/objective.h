@@ -16,7 +16,7 @@
 enum { BSQ_BLOCK_LEAST = 64, BSQ_BLOCK_MOST = 256 };
 int64_t bsq_block_channels(const struct bsq_geometry *geometry);
 
-/* Bytes of scratch that a block needs with such an H. */
+/* Counts the bytes of scratch that a block needs with such an H. */
 size_t bsq_block_scratch(const struct bsq_hessian_plan *plan);
 
 /* One block of channels of a group. */
@@ -40,7 +40,7 @@ size_t bsq_block_layout(struct bsq_block *block, int64_t channels, int64_t n, si
 void bsq_block_load(struct bsq_block *block, const struct bsq_hessian *hessian, const float *weights, int64_t first,
                     int64_t channels);
 
-/* Loads the rest of a narrow block. */
+/* Loads the rest of a block that was loaded for single precision. */
 void bsq_block_load_double(struct bsq_block *block);
 
 /* Gives the end of the inputs that scale number 'scale' of a channel multiplies; and how many they are. The last may be
@@ -81,7 +81,7 @@ struct bsq_point {
     int32_t lowest, highest;
 };
 
-/* y += a * row j of H. */
+/* Adds y += a * row j of H. */
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y);
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
@@ -90,17 +90,17 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 /* Sets j and g of every channel; 'u' is channels x n of scratch. */
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u);
 
-/* The same for the 'count' channels of the list, which rises; g of others is lost. */
+/* Does the same for the 'count' channels of the list, which rises; g of others is lost. */
 void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                               int64_t count, double *u);
 
-/* |w - u|^2 of one channel. */
+/* Gives |w - u|^2 of one channel. */
 double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights);
 
-/* u of one channel. */
+/* Writes u of one channel. */
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u);
 
-/* The same as bsq_candidate_judge_some for the search to go on from: products are in single precision where the group has
+/* Estimates the same, for the search to go on from: products are in single precision where the group has
  * 'rows', so that the result has to be judged. */
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);

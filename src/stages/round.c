@@ -61,7 +61,7 @@ static double weight_error(const struct bsq_rounding *rounding, const float *wei
     return scale * (scale * square - 2.0 * along);
 }
 
-/* Some of the weights, spread evenly: enough to tell scales apart that are a grid step away. */
+/* Copies some of the weights, spread evenly: enough to tell scales apart that are a grid step away. */
 static int64_t take_sample(const float *weights, int64_t count, float *sample)
 {
     int64_t stride = (count + ROUND_SAMPLE - 1) / ROUND_SAMPLE, taken = 0;

@@ -89,7 +89,7 @@ void bsq_scale_set(struct bsq_point *point, double scale)
     point->scales[0] = scale;
 }
 
-/* H times the part of u that scale 'group' multiplies. */
+/* Multiplies H by the part of u that scale 'group' multiplies. */
 static void response_of(const struct bsq_point *point, int64_t group, double *response)
 {
     memset(response, 0, (size_t)point->n * sizeof *response);
@@ -98,7 +98,7 @@ static void response_of(const struct bsq_point *point, int64_t group, double *re
             bsq_point_add_row(point, j, point->scales[group] * point->codes[j], response);
 }
 
-/* The part of u that scale 'group' multiplies, times x. */
+/* Multiplies the part of u that scale 'group' multiplies by x. */
 static double along_group(const struct bsq_point *point, int64_t group, const double *x)
 {
     double sum = 0.0;
@@ -108,7 +108,7 @@ static double along_group(const struct bsq_point *point, int64_t group, const do
     return sum * point->scales[group];
 }
 
-/* Scales one after the other: each step is the closed form of one, given the others. */
+/* Refits scales one after the other: each step is the closed form of one, given the others. */
 static double refit_in_turn(struct bsq_point *point, double *response)
 {
     double largest = 0.0;
@@ -129,7 +129,7 @@ static double refit_in_turn(struct bsq_point *point, double *response)
     return largest;
 }
 
-/* All scales at once: A x = b with A_ab = u_a'H u_b, b_a = u_a'g. False, with nothing changed, when a scale would not
+/* Refits all scales at once: A x = b with A_ab = u_a'H u_b, b_a = u_a'g. False, with nothing changed, when a scale would not
  * stay positive or A is singular beyond repair. */
 static bool refit_jointly(struct bsq_point *point, double *scratch, double *largest)
 {

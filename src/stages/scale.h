@@ -14,7 +14,7 @@ void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper
 /* 'count' multipliers in geometric progression from 'low' to 'high'; 1 alone when count is 1. */
 void bsq_scale_grid(double low, double high, int32_t count, double *multipliers);
 
-/* Doubles of scratch that bsq_scale_refit needs. */
+/* Counts the doubles of scratch that bsq_scale_refit needs. */
 int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel);
 
 /* Moves the scales of a channel to the least J for its codes: in closed form, jointly when there are several. Scales that
