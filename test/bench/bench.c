@@ -155,7 +155,7 @@ bsq_layer_t *create_from_moments(const struct layer_data *data)
     desc.groups = data->groups;
     desc.in_channels = data->groups;
     desc.out_channels = data->channels;
-    expect(bsq_layer_create(&desc, NULL, data->weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, NULL, data->weights, NULL, &layer, NULL), "bsq_layer_create", NULL);
     bsq_moments_init(&moments, sizeof moments);
     moments.h = data->h;
     expect(bsq_layer_set_moments(layer, &moments), "bsq_layer_set_moments", layer);
@@ -177,7 +177,7 @@ bsq_layer_t *create_conv(const struct layer_data *data, const struct raw_data *r
         desc.kernel[d] = KERNEL;
         desc.pad_begin[d] = desc.pad_end[d] = PAD;
     }
-    expect(bsq_layer_create(&desc, options, data->weights, raw->bias, NULL, &layer), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, options, data->weights, raw->bias, &layer, NULL), "bsq_layer_create", NULL);
     return layer;
 }
 
@@ -243,7 +243,7 @@ bsq_layer_t *create_linear(int64_t channels, int64_t n, const bsq_options_t *opt
     bsq_layer_desc_init(&desc, sizeof desc);
     desc.in_channels = n;
     desc.out_channels = channels;
-    expect(bsq_layer_create(&desc, options, weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, options, weights, NULL, &layer, NULL), "bsq_layer_create", NULL);
     free(weights);
     return layer;
 }

@@ -214,7 +214,7 @@ static bsq_layer_t *create(const struct conv *conv, const bsq_options_t *options
     bsq_layer_t *layer;
 
     fill_normal(&random, weights, count);
-    expect(bsq_layer_create(&desc, options, weights, NULL, NULL, &layer), "bsq_layer_create", NULL);
+    expect(bsq_layer_create(&desc, options, weights, NULL, &layer, NULL), "bsq_layer_create", NULL);
     free(weights);
     return layer;
 }
