@@ -484,7 +484,7 @@ static size_t predict_memory(const struct conv *conv, int32_t threads)
     size_t bytes;
 
     options.threads = threads;
-    expect(bsq_layer_memory(&desc, &options, NULL, &bytes), "bsq_layer_memory", NULL);
+    expect(bsq_layer_memory(&desc, &options, &bytes, NULL), "bsq_layer_memory", NULL);
     return bytes;
 }
 
