@@ -34,6 +34,17 @@ size_t bsq_memory_cost(size_t bytes);
 bool bsq_extent_mul(int64_t a, int64_t b, int64_t *product);
 bool bsq_extent_add(int64_t a, int64_t b, int64_t *sum);
 
+/* Give the smaller and the larger of two extents. */
+static inline int64_t bsq_extent_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t bsq_extent_most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Takes consecutive aligned arrays out of one block of memory; with NULL it only counts. */
 struct bsq_carver {
     char *memory;

@@ -9,16 +9,6 @@
 /* Rows that are multiplied with the unfinished tile at a time. */
 enum { MULTIPLIED_ROWS = 64 };
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Counts for a full tile, whatever is in it, so that memory can be predicted. */
 size_t bsq_stats_scratch(const struct bsq_geometry *geometry)
 {
@@ -31,7 +21,7 @@ size_t bsq_stats_block_scratch(const struct bsq_geometry *geometry)
     int64_t rows = bsq_tile_rows(geometry);
     int64_t product = (MULTIPLIED_ROWS + BSQ_PANEL) * rows + BSQ_PANEL * BSQ_PANEL;
 
-    return (size_t)larger(bsq_tile_scratch(rows), product) * sizeof(double);
+    return (size_t)bsq_extent_most(bsq_tile_scratch(rows), product) * sizeof(double);
 }
 
 static void scale_values(double *values, int64_t count, double weight)
@@ -83,8 +73,8 @@ static void place_panel(const double *panel, int64_t first, int64_t rows, int64_
         for (int64_t j = i; j < width; j++)
             square[(first + i) * n + first + j] = (float)panel[i * width + j];
     for (int64_t top = 0; top < width; top += TILE)
-        for (int64_t j = top; j < smaller(top + TILE, width); j++)
-            for (int64_t i = 0; i < smaller(rows, j); i++)
+        for (int64_t j = top; j < bsq_extent_least(top + TILE, width); j++)
+            for (int64_t i = 0; i < bsq_extent_least(rows, j); i++)
                 square[(first + j) * n + first + i] = (float)panel[i * width + j];
 }
 
@@ -149,7 +139,7 @@ void bsq_stats_read_p(const struct bsq_stats_t *stats, int64_t group, int64_t fi
 
     memcpy(p, stats->p + channel * n, (size_t)(count * n) * sizeof *p);
     for (int64_t done = 0; tile->fill > 0 && done < count; done += BSQ_PANEL) {
-        struct bsq_tile_columns a = bsq_columns_part(&targets, first + done, smaller(BSQ_PANEL, count - done));
+        struct bsq_tile_columns a = bsq_columns_part(&targets, first + done, bsq_extent_least(BSQ_PANEL, count - done));
 
         bsq_tile_multiply(&a, &inputs, bsq_tile_weights(tile), tile->fill, scratch, p + done * n, n);
     }
@@ -232,7 +222,7 @@ static void multiply_tile(const struct bsq_stats_t *stats, int64_t group, int64_
     double *along = scratch, *columns = scratch + MULTIPLIED_ROWS * fill;
 
     for (int64_t first = 0; first < n; first += BSQ_PANEL) {
-        int64_t count = smaller(BSQ_PANEL, n - first);
+        int64_t count = bsq_extent_least(BSQ_PANEL, n - first);
 
         widen(&inputs, fill, first, count, columns);
         bsq_dgemm(false, true, rows, fill, count, 1.0, x + first, n, columns, count, first ? 1.0 : 0.0, along, fill);
@@ -240,7 +230,7 @@ static void multiply_tile(const struct bsq_stats_t *stats, int64_t group, int64_
     for (int64_t i = 0; i < rows * fill; i++)
         along[i] *= (double)tile->weights[i % fill];
     for (int64_t first = 0; first < n; first += BSQ_PANEL) {
-        int64_t count = smaller(BSQ_PANEL, n - first);
+        int64_t count = bsq_extent_least(BSQ_PANEL, n - first);
 
         widen(&inputs, fill, first, count, columns);
         bsq_dgemm(false, false, rows, count, fill, 1.0, along, fill, columns, count, 1.0, product + first, n);
@@ -255,7 +245,7 @@ void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t 
     memset(product, 0, (size_t)(rows * n) * sizeof *product);
     multiply_panels(stats, group, rows, x, product, scratch);
     for (int64_t first = 0; stats->inputs->tile.fill > 0 && first < rows; first += MULTIPLIED_ROWS)
-        multiply_tile(stats, group, smaller(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n, scratch);
+        multiply_tile(stats, group, bsq_extent_least(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n, scratch);
     scale_values(product, rows * n, stats->inputs->count.weight);
 }
 

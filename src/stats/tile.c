@@ -7,6 +7,7 @@
 #include "stats/tile.h"
 
 #include "base/blas.h"
+#include "base/memory.h"
 #include "kernels/kernels.h"
 
 _Static_assert((int)BSQ_PANEL <= (int)BSQ_SYRK_MOST, "syrk() takes a panel");
@@ -20,11 +21,6 @@ int64_t bsq_tile_rows(const struct bsq_geometry *geometry)
     if (inputs <= 16384)
         return 256;
     return inputs <= 32768 ? 128 : 64;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 int64_t bsq_tile_scratch(int64_t rows)
@@ -67,7 +63,7 @@ void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_c
     }
     widen(a, 0, a->columns, NULL, rows, left);
     for (int64_t first = 0; first < b->columns; first += BSQ_PANEL) {
-        int64_t count = smaller(BSQ_PANEL, b->columns - first);
+        int64_t count = bsq_extent_least(BSQ_PANEL, b->columns - first);
 
         widen(b, first, count, weights, rows, right);
         bsq_dgemm(true, false, a->columns, count, rows, 1.0, left, a->columns, right, count, 1.0, to + first, ldt);
@@ -106,7 +102,7 @@ int64_t bsq_panel_count(int64_t n)
 
 int64_t bsq_panel_rows(int64_t n, int64_t panel)
 {
-    return smaller(BSQ_PANEL, n - panel * BSQ_PANEL);
+    return bsq_extent_least(BSQ_PANEL, n - panel * BSQ_PANEL);
 }
 
 int64_t bsq_panel_width(int64_t n, int64_t panel)
@@ -116,7 +112,7 @@ int64_t bsq_panel_width(int64_t n, int64_t panel)
 
 int64_t bsq_panel_offset(int64_t n, int64_t panel)
 {
-    int64_t whole = smaller(panel, n / BSQ_PANEL);
+    int64_t whole = bsq_extent_least(panel, n / BSQ_PANEL);
     int64_t offset = whole * BSQ_PANEL * n - BSQ_PANEL * BSQ_PANEL * (whole * (whole - 1) / 2);
 
     if (panel > whole)
