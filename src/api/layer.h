@@ -79,6 +79,9 @@ void bsq_layer_forget_choice(bsq_layer_t *layer);
 bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, const struct bsq_result *given,
                              struct bsq_result **result);
 
+/* Checks that what getters give of a result is finite in float32: NUMERIC otherwise (results.c). */
+bsq_status_t bsq_layer_check_result(bsq_layer_t *layer, const struct bsq_result *result);
+
 /* Writes the report of a result to the host; and finds out before the work whether that is possible. */
 bsq_status_t bsq_layer_write_report(bsq_layer_t *layer, bsq_report_t *to, const struct bsq_result *result);
 bsq_status_t bsq_layer_check_report(bsq_layer_t *layer, bsq_report_t *to);

@@ -76,8 +76,13 @@ bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, c
     if (status == BSQ_OK)
         status = given ? bsq_solve_evaluate(&input, given, result) : bsq_solve(&input, result);
     bsq_memory_put(&layer->memory, folded);
-    if (status == BSQ_OK)
-        (*result)->inputs = bsq_quantizer_retain(&quantizer);
+    if (status != BSQ_OK)
+        return status;
+    (*result)->inputs = bsq_quantizer_retain(&quantizer);
+    if ((status = bsq_layer_check_result(layer, *result)) != BSQ_OK) {
+        bsq_result_free(*result);
+        *result = NULL;
+    }
     return status;
 }
 

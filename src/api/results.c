@@ -3,6 +3,7 @@
 
 #include "stages/bitsplit.h"
 
+#include <math.h>
 #include <string.h>
 
 static int64_t code_count(const struct bsq_result *result)
@@ -109,9 +110,9 @@ bsq_status_t bsq_layer_get_scales(bsq_layer_t *layer, float *scales, size_t coun
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
-static double bias_of(const bsq_layer_t *layer, int64_t channel)
+static float bias_of(const bsq_layer_t *layer, const struct bsq_result *result, int64_t m)
 {
-    return (layer->bias ? layer->bias[channel] : 0.0) + layer->result->bias_change[channel];
+    return (float)((layer->bias ? layer->bias[m] : 0.0) + result->bias_change[m]);
 }
 
 bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
@@ -122,7 +123,7 @@ bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
     if (status != BSQ_OK)
         return status;
     for (size_t i = 0; i < count; i++)
-        bias[i] = (float)bias_of(layer, (int64_t)i);
+        bias[i] = bias_of(layer, result, (int64_t)i);
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
@@ -133,10 +134,41 @@ static double folded_weight(const struct bsq_result *result, int64_t m, int64_t 
            result->codes[m * result->fan_in + i];
 }
 
-/* The input channel of input 'i' of output channel 'm'. */
+/* Gives the input channel of input 'i' of output channel 'm'. */
 static int64_t input_channel(const bsq_layer_t *layer, int64_t m, int64_t i)
 {
     return bsq_geometry_channel(&layer->geometry, m / layer->geometry.group_outputs, i);
+}
+
+/* Gives what multiplies real inputs. */
+static float weight_of(const bsq_layer_t *layer, const struct bsq_result *result, int64_t m, int64_t i)
+{
+    return (float)(folded_weight(result, m, i) / bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
+}
+
+/* Gives the bias for engines that do not take zero points off. */
+static float code_bias_of(const bsq_layer_t *layer, const struct bsq_result *result, int64_t m)
+{
+    double sum = 0.0;
+
+    for (int64_t i = 0; i < result->fan_in; i++)
+        sum += folded_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
+    return (float)((layer->bias ? layer->bias[m] : 0.0) + result->bias_change[m] - result->inputs.scale * sum);
+}
+
+bsq_status_t bsq_layer_check_result(bsq_layer_t *layer, const struct bsq_result *result)
+{
+    for (int64_t m = 0; m < result->channels; m++) {
+        bool finite = isfinite(bias_of(layer, result, m)) && isfinite(code_bias_of(layer, result, m));
+
+        for (int64_t i = 0; finite && i < result->fan_in; i++)
+            finite = isfinite(weight_of(layer, result, m, i));
+        if (!finite)
+            return bsq_fail(&layer->message, BSQ_E_NUMERIC,
+                            "output channel %lld: its weights or its bias are beyond float32 once they are quantized",
+                            (long long)m);
+    }
+    return BSQ_OK;
 }
 
 bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_t count)
@@ -148,8 +180,7 @@ bsq_status_t bsq_layer_get_dequantized(bsq_layer_t *layer, float *weights, size_
         return status;
     for (int64_t m = 0; m < result->channels; m++)
         for (int64_t i = 0; i < result->fan_in; i++)
-            *weights++ = (float)(folded_weight(result, m, i) /
-                                 bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
+            *weights++ = weight_of(layer, result, m, i);
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
@@ -173,12 +204,7 @@ bsq_status_t bsq_layer_get_code_bias(bsq_layer_t *layer, float *bias, size_t cou
 
     if (status != BSQ_OK)
         return status;
-    for (int64_t m = 0; m < result->channels; m++) {
-        double sum = 0;
-
-        for (int64_t i = 0; i < result->fan_in; i++)
-            sum += folded_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
-        bias[m] = (float)(bias_of(layer, m) - result->inputs.scale * sum);
-    }
+    for (int64_t m = 0; m < result->channels; m++)
+        bias[m] = code_bias_of(layer, result, m);
     return bsq_layer_leave(layer, BSQ_OK);
 }

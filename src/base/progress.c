@@ -20,5 +20,5 @@ bsq_status_t bsq_progress_report(const bsq_options_t *options, int32_t stage, in
 
 bsq_status_t bsq_fail_cancelled(struct bsq_message *message)
 {
-    return bsq_fail(message, BSQ_E_CANCELLED, "the progress callback asked to stop");
+    return bsq_fail(message, BSQ_E_CANCELLED, "cancelled: the progress callback asked to stop");
 }

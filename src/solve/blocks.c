@@ -64,7 +64,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
             out->outcome = BSQ_OUTCOME_LIMIT;
         if (search->proven[c])
             out->outcome = BSQ_OUTCOME_PROVEN;
-        out->lower_bound = search->proven[c] ? 1.0 : fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0);
+        out->lower_bound = search->proven[c] ? 1.0 : fmin(fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0), 1.0);
         solve->error[channel + c] =
             undamped(block->hessian, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
         solve->floor[channel + c] = block->floor[c];

@@ -32,7 +32,7 @@ void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate
     const struct bsq_hessian *hessian = search->block.hessian;
     double start = bsq_seconds();
 
-    if (!search->plan->lower_bound || !hessian->has_factor64 || hessian->raised || bsq_search_proven(search))
+    if (!search->plan->lower_bound || !hessian->has_factor64 || hessian->inexact || bsq_search_proven(search))
         return;
     bsq_exact_prepare(&search->exact, hessian->factor64, hessian->order);
     for (int64_t c = 0; c < search->block.channels && !bsq_search_stop(search); c++) {

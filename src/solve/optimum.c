@@ -62,7 +62,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
     int32_t found = 0;
 
     bsq_record_open(&now, search, bsq_search_sum(search->best.j, channels));
-    if (limit > 0 && plan->exact && !search->block.hessian->raised && !bsq_search_proven(search)) {
+    if (limit > 0 && plan->exact && !search->block.hessian->inexact && !bsq_search_proven(search)) {
         bsq_exact_prepare(&search->exact, search->block.hessian->factor64, search->block.hessian->order);
         bsq_search_start_from(search, &search->best);
         for (int64_t c = 0; c < channels && !bsq_search_stop(search); c++)

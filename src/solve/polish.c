@@ -79,6 +79,10 @@ static void restart(struct bsq_search *search, struct bsq_point *point, int64_t 
             bsq_descent_push(point, (int64_t)((random >> 33) % (uint64_t)point->n), random >> 32 & 1 ? 1 : -1);
         }
         (void)descend_point(search, point, channel, true);
+        if (point->j < j) { /* on its way J was far above: what it lost there is too much to compare by */
+            bsq_candidate_judge_channel(&search->trial, &search->block, channel, search->u);
+            point->j = search->trial.j[channel];
+        }
         if (point->j < j) {
             j = point->j;
             scale = point->scales[0];

@@ -21,7 +21,8 @@ static void correct_bias(struct bsq_solve *solve)
         result->bias_change[c] = gap;
         channel->bias_corrected = gap != 0.0;
         if (solve->held_gap)
-            solve->held_error[c] += gap * gap - 2.0 * gap * solve->held_gap[c];
+            solve->held_error[c] = fmax(solve->held_error[c] - solve->held_gap[c] * solve->held_gap[c], 0.0) +
+                                   pow(solve->held_gap[c] - gap, 2.0);
     }
 }
 

@@ -8,8 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-/* H may be singular without damping: the floor and a search that fails are tried with ever more of it, from here on. */
-static const double least_ridge = 1e-12;
+/* H may be singular without damping: where a pivot is below this share of its input's diagonal, the floor and the search take a
+ * factor of H with as large a share added to the diagonal, or ever more. */
+static const double least_pivot = 1e-10;
 
 /* Up to this fan-in the factor is made in double for its own sake. */
 enum { MOST_FACTOR64_INPUTS = 256 };
@@ -44,6 +45,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
     hessian->mean = bsq_carve(&carver, n, sizeof *hessian->mean);
     hessian->order = bsq_carve(&carver, n, sizeof *hessian->order);
     hessian->rank = bsq_carve(&carver, n, sizeof *hessian->rank);
+    hessian->idle = bsq_carve(&carver, n, sizeof *hessian->idle);
     if (plan->targets) {
         hessian->target_mean = bsq_carve(&carver, channels, sizeof *hessian->target_mean);
         hessian->target_square = bsq_carve(&carver, channels, sizeof *hessian->target_square);
@@ -111,17 +113,28 @@ static void order_inputs(int64_t *order, const double *diagonal, int64_t n)
     }
 }
 
-/* R of the ordered H + ridge I, with more ridge until it is positive definite; returns what it took. */
-static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double ridge, double unit)
+/* Tells whether no pivot of a factor is so small that it is rounding: each square of R_kk is what remains of H_kk when the inputs
+ * decided later are known. */
+static bool has_sound_pivots(const double *r, const double *h, const int64_t *order, int64_t n)
 {
-    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : least_ridge * unit) {
+    for (int64_t k = 0; k < n; k++)
+        if (r[k * (n + 1)] * r[k * (n + 1)] < least_pivot * h[order[k] * (n + 1)])
+            return false;
+    return true;
+}
+
+/* Factors the ordered H + more diag H, with more until the factor is sound; inputs that are always zero count as 'unit'.
+ * Returns more. */
+static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit)
+{
+    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : least_pivot) {
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = i; j < n; j++)
                 r[i * n + j] = h[order[i] * n + order[j]];
         for (int64_t i = 0; i < n; i++)
-            r[i * n + i] += ridge + more;
-        if (bsq_dpotrf(n, r, n) || !(more < 1e6 * unit))
-            return ridge + more;
+            r[i * (n + 1)] = r[i * (n + 1)] > 0.0 ? (1.0 + more) * r[i * (n + 1)] : unit;
+        if ((bsq_dpotrf(n, r, n) && has_sound_pivots(r, h, order, n)) || !(more < 1e6))
+            return more;
     }
 }
 
@@ -161,7 +174,8 @@ static void factor(struct bsq_hessian *hessian, double unit, bool wide)
                   !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
     if (!hessian->has_factor64)
         return;
-    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, 0.0, unit) > 0.0;
+    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit) > 0.0;
+    hessian->inexact = hessian->raised || !(hessian->diagonal[hessian->order[0]] > 0.0);
     round_factor(hessian->factor32, hessian->factor64, n, unit);
 }
 
@@ -246,7 +260,7 @@ static void prepare_square(struct bsq_hessian *hessian)
         hessian->rows[hessian->order[k] * (n + 1)] = ordered_diagonal(hessian, k, 0.0);
     for (double more = 0.0; !(hessian->rows ? factor_rows(hessian, more) : factor_square(hessian, more)) && more < 1.0;) {
         more = more > 0.0 ? step * more : first_more;
-        hessian->raised = 1;
+        hessian->raised = hessian->inexact = 1;
     }
 }
 
@@ -297,6 +311,7 @@ static void read_moments(struct bsq_hessian *hessian)
         hessian->dead_inputs += !(hessian->diagonal[j] > 0.0);
         if (hessian->centred)
             hessian->diagonal[j] = variance(hessian->diagonal[j], hessian->mean[j], precision);
+        hessian->idle[j] = !(hessian->diagonal[j] > 0.0);
     }
     if (hessian->centred && hessian->h)
         centre(hessian);
@@ -358,7 +373,7 @@ static void start_group(struct bsq_hessian *hessian, const struct bsq_hessian_pl
     hessian->index = index;
     hessian->mu = plan->mu;
     hessian->centred = plan->centred;
-    hessian->single = hessian->has_factor64 = hessian->raised = 0;
+    hessian->single = hessian->has_factor64 = hessian->raised = hessian->inexact = 0;
     hessian->has_mean = plan->stats && bsq_stats_has_means(plan->stats);
     memset(hessian->mean, 0, (size_t)hessian->n * sizeof *hessian->mean);
     for (int64_t j = 0; j < hessian->n; j++)
@@ -380,7 +395,7 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
     for (int64_t k = 0; k < n; k++)
         hessian->rank[hessian->order[k]] = k;
     if (hessian->factor64_undamped && hessian->searchable)
-        hessian->undamped_ridge = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, 0.0, hessian->unit);
+        hessian->undamped_share = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit);
     if (plan->factor && hessian->searchable && !hessian->h)
         prepare_square(hessian);
     for (int64_t j = 0; j < n; j++) {
@@ -392,7 +407,7 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
         factor(hessian, hessian->unit, plan->factor64);
         find_reach(hessian);
     }
-    hessian->single = plan->single && hessian->searchable && !hessian->raised;
+    hessian->single = plan->single && hessian->searchable && !hessian->inexact;
     if (hessian->single)
         find_top(hessian);
 }

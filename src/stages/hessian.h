@@ -28,16 +28,18 @@ struct bsq_hessian {
     int64_t top_rows;                /* enough of them to tell rounding from error feedback by J, as a rule; or 0 */
     int64_t *order;                  /* n: rising diagonal: the factor decides the last first */
     int64_t *rank;                   /* rank[order[k]] = k */
+    bool *idle;                      /* n: inputs that are always zero or, with bias correction, constant */
     void *scratch;                   /* for reading statistics */
     double unit;                     /* mean(diag H) without damping */
     double ridge;                    /* lambda * unit: what damping adds to the diagonal */
-    double undamped_ridge;           /* what factor64_undamped had to add */
+    double undamped_share;           /* of the diagonal, that factor64_undamped had to add */
     double mu;
     int64_t dead_inputs;
     int32_t centred;
     int32_t has_mean;
     int32_t searchable;              /* 0 when every input is always zero: nothing to search */
     int32_t raised;                  /* 1 when the search needed more damping than J has */
+    int32_t inexact;                 /* 1 when factors are not those of J: damping was raised, or an input is always zero */
     int32_t has_factor64;            /* 1 for small fan-in always, with h and a target too */
     int32_t single;                  /* 1: blocks are loaded for the single-precision search, without products in double */
     int32_t tried;                   /* multipliers that the single-precision search tries with every channel: how many, */

@@ -99,12 +99,13 @@ static void solve_ordered(const struct bsq_hessian *hessian, const double *r, co
 static double least_error(const struct bsq_hessian *hessian, const double *p, double energy, double *scratch)
 {
     int64_t n = hessian->n;
-    double *x = scratch, least;
+    double *x = scratch, least = energy;
 
     if (!hessian->searchable)
         return fmax(energy, 0.0);
     solve_ordered(hessian, hessian->factor64_undamped, p, x, scratch + n);
-    least = energy - bsq_ddot(n, p, x) - hessian->undamped_ridge * bsq_ddot(n, x, x);
+    for (int64_t j = 0; j < n; j++) /* J at x, which is the minimiser but for what was added to the diagonal */
+        least -= x[j] * (p[j] + hessian->undamped_share * (hessian->diagonal[j] - hessian->ridge) * x[j]);
     return fmax(least, 0.0);
 }
 
@@ -189,9 +190,8 @@ static void mix_targets(struct bsq_block *block)
     for (int64_t c = 0; c < channels; c++) {
         if (hessian->centred)
             bsq_daxpy(n, -hessian->target_mean[block->first + c], hessian->mean, target + c * n);
-        for (int64_t j = 0; hessian->centred && j < n; j++)
-            if (!(hessian->diagonal[j] > hessian->ridge)) /* a constant input */
-                target[c * n + j] = 0.0;
+        for (int64_t j = 0; j < n; j++)
+            target[c * n + j] = hessian->idle[j] ? 0.0 : target[c * n + j];
         mix_target(block, c, target + c * n);
     }
     minimise(block);
@@ -372,6 +372,21 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
         }
         candidate->j[c] = sum;
     }
+}
+
+void bsq_candidate_judge_channel(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t c, double *u)
+{
+    int64_t n = block->hessian->n;
+    const double *p = block->p + c * n, *v = block->v + c * n, *s = block->s + c * n;
+    double *g = candidate->g + c * n, sum = block->base[c];
+
+    bsq_candidate_weights(candidate, n, c, u);
+    multiply_by_h(block, 1, u, g);
+    for (int64_t j = 0; j < n; j++) {
+        g[j] = p[j] - g[j];
+        sum += (v[j] - u[j]) * (g[j] + s[j]);
+    }
+    candidate->j[c] = sum;
 }
 
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u)

@@ -94,6 +94,9 @@ void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block
 void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                               int64_t count, double *u);
 
+/* Sets j and g of one channel, and no others; 'u' is n of scratch. */
+void bsq_candidate_judge_channel(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t c, double *u);
+
 /* Gives |w - u|^2 of one channel. */
 double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights);
 
