@@ -102,7 +102,7 @@ struct channel_error rows_channel_error(const struct rows *rows, int64_t group, 
 void rows_diagonal(const struct rows *rows, int64_t group, bool centred, real *diagonal);
 
 /* The least that real weights leave of a channel's error, and how nearly dependent the inputs are: the least part of an
- * input's length that the inputs before it leave over. */
+ * input's mean square that the mean, where it is taken away, and the inputs before it leave over. */
 real rows_least_error(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred,
                       real *independence);
 

@@ -238,7 +238,7 @@ real rows_least_error(const struct rows *rows, int64_t group, int64_t channel, c
 {
     const real nothing = 1e-30L; /* of a square length */
     int64_t count = rows->count, n = rows->n;
-    real *columns = zeroed((n + 1) * count, sizeof *columns), *first = zeroed(n + 1, sizeof *first), least;
+    real *columns = zeroed((n + 1) * count, sizeof *columns), *first = zeroed(n, sizeof *first), least;
     real *t = columns + n * count;
 
     for (int64_t r = 0; r < count; r++) {
@@ -260,9 +260,8 @@ real rows_least_error(const struct rows *rows, int64_t group, int64_t channel, c
         free(ones);
     }
     for (int64_t i = 0; i < n; i++) {
-        real left = length(columns + i * count, count);
-
-        first[i] = left > nothing * first[i] ? left : 0; /* a constant has no part in what is centred */
+        if (!(length(columns + i * count, count) > nothing * first[i]))
+            first[i] = 0; /* a constant has no part in what is centred */
     }
     *independence = 1;
     for (int64_t turn = 0; turn < n; turn++) {
