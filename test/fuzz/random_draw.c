@@ -593,9 +593,6 @@ void drawn_layer_free(struct drawn_layer *layer)
 
 void drawn_layer_print(const struct drawn_layer *layer)
 {
-    static const char *const kinds[] = {"", "tensor", "channel", "group"};
-    static const char *const formats[] = {"float32", "float16", "power2"};
-    static const char *const solvers[] = {"auto", "round", "paper"};
     static const char *const sources[] = {"float", "observed", "given", "given-channels"};
     const bsq_options_t *options = &layer->options;
     const bsq_layer_desc_t *desc = &layer->desc;
@@ -610,11 +607,17 @@ void drawn_layer_print(const struct drawn_layer *layer)
     printf("  %s%dd M=%lld n=%lld G=%lld %s %d bits %s, scale per %s", desc->kind == BSQ_LINEAR ? "linear" : "conv",
            (int)desc->spatial_dims, (long long)layer->channels, (long long)layer->fan_in, (long long)layer->groups,
            desc->weight_layout == BSQ_WEIGHTS_OIHW ? "oihw" : "ohwi", (int)options->weight_bits,
-           options->weight_range == BSQ_RANGE_FULL ? "full" : "symmetric", kinds[options->scale_kind]);
+           options->weight_range == BSQ_RANGE_FULL ? "full" : "symmetric", options->scale_kind == BSQ_SCALE_PER_TENSOR    ? "tensor"
+           : options->scale_kind == BSQ_SCALE_PER_CHANNEL ? "channel"
+                                                          : "group");
     if (options->scale_kind == BSQ_SCALE_PER_GROUP)
         printf(" of %lld", (long long)options->group_size);
-    printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s", formats[options->scale_format],
-           solvers[options->solver], (int)options->effort, options->damping, options->asymmetry,
+    printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s", options->scale_format == BSQ_SCALE_FLOAT32   ? "float32"
+           : options->scale_format == BSQ_SCALE_FLOAT16 ? "float16"
+                                                        : "power2",
+           options->solver == BSQ_SOLVER_AUTO    ? "auto"
+           : options->solver == BSQ_SOLVER_ROUND ? "round"
+                                                 : "paper", (int)options->effort, options->damping, options->asymmetry,
            options->bias_correction ? ", bias" : "", options->select_on_held_out ? ", select" : "",
            options->lower_bound ? ", bound" : "", sources[layer->source]);
     if (options->input_bits)
