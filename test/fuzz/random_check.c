@@ -38,6 +38,7 @@ static bsq_status_t read_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *s
 
 struct run {
     const struct drawn_layer *drawn;
+    const struct drawn_layer *shown; /* as it was drawn, before it is solved in another way */
     bsq_layer_t *layer;
     struct rows training;
     struct rows held_out;
@@ -76,8 +77,8 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
     va_list arguments;
 
     if (run->failures++ == 0) {
-        printf("seed %llu%s fails:\n", (unsigned long long)run->drawn->seed, run->drawn->extreme ? " --extreme" : "");
-        drawn_layer_print(run->drawn);
+        printf("seed %llu%s fails:\n", (unsigned long long)run->shown->seed, run->shown->extreme ? " --extreme" : "");
+        drawn_layer_print(run->shown);
     } else if (!run->verbose && run->failures > 4) {
         return;
     }
@@ -112,7 +113,7 @@ static bool may_be_single(const struct run *run)
 
     return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
            options->scale_kind == BSQ_SCALE_PER_CHANNEL && options->scale_format == BSQ_SCALE_FLOAT32 &&
-           !options->bias_correction && !run->training.y;
+           !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
 }
 
 /* ---- getting there ---- */
@@ -843,14 +844,53 @@ static void check_without_rows(struct run *run, bsq_status_t status)
     release_result(run);
 }
 
+/* Whether what the layer multiplies are numbers; '*least' and '*most' of their magnitudes other than zero. */
+static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
+{
+    for (int64_t i = 0; i < rows->count * rows->groups * rows->n; i++) {
+        real size = fabsl(rows->x[i]);
+
+        if (!isfinite(size))
+            return false;
+        if (size > 0) {
+            *least = fminl(*least, size);
+            *most = fmaxl(*most, size);
+        }
+    }
+    return true;
+}
+
+/* Whether a bias or a weight of a result may be beyond float32: where outputs, weights or targets divided by inputs come
+ * near it. A factor of 2^20 covers sums, codes up to 128 and weights that compensate for each other. */
+static bool is_near_limit(const struct run *run, real least, real most)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const real limit = 0x1p108L;
+    real weight = drawn->options.scale_format == BSQ_SCALE_FLOAT16 ? 0x1p-14L : (real)FLT_MIN, beta = 1, target = 0;
+
+    for (int64_t m = 0; m < drawn->channels; m++)
+        for (int64_t i = 0; i < drawn->fan_in; i++) {
+            weight = fmaxl(weight, fabsl((real)run->weights[m * drawn->fan_in + i]));
+            beta = fminl(beta, (real)beta_of(run, m, i));
+        }
+    for (int64_t i = 0; run->training.y && i < run->training.count * run->training.channels; i++)
+        target = fmaxl(target, fabsl(run->training.y[i]));
+    return weight / beta > limit || weight * most > limit || target > limit || target / least / beta > limit;
+}
+
 static void solve_and_check(struct run *run, struct tally *tally)
 {
-    bool folds = fold_weights(run);
+    real least = INFINITY, most = 0;
+    bool finite = fold_weights(run);
     bsq_status_t status = bsq_optimize(run->layer, NULL);
 
-    if (!folds) {
+    finite = inputs_are_finite(&run->training, &least, &most) && finite;
+    finite = inputs_are_finite(&run->held_out, &least, &most) && finite;
+    if (!finite) {
         if (status != BSQ_E_NUMERIC)
-            fail(run, "a folded weight is infinite, and the status %d", (int)status);
+            fail(run, "a folded weight or input is infinite, and the status %d", (int)status);
+        tally->refused++;
+    } else if (status == BSQ_E_NUMERIC && is_near_limit(run, least, most)) {
         tally->refused++;
     } else if (run->training.count == 0) {
         check_without_rows(run, status);
@@ -873,7 +913,7 @@ static double seconds(void)
 void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally)
 {
     struct drawn_layer drawn = draw_layer(seed, extreme);
-    struct run run = {.drawn = &drawn, .verbose = verbose};
+    struct run run = {.drawn = &drawn, .shown = &drawn, .verbose = verbose};
     double begin = seconds(), took;
 
     if (verbose) {
