@@ -194,7 +194,7 @@ static void draw_options(struct source *source, struct drawn_layer *layer)
     options->asymmetry = chance(source, 0.5) ? 1.0 : chance(source, 0.3) ? 0.0 : uniform(source, 0.0, 1.0);
     options->bias_correction = chance(source, 0.3);
     options->select_on_held_out = chance(source, 0.2);
-    options->lower_bound = chance(source, 0.15);
+    options->lower_bound = chance(source, 0.15) && layer->fan_in <= 64; /* takes seconds above */
     options->threads = chance(source, 0.03) ? 2 : 1;
 }
 
