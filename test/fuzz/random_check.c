@@ -99,8 +99,8 @@ static void expect_near(struct run *run, const char *name, int64_t channel, real
 /* ---- how far doubles may be off ---- */
 
 /* A sum of N products of doubles is off by N 2^-53 of the sum of their magnitudes at most. J is made of moments, sums
- * over rows, and of forms in n inputs with them; energy, 2 p'u, u'Hu and the ridge are each of 'size' at most. Moments of
- * 256 inputs and more are sums in single precision, good to 1e-6. */
+ * over rows, and of forms in n inputs with them; energy, 2 p'u, u'Hu and the ridge are each of 'size' at most. Moments
+ * of 256 inputs and more are sums in single precision, good to 1e-6. */
 static real relative_rounding(const struct rows *rows)
 {
     return rows->n >= 256 ? 1e-6L : 0x1p-53L * 4 * (real)(rows->count + 4 * rows->n + 16);
@@ -240,8 +240,7 @@ static bool read_result(struct run *run)
            ok(run, "get_scales", bsq_layer_get_scales(run->layer, run->scale, (size_t)scales)) &&
            ok(run, "get_bias", bsq_layer_get_bias(run->layer, run->bias, (size_t)channels)) &&
            ok(run, "get_code_bias", bsq_layer_get_code_bias(run->layer, run->code_bias, (size_t)channels)) &&
-           ok(run, "get_dequantized",
-              bsq_layer_get_dequantized(run->layer, run->dequantized, (size_t)(channels * n)));
+           ok(run, "get_dequantized", bsq_layer_get_dequantized(run->layer, run->dequantized, (size_t)(channels * n)));
 }
 
 static void release_result(struct run *run)
@@ -414,7 +413,8 @@ static real objective_at(const struct run *run, int64_t m, const real *u)
     struct channel_error error = rows_channel_error(&run->training, group, m, w, u, drawn->options.asymmetry);
     real unused = 0;
 
-    return (drawn->options.bias_correction ? error.variance : error.mean_square) + ridge_part(run, group, w, u, &unused);
+    return (drawn->options.bias_correction ? error.variance : error.mean_square) +
+           ridge_part(run, group, w, u, &unused);
 }
 
 enum { MOST_TRIED = 4096, MOST_TRIED_INPUTS = 12 }; /* 3 to the power 7, 2 to the power 12 */
@@ -602,20 +602,31 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
 static void check_finite(struct run *run)
 {
     const bsq_report_t *report = &run->report;
-    const double figures[] = {report->objective_start, report->objective, report->energy, report->error,
-                              report->error_start, report->error_floor, report->held_out_error,
-                              report->held_out_energy, report->weight_error, report->error_uncorrected,
-                              report->error_corrected, report->damping, report->rows, report->rows_per_input,
-                              report->seconds, report->lower_bound};
+    const double figures[] = {report->objective_start,
+                              report->objective,
+                              report->energy,
+                              report->error,
+                              report->error_start,
+                              report->error_floor,
+                              report->held_out_error,
+                              report->held_out_energy,
+                              report->weight_error,
+                              report->error_uncorrected,
+                              report->error_corrected,
+                              report->damping,
+                              report->rows,
+                              report->rows_per_input,
+                              report->seconds,
+                              report->lower_bound};
 
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!isfinite(figures[i]) || figures[i] < -1.0)
             fail(run, "figure %d of the report is %g", (int)i, figures[i]);
     for (int64_t c = 0; c < run->drawn->channels; c++) {
         const bsq_channel_t *channel = &run->channel[c];
-        const double own[] = {channel->objective_start, channel->objective, channel->energy, channel->error,
-                              channel->error_start, channel->held_out_error, channel->weight_error,
-                              channel->lower_bound};
+        const double own[] = {channel->objective_start, channel->objective,   channel->energy,
+                              channel->error,           channel->error_start, channel->held_out_error,
+                              channel->weight_error,    channel->lower_bound};
 
         for (size_t i = 0; i < sizeof own / sizeof *own; i++)
             if (!isfinite(own[i]) || own[i] < -1.0)
@@ -700,9 +711,9 @@ static void check_sums(struct run *run, const struct sums *sums, real independen
                     sums->corrected, tolerance);
         if (!((real)report->error_floor * energy <= sums->error + tolerance))
             fail(run, "report: error_floor is %.17g, error %.17g", report->error_floor, report->error);
-        /* The minimiser's weights, each times the root of its input's mean square, are up to sqrt(energy / independence),
-         * and pivots in order of size may be so much larger than the least eigenvalue as there are inputs. Inputs that
-         * depend on each other in all digits of their squares leave nothing to compare. */
+        /* The minimiser's weights, each times the root of its input's mean square, are up to the root of energy /
+         * independence, and pivots in order of size may be so much larger than the least eigenvalue as there are inputs.
+         * Inputs that depend on each other in all digits of their squares leave nothing to compare. */
         if (independence > 1e-6L)
             expect_near(run, "report: error_floor * energy", -1, (real)report->error_floor * energy, sums->floor,
                         tolerance * (real)run->drawn->fan_in / independence);
@@ -860,8 +871,8 @@ static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
     return true;
 }
 
-/* Whether a bias or a weight of a result may be beyond float32: where outputs, weights or targets divided by inputs come
- * near it. A factor of 2^20 covers sums, codes up to 128 and weights that compensate for each other. */
+/* Whether a bias or a weight of a result may be beyond float32: where outputs, weights or targets divided by inputs
+ * come near it. A factor of 2^20 covers sums, codes up to 128 and weights that compensate for each other. */
 static bool is_near_limit(const struct run *run, real least, real most)
 {
     const struct drawn_layer *drawn = run->drawn;

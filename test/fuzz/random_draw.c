@@ -119,9 +119,7 @@ static void draw_convolution(struct source *source, struct drawn_layer *layer)
         desc->groups = between(source, 2, 3);
         inputs = between(source, 1, 3);
         break;
-    default:
-        inputs = between(source, 1, 4);
-        outputs = between(source, 1, 6);
+    default: inputs = between(source, 1, 4); outputs = between(source, 1, 6);
     }
     desc->in_channels = inputs * desc->groups;
     desc->out_channels = outputs * desc->groups;
@@ -168,18 +166,18 @@ static void draw_options(struct source *source, struct drawn_layer *layer)
     bsq_options_init(options, sizeof *options);
     options->weight_bits = chance(source, 0.6) ? pick(source, 2, 4) : pick(source, 5, 8);
     options->weight_range = chance(source, 0.5) ? BSQ_RANGE_FULL : BSQ_RANGE_SYMMETRIC;
-    options->scale_kind = chance(source, 0.5) ? BSQ_SCALE_PER_CHANNEL
+    options->scale_kind = chance(source, 0.5)   ? BSQ_SCALE_PER_CHANNEL
                           : chance(source, 0.5) ? BSQ_SCALE_PER_GROUP
                                                 : BSQ_SCALE_PER_TENSOR;
     if (options->scale_kind == BSQ_SCALE_PER_GROUP)
         options->group_size = between(source, 1, layer->fan_in);
-    options->scale_format = chance(source, 0.6) ? BSQ_SCALE_FLOAT32
+    options->scale_format = chance(source, 0.6)   ? BSQ_SCALE_FLOAT32
                             : chance(source, 0.5) ? BSQ_SCALE_FLOAT16
                                                   : BSQ_SCALE_POWER_OF_TWO;
     options->effort = efforts[between(source, 0, (int64_t)(sizeof efforts / sizeof *efforts) - 1)];
     if (layer->fan_in > 40 && options->effort > 5)
         options->effort -= 4;
-    options->solver = chance(source, 0.84) ? BSQ_SOLVER_AUTO
+    options->solver = chance(source, 0.84)  ? BSQ_SOLVER_AUTO
                       : chance(source, 0.5) ? BSQ_SOLVER_ROUND
                                             : BSQ_SOLVER_PAPER;
     if (options->solver == BSQ_SOLVER_PAPER) {
@@ -245,9 +243,9 @@ static void draw_quantizer(struct source *source, struct drawn_layer *layer, dou
 /* What the inputs of all batches have in common. */
 struct input_style {
     int64_t channels;
-    int64_t factors;  /* inputs are mixtures of so many numbers, and noise */
-    double *mixture;  /* (channels, factors) */
-    double *scale;    /* of every channel */
+    int64_t factors; /* inputs are mixtures of so many numbers, and noise */
+    double *mixture; /* (channels, factors) */
+    double *scale;   /* of every channel */
     double *offset;
     double *constant; /* not 0: the channel has this value */
     int64_t *twin;    /* the channel that this one repeats, or itself */
@@ -392,8 +390,8 @@ static void draw_inputs(struct source *source, const struct drawn_layer *layer, 
 
             draw_place(source, style, values + channels, values);
             for (int64_t c = 0; c < channels; c++) {
-                int64_t at = layer->desc.activation_layout == BSQ_CHANNELS_LAST ? place * channels + c
-                                                                                : c * places + place;
+                int64_t at =
+                    layer->desc.activation_layout == BSQ_CHANNELS_LAST ? place * channels + c : c * places + place;
 
                 to[at] = finite_float(values[c] * style->size);
             }
@@ -607,19 +605,22 @@ void drawn_layer_print(const struct drawn_layer *layer)
     printf("  %s%dd M=%lld n=%lld G=%lld %s %d bits %s, scale per %s", desc->kind == BSQ_LINEAR ? "linear" : "conv",
            (int)desc->spatial_dims, (long long)layer->channels, (long long)layer->fan_in, (long long)layer->groups,
            desc->weight_layout == BSQ_WEIGHTS_OIHW ? "oihw" : "ohwi", (int)options->weight_bits,
-           options->weight_range == BSQ_RANGE_FULL ? "full" : "symmetric", options->scale_kind == BSQ_SCALE_PER_TENSOR    ? "tensor"
+           options->weight_range == BSQ_RANGE_FULL ? "full" : "symmetric",
+           options->scale_kind == BSQ_SCALE_PER_TENSOR    ? "tensor"
            : options->scale_kind == BSQ_SCALE_PER_CHANNEL ? "channel"
                                                           : "group");
     if (options->scale_kind == BSQ_SCALE_PER_GROUP)
         printf(" of %lld", (long long)options->group_size);
-    printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s", options->scale_format == BSQ_SCALE_FLOAT32   ? "float32"
+    printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s",
+           options->scale_format == BSQ_SCALE_FLOAT32   ? "float32"
            : options->scale_format == BSQ_SCALE_FLOAT16 ? "float16"
                                                         : "power2",
            options->solver == BSQ_SOLVER_AUTO    ? "auto"
            : options->solver == BSQ_SOLVER_ROUND ? "round"
-                                                 : "paper", (int)options->effort, options->damping, options->asymmetry,
-           options->bias_correction ? ", bias" : "", options->select_on_held_out ? ", select" : "",
-           options->lower_bound ? ", bound" : "", sources[layer->source]);
+                                                 : "paper",
+           (int)options->effort, options->damping, options->asymmetry, options->bias_correction ? ", bias" : "",
+           options->select_on_held_out ? ", select" : "", options->lower_bound ? ", bound" : "",
+           sources[layer->source]);
     if (options->input_bits)
         printf(" %d bits", (int)options->input_bits);
     printf(", %lld rows, %lld held%s, x %s, w %s, y %s\n", (long long)rows[0], (long long)rows[1],

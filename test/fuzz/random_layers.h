@@ -30,10 +30,10 @@ struct drawn_layer {
     bool extreme;
     bsq_layer_desc_t desc;
     bsq_options_t options;
-    int64_t channels;      /* M */
-    int64_t fan_in;        /* n */
-    int64_t groups;        /* G */
-    int64_t group_inputs;  /* input channels of a group */
+    int64_t channels;     /* M */
+    int64_t fan_in;       /* n */
+    int64_t groups;       /* G */
+    int64_t group_inputs; /* input channels of a group */
     int64_t group_outputs;
     int64_t kernel_volume;
     float *weights;
@@ -65,7 +65,7 @@ struct input_codes {
     int32_t lowest;
     int32_t highest;
     double scale;
-    double *scales;       /* of every input channel */
+    double *scales; /* of every input channel */
     int32_t *zero_points;
 };
 
@@ -85,14 +85,14 @@ void rows_free(struct rows *rows);
 
 /* What one output channel's error is made of. */
 struct channel_error {
-    real mean_square; /* of t - u'x, t being the mix of own output and target */
-    real variance;    /* of the same */
-    real mean;        /* of the same */
-    real gap;         /* wanted mean - u'mean(x): the mean of the target where there is one */
-    real energy;      /* mean of t^2 */
+    real mean_square;     /* of t - u'x, t being the mix of own output and target */
+    real variance;        /* of the same */
+    real mean;            /* of the same */
+    real gap;             /* wanted mean - u'mean(x): the mean of the target where there is one */
+    real energy;          /* mean of t^2 */
     real variance_energy; /* variance of t */
     real wanted_mean;
-    real size;        /* of the terms that J is the sum of: what its rounding error is proportional to */
+    real size; /* of the terms that J is the sum of: what its rounding error is proportional to */
 };
 
 struct channel_error rows_channel_error(const struct rows *rows, int64_t group, int64_t channel, const float *w,

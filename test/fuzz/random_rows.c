@@ -59,8 +59,7 @@ static void gather_row(const struct drawn_layer *layer, const struct input_codes
                 int64_t from = desc->activation_layout == BSQ_CHANNELS_LAST ? place * desc->in_channels + channel
                                                                             : channel * places + place;
 
-                *x = (real)work_on(codes, channel,
-                                   drawn->input[sample * places * desc->in_channels + from]);
+                *x = (real)work_on(codes, channel, drawn->input[sample * places * desc->in_channels + from]);
             }
         }
 }
@@ -74,7 +73,7 @@ static void gather_targets(const struct drawn_layer *layer, const struct drawn_b
 
     for (int64_t m = 0; m < channels; m++) {
         float value = from[layer->desc.activation_layout == BSQ_CHANNELS_LAST ? position * channels + m
-                                                                               : m * positions + position];
+                                                                              : m * positions + position];
 
         y[m] = (real)(layer->bias ? value - layer->bias[m] : value);
     }
@@ -84,9 +83,9 @@ static real weight_of(const struct drawn_batch *drawn, int64_t sample, int64_t p
 {
     if (!drawn->row_weights)
         return 1;
-    return (real)drawn->row_weights[drawn->batch.row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW
-                                        ? sample * drawn->positions + position
-                                        : sample];
+    return (real)drawn
+        ->row_weights[drawn->batch.row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? sample * drawn->positions + position
+                                                                               : sample];
 }
 
 struct rows rows_gather(const struct drawn_layer *layer, const struct input_codes *codes, bool held_out)
