@@ -114,7 +114,7 @@ struct tally {
     int64_t failures; /* layers that failed a check */
     int64_t refused;  /* layers that had to be refused, and were */
     uint64_t slowest;
-    double seconds; /* of the slowest */
+    double seconds; /* of the slowest bsq_optimize */
 };
 
 /* Draws, solves and judges the layer of a seed; failures are printed. */
