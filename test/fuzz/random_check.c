@@ -1,0 +1,959 @@
+/* Solves a drawn layer and holds every figure of the report against the rows. */
+#include "random_layers.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- the calls of the library ---- */
+
+static bsq_status_t create(const struct drawn_layer *drawn, bsq_layer_t **layer)
+{
+    return bsq_layer_create(&drawn->desc, &drawn->options, drawn->weights, drawn->bias, NULL, layer);
+}
+
+static bsq_status_t read_report(bsq_layer_t *layer, bsq_report_t *report)
+{
+    bsq_report_init(report, sizeof *report);
+    return bsq_report_get(layer, report);
+}
+
+static bsq_status_t read_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
+{
+    bsq_channel_init(channel, sizeof *channel);
+    return bsq_report_channel(layer, index, channel);
+}
+
+static bsq_status_t read_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
+{
+    bsq_stage_init(stage, sizeof *stage);
+    return bsq_report_stage(layer, index, stage);
+}
+
+/* ---- a run ---- */
+
+struct run {
+    const struct drawn_layer *drawn;
+    const struct drawn_layer *shown; /* as it was drawn, before it is solved in another way */
+    bsq_layer_t *layer;
+    struct rows training;
+    struct rows held_out;
+    struct input_codes codes;
+    float *weights; /* folded */
+    bool verbose;
+    int64_t failures;
+    /* the result */
+    bsq_report_t report;
+    bsq_channel_t *channel;
+    int8_t *code;
+    float *scale;
+    float *bias;
+    float *code_bias;
+    float *dequantized;
+    int64_t group_size;
+    int64_t scales_per_channel;
+    /* of every channel, from the rows */
+    real *objective;
+    real *tolerance;
+};
+
+static void *zeroed(int64_t count, size_t size)
+{
+    void *memory = calloc((size_t)(count > 0 ? count : 1), size);
+
+    if (!memory) {
+        fputs("random_layers: out of memory\n", stderr);
+        exit(2);
+    }
+    return memory;
+}
+
+__attribute__((format(printf, 2, 3))) static void fail(struct run *run, const char *format, ...)
+{
+    va_list arguments;
+
+    if (run->failures++ == 0) {
+        printf("seed %llu%s fails:\n", (unsigned long long)run->shown->seed, run->shown->extreme ? " --extreme" : "");
+        drawn_layer_print(run->shown);
+    } else if (!run->verbose && run->failures > 4) {
+        return;
+    }
+    va_start(arguments, format);
+    printf("    ");
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+}
+
+static void expect_near(struct run *run, const char *name, int64_t channel, real value, real expected, real tolerance)
+{
+    if (!(fabsl(value - expected) <= tolerance))
+        fail(run, "%s of channel %lld is %.17Lg, rows give %.17Lg: off by %.3Lg, %.3Lg allowed", name,
+             (long long)channel, value, expected, value - expected, tolerance);
+}
+
+/* ---- how far doubles may be off ---- */
+
+/* A sum of N products of doubles is off by N 2^-53 of the sum of their magnitudes at most. J is made of moments, sums
+ * over rows, and of forms in n inputs with them; energy, 2 p'u, u'Hu and the ridge are each of 'size' at most. Moments
+ * of 256 inputs and more are sums in single precision, good to 1e-6. */
+static real relative_rounding(const struct rows *rows)
+{
+    return rows->n >= 256 ? 1e-6L : 0x1p-53L * 4 * (real)(rows->count + 4 * rows->n + 16);
+}
+
+/* At effort 1 J may come from products in single precision. */
+static bool may_be_single(const struct run *run)
+{
+    const bsq_options_t *options = &run->drawn->options;
+
+    return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
+           options->scale_kind == BSQ_SCALE_PER_CHANNEL && options->scale_format == BSQ_SCALE_FLOAT32 &&
+           !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
+}
+
+/* ---- getting there ---- */
+
+static bool ok(struct run *run, const char *call, bsq_status_t status)
+{
+    if (status != BSQ_OK)
+        fail(run, "%s: %s: %s", call, bsq_status_string(status), bsq_layer_error_message(run->layer));
+    return status == BSQ_OK;
+}
+
+static bool set_quantizer(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+
+    if (drawn->source == QUANTIZER_GIVEN)
+        return ok(run, "set_input_quantizer", bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer));
+    if (drawn->source == QUANTIZER_GIVEN_CHANNELS)
+        return ok(run, "set_input_channels",
+                  bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
+                                               drawn->channel_zero_points, (size_t)drawn->desc.in_channels));
+    for (int32_t b = 0; drawn->source == QUANTIZER_OBSERVED && b < drawn->batch_count; b++)
+        if (!ok(run, "observe", bsq_layer_observe(run->layer, &drawn->batches[b].batch)))
+            return false;
+    return true;
+}
+
+/* Reads the quantizer back and checks that it is one. */
+static bool read_quantizer(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    int64_t count = drawn->desc.in_channels;
+    struct input_codes *codes = &run->codes;
+    bsq_input_quantizer_t quantizer;
+
+    codes->scales = zeroed(count, sizeof *codes->scales);
+    codes->zero_points = zeroed(count, sizeof *codes->zero_points);
+    if (drawn->source == QUANTIZER_NONE)
+        return true;
+    bsq_input_quantizer_init(&quantizer, sizeof quantizer);
+    if (!ok(run, "get_input_quantizer", bsq_layer_get_input_quantizer(run->layer, &quantizer)) ||
+        !ok(run, "get_input_channels",
+            bsq_layer_get_input_channels(run->layer, codes->scales, codes->zero_points, (size_t)count)))
+        return false;
+    codes->bits = quantizer.bits;
+    codes->scale = quantizer.scale;
+    codes->lowest = quantizer.type == BSQ_INPUT_SIGNED ? -(1 << (codes->bits - 1)) : 0;
+    codes->highest = codes->lowest + (1 << codes->bits) - 1;
+    if (quantizer.type < BSQ_INPUT_UNSIGNED || quantizer.type > BSQ_INPUT_ZERO_POINT)
+        fail(run, "type of the input quantizer is %d", (int)quantizer.type);
+    if (quantizer.bits != drawn->options.input_bits)
+        fail(run, "the input quantizer has %d bits", (int)quantizer.bits);
+    for (int64_t c = 0; c < count; c++) {
+        bool zero_point = quantizer.type == BSQ_INPUT_ZERO_POINT;
+
+        if (!(codes->scales[c] >= (double)FLT_MIN && codes->scales[c] <= (double)FLT_MAX))
+            fail(run, "scale of input channel %lld is %g", (long long)c, codes->scales[c]);
+        if (zero_point ? codes->zero_points[c] < codes->lowest || codes->zero_points[c] > codes->highest
+                       : codes->zero_points[c] != 0)
+            fail(run, "zero point of input channel %lld is %d", (long long)c, (int)codes->zero_points[c]);
+    }
+    return true;
+}
+
+static int64_t channel_of(const struct drawn_layer *drawn, int64_t m, int64_t i)
+{
+    int64_t channel, tap;
+
+    drawn_layer_weight_place(drawn, i, &channel, &tap);
+    return m / drawn->group_outputs * drawn->group_inputs + channel;
+}
+
+/* What the weights of an input channel are multiplied by before they are quantized. */
+static double beta_of(const struct run *run, int64_t m, int64_t i)
+{
+    return run->codes.bits ? run->codes.scales[channel_of(run->drawn, m, i)] / run->codes.scale : 1.0;
+}
+
+/* False when a folded weight is infinite. */
+static bool fold_weights(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    bool finite = true;
+
+    run->weights = zeroed(drawn->channels * drawn->fan_in, sizeof *run->weights);
+    for (int64_t m = 0; m < drawn->channels; m++)
+        for (int64_t i = 0; i < drawn->fan_in; i++) {
+            float *w = &run->weights[m * drawn->fan_in + i];
+
+            *w = (float)((double)drawn->weights[m * drawn->fan_in + i] * beta_of(run, m, i));
+            finite = finite && isfinite(*w);
+        }
+    return finite;
+}
+
+static bool read_result(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    int64_t channels = drawn->channels, n = drawn->fan_in, scales;
+    size_t count = 0;
+
+    run->group_size = drawn->options.scale_kind == BSQ_SCALE_PER_GROUP ? drawn->options.group_size : n;
+    run->scales_per_channel = (n + run->group_size - 1) / run->group_size;
+    scales = drawn->options.scale_kind == BSQ_SCALE_PER_TENSOR ? 1 : channels * run->scales_per_channel;
+    run->channel = zeroed(channels, sizeof *run->channel);
+    run->code = zeroed(channels * n, sizeof *run->code);
+    run->scale = zeroed(scales, sizeof *run->scale);
+    run->bias = zeroed(channels, sizeof *run->bias);
+    run->code_bias = zeroed(channels, sizeof *run->code_bias);
+    run->dequantized = zeroed(channels * n, sizeof *run->dequantized);
+    run->objective = zeroed(channels, sizeof *run->objective);
+    run->tolerance = zeroed(channels, sizeof *run->tolerance);
+    if (!ok(run, "result_count", bsq_layer_result_count(run->layer, BSQ_RESULT_SCALES, &count)))
+        return false;
+    if (count != (size_t)scales) {
+        fail(run, "%zu scales instead of %lld", count, (long long)scales);
+        return false;
+    }
+    for (int64_t c = 0; c < channels; c++)
+        if (!ok(run, "channel report", read_channel(run->layer, c, &run->channel[c])))
+            return false;
+    return ok(run, "report", read_report(run->layer, &run->report)) &&
+           ok(run, "get_codes", bsq_layer_get_codes(run->layer, run->code, (size_t)(channels * n))) &&
+           ok(run, "get_scales", bsq_layer_get_scales(run->layer, run->scale, (size_t)scales)) &&
+           ok(run, "get_bias", bsq_layer_get_bias(run->layer, run->bias, (size_t)channels)) &&
+           ok(run, "get_code_bias", bsq_layer_get_code_bias(run->layer, run->code_bias, (size_t)channels)) &&
+           ok(run, "get_dequantized", bsq_layer_get_dequantized(run->layer, run->dequantized, (size_t)(channels * n)));
+}
+
+static void release_result(struct run *run)
+{
+    free(run->channel);
+    free(run->code);
+    free(run->scale);
+    free(run->bias);
+    free(run->code_bias);
+    free(run->dequantized);
+    free(run->objective);
+    free(run->tolerance);
+}
+
+/* ---- codes, scales, weights ---- */
+
+static float scale_of(const struct run *run, int64_t m, int64_t i)
+{
+    if (run->drawn->options.scale_kind == BSQ_SCALE_PER_TENSOR)
+        return run->scale[0];
+    return run->scale[m * run->scales_per_channel + i / run->group_size];
+}
+
+static bool in_format(float scale, int32_t format)
+{
+    int exponent;
+    float fraction = frexpf(scale, &exponent);
+
+    if (!(scale >= FLT_MIN && scale <= FLT_MAX))
+        return false;
+    if (format == BSQ_SCALE_FLOAT16) /* 11 bits */
+        return scale >= 0x1p-14f && scale <= 65504.0f && rintf(0x1p11f * fraction) == 0x1p11f * fraction;
+    return format != BSQ_SCALE_POWER_OF_TWO || fraction == 0.5f;
+}
+
+static void check_values(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const bsq_options_t *options = &drawn->options;
+    int32_t highest = (1 << (options->weight_bits - 1)) - 1;
+    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+
+    for (int64_t m = 0; m < drawn->channels; m++)
+        for (int64_t i = 0; i < drawn->fan_in; i++) {
+            int64_t at = m * drawn->fan_in + i;
+            float scale = scale_of(run, m, i), value = run->dequantized[at];
+            int32_t code = run->code[at];
+
+            if (code < lowest || code > highest)
+                fail(run, "code %lld is %d", (long long)at, (int)code);
+            if (!in_format(scale, options->scale_format))
+                fail(run, "scale of channel %lld, input %lld is %a", (long long)m, (long long)i, (double)scale);
+            if (value != (float)((double)scale * code / beta_of(run, m, i)))
+                fail(run, "dequantized %lld is %a, scale * code is %a", (long long)at, (double)value,
+                     (double)scale * code / beta_of(run, m, i));
+            if (!isfinite(value))
+                fail(run, "dequantized %lld is %g", (long long)at, (double)value);
+        }
+}
+
+/* ---- errors ---- */
+
+static void channel_weights(const struct run *run, int64_t m, real *u)
+{
+    for (int64_t i = 0; i < run->drawn->fan_in; i++)
+        u[i] = (real)scale_of(run, m, i) * run->code[m * run->drawn->fan_in + i];
+}
+
+static real mean_of(const real *values, int64_t count)
+{
+    real sum = 0;
+
+    for (int64_t i = 0; i < count; i++)
+        sum += values[i];
+    return sum / (real)count;
+}
+
+/* What sums over channels should be. */
+struct sums {
+    real objective, energy, error, held_out_error, held_out_energy, uncorrected, corrected, floor;
+    real weight_error, weight_energy, lower_bound;
+    real tolerance, held_out_tolerance;
+    int64_t improved, proven, dead_outputs;
+    bool limited;
+};
+
+/* The ridge's part of J, and what it adds to the size of J's terms. */
+static real ridge_part(const struct run *run, int64_t group, const float *w, const real *u, real *size)
+{
+    int64_t n = run->drawn->fan_in;
+    real *diagonal = zeroed(n, sizeof *diagonal), distance = 0, magnitude = 0, plain;
+
+    for (int64_t i = 0; i < n; i++) {
+        distance += ((real)w[i] - u[i]) * ((real)w[i] - u[i]);
+        magnitude += (fabsl((real)w[i]) + fabsl(u[i])) * (fabsl((real)w[i]) + fabsl(u[i]));
+    }
+    rows_diagonal(&run->training, group, false, diagonal);
+    plain = mean_of(diagonal, n);
+    rows_diagonal(&run->training, group, run->drawn->options.bias_correction, diagonal);
+    *size += (real)run->report.damping * plain * magnitude;
+    distance *= (real)run->report.damping * mean_of(diagonal, n);
+    free(diagonal);
+    return distance;
+}
+
+/* The change of the bias is off by a rounding error of the training rows' outputs, whose size is 'trained'. */
+static void check_held_out(struct run *run, int64_t m, const real *u, real change, real trained, struct sums *sums)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const bsq_channel_t *channel = &run->channel[m];
+    struct channel_error error;
+    real shifted, tolerance, reach;
+
+    if (!run->held_out.count) {
+        if (channel->held_out_error != -1.0)
+            fail(run, "held_out_error of channel %lld is %g without held-out rows", (long long)m,
+                 channel->held_out_error);
+        return;
+    }
+    error = rows_channel_error(&run->held_out, m / drawn->group_outputs, m, run->weights + m * drawn->fan_in, u,
+                               run->training.y ? drawn->options.asymmetry : 0.0);
+    shifted = error.variance + (error.mean - change) * (error.mean - change);
+    reach = sqrtl(error.size) + fabsl(change);
+    tolerance = relative_rounding(&run->held_out) * reach * reach +
+                (change != 0 ? 2 * reach * relative_rounding(&run->training) * sqrtl(trained) : 0);
+    if (error.energy > tolerance)
+        expect_near(run, "held_out_error * energy", m, (real)channel->held_out_error * error.energy, shifted,
+                    tolerance * (1 + shifted / error.energy));
+    sums->held_out_error += shifted;
+    sums->held_out_energy += error.energy;
+    sums->held_out_tolerance += tolerance;
+}
+
+static void check_floor(struct run *run, int64_t m, struct sums *sums, real *independence)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    real own = drawn->fan_in > 64 ? 0 : 1; /* least squares of more inputs take seconds here */
+
+    if (own > 0 && run->training.y && drawn->options.asymmetry > 0.0)
+        sums->floor += rows_least_error(&run->training, m / drawn->group_outputs, m, run->weights + m * drawn->fan_in,
+                                        drawn->options.asymmetry, drawn->options.bias_correction, &own);
+    *independence = fminl(*independence, own);
+}
+
+static void check_bias(struct run *run, int64_t m, const struct channel_error *error, const real *u, real change)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    real before = drawn->bias ? (real)drawn->bias[m] : 0, shift = 0, reach = 0, expected = before + change, tolerance;
+    bool corrected = run->channel[m].bias_corrected;
+
+    tolerance = relative_rounding(&run->training) * sqrtl(error->size) + 0x1p-23L * (fabsl(expected) + FLT_MIN);
+    expect_near(run, "bias", m, (real)run->bias[m], expected, corrected ? tolerance : 0);
+    for (int64_t i = 0; run->codes.bits && i < drawn->fan_in; i++) {
+        real part = u[i] * (real)run->codes.scale * run->codes.zero_points[channel_of(drawn, m, i)];
+
+        shift += part;
+        reach += fabsl(part);
+    }
+    if (isfinite(run->code_bias[m]) || fabsl(expected - shift) < (real)FLT_MAX / 2)
+        expect_near(run, "code bias", m, (real)run->code_bias[m], expected - shift,
+                    tolerance + 0x1p-23L * fabsl(expected - shift) + 0x1p-50L * reach * (real)drawn->fan_in);
+}
+
+/* J at real weights. */
+static real objective_at(const struct run *run, int64_t m, const real *u)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const float *w = run->weights + m * drawn->fan_in;
+    int64_t group = m / drawn->group_outputs;
+    struct channel_error error = rows_channel_error(&run->training, group, m, w, u, drawn->options.asymmetry);
+    real unused = 0;
+
+    return (drawn->options.bias_correction ? error.variance : error.mean_square) +
+           ridge_part(run, group, w, u, &unused);
+}
+
+enum { MOST_TRIED = 4096, MOST_TRIED_INPUTS = 12 }; /* 3 to the power 7, 2 to the power 12 */
+
+/* J(unit a) = base - 2 p'a + a'h a. */
+struct form {
+    real unit, base, p[MOST_TRIED_INPUTS], h[MOST_TRIED_INPUTS][MOST_TRIED_INPUTS];
+};
+
+/* A quadratic form is known from its values at 0, at e_i, and at e_i + e_j. */
+static void find_form(const struct run *run, int64_t m, struct form *form)
+{
+    int64_t n = run->drawn->fan_in;
+    real a[MOST_TRIED_INPUTS] = {0};
+
+    form->base = objective_at(run, m, a);
+    for (int64_t i = 0; i < n; i++) {
+        real up, down;
+
+        a[i] = form->unit;
+        up = objective_at(run, m, a);
+        a[i] = -form->unit;
+        down = objective_at(run, m, a);
+        a[i] = 0;
+        form->h[i][i] = (up + down) / 2 - form->base;
+        form->p[i] = (down - up) / 4;
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++) {
+            real up, down;
+
+            a[i] = a[j] = form->unit;
+            up = objective_at(run, m, a);
+            a[j] = -form->unit;
+            down = objective_at(run, m, a);
+            a[i] = a[j] = 0;
+            form->h[i][j] = form->h[j][i] = (up - down) / 4 + form->p[j];
+        }
+}
+
+/* The least J over all codes, each with its best scale. */
+static real least_of_form(const struct form *form, int64_t n, int32_t lowest, int32_t highest, int64_t total)
+{
+    const real least = (real)FLT_MIN / form->unit;
+    int32_t code[MOST_TRIED_INPUTS];
+    real best = form->base;
+
+    for (int64_t i = 0; i < n; i++)
+        code[i] = lowest;
+    for (int64_t k = 0; k < total; k++) {
+        real along = 0, square = 0, scale;
+
+        for (int64_t i = 0; i < n; i++) {
+            along += form->p[i] * code[i];
+            for (int64_t j = 0; j < n; j++)
+                square += form->h[i][j] * code[i] * code[j];
+        }
+        scale = square > 0 ? fmaxl(along / square, least) : least; /* in units of form->unit */
+        best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
+        for (int64_t i = 0; i < n && ++code[i] > highest; i++)
+            code[i] = lowest;
+    }
+    return best;
+}
+
+/* Where trying all codes is little work: nothing may be below a bound, and what is proven must be the best. Scales are
+ * float32 values, which moves J by (2^-24 u)'H (2^-24 u) at most; 'size' is above u'H u. */
+static void check_optimum(struct run *run, int64_t m, const real *u, real size, real tolerance)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const bsq_options_t *options = &drawn->options;
+    const bsq_channel_t *channel = &run->channel[m];
+    int32_t highest = (1 << (options->weight_bits - 1)) - 1;
+    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+    int64_t n = drawn->fan_in, total = 1;
+    struct form form = {.unit = 0};
+    real best;
+
+    if (!(channel->lower_bound > 0.0) || options->scale_kind != BSQ_SCALE_PER_CHANNEL ||
+        options->scale_format != BSQ_SCALE_FLOAT32 || n > MOST_TRIED_INPUTS)
+        return;
+    for (int64_t i = 0; i < n && total <= MOST_TRIED; i++) {
+        total *= highest - lowest + 1;
+        form.unit = fmaxl(form.unit, fabsl(u[i]));
+    }
+    if (total > MOST_TRIED || !(form.unit > 0))
+        return;
+    find_form(run, m, &form);
+    best = least_of_form(&form, n, lowest, highest, total);
+    tolerance += 0x1p-48L * size;
+    if (!((real)channel->lower_bound * (real)channel->objective <= best * (1 + 1e-6L) + tolerance))
+        fail(run, "lower bound of channel %lld is %.9g of J, the optimum %.9Lg: J is %g, %Lg allowed", (long long)m,
+             channel->lower_bound, best / (real)channel->objective, channel->objective, tolerance);
+}
+
+/* Inputs that vary by less than 2^-21 of their size may count as constant when means are taken away: what they have in
+ * common with the rest of the output is then missing, which is twice the product of both sizes at most. */
+static real constant_part(const struct run *run, int64_t group, const float *w, const real *u, real size)
+{
+    int64_t n = run->drawn->fan_in;
+    real *square = zeroed(2 * n, sizeof *square), *variance = square + n, part = 0;
+
+    rows_diagonal(&run->training, group, false, square);
+    rows_diagonal(&run->training, group, true, variance);
+    for (int64_t i = 0; run->drawn->options.bias_correction && i < n; i++)
+        if (variance[i] < 0x1p-41L * square[i])
+            part += sqrtl(variance[i]) * (fabsl((real)w[i]) + fabsl(u[i]));
+    free(square);
+    return 2 * part * sqrtl(size) + part * part;
+}
+
+static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums, real *independence)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const bsq_options_t *options = &drawn->options;
+    const bsq_channel_t *channel = &run->channel[m];
+    const float *w = run->weights + m * drawn->fan_in;
+    int64_t group = m / drawn->group_outputs;
+    bool centred = options->bias_correction;
+    struct channel_error error;
+    real size, objective, rest, energy, tolerance, apart = 0, own = 0, change;
+
+    channel_weights(run, m, u);
+    error = rows_channel_error(&run->training, group, m, w, u, options->asymmetry);
+    change = channel->bias_corrected ? error.gap : 0;
+    size = error.size;
+    objective = centred ? error.variance : error.mean_square;
+    objective += ridge_part(run, group, w, u, &size);
+    tolerance = relative_rounding(&run->training) * size + constant_part(run, group, w, u, size);
+    if (may_be_single(run))
+        tolerance += 3e-5L * objective;
+    rest = centred ? error.variance + (channel->bias_corrected ? 0 : error.gap * error.gap) : error.mean_square;
+    energy = centred && run->training.y && options->asymmetry > 0.0
+                 ? error.variance_energy + error.wanted_mean * error.wanted_mean
+                 : error.energy;
+    run->objective[m] = objective;
+    run->tolerance[m] = tolerance;
+
+    expect_near(run, "objective", m, (real)channel->objective, objective, tolerance);
+    expect_near(run, "energy", m, (real)channel->energy, energy, tolerance + (may_be_single(run) ? 1e-5L * energy : 0));
+    if (channel->energy > 0.0)
+        expect_near(run, "error * energy", m, (real)channel->error * (real)channel->energy, rest, tolerance);
+    if (!(channel->objective >= 0.0))
+        fail(run, "objective of channel %lld is %g", (long long)m, channel->objective);
+    if (!(channel->objective_start >= 0.0))
+        fail(run, "objective_start of channel %lld is %g", (long long)m, channel->objective_start);
+    for (int64_t i = 0; i < drawn->fan_in; i++) {
+        apart += ((real)w[i] - u[i]) * ((real)w[i] - u[i]);
+        own += (real)w[i] * (real)w[i];
+    }
+    if (own > 0)
+        expect_near(run, "weight_error", m, (real)channel->weight_error, apart / own,
+                    0x1p-50L * (real)(drawn->fan_in + 8) * (1 + apart / own));
+    if (!(channel->lower_bound >= 0.0 && channel->lower_bound <= 1.0))
+        fail(run, "lower_bound of channel %lld is %.17g", (long long)m, channel->lower_bound);
+    if (channel->outcome < BSQ_OUTCOME_CONVERGED || channel->outcome > BSQ_OUTCOME_PROVEN)
+        fail(run, "outcome of channel %lld is %d", (long long)m, (int)channel->outcome);
+    if (options->solver == BSQ_SOLVER_AUTO && options->scale_kind != BSQ_SCALE_PER_TENSOR &&
+        !options->select_on_held_out && !(channel->objective <= channel->objective_start * (1.0 + 1e-15)))
+        if (!may_be_single(run) || !(channel->objective <= channel->objective_start + 1e-4 * channel->objective))
+            fail(run, "objective of channel %lld is %.17g, rounding's %.17g", (long long)m, channel->objective,
+                 channel->objective_start);
+    check_bias(run, m, &error, u, change);
+    check_optimum(run, m, u, size, tolerance);
+    check_held_out(run, m, u, change, error.size, sums);
+    check_floor(run, m, sums, independence);
+
+    sums->objective += objective;
+    sums->energy += energy;
+    sums->error += rest;
+    sums->uncorrected += centred ? error.variance + error.gap * error.gap : error.mean_square;
+    sums->corrected += error.variance;
+    sums->weight_error += apart;
+    sums->weight_energy += own;
+    sums->lower_bound += (real)channel->lower_bound * (real)channel->objective;
+    sums->tolerance += tolerance;
+    sums->improved += channel->objective < channel->objective_start;
+    sums->proven += channel->outcome == BSQ_OUTCOME_PROVEN;
+    sums->dead_outputs += own == 0;
+    sums->limited = sums->limited || channel->outcome == BSQ_OUTCOME_LIMIT;
+}
+
+/* ---- the report ---- */
+
+static void check_finite(struct run *run)
+{
+    const bsq_report_t *report = &run->report;
+    const double figures[] = {report->objective_start,
+                              report->objective,
+                              report->energy,
+                              report->error,
+                              report->error_start,
+                              report->error_floor,
+                              report->held_out_error,
+                              report->held_out_energy,
+                              report->weight_error,
+                              report->error_uncorrected,
+                              report->error_corrected,
+                              report->damping,
+                              report->rows,
+                              report->rows_per_input,
+                              report->seconds,
+                              report->lower_bound};
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        if (!isfinite(figures[i]) || figures[i] < -1.0)
+            fail(run, "figure %d of the report is %g", (int)i, figures[i]);
+    for (int64_t c = 0; c < run->drawn->channels; c++) {
+        const bsq_channel_t *channel = &run->channel[c];
+        const double own[] = {channel->objective_start, channel->objective,   channel->energy,
+                              channel->error,           channel->error_start, channel->held_out_error,
+                              channel->weight_error,    channel->lower_bound};
+
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            if (!isfinite(own[i]) || own[i] < -1.0)
+                fail(run, "figure %d of channel %lld is %g", (int)i, (long long)c, own[i]);
+        if (!isfinite(run->bias[c]))
+            fail(run, "bias of channel %lld is %g", (long long)c, (double)run->bias[c]);
+    }
+    for (int32_t k = 0; k < report->stages; k++) {
+        bsq_stage_t stage;
+
+        if (!ok(run, "stage report", read_stage(run->layer, k, &stage)))
+            continue;
+        if (!isfinite(stage.objective_before) || !isfinite(stage.objective_after) || !(stage.seconds >= 0.0))
+            fail(run, "stage %d goes from %g to %g in %g s", (int)k, stage.objective_before, stage.objective_after,
+                 stage.seconds);
+        if (!strcmp(bsq_stage_string(stage.stage), bsq_stage_string(-1)))
+            fail(run, "stage %d is of kind %d", (int)k, (int)stage.stage);
+    }
+}
+
+static double default_damping(real rows, int64_t n)
+{
+    return fmin(fmax((double)(0.3L * (real)n / rows), 1e-6), 0.3);
+}
+
+static void check_layer_facts(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const bsq_options_t *options = &drawn->options;
+    const bsq_report_t *report = &run->report;
+    real rows = run->training.sum * run->training.sum / run->training.squares;
+    double damping = options->solver == BSQ_SOLVER_PAPER ? 0.0
+                     : options->damping < 0.0            ? default_damping(rows, drawn->fan_in)
+                                                         : options->damping;
+    real *diagonal = zeroed(drawn->fan_in, sizeof *diagonal);
+    int64_t dead = 0;
+
+    for (int64_t g = 0; g < drawn->groups; g++) {
+        rows_diagonal(&run->training, g, false, diagonal);
+        for (int64_t i = 0; i < drawn->fan_in; i++)
+            dead += !(diagonal[i] > 0);
+    }
+    free(diagonal);
+    expect_near(run, "report: rows", -1, (real)report->rows, rows, rows * 1e-12L);
+    expect_near(run, "report: rows_per_input", -1, (real)report->rows_per_input,
+                (real)report->rows / (real)drawn->fan_in, rows * 1e-15L);
+    expect_near(run, "report: damping", -1, (real)report->damping, (real)damping, (real)damping * 1e-12L);
+    if (report->dead_inputs != dead)
+        fail(run, "report: %lld dead inputs instead of %lld", (long long)report->dead_inputs, (long long)dead);
+    if (report->solver != options->solver || report->weight_bits != options->weight_bits ||
+        report->weight_range != options->weight_range)
+        fail(run, "report: options are not those that were given");
+    if (options->select_on_held_out && run->held_out.count && options->solver == BSQ_SOLVER_AUTO
+            ? report->effort < 0 || report->effort > options->effort
+            : report->effort != options->effort)
+        fail(run, "report: effort is %d", (int)report->effort);
+    if (!(report->warnings & BSQ_WARN_DEAD_INPUTS) != !dead ||
+        !(report->warnings & BSQ_WARN_DEAD_OUTPUTS) != !report->dead_outputs ||
+        !(report->warnings & BSQ_WARN_FEW_ROWS) != !(report->rows_per_input < 2.0) ||
+        (report->warnings & BSQ_WARN_NO_STATISTICS))
+        fail(run, "report: warnings are %d", (int)report->warnings);
+    if (!strcmp(bsq_kernel_string(report->kernel), bsq_kernel_string(-1)))
+        fail(run, "report: kernel is %d", (int)report->kernel);
+}
+
+static void check_sums(struct run *run, const struct sums *sums, real independence)
+{
+    const bsq_options_t *options = &run->drawn->options;
+    const bsq_report_t *report = &run->report;
+    real tolerance = sums->tolerance, energy = (real)report->energy;
+    int32_t outcome = sums->proven == run->drawn->channels ? BSQ_OUTCOME_PROVEN
+                      : sums->limited                      ? BSQ_OUTCOME_LIMIT
+                                                           : BSQ_OUTCOME_CONVERGED;
+
+    expect_near(run, "report: objective", -1, (real)report->objective, sums->objective, tolerance);
+    expect_near(run, "report: energy", -1, energy, sums->energy,
+                tolerance + (may_be_single(run) ? 1e-5L * sums->energy : 0));
+    if (report->energy > 0.0) {
+        expect_near(run, "report: error * energy", -1, (real)report->error * energy, sums->error, tolerance);
+        expect_near(run, "report: error_uncorrected * energy", -1, (real)report->error_uncorrected * energy,
+                    sums->uncorrected, tolerance);
+        expect_near(run, "report: error_corrected * energy", -1, (real)report->error_corrected * energy,
+                    sums->corrected, tolerance);
+        if (!((real)report->error_floor * energy <= sums->error + tolerance))
+            fail(run, "report: error_floor is %.17g, error %.17g", report->error_floor, report->error);
+        /* The minimiser's weights, each times the root of its input's mean square, are up to the root of energy /
+         * independence, and pivots in order of size may be so much larger than the least eigenvalue as there are inputs.
+         * Inputs that depend on each other in all digits of their squares leave nothing to compare. */
+        if (independence > 1e-6L)
+            expect_near(run, "report: error_floor * energy", -1, (real)report->error_floor * energy, sums->floor,
+                        tolerance * (real)run->drawn->fan_in / independence);
+    }
+    if (run->held_out.count) {
+        expect_near(run, "report: held_out_energy", -1, (real)report->held_out_energy, sums->held_out_energy,
+                    sums->held_out_tolerance);
+        expect_near(run, "report: held_out_error * energy", -1,
+                    (real)report->held_out_error * (real)report->held_out_energy, sums->held_out_error,
+                    report->held_out_energy > 0.0 ? sums->held_out_tolerance : INFINITY);
+    } else if (report->held_out_error != -1.0 || report->held_out_energy != 0.0) {
+        fail(run, "report: held-out figures without held-out rows");
+    }
+    if (sums->weight_energy > 0)
+        expect_near(run, "report: weight_error", -1, (real)report->weight_error,
+                    sums->weight_error / sums->weight_energy,
+                    0x1p-50L * (real)(run->drawn->fan_in * run->drawn->channels + 8) *
+                        (1 + sums->weight_error / sums->weight_energy));
+    if (!(report->lower_bound >= 0.0 && report->lower_bound <= 1.0))
+        fail(run, "report: lower_bound is %.17g", report->lower_bound);
+    expect_near(run, "report: lower_bound * objective", -1, (real)report->lower_bound * (real)report->objective,
+                sums->lower_bound, (real)report->objective * 1e-12L);
+    if (options->solver == BSQ_SOLVER_AUTO && !options->select_on_held_out && !may_be_single(run) &&
+        !(report->objective <= report->objective_start * (1.0 + 1e-14)))
+        fail(run, "report: objective is %.17g, rounding's %.17g", report->objective, report->objective_start);
+    if (report->channels_improved != sums->improved || report->channels_proven != sums->proven ||
+        report->dead_outputs != sums->dead_outputs || report->outcome != outcome)
+        fail(run, "report: improved %lld of %lld, proven %lld of %lld, dead outputs %lld of %lld, outcome %d of %d",
+             (long long)report->channels_improved, (long long)sums->improved, (long long)report->channels_proven,
+             (long long)sums->proven, (long long)report->dead_outputs, (long long)sums->dead_outputs,
+             (int)report->outcome, (int)outcome);
+}
+
+static void check_result(struct run *run)
+{
+    struct sums sums = {0};
+    real *u = zeroed(run->drawn->fan_in, sizeof *u), independence = 1;
+
+    check_finite(run);
+    check_values(run);
+    if (run->failures == 0) {
+        for (int64_t m = 0; m < run->drawn->channels; m++)
+            check_channel(run, m, u, &sums, &independence);
+        check_layer_facts(run);
+        check_sums(run, &sums, independence);
+    }
+    free(u);
+}
+
+/* ---- rounding ---- */
+
+/* J of a channel with the scale that clips no weight. */
+static real largest_scale_objective(struct run *run, int64_t m, real *u)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    int64_t n = drawn->fan_in, group = m / drawn->group_outputs;
+    const float *w = run->weights + m * n;
+    real highest = (real)((1 << (drawn->options.weight_bits - 1)) - 1), scale = 0, unused = 0;
+    struct channel_error error;
+
+    for (int64_t i = 0; i < n; i++)
+        scale = fmaxl(scale, fabsl((real)w[i]) / highest);
+    scale = (real)(float)fmaxl(scale, (real)FLT_MIN);
+    for (int64_t i = 0; i < n; i++)
+        u[i] = scale * fminl(fmaxl(rintl((real)w[i] / scale), -highest), highest);
+    error = rows_channel_error(&run->training, group, m, w, u, drawn->options.asymmetry);
+    return (drawn->options.bias_correction ? error.variance : error.mean_square) +
+           ridge_part(run, group, w, u, &unused);
+}
+
+/* Solves once more by rounding alone: what the first report says of the start must be what that result is. */
+static void check_start(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    struct run start = *run;
+    bsq_options_t options = drawn->options;
+    struct drawn_layer rounded = *drawn;
+    real *u = zeroed(drawn->fan_in, sizeof *u);
+
+    options.solver = BSQ_SOLVER_ROUND;
+    options.effort = 0;
+    options.select_on_held_out = 0;
+    options.lower_bound = 0;
+    options.damping = run->report.damping;
+    rounded.options = options;
+    start.drawn = &rounded;
+    start.layer = NULL;
+    if (ok(run, "clone", bsq_layer_clone(run->layer, &start.layer)) &&
+        ok(&start, "set_options", bsq_layer_set_options(start.layer, &options)) &&
+        ok(&start, "optimize by rounding", bsq_optimize(start.layer, NULL)) && read_result(&start)) {
+        check_result(&start);
+        for (int64_t m = 0; m < drawn->channels && start.failures == 0; m++) {
+            real slack = start.tolerance[m];
+            real found = (real)run->channel[m].objective_start;
+
+            if (may_be_single(run)) {
+                if (!(found <= start.objective[m] * (1 + 3e-5L) + slack))
+                    fail(&start, "objective_start of channel %lld is %.17Lg, that of rounding %.17Lg", (long long)m,
+                         found, start.objective[m]);
+                continue;
+            }
+            expect_near(&start, "objective_start", m, found, start.objective[m], slack);
+            if (run->channel[m].energy > 0.0)
+                expect_near(&start, "error_start", m, (real)run->channel[m].error_start,
+                            drawn->options.bias_correction ? run->channel[m].error_start
+                                                           : (double)start.channel[m].error,
+                            slack / (real)run->channel[m].energy);
+            if (options.scale_kind == BSQ_SCALE_PER_CHANNEL && options.scale_format == BSQ_SCALE_FLOAT32 &&
+                options.weight_range == BSQ_RANGE_SYMMETRIC) {
+                real largest = largest_scale_objective(run, m, u);
+
+                if (!(found <= largest * (1 + 1e-5L) + slack))
+                    fail(&start, "objective_start of channel %lld is %.17Lg, the largest scale gives %.17Lg",
+                         (long long)m, found, largest);
+            }
+        }
+        release_result(&start);
+    }
+    bsq_layer_free(start.layer);
+    run->failures += start.failures;
+    free(u);
+}
+
+/* ---- a layer ---- */
+
+/* What a layer without rows that count may do: fail for want of statistics, or round the weights alone. */
+static void check_without_rows(struct run *run, bsq_status_t status)
+{
+    const bsq_options_t *options = &run->drawn->options;
+    bool needed = options->solver == BSQ_SOLVER_PAPER || options->bias_correction ||
+                  (options->solver == BSQ_SOLVER_AUTO && options->effort > 0);
+
+    if (status == BSQ_E_STATE && needed)
+        return;
+    if (!ok(run, "optimize without rows", status) || !read_result(run))
+        return;
+    check_finite(run);
+    check_values(run);
+    release_result(run);
+}
+
+/* Whether what the layer multiplies are numbers; '*least' and '*most' of their magnitudes other than zero. */
+static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
+{
+    for (int64_t i = 0; i < rows->count * rows->groups * rows->n; i++) {
+        real size = fabsl(rows->x[i]);
+
+        if (!isfinite(size))
+            return false;
+        if (size > 0) {
+            *least = fminl(*least, size);
+            *most = fmaxl(*most, size);
+        }
+    }
+    return true;
+}
+
+/* Whether a bias or a weight of a result may be beyond float32: where outputs, weights or targets divided by inputs
+ * come near it. A factor of 2^20 covers sums, codes up to 128 and weights that compensate for each other. */
+static bool is_near_limit(const struct run *run, real least, real most)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    const real limit = 0x1p108L;
+    real weight = drawn->options.scale_format == BSQ_SCALE_FLOAT16 ? 0x1p-14L : (real)FLT_MIN, beta = 1, target = 0;
+
+    for (int64_t m = 0; m < drawn->channels; m++)
+        for (int64_t i = 0; i < drawn->fan_in; i++) {
+            weight = fmaxl(weight, fabsl((real)run->weights[m * drawn->fan_in + i]));
+            beta = fminl(beta, (real)beta_of(run, m, i));
+        }
+    for (int64_t i = 0; run->training.y && i < run->training.count * run->training.channels; i++)
+        target = fmaxl(target, fabsl(run->training.y[i]));
+    return weight / beta > limit || weight * most > limit || target > limit || target / least / beta > limit;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void solve_and_check(struct run *run, struct tally *tally)
+{
+    real least = INFINITY, most = 0;
+    bool finite = fold_weights(run);
+    double begin = seconds(), took;
+    bsq_status_t status = bsq_optimize(run->layer, NULL);
+
+    took = seconds() - begin;
+    if (took > tally->seconds) {
+        tally->seconds = took;
+        tally->slowest = run->drawn->seed;
+    }
+    finite = inputs_are_finite(&run->training, &least, &most) && finite;
+    finite = inputs_are_finite(&run->held_out, &least, &most) && finite;
+    if (!finite) {
+        if (status != BSQ_E_NUMERIC)
+            fail(run, "a folded weight or input is infinite, and the status %d", (int)status);
+        tally->refused++;
+    } else if (status == BSQ_E_NUMERIC && is_near_limit(run, least, most)) {
+        tally->refused++;
+    } else if (run->training.count == 0) {
+        check_without_rows(run, status);
+    } else if (ok(run, "optimize", status) && read_result(run)) {
+        check_result(run);
+        if (run->failures == 0)
+            check_start(run);
+        release_result(run);
+    }
+}
+
+void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally)
+{
+    struct drawn_layer drawn = draw_layer(seed, extreme);
+    struct run run = {.drawn = &drawn, .shown = &drawn, .verbose = verbose};
+
+    if (verbose) {
+        printf("seed %llu:\n", (unsigned long long)seed);
+        drawn_layer_print(&drawn);
+    }
+    if (ok(&run, "create", create(&drawn, &run.layer)) && set_quantizer(&run) && read_quantizer(&run)) {
+        bool calibrated = true;
+
+        for (int32_t b = 0; b < drawn.batch_count && calibrated; b++)
+            calibrated = ok(&run, "calibrate", bsq_layer_calibrate(run.layer, &drawn.batches[b].batch));
+        run.training = rows_gather(&drawn, &run.codes, false);
+        run.held_out = rows_gather(&drawn, &run.codes, true);
+        if (calibrated)
+            solve_and_check(&run, tally);
+    }
+    tally->layers++;
+    tally->failures += run.failures > 0;
+    rows_free(&run.training);
+    rows_free(&run.held_out);
+    free(run.weights);
+    free(run.codes.scales);
+    free(run.codes.zero_points);
+    bsq_layer_free(run.layer);
+    drawn_layer_free(&drawn);
+}
