@@ -174,13 +174,13 @@ TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(C
 
 .PHONY: check
 check: all $(CHECKS) fuzzers
-	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(CHECKS)
+	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(call random_layers,2000) $(CHECKS)
 	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
 
 # What makes sense in every kind of build.
 .PHONY: check-programs
 check-programs: all $(CHECKS) fuzzers
-	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(CHECKS)
+	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(call random_layers,2000) $(CHECKS)
 
 .PHONY: check-abi
 check-abi: $(STATIC) $(LINK)
@@ -282,7 +282,8 @@ help:
 	@echo 'make check-onnx     the tests of bsq-onnx'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
-	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, networks, ABI against the last release'
+	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
+	@echo '                    ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make format         write src, include, examples and test in the form of .clang-format'
 	@echo 'make check-format   whether they are in it'

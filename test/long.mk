@@ -18,6 +18,7 @@ check-long: check
 	$(MAKE) check-tsan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
+	$(MAKE) check-random
 	$(MAKE) check-abidiff
 	$(MAKE) check-neon
 	$(MAKE) check-networks

@@ -1,4 +1,4 @@
-# Targets for a fuzzing engine, which `make check` runs on the corpus.
+# Targets for a fuzzing engine, which `make check` runs on the corpus, and random layers held against their own rows.
 
 FUZZ_SOURCES := $(wildcard test/fuzz/fuzz_*.c)
 FUZZERS := $(call named,fuzz,$(FUZZ_SOURCES))
@@ -13,10 +13,23 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGI
 	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
 
 .PHONY: fuzzers
-fuzzers: $(FUZZERS)
+fuzzers: $(FUZZERS) $(BUILD)/fuzz/random_layers
 
 corpus = $(firstword $(wildcard test/fuzz/corpus/$(1) test/fuzz/corpus/$(patsubst fuzz_%,%,$(1))))
 REPLAYS = $(foreach f,$(FUZZERS),'$(f) $(call corpus,$(notdir $(f)))')
+
+# Layers of these seeds; figures that can be recomputed from rows are.
+RANDOM_LAYERS := $(BUILD)/fuzz/random_layers
+random_layers = '$(RANDOM_LAYERS) --seed 1701 --count $(1)' '$(RANDOM_LAYERS) --seed 1701 --count $(1) --extreme'
+
+$(RANDOM_LAYERS): $(call objects,$(wildcard test/fuzz/random_*.c)) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
+
+.PHONY: check-random
+check-random: $(RANDOM_LAYERS)
+	@$(TOLD) $(RUNNER) $(call random_layers,100000)
 
 .PHONY: check-fuzz
 check-fuzz:

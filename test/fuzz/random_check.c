@@ -13,25 +13,25 @@
 
 static bsq_status_t create(const struct drawn_layer *drawn, bsq_layer_t **layer)
 {
-    return bsq_layer_create(&drawn->desc, &drawn->options, drawn->weights, drawn->bias, NULL, layer);
+    return bsq_layer_create(&drawn->desc, &drawn->options, drawn->weights, drawn->bias, layer, NULL);
 }
 
 static bsq_status_t read_report(bsq_layer_t *layer, bsq_report_t *report)
 {
     bsq_report_init(report, sizeof *report);
-    return bsq_report_get(layer, report);
+    return bsq_layer_get_report(layer, report);
 }
 
 static bsq_status_t read_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
 {
     bsq_channel_init(channel, sizeof *channel);
-    return bsq_report_channel(layer, index, channel);
+    return bsq_layer_get_channel_report(layer, index, channel);
 }
 
 static bsq_status_t read_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
 {
     bsq_stage_init(stage, sizeof *stage);
-    return bsq_report_stage(layer, index, stage);
+    return bsq_layer_get_stage_report(layer, index, stage);
 }
 
 /* ---- a run ---- */
@@ -112,7 +112,7 @@ static bool may_be_single(const struct run *run)
     const bsq_options_t *options = &run->drawn->options;
 
     return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
-           options->scale_kind == BSQ_SCALE_PER_CHANNEL && options->scale_format == BSQ_SCALE_FLOAT32 &&
+           options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
            !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
 }
 
@@ -160,14 +160,14 @@ static bool read_quantizer(struct run *run)
         return false;
     codes->bits = quantizer.bits;
     codes->scale = quantizer.scale;
-    codes->lowest = quantizer.type == BSQ_INPUT_SIGNED ? -(1 << (codes->bits - 1)) : 0;
+    codes->lowest = quantizer.type == BSQ_INPUT_TYPE_SIGNED ? -(1 << (codes->bits - 1)) : 0;
     codes->highest = codes->lowest + (1 << codes->bits) - 1;
-    if (quantizer.type < BSQ_INPUT_UNSIGNED || quantizer.type > BSQ_INPUT_ZERO_POINT)
+    if (quantizer.type < BSQ_INPUT_TYPE_UNSIGNED || quantizer.type > BSQ_INPUT_TYPE_ZERO_POINT)
         fail(run, "type of the input quantizer is %d", (int)quantizer.type);
     if (quantizer.bits != drawn->options.input_bits)
         fail(run, "the input quantizer has %d bits", (int)quantizer.bits);
     for (int64_t c = 0; c < count; c++) {
-        bool zero_point = quantizer.type == BSQ_INPUT_ZERO_POINT;
+        bool zero_point = quantizer.type == BSQ_INPUT_TYPE_ZERO_POINT;
 
         if (!(codes->scales[c] >= (double)FLT_MIN && codes->scales[c] <= (double)FLT_MAX))
             fail(run, "scale of input channel %lld is %g", (long long)c, codes->scales[c]);
@@ -215,9 +215,9 @@ static bool read_result(struct run *run)
     int64_t channels = drawn->channels, n = drawn->fan_in, scales;
     size_t count = 0;
 
-    run->group_size = drawn->options.scale_kind == BSQ_SCALE_PER_GROUP ? drawn->options.group_size : n;
+    run->group_size = drawn->options.scale_kind == BSQ_SCALE_KIND_PER_GROUP ? drawn->options.group_size : n;
     run->scales_per_channel = (n + run->group_size - 1) / run->group_size;
-    scales = drawn->options.scale_kind == BSQ_SCALE_PER_TENSOR ? 1 : channels * run->scales_per_channel;
+    scales = drawn->options.scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 1 : channels * run->scales_per_channel;
     run->channel = zeroed(channels, sizeof *run->channel);
     run->code = zeroed(channels * n, sizeof *run->code);
     run->scale = zeroed(scales, sizeof *run->scale);
@@ -259,7 +259,7 @@ static void release_result(struct run *run)
 
 static float scale_of(const struct run *run, int64_t m, int64_t i)
 {
-    if (run->drawn->options.scale_kind == BSQ_SCALE_PER_TENSOR)
+    if (run->drawn->options.scale_kind == BSQ_SCALE_KIND_PER_TENSOR)
         return run->scale[0];
     return run->scale[m * run->scales_per_channel + i / run->group_size];
 }
@@ -271,9 +271,9 @@ static bool in_format(float scale, int32_t format)
 
     if (!(scale >= FLT_MIN && scale <= FLT_MAX))
         return false;
-    if (format == BSQ_SCALE_FLOAT16) /* 11 bits */
+    if (format == BSQ_SCALE_FORMAT_FLOAT16) /* 11 bits */
         return scale >= 0x1p-14f && scale <= 65504.0f && rintf(0x1p11f * fraction) == 0x1p11f * fraction;
-    return format != BSQ_SCALE_POWER_OF_TWO || fraction == 0.5f;
+    return format != BSQ_SCALE_FORMAT_POWER_OF_TWO || fraction == 0.5f;
 }
 
 static void check_values(struct run *run)
@@ -281,7 +281,7 @@ static void check_values(struct run *run)
     const struct drawn_layer *drawn = run->drawn;
     const bsq_options_t *options = &drawn->options;
     int32_t highest = (1 << (options->weight_bits - 1)) - 1;
-    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
 
     for (int64_t m = 0; m < drawn->channels; m++)
         for (int64_t i = 0; i < drawn->fan_in; i++) {
@@ -488,13 +488,13 @@ static void check_optimum(struct run *run, int64_t m, const real *u, real size, 
     const bsq_options_t *options = &drawn->options;
     const bsq_channel_t *channel = &run->channel[m];
     int32_t highest = (1 << (options->weight_bits - 1)) - 1;
-    int32_t lowest = options->weight_range == BSQ_RANGE_FULL ? -highest - 1 : -highest;
+    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
     int64_t n = drawn->fan_in, total = 1;
     struct form form = {.unit = 0};
     real best;
 
-    if (!(channel->lower_bound > 0.0) || options->scale_kind != BSQ_SCALE_PER_CHANNEL ||
-        options->scale_format != BSQ_SCALE_FLOAT32 || n > MOST_TRIED_INPUTS)
+    if (!(channel->lower_bound > 0.0) || options->scale_kind != BSQ_SCALE_KIND_PER_CHANNEL ||
+        options->scale_format != BSQ_SCALE_FORMAT_FLOAT32 || n > MOST_TRIED_INPUTS)
         return;
     for (int64_t i = 0; i < n && total <= MOST_TRIED; i++) {
         total *= highest - lowest + 1;
@@ -572,7 +572,7 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
         fail(run, "lower_bound of channel %lld is %.17g", (long long)m, channel->lower_bound);
     if (channel->outcome < BSQ_OUTCOME_CONVERGED || channel->outcome > BSQ_OUTCOME_PROVEN)
         fail(run, "outcome of channel %lld is %d", (long long)m, (int)channel->outcome);
-    if (options->solver == BSQ_SOLVER_AUTO && options->scale_kind != BSQ_SCALE_PER_TENSOR &&
+    if (options->solver == BSQ_SOLVER_AUTO && options->scale_kind != BSQ_SCALE_KIND_PER_TENSOR &&
         !options->select_on_held_out && !(channel->objective <= channel->objective_start * (1.0 + 1e-15)))
         if (!may_be_single(run) || !(channel->objective <= channel->objective_start + 1e-4 * channel->objective))
             fail(run, "objective of channel %lld is %.17g, rounding's %.17g", (long long)m, channel->objective,
@@ -677,16 +677,16 @@ static void check_layer_facts(struct run *run)
     if (report->dead_inputs != dead)
         fail(run, "report: %lld dead inputs instead of %lld", (long long)report->dead_inputs, (long long)dead);
     if (report->solver != options->solver || report->weight_bits != options->weight_bits ||
-        report->weight_range != options->weight_range)
+        report->weight_grid != options->weight_grid)
         fail(run, "report: options are not those that were given");
     if (options->select_on_held_out && run->held_out.count && options->solver == BSQ_SOLVER_AUTO
             ? report->effort < 0 || report->effort > options->effort
             : report->effort != options->effort)
         fail(run, "report: effort is %d", (int)report->effort);
-    if (!(report->warnings & BSQ_WARN_DEAD_INPUTS) != !dead ||
-        !(report->warnings & BSQ_WARN_DEAD_OUTPUTS) != !report->dead_outputs ||
-        !(report->warnings & BSQ_WARN_FEW_ROWS) != !(report->rows_per_input < 2.0) ||
-        (report->warnings & BSQ_WARN_NO_STATISTICS))
+    if (!(report->warnings & BSQ_WARNING_DEAD_INPUTS) != !dead ||
+        !(report->warnings & BSQ_WARNING_DEAD_OUTPUTS) != !report->dead_outputs ||
+        !(report->warnings & BSQ_WARNING_FEW_ROWS) != !(report->rows_per_input < 2.0) ||
+        (report->warnings & BSQ_WARNING_NO_STATISTICS))
         fail(run, "report: warnings are %d", (int)report->warnings);
     if (!strcmp(bsq_kernel_string(report->kernel), bsq_kernel_string(-1)))
         fail(run, "report: kernel is %d", (int)report->kernel);
@@ -822,8 +822,8 @@ static void check_start(struct run *run)
                             drawn->options.bias_correction ? run->channel[m].error_start
                                                            : (double)start.channel[m].error,
                             slack / (real)run->channel[m].energy);
-            if (options.scale_kind == BSQ_SCALE_PER_CHANNEL && options.scale_format == BSQ_SCALE_FLOAT32 &&
-                options.weight_range == BSQ_RANGE_SYMMETRIC) {
+            if (options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL && options.scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
+                options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC) {
                 real largest = largest_scale_objective(run, m, u);
 
                 if (!(found <= largest * (1 + 1e-5L) + slack))
@@ -878,7 +878,8 @@ static bool is_near_limit(const struct run *run, real least, real most)
 {
     const struct drawn_layer *drawn = run->drawn;
     const real limit = 0x1p108L;
-    real weight = drawn->options.scale_format == BSQ_SCALE_FLOAT16 ? 0x1p-14L : (real)FLT_MIN, beta = 1, target = 0;
+    real weight = drawn->options.scale_format == BSQ_SCALE_FORMAT_FLOAT16 ? 0x1p-14L : (real)FLT_MIN, beta = 1,
+         target = 0;
 
     for (int64_t m = 0; m < drawn->channels; m++)
         for (int64_t i = 0; i < drawn->fan_in; i++) {

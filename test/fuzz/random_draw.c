@@ -85,7 +85,7 @@ static void note(char *text, size_t size, const char *word)
 
 static void draw_linear(struct source *source, struct drawn_layer *layer)
 {
-    layer->desc.kind = BSQ_LINEAR;
+    layer->desc.kind = BSQ_KIND_LINEAR;
     layer->desc.in_channels = chance(source, 0.004)  ? between(source, 200, 300)
                               : chance(source, 0.05) ? between(source, 25, 90)
                                                      : between(source, 1, 20);
@@ -97,7 +97,7 @@ static void draw_convolution(struct source *source, struct drawn_layer *layer)
     bsq_layer_desc_t *desc = &layer->desc;
     int64_t inputs, outputs = between(source, 1, 3), volume = 1;
 
-    desc->kind = BSQ_CONV;
+    desc->kind = BSQ_KIND_CONV;
     desc->spatial_dims = pick(source, 1, 3);
     for (int32_t d = 0; d < desc->spatial_dims; d++) {
         int64_t most = desc->spatial_dims == 3 ? 2 : 3, reach;
@@ -123,7 +123,7 @@ static void draw_convolution(struct source *source, struct drawn_layer *layer)
     }
     desc->in_channels = inputs * desc->groups;
     desc->out_channels = outputs * desc->groups;
-    desc->weight_layout = chance(source, 0.5) ? BSQ_WEIGHTS_OHWI : BSQ_WEIGHTS_OIHW;
+    desc->weight_layout = chance(source, 0.5) ? BSQ_WEIGHT_LAYOUT_OHWI : BSQ_WEIGHT_LAYOUT_OIHW;
     layer->kernel_volume = volume;
 }
 
@@ -137,7 +137,8 @@ static void draw_shape(struct source *source, struct drawn_layer *layer)
         draw_linear(source, layer);
     else
         draw_convolution(source, layer);
-    desc->activation_layout = chance(source, 0.5) ? BSQ_CHANNELS_LAST : BSQ_CHANNELS_FIRST;
+    desc->activation_layout =
+        chance(source, 0.5) ? BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST : BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
     layer->groups = desc->groups;
     layer->channels = desc->out_channels;
     layer->group_inputs = desc->in_channels / desc->groups;
@@ -147,7 +148,7 @@ static void draw_shape(struct source *source, struct drawn_layer *layer)
 
 void drawn_layer_weight_place(const struct drawn_layer *layer, int64_t i, int64_t *channel, int64_t *tap)
 {
-    if (layer->desc.weight_layout == BSQ_WEIGHTS_OIHW) {
+    if (layer->desc.weight_layout == BSQ_WEIGHT_LAYOUT_OIHW) {
         *channel = i / layer->kernel_volume;
         *tap = i % layer->kernel_volume;
     } else {
@@ -165,15 +166,15 @@ static void draw_options(struct source *source, struct drawn_layer *layer)
 
     bsq_options_init(options, sizeof *options);
     options->weight_bits = chance(source, 0.6) ? pick(source, 2, 4) : pick(source, 5, 8);
-    options->weight_range = chance(source, 0.5) ? BSQ_RANGE_FULL : BSQ_RANGE_SYMMETRIC;
-    options->scale_kind = chance(source, 0.5)   ? BSQ_SCALE_PER_CHANNEL
-                          : chance(source, 0.5) ? BSQ_SCALE_PER_GROUP
-                                                : BSQ_SCALE_PER_TENSOR;
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP)
+    options->weight_grid = chance(source, 0.5) ? BSQ_WEIGHT_GRID_FULL : BSQ_WEIGHT_GRID_SYMMETRIC;
+    options->scale_kind = chance(source, 0.5)   ? BSQ_SCALE_KIND_PER_CHANNEL
+                          : chance(source, 0.5) ? BSQ_SCALE_KIND_PER_GROUP
+                                                : BSQ_SCALE_KIND_PER_TENSOR;
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
         options->group_size = between(source, 1, layer->fan_in);
-    options->scale_format = chance(source, 0.6)   ? BSQ_SCALE_FLOAT32
-                            : chance(source, 0.5) ? BSQ_SCALE_FLOAT16
-                                                  : BSQ_SCALE_POWER_OF_TWO;
+    options->scale_format = chance(source, 0.6)   ? BSQ_SCALE_FORMAT_FLOAT32
+                            : chance(source, 0.5) ? BSQ_SCALE_FORMAT_FLOAT16
+                                                  : BSQ_SCALE_FORMAT_POWER_OF_TWO;
     options->effort = efforts[between(source, 0, (int64_t)(sizeof efforts / sizeof *efforts) - 1)];
     if (layer->fan_in > 40 && options->effort > 5)
         options->effort -= 4;
@@ -181,9 +182,9 @@ static void draw_options(struct source *source, struct drawn_layer *layer)
                       : chance(source, 0.5) ? BSQ_SOLVER_ROUND
                                             : BSQ_SOLVER_PAPER;
     if (options->solver == BSQ_SOLVER_PAPER) {
-        options->weight_range = BSQ_RANGE_SYMMETRIC;
-        options->scale_kind = BSQ_SCALE_PER_CHANNEL;
-        options->scale_format = BSQ_SCALE_FLOAT32;
+        options->weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+        options->scale_kind = BSQ_SCALE_KIND_PER_CHANNEL;
+        options->scale_format = BSQ_SCALE_FORMAT_FLOAT32;
         options->group_size = 0;
     }
     options->damping = chance(source, 0.35)   ? -1.0
@@ -212,10 +213,11 @@ static void draw_quantizer(struct source *source, struct drawn_layer *layer, dou
     if (!chance(source, 0.35))
         return;
     options->input_bits = pick(source, 2, 8);
-    options->input_type = pick(source, BSQ_INPUT_AUTO, BSQ_INPUT_ZERO_POINT);
-    options->input_clip = pick(source, BSQ_CLIP_SQUARED_ERROR, BSQ_CLIP_PERCENTILE);
+    options->input_type = pick(source, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT);
+    options->input_clip = pick(source, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE);
     options->input_percentile = uniform(source, 0.9, 1.0);
-    options->input_scale_kind = chance(source, 0.5) ? BSQ_INPUT_PER_CHANNEL : BSQ_INPUT_PER_TENSOR;
+    options->input_scale_kind =
+        chance(source, 0.5) ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     layer->source = (enum quantizer_source)between(source, QUANTIZER_OBSERVED, QUANTIZER_GIVEN_CHANNELS);
     if (layer->source == QUANTIZER_OBSERVED)
         return;
@@ -223,17 +225,17 @@ static void draw_quantizer(struct source *source, struct drawn_layer *layer, dou
     int32_t steps = (1 << options->input_bits) - 1;
 
     quantizer->bits = options->input_bits;
-    quantizer->type = pick(source, BSQ_INPUT_UNSIGNED, BSQ_INPUT_ZERO_POINT);
+    quantizer->type = pick(source, BSQ_INPUT_TYPE_UNSIGNED, BSQ_INPUT_TYPE_ZERO_POINT);
     quantizer->scale = (double)normal_float(size * power_of_ten(source, -0.7, 0.7) / steps);
     if (layer->source == QUANTIZER_GIVEN) {
-        quantizer->zero_point = quantizer->type == BSQ_INPUT_ZERO_POINT ? pick(source, 0, steps) : 0;
+        quantizer->zero_point = quantizer->type == BSQ_INPUT_TYPE_ZERO_POINT ? pick(source, 0, steps) : 0;
         return;
     }
     layer->channel_scales = zeroed(count, sizeof *layer->channel_scales);
     layer->channel_zero_points = zeroed(count, sizeof *layer->channel_zero_points);
     for (int64_t c = 0; c < count; c++) {
         layer->channel_scales[c] = (double)normal_float(size * power_of_ten(source, -1.0, 1.0) / steps);
-        if (quantizer->type == BSQ_INPUT_ZERO_POINT)
+        if (quantizer->type == BSQ_INPUT_TYPE_ZERO_POINT)
             layer->channel_zero_points[c] = pick(source, 0, steps);
     }
 }
@@ -356,7 +358,7 @@ static void draw_extents(struct source *source, const struct drawn_layer *layer,
     drawn->positions = 1;
     for (int32_t d = 0; d < 3; d++)
         drawn->output[d] = 1;
-    for (int32_t d = 0; desc->kind == BSQ_CONV && d < desc->spatial_dims; d++) {
+    for (int32_t d = 0; desc->kind == BSQ_KIND_CONV && d < desc->spatial_dims; d++) {
         int64_t reach = (desc->kernel[d] - 1) * desc->dilation[d] + 1;
         int64_t least = reach - desc->pad_begin[d] - desc->pad_end[d];
         int64_t most = desc->spatial_dims == 1 ? 20 : desc->spatial_dims == 2 ? 4 : 2;
@@ -372,7 +374,7 @@ static int64_t area(const struct drawn_layer *layer, const bsq_batch_t *batch)
 {
     int64_t places = 1;
 
-    for (int32_t d = 0; layer->desc.kind == BSQ_CONV && d < layer->desc.spatial_dims; d++)
+    for (int32_t d = 0; layer->desc.kind == BSQ_KIND_CONV && d < layer->desc.spatial_dims; d++)
         places *= batch->spatial[d];
     return places;
 }
@@ -390,8 +392,8 @@ static void draw_inputs(struct source *source, const struct drawn_layer *layer, 
 
             draw_place(source, style, values + channels, values);
             for (int64_t c = 0; c < channels; c++) {
-                int64_t at =
-                    layer->desc.activation_layout == BSQ_CHANNELS_LAST ? place * channels + c : c * places + place;
+                int64_t at = layer->desc.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST ? place * channels + c
+                                                                                                  : c * places + place;
 
                 to[at] = finite_float(values[c] * style->size);
             }
@@ -467,16 +469,17 @@ static double own_output(const struct drawn_layer *layer, const struct drawn_bat
         drawn_layer_weight_place(layer, i, &channel, &tap);
         channel += m / layer->group_outputs * layer->group_inputs;
         rest = tap;
-        for (int32_t d = desc->kind == BSQ_CONV ? desc->spatial_dims : 0; d-- > 0; rest /= desc->kernel[d])
+        for (int32_t d = desc->kind == BSQ_KIND_CONV ? desc->spatial_dims : 0; d-- > 0; rest /= desc->kernel[d])
             index[d] = at[d] * desc->stride[d] - desc->pad_begin[d] + rest % desc->kernel[d] * desc->dilation[d];
-        for (int32_t d = 0; desc->kind == BSQ_CONV && d < desc->spatial_dims; d++) {
+        for (int32_t d = 0; desc->kind == BSQ_KIND_CONV && d < desc->spatial_dims; d++) {
             inside = inside && index[d] >= 0 && index[d] < drawn->batch.spatial[d];
             place = place * drawn->batch.spatial[d] + index[d];
         }
         if (inside)
             sum += (double)layer->weights[m * layer->fan_in + i] *
-                   (double)input[desc->activation_layout == BSQ_CHANNELS_LAST ? place * channels + channel
-                                                                              : channel * places + place];
+                   (double)
+                       input[desc->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST ? place * channels + channel
+                                                                                            : channel * places + place];
     }
     return sum + (layer->bias ? (double)layer->bias[m] : 0.0);
 }
@@ -504,9 +507,10 @@ static void draw_targets(struct source *source, const struct drawn_layer *layer,
                     value = 1e6 * (value + size * normal(source));
                 if (style == TARGET_CONSTANT)
                     value = size * (double)(m + 1);
-                drawn->target[s * positions * channels + (layer->desc.activation_layout == BSQ_CHANNELS_LAST
-                                                              ? position * channels + m
-                                                              : m * positions + position)] = finite_float(value);
+                drawn->target[s * positions * channels +
+                              (layer->desc.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST
+                                   ? position * channels + m
+                                   : m * positions + position)] = finite_float(value);
             }
     drawn->batch.target = drawn->target;
 }
@@ -521,7 +525,7 @@ static void draw_row_weights(struct source *source, bool per_row, struct drawn_b
     for (int64_t i = 0; i < count; i++)
         drawn->row_weights[i] = chance(source, zeros) ? 0.0f : (float)power_of_ten(source, -spread, spread);
     drawn->batch.row_weights = drawn->row_weights;
-    drawn->batch.row_weights_kind = per_row ? BSQ_ROW_WEIGHTS_PER_ROW : BSQ_ROW_WEIGHTS_PER_SAMPLE;
+    drawn->batch.row_weights_kind = per_row ? BSQ_ROW_WEIGHTS_KIND_PER_ROW : BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE;
 }
 
 /* ---- batches ---- */
@@ -546,9 +550,9 @@ static void draw_batches(struct source *source, struct drawn_layer *layer, const
 
         bsq_batch_init(&drawn->batch, sizeof drawn->batch);
         draw_extents(source, layer, drawn);
-        drawn->batch.size = few                              ? 1
-                            : layer->desc.kind == BSQ_LINEAR ? between(source, 1, 2 * layer->fan_in + 20)
-                                                             : between(source, 1, 4);
+        drawn->batch.size = few                                   ? 1
+                            : layer->desc.kind == BSQ_KIND_LINEAR ? between(source, 1, 2 * layer->fan_in + 20)
+                                                                  : between(source, 1, 4);
         if (few && b > 0 && !is_held)
             drawn->batch.size = 0;
         drawn->batch.held_out = is_held;
@@ -602,19 +606,20 @@ void drawn_layer_print(const struct drawn_layer *layer)
         rows[drawn->batch.held_out] += drawn->batch.size * drawn->positions;
         weighted += drawn->row_weights != NULL;
     }
-    printf("  %s%dd M=%lld n=%lld G=%lld %s %d bits %s, scale per %s", desc->kind == BSQ_LINEAR ? "linear" : "conv",
-           (int)desc->spatial_dims, (long long)layer->channels, (long long)layer->fan_in, (long long)layer->groups,
-           desc->weight_layout == BSQ_WEIGHTS_OIHW ? "oihw" : "ohwi", (int)options->weight_bits,
-           options->weight_range == BSQ_RANGE_FULL ? "full" : "symmetric",
-           options->scale_kind == BSQ_SCALE_PER_TENSOR    ? "tensor"
-           : options->scale_kind == BSQ_SCALE_PER_CHANNEL ? "channel"
-                                                          : "group");
-    if (options->scale_kind == BSQ_SCALE_PER_GROUP)
+    printf("  %s%dd M=%lld n=%lld G=%lld %s %d bits %s, scale per %s",
+           desc->kind == BSQ_KIND_LINEAR ? "linear" : "conv", (int)desc->spatial_dims, (long long)layer->channels,
+           (long long)layer->fan_in, (long long)layer->groups,
+           desc->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW ? "oihw" : "ohwi", (int)options->weight_bits,
+           options->weight_grid == BSQ_WEIGHT_GRID_FULL ? "full" : "symmetric",
+           options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR    ? "tensor"
+           : options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL ? "channel"
+                                                               : "group");
+    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
         printf(" of %lld", (long long)options->group_size);
     printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s",
-           options->scale_format == BSQ_SCALE_FLOAT32   ? "float32"
-           : options->scale_format == BSQ_SCALE_FLOAT16 ? "float16"
-                                                        : "power2",
+           options->scale_format == BSQ_SCALE_FORMAT_FLOAT32   ? "float32"
+           : options->scale_format == BSQ_SCALE_FORMAT_FLOAT16 ? "float16"
+                                                               : "power2",
            options->solver == BSQ_SOLVER_AUTO    ? "auto"
            : options->solver == BSQ_SOLVER_ROUND ? "round"
                                                  : "paper",

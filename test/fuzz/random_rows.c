@@ -34,7 +34,7 @@ static void gather_row(const struct drawn_layer *layer, const struct input_codes
                        const struct drawn_batch *drawn, int64_t sample, int64_t position, real *x)
 {
     const bsq_layer_desc_t *desc = &layer->desc;
-    int32_t dims = desc->kind == BSQ_CONV ? desc->spatial_dims : 0;
+    int32_t dims = desc->kind == BSQ_KIND_CONV ? desc->spatial_dims : 0;
     int64_t places = 1, at[3] = {0, 0, 0}, rest = position;
 
     for (int32_t d = dims; d-- > 0; rest /= drawn->output[d])
@@ -56,8 +56,9 @@ static void gather_row(const struct drawn_layer *layer, const struct input_codes
             }
             *x = 0;
             if (inside) {
-                int64_t from = desc->activation_layout == BSQ_CHANNELS_LAST ? place * desc->in_channels + channel
-                                                                            : channel * places + place;
+                int64_t from = desc->activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST
+                                   ? place * desc->in_channels + channel
+                                   : channel * places + place;
 
                 *x = (real)work_on(codes, channel, drawn->input[sample * places * desc->in_channels + from]);
             }
@@ -72,8 +73,9 @@ static void gather_targets(const struct drawn_layer *layer, const struct drawn_b
     const float *from = drawn->target + sample * positions * channels;
 
     for (int64_t m = 0; m < channels; m++) {
-        float value = from[layer->desc.activation_layout == BSQ_CHANNELS_LAST ? position * channels + m
-                                                                              : m * positions + position];
+        float value =
+            from[layer->desc.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST ? position * channels + m
+                                                                                      : m * positions + position];
 
         y[m] = (real)(layer->bias ? value - layer->bias[m] : value);
     }
@@ -83,9 +85,9 @@ static real weight_of(const struct drawn_batch *drawn, int64_t sample, int64_t p
 {
     if (!drawn->row_weights)
         return 1;
-    return (real)drawn
-        ->row_weights[drawn->batch.row_weights_kind == BSQ_ROW_WEIGHTS_PER_ROW ? sample * drawn->positions + position
-                                                                               : sample];
+    return (real)drawn->row_weights[drawn->batch.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW
+                                        ? sample * drawn->positions + position
+                                        : sample];
 }
 
 struct rows rows_gather(const struct drawn_layer *layer, const struct input_codes *codes, bool held_out)
