@@ -374,6 +374,23 @@ static void check_held_out(struct run *run, int64_t m, const real *u, real chang
     sums->held_out_tolerance += tolerance;
 }
 
+/* The least share of its damped diagonal that an input's mean square is, zeros apart: a mix with the layer's own output is
+ * formed from damped products, of which an input keeps this share of the digits. */
+static real least_share(const struct run *run, int64_t group)
+{
+    int64_t n = run->drawn->fan_in;
+    real *diagonal = zeroed(n, sizeof *diagonal), ridge = 0, share = 1;
+
+    rows_diagonal(&run->training, group, run->drawn->options.bias_correction, diagonal);
+    for (int64_t j = 0; j < n; j++)
+        ridge += (real)run->report.damping * diagonal[j] / (real)n;
+    for (int64_t j = 0; j < n; j++)
+        if (diagonal[j] > 0)
+            share = fminl(share, diagonal[j] / (diagonal[j] + ridge));
+    free(diagonal);
+    return share;
+}
+
 static void check_floor(struct run *run, int64_t m, struct sums *sums, real *independence)
 {
     const struct drawn_layer *drawn = run->drawn;
@@ -382,6 +399,8 @@ static void check_floor(struct run *run, int64_t m, struct sums *sums, real *ind
     if (own > 0 && run->training.y && drawn->options.asymmetry > 0.0)
         sums->floor += rows_least_error(&run->training, m / drawn->group_outputs, m, run->weights + m * drawn->fan_in,
                                         drawn->options.asymmetry, drawn->options.bias_correction, &own);
+    if (drawn->options.asymmetry < 1.0)
+        own = fminl(own, least_share(run, m / drawn->group_outputs));
     *independence = fminl(*independence, own);
 }
 
@@ -785,8 +804,9 @@ static real largest_scale_objective(struct run *run, int64_t m, real *u)
            ridge_part(run, group, w, u, &unused);
 }
 
-/* Solves once more by rounding alone: what the first report says of the start must be what that result is. */
-static void check_start(struct run *run)
+/* Solves once more by rounding alone: what the first report says of the start must be what that result is. Rounding's own
+ * bias or weights may be beyond float32 where those of the better result are not. */
+static void check_start(struct run *run, bool at_limit)
 {
     const struct drawn_layer *drawn = run->drawn;
     struct run start = *run;
@@ -802,9 +822,13 @@ static void check_start(struct run *run)
     rounded.options = options;
     start.drawn = &rounded;
     start.layer = NULL;
-    if (ok(run, "clone", bsq_layer_clone(run->layer, &start.layer)) &&
-        ok(&start, "set_options", bsq_layer_set_options(start.layer, &options)) &&
-        ok(&start, "optimize by rounding", bsq_optimize(start.layer, NULL)) && read_result(&start)) {
+    bsq_status_t status = BSQ_OK;
+    bool ready = ok(run, "clone", bsq_layer_clone(run->layer, &start.layer)) &&
+                 ok(&start, "set_options", bsq_layer_set_options(start.layer, &options));
+
+    if (ready && (status = bsq_optimize(start.layer, NULL)) == BSQ_E_NUMERIC && at_limit)
+        ready = false;
+    if (ready && ok(&start, "optimize by rounding", status) && read_result(&start)) {
         check_result(&start);
         for (int64_t m = 0; m < drawn->channels && start.failures == 0; m++) {
             real slack = start.tolerance[m];
@@ -924,7 +948,7 @@ static void solve_and_check(struct run *run, struct tally *tally)
     } else if (ok(run, "optimize", status) && read_result(run)) {
         check_result(run);
         if (run->failures == 0)
-            check_start(run);
+            check_start(run, is_near_limit(run, least, most));
         release_result(run);
     }
 }
