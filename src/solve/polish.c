@@ -98,12 +98,16 @@ static void restart(struct bsq_search *search, struct bsq_point *point, int64_t 
 
 static void descend_channel(struct bsq_search *search, int64_t channel, bool refit)
 {
+    const double lost = 0x1p-10; /* a J that falls further has lost as many digits, being kept step by step */
     struct bsq_point point = bsq_search_point(search, channel);
+    double before = point.j;
 
     search->limited[channel] |= !descend_point(search, &point, channel, refit);
     if (refit && point.scales_per_channel == 1 && point.h)
         restart(search, &point, channel);
     search->trial.j[channel] = point.j;
+    if (point.h && point.j < lost * before)
+        bsq_candidate_judge_channel(&search->trial, &search->block, channel, search->u);
 }
 
 static void descend_listed(struct bsq_search *search, bool refit)

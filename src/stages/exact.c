@@ -32,6 +32,9 @@
 /* A proof means that nothing is better by more than this share. */
 static const double proven_gap = 1e-9;
 
+/* What costs lose to rounding, as a share of the cost of codes that are all zero and for each input. */
+static const double rounding = 0x1p-50;
+
 /* Share of the best known cost from which on the last threshold is next; least factor from one to the next. */
 static const double last_share = 0.97, least_step = 1.05;
 
@@ -76,6 +79,7 @@ struct enumeration {
     double *step;          /* of c, where it is free */
     double *cholesky;      /* n x n: of H, where c is free */
     int64_t *free;
+    double nothing;        /* cost of codes that are all zero */
     double a, b;           /* parabola before anything is decided */
     double threshold;
     int64_t limit;         /* of nodes, for this run */
@@ -574,8 +578,6 @@ static bool run(struct enumeration *state, double low, double high)
 static void load(struct enumeration *state, const struct bsq_exact *exact, struct bsq_exact_task *task)
 {
     int64_t n = exact->n;
-    double nothing = 0.0; /* cost of codes that are all zero */
-
     (void)lay_out_state(state, n, exact->scratch);
     state->exact = exact;
     state->task = task;
@@ -587,12 +589,12 @@ static void load(struct enumeration *state, const struct bsq_exact *exact, struc
 
             state->least[i] += fmin(one, other);
             state->most[i] += fmax(one, other);
-            nothing += state->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
+            state->nothing += state->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
         }
     }
-    if (nothing < task->cost) {
+    if (state->nothing < task->cost) {
         memset(task->codes, 0, (size_t)n);
-        task->cost = nothing;
+        task->cost = state->nothing;
     }
 }
 
@@ -658,6 +660,8 @@ int32_t bsq_exact_solve(const struct bsq_exact *exact, struct bsq_exact_task *ta
         for (int32_t i = 1; i < count; i++)
             least = pieces[i].bound < pieces[least].bound ? i : least;
     }
-    task->bound = count > 0 ? fmin(pieces[least].bound, task->cost) : task->cost;
+    task->bound = task->cost;
+    if (count > 0)
+        task->bound = fmin(pieces[least].bound, fmax(task->cost - rounding * (double)exact->n * state.nothing, 0.0));
     return count == 0;
 }

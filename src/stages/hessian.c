@@ -8,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-/* H may be singular without damping: where a pivot is below this share of its input's diagonal, the floor and the search take a
- * factor of H with as large a share added to the diagonal, or ever more. */
-static const double least_pivot = 1e-10;
+/* H may be singular without damping: where a pivot is below this share of its input's diagonal, a share of the diagonal is added
+ * to it, or ever more. The floor asks for as little as possible; the search for as much as automatic damping has at least, so that
+ * the minimiser is not far away in directions of which H knows nothing: J relative to it would have no digits left. */
+static const double least_pivot = 1e-10, floor_share = 1e-10, search_share = 1e-6;
 
 /* Up to this fan-in the factor is made in double for its own sake. */
 enum { MOST_FACTOR64_INPUTS = 256 };
@@ -123,11 +124,11 @@ static bool has_sound_pivots(const double *r, const double *h, const int64_t *or
     return true;
 }
 
-/* Factors the ordered H + more diag H, with more until the factor is sound; inputs that are always zero count as 'unit'.
+/* Factors the ordered H + more diag H, with more, from 'first' on, until the factor is sound; inputs that are always zero count as 'unit'.
  * Returns more. */
-static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit)
+static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit, double first)
 {
-    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : least_pivot) {
+    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : first) {
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = i; j < n; j++)
                 r[i * n + j] = h[order[i] * n + order[j]];
@@ -174,7 +175,7 @@ static void factor(struct bsq_hessian *hessian, double unit, bool wide)
                   !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
     if (!hessian->has_factor64)
         return;
-    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit) > 0.0;
+    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit, search_share) > 0.0;
     hessian->inexact = hessian->raised || !(hessian->diagonal[hessian->order[0]] > 0.0);
     round_factor(hessian->factor32, hessian->factor64, n, unit);
 }
@@ -395,7 +396,7 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
     for (int64_t k = 0; k < n; k++)
         hessian->rank[hessian->order[k]] = k;
     if (hessian->factor64_undamped && hessian->searchable)
-        hessian->undamped_share = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit);
+        hessian->undamped_share = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, floor_share);
     if (plan->factor && hessian->searchable && !hessian->h)
         prepare_square(hessian);
     for (int64_t j = 0; j < n; j++) {
