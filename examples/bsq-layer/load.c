@@ -264,12 +264,13 @@ static int set_moments(struct work *work, const char *path, struct npy_array *ar
     bsq_moments_t moments;
     bsq_moments_init(&moments, sizeof moments);
     moments.held_out = held_out;
-    moments.h = npy_take_doubles(array);
-    if (moments.h == NULL) {
+    double *h = npy_take_doubles(array);
+    if (h == NULL) {
         return complain_memory();
     }
+    moments.h = h;
     const bsq_status_t status = bsq_layer_set_moments(work->layer, &moments);
-    free(moments.h);
+    free(h);
     return status == BSQ_OK ? 0 : complain_layer(work->layer, path);
 }
 

@@ -54,12 +54,21 @@ static int gather(struct work *work, struct output *outputs)
     bsq_layer_t *layer = work->layer;
     const int32_t format = packed_format(work->settings);
     const size_t weights = (size_t)work->weights.count;
-    size_t scales = 0;
+    bsq_tensor_t tensor;
+    bsq_error_t error;
+    char text[256] = "";
     size_t packed = 0;
-    if (bsq_layer_result_count(layer, BSQ_RESULT_SCALES, &scales) != BSQ_OK ||
-        bsq_packed_size(layer, format, &packed) != BSQ_OK) {
-        return complain_layer(layer, "--format");
+    bsq_tensor_init(&tensor, sizeof tensor);
+    bsq_error_init(&error, sizeof error);
+    error.message = text;
+    error.capacity = sizeof text;
+    if (bsq_layer_get_tensor(layer, &tensor) != BSQ_OK) {
+        return complain_layer(layer, "results");
     }
+    if (bsq_tensor_packed_size(&tensor, format, &packed, &error) != BSQ_OK) {
+        return complain(EXIT_FAILED, "--format: %s", text);
+    }
+    const size_t scales = (size_t)tensor.scale_count;
     shape_outputs(work, scales, packed, outputs);
     const size_t sizes[OUTPUTS] = {weights, scales * sizeof(float), (size_t)work->channels * sizeof(float),
                                    weights * sizeof(float), packed};
@@ -69,14 +78,15 @@ static int gather(struct work *work, struct output *outputs)
             return complain_memory();
         }
     }
-    if (bsq_pack(layer, format, outputs[OUT_PACKED].data, packed) != BSQ_OK) {
-        return complain_layer(layer, "--format");
-    }
-    if (bsq_layer_get_codes(layer, outputs[OUT_CODES].data, weights) != BSQ_OK ||
-        bsq_layer_get_scales(layer, outputs[OUT_SCALES].data, scales) != BSQ_OK ||
+    tensor.codes = outputs[OUT_CODES].data;
+    tensor.scales = outputs[OUT_SCALES].data;
+    if (bsq_layer_get_tensor(layer, &tensor) != BSQ_OK ||
         bsq_layer_get_bias(layer, outputs[OUT_BIAS].data, (size_t)work->channels) != BSQ_OK ||
         bsq_layer_get_dequantized(layer, outputs[OUT_DEQUANTIZED].data, weights) != BSQ_OK) {
         return complain_layer(layer, "results");
+    }
+    if (bsq_tensor_pack(&tensor, format, outputs[OUT_PACKED].data, packed, &error) != BSQ_OK) {
+        return complain(EXIT_FAILED, "--format: %s", text);
     }
     return 0;
 }

@@ -70,10 +70,12 @@ static int print_stages(struct json *json, bsq_layer_t *layer, int32_t count)
 /* Scales and zero points of the input channels. */
 static int print_channels(struct json *json, bsq_layer_t *layer)
 {
-    size_t count = 0;
-    if (bsq_layer_result_count(layer, BSQ_RESULT_INPUT_SCALES, &count) != BSQ_OK) {
+    bsq_layer_info_t info;
+    bsq_layer_info_init(&info, sizeof info);
+    if (bsq_layer_info(layer, &info) != BSQ_OK) {
         return complain_layer(layer, "--act-scale");
     }
+    const size_t count = (size_t)info.in_channels;
     double *scales = malloc(count * sizeof *scales);
     int32_t *zero_points = malloc(count * sizeof *zero_points);
     int failed = 0;

@@ -142,7 +142,7 @@ void Chooser::measure(size_t index)
     progress_.step(layer.name, 1);
     if (!plan_.fixed[index]) {
         double *errors = &errors_[index * choices];
-        check(bsq_layer_error_table(handle, lowest_bits, highest_bits, errors), layer, handle);
+        check(bsq_layer_error_table(handle, lowest_bits, highest_bits, errors, choices), layer, handle);
         check(bsq_optimize(handle, nullptr), layer, handle);
         LayerResult probe;
         probe.dequantized.resize(layer.weights.size());

@@ -598,7 +598,7 @@ bool Pass::import_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
     for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
         const std::string bytes = checkpoint_->load_stats(index, held_out != 0);
         bsq_stats_t *stats = nullptr;
-        if (!bytes.empty() && bsq_stats_import(bytes.data(), bytes.size(), nullptr, nullptr, &stats) == BSQ_OK)
+        if (!bytes.empty() && bsq_stats_import(bytes.data(), bytes.size(), nullptr, &stats, nullptr) == BSQ_OK)
             parts.push_back(stats);
     }
     bool good = parts.size() == (held_out_too ? 2u : 1u);
@@ -620,10 +620,10 @@ void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
         size_t size = 0;
         check(bsq_layer_acquire_stats(handle, held_out, &stats), layer, handle);
         std::string bytes;
-        bsq_status_t status = bsq_stats_export_size(stats, &size);
+        bsq_status_t status = bsq_stats_export_size(stats, &size, nullptr);
         bytes.resize(size);
         if (status == BSQ_OK)
-            status = bsq_stats_export(stats, bytes.data(), size);
+            status = bsq_stats_export(stats, bytes.data(), size, nullptr);
         bsq_stats_release(stats);
         if (status != BSQ_OK)
             throw Error("layer '" + layer.name + "': statistics: " + bsq_status_string(status));
