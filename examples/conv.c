@@ -193,8 +193,8 @@ static bsq_status_t run(bsq_layer_t *layer, double *reported, double *own)
     if (status != BSQ_OK) {
         return status;
     }
-    printf("conv %dx%d stride %d, %d -> %d channels, %d-bit weights, %d-bit inputs of step %.5f around %d\n", KERNEL, KERNEL,
-           STRIDE, CHANNELS, OUTPUTS, (int)report.weight_bits, (int)quantizer.bits, quantizer.scale,
+    printf("conv %dx%d stride %d, %d -> %d channels, %d-bit weights, %d-bit inputs of step %.5f around %d\n", KERNEL,
+           KERNEL, STRIDE, CHANNELS, OUTPUTS, (int)report.weight_bits, (int)quantizer.bits, quantizer.scale,
            (int)quantizer.zero_point);
     printf("  relative output error  %.5f, of rounding %.5f, with any codes at least %.5f\n", report.error,
            report.error_start, report.error_floor);

@@ -138,8 +138,8 @@ static int merge_shard(bsq_layer_t *layer, int file)
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    int good = bytes != NULL && read_all(file, bytes, size) &&
-               bsq_stats_import(bytes, size, NULL, &stats, &error) == BSQ_OK;
+    int good =
+        bytes != NULL && read_all(file, bytes, size) && bsq_stats_import(bytes, size, NULL, &stats, &error) == BSQ_OK;
     free(bytes);
     if (!good) {
         fprintf(stderr, "shards: %s\n", text);

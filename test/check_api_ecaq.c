@@ -237,11 +237,11 @@ static bsq_layer_t *calibrated(const struct scene *scene, const bsq_options_t *o
 struct engine {
     const struct scene *scene;
     bsq_input_quantizer_t quantizer;
-    double *scales;       /* of the input channels */
+    double *scales; /* of the input channels */
     int32_t *zero_points;
     int8_t *codes;
     float *weight_scales, *bias, *code_bias, *dequantized;
-    int32_t *input;       /* codes of the inputs */
+    int32_t *input; /* codes of the inputs */
 };
 
 static int32_t code_of(const struct engine *engine, double x, int64_t c)
@@ -324,8 +324,10 @@ static struct real real_of(const struct engine *engine)
 {
     const struct scene *scene = engine->scene;
     struct real real = {
-        widened(engine->dequantized, scene->weight_count), widened(scene->input, scene->input_count),
-        widened(engine->dequantized, scene->weight_count), widened(scene->input, scene->input_count),
+        widened(engine->dequantized, scene->weight_count),
+        widened(scene->input, scene->input_count),
+        widened(engine->dequantized, scene->weight_count),
+        widened(scene->input, scene->input_count),
     };
 
     for (int64_t i = 0; i < scene->weight_count; i++)
@@ -411,8 +413,8 @@ START_TEST(integers_equal_real_numbers)
                     double target = (double)scene.target[output_place(&scene, s, m, out)];
 
                     ck_assert_double_eq_tol(plain, folded, 1e-6 * size);
-                    ck_assert_double_eq_tol(with_zero_points, folded, 3e-6 * (size + fabs(bias)) *
-                                                                          (1 << engine.quantizer.bits));
+                    ck_assert_double_eq_tol(with_zero_points, folded,
+                                            3e-6 * (size + fabs(bias)) * (1 << engine.quantizer.bits));
                     ck_assert_double_eq_tol(unfolded, folded, 1e-6 * size);
                     squares += (plain - target) * (plain - target);
                 }
@@ -676,7 +678,8 @@ END_TEST
 START_TEST(tensors_share_a_quantizer)
 {
     for (int32_t kind = 0; kind < 2; kind++) {
-        struct scene one = scene_of(&shapes[3], BSQ_INPUT_TYPE_UNSIGNED, 1), two = scene_of(&shapes[3], BSQ_INPUT_TYPE_SIGNED, 2);
+        struct scene one = scene_of(&shapes[3], BSQ_INPUT_TYPE_UNSIGNED, 1),
+                     two = scene_of(&shapes[3], BSQ_INPUT_TYPE_SIGNED, 2);
         bsq_options_t options = options_of(BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_SCALE_KIND_PER_TENSOR + kind, 8);
         bsq_layer_t *observer = layer_of(&one, &options), *layer = layer_of(&two, NULL);
         bsq_batch_t first = batch_of(&one, true), second = batch_of(&two, true);

@@ -43,7 +43,9 @@ START_TEST(many_inputs_are_solved_as_few_are)
     bsq_options_init(&options, sizeof options);
     options.weight_bits = 2 + _i % 4;
     options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + _i / 2 % 2;
-    options.scale_kind = _i == 4 ? BSQ_SCALE_KIND_PER_TENSOR : _i == 5 ? BSQ_SCALE_KIND_PER_GROUP : BSQ_SCALE_KIND_PER_CHANNEL;
+    options.scale_kind = _i == 4   ? BSQ_SCALE_KIND_PER_TENSOR
+                         : _i == 5 ? BSQ_SCALE_KIND_PER_GROUP
+                                   : BSQ_SCALE_KIND_PER_CHANNEL;
     options.group_size = 128;
     options.bias_correction = _i == 2 || _i == 3;
 
@@ -51,8 +53,8 @@ START_TEST(many_inputs_are_solved_as_few_are)
 
     for (options.effort = 0; options.effort <= 4; options.effort++) {
         bsq_report_t report = solve(layer, &options);
-        double measured = options.bias_correction ? report.objective
-                                                  : measured_objective(layer, &data, &options, target);
+        double measured =
+            options.bias_correction ? report.objective : measured_objective(layer, &data, &options, target);
 
         ck_assert_msg(fabs(report.objective - measured) <= (options.effort == 1 ? 1e-4 : 1e-8) * measured,
                       "effort %d: J is %.12g, not %.12g", (int)options.effort, measured, report.objective);
@@ -121,8 +123,8 @@ static void check_memory(struct test_data *data, bool target)
     ck_assert_int_eq(bsq_layer_memory(&data->desc, &options, &predicted, NULL), BSQ_OK);
     bsq_layer_free(layer);
     printf("n %lld, M %lld, %s target: peak %.1f MiB, predicted %.1f, promised %.1f\n", (long long)data->fan_in,
-           (long long)data->channels, target ? "with" : "no", (double)heap.peak / 1048576,
-           (double)predicted / 1048576, promised(data, target) / 1048576);
+           (long long)data->channels, target ? "with" : "no", (double)heap.peak / 1048576, (double)predicted / 1048576,
+           promised(data, target) / 1048576);
     ck_assert_msg((double)heap.peak <= promised(data, target), "%.1f MiB", (double)heap.peak / 1048576);
     ck_assert_msg((size_t)heap.peak <= predicted, "%.1f MiB", (double)heap.peak / 1048576);
     if (target) /* the prediction is for a layer with targets */

@@ -55,8 +55,8 @@ static bsq_status_t step_create(struct flow *flow)
 {
     flow->layer = (bsq_layer_t *)flow;
 
-    bsq_status_t status = bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, flow->data->bias,
-                                           &flow->layer, NULL);
+    bsq_status_t status =
+        bsq_layer_create(&flow->data->desc, &flow->options, flow->data->weights, flow->data->bias, &flow->layer, NULL);
 
     ck_assert_int_eq(status == BSQ_OK, flow->layer != NULL);
     return status;
@@ -425,19 +425,24 @@ struct variant {
 };
 
 static const struct variant variants[] = {
-    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
-    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 9, 1, 0, 0, false, false,
+    {"auto", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false,
      false},
-    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false, false, false},
-    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true, false, false},
-    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_POWER_OF_TWO, 1, 4, 1, 1, 0, 0, true, true,
+    {"auto at most effort", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 9, 1, 0, 0,
+     false, false, false},
+    {"auto per tensor", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT16, 0, 4, 3, 1, 0, 0, false,
+     false, false},
+    {"auto per group", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_FLOAT32, 1, 2, 5, 2, 0, 0, true,
+     false, false},
+    {"auto, powers of two", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_GROUP, BSQ_SCALE_FORMAT_POWER_OF_TWO, 1, 4, 1, 1, 0, 0,
+     true, true, false},
+    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 8, 1,
+     true, true, false},
+    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 4, 0,
+     true, true, true},
+    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false,
      false},
-    {"auto, inputs and bias", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 8, 1, true, true,
+    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true,
      false},
-    {"auto, folded inputs", BSQ_SOLVER_AUTO, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 1, 2, 4, 0, true, true,
-     true},
-    {"paper", BSQ_SOLVER_PAPER, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32, 0, 3, 5, 1, 0, 0, true, false, false},
-    {"round", BSQ_SOLVER_ROUND, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_FORMAT_FLOAT32, 1, 8, 5, 1, 0, 0, true, true, false},
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -457,7 +462,8 @@ static struct flow flow_of(const struct variant *variant, const struct test_data
     flow.options.threads = variant->threads;
     flow.options.input_bits = variant->input_bits;
     flow.options.bias_correction = variant->bias_correction;
-    flow.options.input_scale_kind = variant->folded ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
+    flow.options.input_scale_kind =
+        variant->folded ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
     flow.options.group_size = variant->scale_kind == BSQ_SCALE_KIND_PER_GROUP ? 4 : 0;
     flow.with_target = variant->with_target;
     flow.data = data;

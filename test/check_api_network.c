@@ -10,7 +10,8 @@
 /* ---- a convolution as it is defined ---- */
 
 /* One sample, any of 1 to 3 dimensions, OIHW weights, channels first. */
-struct operator {
+struct operator
+{
     bsq_layer_desc_t desc;
     int64_t in[3], out[3]; /* extents, 1 from spatial_dims on */
     int64_t inputs, outputs;
@@ -50,7 +51,7 @@ static struct operator operator_of(const bsq_layer_desc_t *desc, int64_t extent,
 }
 
 /* y += A x, or with 'adjoint' x += A' y: every product of weight and input once. */
-static void apply(const struct operator *op, double *x, double *y, bool adjoint)
+static void apply(const struct operator* op, double *x, double *y, bool adjoint)
 {
     const bsq_layer_desc_t *d = &op->desc;
     int64_t inputs = d->in_channels / d->groups, outputs = d->out_channels / d->groups, k[3];
@@ -97,7 +98,7 @@ static double length_of(const double *x, int64_t count)
 }
 
 /* |A| from below, by power iteration on A'A. */
-static double iterate(const struct operator *op, int count)
+static double iterate(const struct operator* op, int count)
 {
     struct test_random random = test_random_seed(99);
     double *x = malloc((size_t)op->inputs * sizeof *x), *y = malloc((size_t)op->outputs * sizeof *y), norm = 0;
@@ -120,7 +121,7 @@ static double iterate(const struct operator *op, int count)
     return norm;
 }
 
-static bsq_norm_t norm_of(const struct operator *op, double tolerance)
+static bsq_norm_t norm_of(const struct operator* op, double tolerance)
 {
     char text[256] = "";
     bsq_error_t error;

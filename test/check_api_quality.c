@@ -29,9 +29,10 @@ enum data_kind {
 };
 
 static const char *const kind_names[KINDS] = {
-    "plain",          "dead inputs",  "dead outputs", "all inputs dead", "all outputs dead", "one row",
-    "few rows",       "one constant input", "constant inputs", "duplicate inputs", "1e-30", "1e30",
-    "weights of 1e-30", "inputs of 1e18", "inputs of 1e-15 to 1e15", "convolution",
+    "plain",       "dead inputs", "dead outputs",       "all inputs dead", "all outputs dead",
+    "one row",     "few rows",    "one constant input", "constant inputs", "duplicate inputs",
+    "1e-30",       "1e30",        "weights of 1e-30",   "inputs of 1e18",  "inputs of 1e-15 to 1e15",
+    "convolution",
 };
 
 static void scale_values(float *values, int64_t count, double factor)
@@ -173,7 +174,8 @@ static double measured_objective(bsq_layer_t *layer, const struct test_data *dat
 {
     struct test_output output = test_output_get(layer, data, options);
     struct test_moments moments = test_moments_get(layer, data, 0, target);
-    struct test_error error = test_output_error(&output, data, &moments, target ? options->asymmetry : 0, output.report.damping);
+    struct test_error error =
+        test_output_error(&output, data, &moments, target ? options->asymmetry : 0, output.report.damping);
 
     test_moments_free(&moments);
     test_output_free(&output);
@@ -209,8 +211,8 @@ static void climb(bsq_layer_t *layer, const struct test_data *data, bsq_options_
         last = objective;
     }
     options.effort = 9;
-    ck_assert_msg(measured_objective(layer, data, &options, true) <= measured * (1 + 1e-6), "%s: measured J above rounding",
-                  name);
+    ck_assert_msg(measured_objective(layer, data, &options, true) <= measured * (1 + 1e-6),
+                  "%s: measured J above rounding", name);
 }
 
 static bsq_options_t combination(int bits, int range, int kind, int format)
@@ -254,8 +256,8 @@ START_TEST(effort_never_hurts_odd_data)
     struct test_data data = data_of((enum data_kind)_i);
 
     for (int kind = BSQ_SCALE_KIND_PER_TENSOR; kind <= BSQ_SCALE_KIND_PER_GROUP; kind++) {
-        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR, BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2,
-                                            kind, BSQ_SCALE_FORMAT_FLOAT32);
+        bsq_options_t options = combination(3 + kind - BSQ_SCALE_KIND_PER_TENSOR,
+                                            BSQ_WEIGHT_GRID_SYMMETRIC + (kind + 1) % 2, kind, BSQ_SCALE_FORMAT_FLOAT32);
         bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
 
         climb(layer, &data, options, kind_names[_i]);
@@ -317,13 +319,13 @@ START_TEST(odd_data_gives_finite_results)
 
     for (int variant = 0; variant < 24; variant++) {
         int32_t solver = BSQ_SOLVER_AUTO + variant % 3;
-        bsq_options_t options = combination(
-            2 + variant % 7, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL,
-            BSQ_SCALE_FORMAT_FLOAT32 + (solver == BSQ_SOLVER_AUTO ? variant / 3 % 3 : 0));
+        bsq_options_t options =
+            combination(2 + variant % 7, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL,
+                        BSQ_SCALE_FORMAT_FLOAT32 + (solver == BSQ_SOLVER_AUTO ? variant / 3 % 3 : 0));
 
         options.solver = solver;
-        options.scale_kind = solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL
-                                                        : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
+        options.scale_kind =
+            solver == BSQ_SOLVER_PAPER ? BSQ_SCALE_KIND_PER_CHANNEL : BSQ_SCALE_KIND_PER_TENSOR + variant / 2 % 3;
         options.weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC + (solver == BSQ_SOLVER_PAPER ? 0 : variant / 4 % 2);
         options.bias_correction = variant / 5 % 2;
         options.input_bits = variant / 6 % 2 ? 8 : 0;
@@ -376,7 +378,8 @@ END_TEST
 START_TEST(exact_weights_are_kept)
 {
     struct test_data data = test_data_linear(4, 8, 200, 5);
-    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
+    bsq_options_t options =
+        combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
     struct test_random random = test_random_seed(3);
     bsq_report_t report;
 
@@ -398,7 +401,8 @@ END_TEST
 START_TEST(data_help)
 {
     struct test_data data = test_data_linear(16, 48, 2000, 5);
-    bsq_options_t options = combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
+    bsq_options_t options =
+        combination(3, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_FORMAT_FLOAT32);
     bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
     bsq_report_t report;
 

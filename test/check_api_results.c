@@ -384,8 +384,10 @@ START_TEST(bias_correction_does_what_the_report_says)
     struct test_error plain = test_output_error(&output, &data, &moments, 1, 0);
 
     if (_i == 0) {
-        check_close(output.report.error * output.report.energy, error_on_rows(&data, &output), 1e-5, "error on the rows");
-        check_close(output.report.error_uncorrected * output.report.energy, plain.loss, 1e-6, "error without correction");
+        check_close(output.report.error * output.report.energy, error_on_rows(&data, &output), 1e-5,
+                    "error on the rows");
+        check_close(output.report.error_uncorrected * output.report.energy, plain.loss, 1e-6,
+                    "error without correction");
     }
     ck_assert(output.report.error_corrected <= output.report.error_uncorrected * (1 + 1e-9));
     for (int64_t m = 0; m < data.channels; m++) {

@@ -608,7 +608,8 @@ END_TEST
 START_TEST(pixels_are_rows)
 {
     enum { PIXELS = 12, SAMPLES = 60, ROWS = PIXELS * SAMPLES, INPUTS = 6, OUTPUTS = 4 };
-    struct test_data linear = test_data_linear(OUTPUTS, INPUTS, ROWS, 3), conv = test_data_linear(OUTPUTS, INPUTS, ROWS, 3);
+    struct test_data linear = test_data_linear(OUTPUTS, INPUTS, ROWS, 3),
+                     conv = test_data_linear(OUTPUTS, INPUTS, ROWS, 3);
     bsq_layer_t *source, *layer, *alone = test_data_calibrated(&linear, NULL, true);
     bool first = _i & 1;
     bsq_batch_t batch;

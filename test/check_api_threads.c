@@ -70,9 +70,9 @@ struct run {
 };
 
 static const struct run runs[] = {
-    {1, NULL, 0},          {1, NULL, 0},         {2, NULL, 0},          {4, NULL, 0},  {64, NULL, 0},
-    {4, pool_serial, 0},   {3, pool_reversed, 0}, {5, pool_threads, 0}, {1, NULL, 1},  {2, NULL, 7},
-    {4, pool_threads, 100}, {1, NULL, 513},       {3, NULL, 511},
+    {1, NULL, 0},           {1, NULL, 0},          {2, NULL, 0},         {4, NULL, 0}, {64, NULL, 0},
+    {4, pool_serial, 0},    {3, pool_reversed, 0}, {5, pool_threads, 0}, {1, NULL, 1}, {2, NULL, 7},
+    {4, pool_threads, 100}, {1, NULL, 513},        {3, NULL, 511},
 };
 
 enum { RUNS = sizeof runs / sizeof *runs };

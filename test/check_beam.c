@@ -73,7 +73,9 @@ static void draw_channel(struct problem *problem, struct test_random *random, in
 static struct problem draw(int64_t n, int64_t channels, int64_t group_size, uint64_t seed)
 {
     struct test_random random = test_random_seed(seed);
-    struct problem problem = {.n = n, .channels = channels, .group_size = group_size,
+    struct problem problem = {.n = n,
+                              .channels = channels,
+                              .group_size = group_size,
                               .scales_per_channel = (n + group_size - 1) / group_size};
     size_t all = (size_t)(n * channels);
 
@@ -116,12 +118,23 @@ static bool search(struct problem *problem, const struct bsq_kernels *kernels, s
     double chosen[BSQ_BEAM_COUNT];
     int32_t list[BSQ_BEAM_SAMPLE];
     int64_t sample = bsq_beam_sample(problem->n, problem->channels, &plan);
-    struct bsq_beam_task task = {.factor = &factor, .width = plan.width, .count = plan.count,
+    struct bsq_beam_task task = {.factor = &factor,
+                                 .width = plan.width,
+                                 .count = plan.count,
                                  .channels = problem->channels,
-                                 .v = problem->v, .p = refit ? problem->p : NULL, .scales = problem->scales,
-                                 .group_size = problem->group_size, .scales_per_channel = problem->scales_per_channel,
-                                 .multipliers = MULTIPLIER, .lowest = -4, .highest = 3, .refit = refit, .stop = stop,
-                                 .codes = problem->codes, .multiplier = problem->multiplier, .error = problem->error};
+                                 .v = problem->v,
+                                 .p = refit ? problem->p : NULL,
+                                 .scales = problem->scales,
+                                 .group_size = problem->group_size,
+                                 .scales_per_channel = problem->scales_per_channel,
+                                 .multipliers = MULTIPLIER,
+                                 .lowest = -4,
+                                 .highest = 3,
+                                 .refit = refit,
+                                 .stop = stop,
+                                 .codes = problem->codes,
+                                 .multiplier = problem->multiplier,
+                                 .error = problem->error};
     size_t bytes = bsq_beam_workspace(problem->n, problem->channels, &plan);
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
     bool done;
@@ -179,7 +192,7 @@ static double total(const struct problem *problem)
 
 START_TEST(errors_are_those_of_the_result)
 {
-    static const int64_t sizes[][3] = {{1, 1, 1},       {31, 3, 31},     {33, 2, 10},
+    static const int64_t sizes[][3] = {{1, 1, 1},      {31, 3, 31},    {33, 2, 10},
                                        {130, 20, 130}, {300, 40, 300}, {290, 18, 100}};
     const int64_t *size = sizes[_i % 6];
     struct bsq_beam_plan plan = {_i / 6 % 4 < 3 ? 1 << (_i / 6 % 4) : 5, MULTIPLIERS, 1 + _i % MULTIPLIERS};
@@ -232,11 +245,24 @@ START_TEST(a_list_of_channels_is_enough)
     struct problem all = draw(72, 12, _i ? 30 : 72, 9), some = draw(72, 12, _i ? 30 : 72, 9);
     struct bsq_factor factor = {some.n, some.r, some.order, UNIT};
     struct bsq_beam_plan plan = {4, MULTIPLIERS, MULTIPLIERS};
-    struct bsq_beam_task task = {.factor = &factor, .width = plan.width, .list = list,
-                                 .channels = 4, .v = some.v, .p = some.p, .scales = some.scales,
-                                 .group_size = some.group_size, .scales_per_channel = some.scales_per_channel,
-                                 .multipliers = MULTIPLIER, .count = MULTIPLIERS, .lowest = -4, .highest = 3, .refit = 1,
-                                 .stop = never, .codes = some.codes, .multiplier = some.multiplier, .error = some.error};
+    struct bsq_beam_task task = {.factor = &factor,
+                                 .width = plan.width,
+                                 .list = list,
+                                 .channels = 4,
+                                 .v = some.v,
+                                 .p = some.p,
+                                 .scales = some.scales,
+                                 .group_size = some.group_size,
+                                 .scales_per_channel = some.scales_per_channel,
+                                 .multipliers = MULTIPLIER,
+                                 .count = MULTIPLIERS,
+                                 .lowest = -4,
+                                 .highest = 3,
+                                 .refit = 1,
+                                 .stop = never,
+                                 .codes = some.codes,
+                                 .multiplier = some.multiplier,
+                                 .error = some.error};
     size_t bytes = bsq_beam_workspace(some.n, some.channels, &plan);
     void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
     int listed = 0;

@@ -81,8 +81,13 @@ static struct bsq_exact_task task_of(const struct problem *problem, int8_t *code
     double unused;
 
     memset(codes, 0, MOST);
-    return (struct bsq_exact_task){.v = problem->v, .lowest = problem->lowest, .highest = problem->highest,
-                                   .first_share = 0.5, .node_limit = limit, .codes = codes, .scale = 0.3,
+    return (struct bsq_exact_task){.v = problem->v,
+                                   .lowest = problem->lowest,
+                                   .highest = problem->highest,
+                                   .first_share = 0.5,
+                                   .node_limit = limit,
+                                   .codes = codes,
+                                   .scale = 0.3,
                                    .cost = cost_of(problem, codes, &unused)};
 }
 

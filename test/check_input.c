@@ -261,8 +261,20 @@ END_TEST
 /* ---- samples ---------------------------------------------------------------------------------------------- */
 
 enum {
-    GAUSSIAN, RELU, SILU, HEAVY, SPARSE, UNIFORM, CONSTANT, NEGATIVE_CONSTANT, TWO_VALUES, ON_A_GRID, OUTLIER, TINY,
-    HUGE, KINDS
+    GAUSSIAN,
+    RELU,
+    SILU,
+    HEAVY,
+    SPARSE,
+    UNIFORM,
+    CONSTANT,
+    NEGATIVE_CONSTANT,
+    TWO_VALUES,
+    ON_A_GRID,
+    OUTLIER,
+    TINY,
+    HUGE,
+    KINDS
 };
 
 static double draw(struct test_random *random, int kind)
@@ -527,8 +539,8 @@ START_TEST(percentile_has_two_sides)
     const struct {
         int outside;
         double low, high;
-    } expected[] = {{0, 8, 1024}, {4, 8, 1024}, {6, 4, 1024}, {10, 2, 1024}, {12, 0, 1024}, {15, 0, 1024},
-                    {16, 0, 512}, {24, 0, 512}, {25, 0, 256}};
+    } expected[] = {{0, 8, 1024},  {4, 8, 1024}, {6, 4, 1024}, {10, 2, 1024}, {12, 0, 1024},
+                    {15, 0, 1024}, {16, 0, 512}, {24, 0, 512}, {25, 0, 256}};
 
     /* Half of those outside on each side; what the few negative ones do not use goes to the other side. */
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
@@ -561,8 +573,8 @@ START_TEST(percentile_of_many_values)
             ck_assert_msg(outside <= (1 - shares[s]) * COUNT + 0.001 * COUNT, "type %d, share %g: %d outside", type,
                           shares[s], outside);
             if (type == BSQ_INPUT_TYPE_ZERO_POINT && (_i == GAUSSIAN || _i == HEAVY))
-                ck_assert_msg(outside >= (1 - shares[s]) * COUNT - 0.012 * COUNT, "type %d, share %g: %d outside",
-                              type, shares[s], outside);
+                ck_assert_msg(outside >= (1 - shares[s]) * COUNT - 0.012 * COUNT, "type %d, share %g: %d outside", type,
+                              shares[s], outside);
         }
     free(x);
 }
@@ -747,8 +759,8 @@ START_TEST(channels_are_chosen_nearly_as_well)
         for (int c = 0; c < KINDS; c++) {
             float *own = sample(c, SAMPLES * PLANE);
             struct bsq_quantizer coarse = one_of(&quantizer, c);
-            struct bsq_quantizer fine = chosen(own, SAMPLES * PLANE, options.input_type, options.input_bits,
-                                               BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
+            struct bsq_quantizer fine =
+                chosen(own, SAMPLES * PLANE, options.input_type, options.input_bits, BSQ_INPUT_CLIP_SQUARED_ERROR, 1);
             double error = squared_error(&coarse, own, SAMPLES * PLANE);
             double best = squared_error(&fine, own, SAMPLES * PLANE);
 
@@ -877,8 +889,8 @@ END_TEST
 /* Whatever comes in, a quantizer within its bounds comes out ('chosen' checks that), and zero stays zero. */
 START_TEST(extreme_values_give_valid_quantizers)
 {
-    const float values[] = {0.0f, FLT_TRUE_MIN, -FLT_TRUE_MIN, FLT_MIN, -FLT_MIN, 1e-30f, -1e-30f, 1.0f, -1.0f,
-                            1e30f, -1e30f, FLT_MAX, -FLT_MAX};
+    const float values[] = {0.0f, FLT_TRUE_MIN, -FLT_TRUE_MIN, FLT_MIN, -FLT_MIN, 1e-30f,  -1e-30f,
+                            1.0f, -1.0f,        1e30f,         -1e30f,  FLT_MAX,  -FLT_MAX};
     enum { VALUES = 13 };
 
     for (int a = 0; a < VALUES; a++)

@@ -81,7 +81,7 @@ START_TEST(portable_ones_are_always_there)
 {
     expect(bsq_kernels_by_id(BSQ_KERNEL_PORTABLE) == &bsq_kernels_portable, "portable");
     expect(bsq_kernels_by_id(0) == NULL && bsq_kernels_by_id(-1) == NULL && bsq_kernels_by_id(99) == NULL,
-                  "unknown kernels");
+           "unknown kernels");
 }
 END_TEST
 
@@ -205,9 +205,17 @@ static struct problem draw_problem(int64_t rows, int64_t lanes, int64_t width, i
     problem.step = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
     problem.inverse = get((size_t)(lds ? rows * lanes : lanes), sizeof(float));
     problem.cost = get(states, sizeof(float));
-    problem.block = (struct bsq_beam_block){.rows = rows, .lanes = lanes, .width = width, .r = problem.r, .ldr = LDR,
-                                            .t = problem.t, .v = problem.v, .ldv = ldv, .step = problem.step,
-                                            .inverse = problem.inverse, .lds = lds,
+    problem.block = (struct bsq_beam_block){.rows = rows,
+                                            .lanes = lanes,
+                                            .width = width,
+                                            .r = problem.r,
+                                            .ldr = LDR,
+                                            .t = problem.t,
+                                            .v = problem.v,
+                                            .ldv = ldv,
+                                            .step = problem.step,
+                                            .inverse = problem.inverse,
+                                            .lds = lds,
                                             .lowest = random_below(2) ? -highest : -highest - 1.0F,
                                             .highest = highest};
     draw_states(&problem, kind, unit);
@@ -257,8 +265,7 @@ static void check_path(const struct problem *problem, const struct answer *answe
     int64_t from = lane * block->width + answer->parent[state];
     double cost = (double)problem->cost[from], cost_error = rounding * cost;
 
-    expect(answer->parent[state] >= 0 && answer->parent[state] < block->width, "parent %d",
-                  (int)answer->parent[state]);
+    expect(answer->parent[state] >= 0 && answer->parent[state] < block->width, "parent %d", (int)answer->parent[state]);
     for (int64_t k = 0; k < block->rows; k++) {
         double step = (double)block->step[k * block->lds + lane];
         double v = (double)block->v[k * block->ldv + lane], e = (double)answer->e[k * states + state];
@@ -266,7 +273,7 @@ static void check_path(const struct problem *problem, const struct answer *answe
 
         expect(code >= (double)block->lowest && code <= (double)block->highest, "code %g", code);
         expect(fabs(v - step * code - e) <= 2.0 * FLT_EPSILON * (fabs(v) + fabs(step * code)),
-                      "e %g is not v %g - %g step %g", e, v, code, step);
+               "e %g is not v %g - %g step %g", e, v, code, step);
         for (int64_t j = k; j < block->rows; j++) {
             double term = (double)block->r[k * block->ldr + j] * (double)answer->e[j * states + state];
 
@@ -277,7 +284,7 @@ static void check_path(const struct problem *problem, const struct answer *answe
         cost_error += rounding * size * (2.0 * fabs(residual) + rounding * size) + rounding * residual * residual;
     }
     expect(fabs(cost - (double)answer->cost[state]) <= cost_error, "cost %g, its path costs %g +- %g",
-                  (double)answer->cost[state], cost, cost_error);
+           (double)answer->cost[state], cost, cost_error);
 }
 
 /* Best first, those that are not there last. */
@@ -288,7 +295,7 @@ static void check_order(const struct problem *problem, const struct answer *answ
     for (int64_t l = 0; l < block->lanes; l++)
         for (int64_t s = 1; s < block->width; s++)
             expect(answer->cost[l * block->width + s - 1] <= answer->cost[l * block->width + s],
-                          "survivors %d and %d are out of order", (int)s - 1, (int)s);
+                   "survivors %d and %d are out of order", (int)s - 1, (int)s);
 }
 
 static void check_paths(const struct problem *problem, const struct answer *answer)
@@ -317,8 +324,8 @@ static void check_same(const struct problem *problem, const struct answer *expec
             size_t at = (size_t)k * states + i;
 
             expect(there ? same_bits(&expected->e[at], &answer->e[at], sizeof(float)) : isfinite(answer->e[at]),
-                          "state %d, row %d: e is %.9g, not %.9g", (int)i, (int)k, (double)answer->e[at],
-                          (double)expected->e[at]);
+                   "state %d, row %d: e is %.9g, not %.9g", (int)i, (int)k, (double)answer->e[at],
+                   (double)expected->e[at]);
         }
         expect(answer->parent[i] >= 0 && answer->parent[i] < block->width, "parent %d", (int)answer->parent[i]);
         expect(!there || expected->parent[i] == answer->parent[i], "parents differ");
@@ -385,8 +392,18 @@ static void spread_on(const struct bsq_kernels *kernels, int64_t rows, int64_t w
     size_t size = (size_t)((rows - 1) * LDT + width);
     float *t = get(size, sizeof *t), *expected = get(size, sizeof *t);
     int32_t row[MOST_COUNT];
-    struct bsq_beam_spread task = {.rows = rows, .width = width, .count = count, .r = r, .row = row, .e = e,
-                                   .difference = scratch, .base = base, .t = t, .ldr = LDR, .ldb = LDB, .ldt = LDT};
+    struct bsq_beam_spread task = {.rows = rows,
+                                   .width = width,
+                                   .count = count,
+                                   .r = r,
+                                   .row = row,
+                                   .e = e,
+                                   .difference = scratch,
+                                   .base = base,
+                                   .t = t,
+                                   .ldr = LDR,
+                                   .ldb = LDB,
+                                   .ldt = LDT};
 
     for (int64_t i = 0; i < rows * LDR; i++)
         r[i] = random_float();
@@ -512,7 +529,7 @@ START_TEST(best_extensions_survive)
                         double cost = (double)answer.cost[l * widths[w] + s];
 
                         expect(isinf(best[s]) ? isinf(cost) : fabs(cost - best[s]) <= 1e-5 * (best[s] + 1.0),
-                                      "survivor %d of %d costs %g, should be %g", (int)s, widths[w], cost, best[s]);
+                               "survivor %d of %d costs %g, should be %g", (int)s, widths[w], cost, best[s]);
                     }
                 }
                 free_answer(&answer);
@@ -537,13 +554,12 @@ static void check_product(const struct bsq_gemm_tn *p, const double *before, dou
                 sum += term;
                 size += fabs(term);
             }
-            expect(fabs(found - sum) <= off * size, "(%d, %d) of %d x %d: %.17g, not %.17g", (int)i, (int)j, (int)p->rows,
-                   (int)p->columns_b, found, sum);
+            expect(fabs(found - sum) <= off * size, "(%d, %d) of %d x %d: %.17g, not %.17g", (int)i, (int)j,
+                   (int)p->rows, (int)p->columns_b, found, sum);
         }
     for (int64_t i = 0; i + 1 < p->columns_a; i++)
         for (int64_t j = p->columns_b; j < p->ldt; j++)
-            expect(same_bits(&before[i * p->ldt + j], &p->to[i * p->ldt + j], sizeof(double)), "beyond row %d",
-                          (int)i);
+            expect(same_bits(&before[i * p->ldt + j], &p->to[i * p->ldt + j], sizeof(double)), "beyond row %d", (int)i);
 }
 
 static void multiply(const struct bsq_kernels *kernels, int64_t rows, int64_t columns_a, int64_t columns_b,
@@ -564,9 +580,18 @@ static void multiply(const struct bsq_kernels *kernels, int64_t rows, int64_t co
     a = symmetric ? b : copy_of(b, values, sizeof *b);
     to = copy_of(before, cells, sizeof *to);
 
-    struct bsq_gemm_tn product = {.a = a, .b = b, .weights = weighted ? weights : NULL, .rows = rows,
-                                  .columns_a = columns_a, .columns_b = columns_b, .lda = ld, .ldb = ld,
-                                  .symmetric = symmetric, .scratch = scratch, .to = to, .ldt = ldt};
+    struct bsq_gemm_tn product = {.a = a,
+                                  .b = b,
+                                  .weights = weighted ? weights : NULL,
+                                  .rows = rows,
+                                  .columns_a = columns_a,
+                                  .columns_b = columns_b,
+                                  .lda = ld,
+                                  .ldb = ld,
+                                  .symmetric = symmetric,
+                                  .scratch = scratch,
+                                  .to = to,
+                                  .ldt = ldt};
 
     kernels->gemm_tn(&product);
     check_product(&product, before, 1e-15 * sqrt((double)rows + 16.0)); /* the rounding of as many terms */
@@ -621,8 +646,17 @@ static void square(const struct bsq_kernels *kernels, int64_t rows, int64_t colu
     for (size_t i = 0; i < cells; i++)
         to[i] = before[i] = (double)random_below(100);
 
-    struct bsq_gemm_tn product = {.a = x, .b = x, .rows = rows, .columns_a = columns_a, .columns_b = columns_b,
-                                  .lda = ld, .ldb = ld, .symmetric = true, .scratch = scratch, .to = to, .ldt = ldt};
+    struct bsq_gemm_tn product = {.a = x,
+                                  .b = x,
+                                  .rows = rows,
+                                  .columns_a = columns_a,
+                                  .columns_b = columns_b,
+                                  .lda = ld,
+                                  .ldb = ld,
+                                  .symmetric = true,
+                                  .scratch = scratch,
+                                  .to = to,
+                                  .ldt = ldt};
 
     kernels->syrk(&product);
     check_product(&product, before, whole ? 0.0 : 1e-6);
@@ -672,8 +706,8 @@ START_TEST(magnitudes_are_found)
                 most = isnan(size) || size > most ? size : most;
             }
             kernels->magnitudes(x, count, &found_least, &found_most);
-            expect(isfinite(most) ? same_bits(&most, &found_most, sizeof most) : !isfinite(found_most), "most of %d: %g",
-                   (int)count, (double)found_most);
+            expect(isfinite(most) ? same_bits(&most, &found_most, sizeof most) : !isfinite(found_most),
+                   "most of %d: %g", (int)count, (double)found_most);
             expect(!isfinite(most) || same_bits(&least, &found_least, sizeof least), "least of %d: %g", (int)count,
                    (double)found_least);
             free(x);
@@ -717,7 +751,8 @@ START_TEST(rows_are_gathered)
         for (int64_t step = 1; step <= 3; step++) {
             int64_t rows = 1 + random_below(20), ldt = columns + random_below(3), reach = 1 + random_below(50);
             size_t cells = (size_t)((rows - 1) * ldt + columns);
-            float *from = draw_activations((size_t)(reach + (rows - 1) * step), false), *to = draw_activations(cells, false);
+            float *from = draw_activations((size_t)(reach + (rows - 1) * step), false),
+                  *to = draw_activations(cells, false);
             float *before = copy_of(to, cells, sizeof *to);
             int64_t *column = get((size_t)columns, sizeof *column);
 
@@ -726,8 +761,8 @@ START_TEST(rows_are_gathered)
             kernels->gather(from, column, step, rows, columns, to, ldt);
             for (int64_t i = 0; i < rows; i++)
                 for (int64_t j = 0; j < ldt && i * ldt + j < (int64_t)cells; j++)
-                    expect(same_bits(to + i * ldt + j,
-                                     j < columns ? from + column[j] + i * step : before + i * ldt + j, sizeof *to),
+                    expect(same_bits(to + i * ldt + j, j < columns ? from + column[j] + i * step : before + i * ldt + j,
+                                     sizeof *to),
                            "row %d, column %d of %d", (int)i, (int)j, (int)columns);
             free(from);
             free(to);
@@ -825,8 +860,8 @@ START_TEST(quantized_inputs_are_the_same)
         for (int i = 0; i < count; i++) {
             float expected = requantized(x[i], scale, low, high);
 
-            expect(found[i] == expected, "%.9g in steps of %g, codes %g..%g: %.9g, not %.9g", (double)x[i], scale,
-                          low, high, (double)found[i], (double)expected);
+            expect(found[i] == expected, "%.9g in steps of %g, codes %g..%g: %.9g, not %.9g", (double)x[i], scale, low,
+                   high, (double)found[i], (double)expected);
         }
         bsq_kernels_portable.requantize(x, count, scale, low, high);
         expect(same_bits(x, found, (size_t)count * sizeof *x), "portable ones differ in bits");
@@ -973,8 +1008,8 @@ static void check_packing(const struct bsq_kernels *kernels, int width, int coun
     for (int i = 0; i < count; i++) {
         int field = packed[i / per_byte] / (1 << i % per_byte * width) % (2 * half);
 
-        expect(field == (codes[i] + 2 * half) % (2 * half), "code %d of %d bits: %d became %d", i, width,
-                      codes[i], field);
+        expect(field == (codes[i] + 2 * half) % (2 * half), "code %d of %d bits: %d became %d", i, width, codes[i],
+               field);
     }
     (width == 4 ? kernels->unpack4 : kernels->unpack2)(packed, count, back);
     expect(same_bits(codes, back, (size_t)count), "%d codes of %d bits", count, width);

@@ -91,9 +91,9 @@ END_TEST
 /* One, the largest, the smallest normal, the smallest, minus zero and both infinities. */
 START_TEST(half_precision)
 {
-    check_values("<f2", "\x00\x3c\xff\x7b\x00\x04\x01\x00\x00\x80\x00\x7c\x00\xfc", 14, 7,
-                 (const double[]){1, 65504, 0.00006103515625, 5.9604644775390625e-8, 0, (double)INFINITY,
-                                  -(double)INFINITY});
+    check_values(
+        "<f2", "\x00\x3c\xff\x7b\x00\x04\x01\x00\x00\x80\x00\x7c\x00\xfc", 14, 7,
+        (const double[]){1, 65504, 0.00006103515625, 5.9604644775390625e-8, 0, (double)INFINITY, -(double)INFINITY});
     const struct file file = make_file(1, "{'descr': '<f2', 'fortran_order': False, 'shape': (), }", "\x01\x7e", 2);
     struct npy_array array = parse_good(&file);
     ck_assert_int_eq(array.dims, 0);

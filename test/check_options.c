@@ -262,8 +262,8 @@ struct read_case {
 };
 
 static const struct read_case read_cases[] = {
-    {read_options, init_options, sizeof(bsq_options_t)}, {read_desc, init_layer_desc, sizeof(bsq_layer_desc_t)},
-    {read_batch, init_batch, sizeof(bsq_batch_t)},       {read_moments, init_moments, sizeof(bsq_moments_t)},
+    {read_options, init_options, sizeof(bsq_options_t)},   {read_desc, init_layer_desc, sizeof(bsq_layer_desc_t)},
+    {read_batch, init_batch, sizeof(bsq_batch_t)},         {read_moments, init_moments, sizeof(bsq_moments_t)},
     {read_quantizer, NULL, sizeof(bsq_input_quantizer_t)},
 };
 
@@ -281,7 +281,10 @@ START_TEST(read_public_structs)
             c->init(from, size);
         else
             *(bsq_input_quantizer_t *)(void *)from =
-                (bsq_input_quantizer_t){.struct_size = size, .scale = 1, .bits = 8, .type = BSQ_INPUT_TYPE_SIGNED,
+                (bsq_input_quantizer_t){.struct_size = size,
+                                        .scale = 1,
+                                        .bits = 8,
+                                        .type = BSQ_INPUT_TYPE_SIGNED,
                                         .scale_kind = BSQ_INPUT_SCALE_KIND_PER_TENSOR};
         ck_assert_int_eq(c->read(from), BSQ_OK);
         if (longer) {
@@ -318,16 +321,26 @@ struct bound {
     bsq_status_t status;
 };
 
-#define BOUND(field, low, high, status) {#field, offsetof(bsq_options_t, field), low, high, status}
+#define BOUND(field, low, high, status)                                                                                \
+    {                                                                                                                  \
+#field, offsetof(bsq_options_t, field), low, high, status                                                      \
+    }
 
 static const struct bound bounds[] = {
-    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),     BOUND(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, BSQ_E_ARGUMENT),
-    BOUND(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, BSQ_E_ARGUMENT),   BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, BSQ_E_ARGUMENT),
-    BOUND(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, BSQ_E_ARGUMENT),       BOUND(effort, 0, 9, BSQ_E_RANGE),
-    BOUND(threads, 1, 1024, BSQ_E_RANGE),      BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
-    BOUND(input_bits, 2, 8, BSQ_E_RANGE),      BOUND(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT, BSQ_E_ARGUMENT),
-    BOUND(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE, BSQ_E_ARGUMENT),   BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
-    BOUND(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, BSQ_E_ARGUMENT), BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
+    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),
+    BOUND(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, BSQ_E_ARGUMENT),
+    BOUND(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, BSQ_E_ARGUMENT),
+    BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, BSQ_E_ARGUMENT),
+    BOUND(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, BSQ_E_ARGUMENT),
+    BOUND(effort, 0, 9, BSQ_E_RANGE),
+    BOUND(threads, 1, 1024, BSQ_E_RANGE),
+    BOUND(bias_correction, 0, 1, BSQ_E_RANGE),
+    BOUND(input_bits, 2, 8, BSQ_E_RANGE),
+    BOUND(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT, BSQ_E_ARGUMENT),
+    BOUND(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE, BSQ_E_ARGUMENT),
+    BOUND(select_on_held_out, 0, 1, BSQ_E_RANGE),
+    BOUND(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, BSQ_E_ARGUMENT),
+    BOUND(lower_bound, 0, 1, BSQ_E_RANGE),
 };
 
 enum { BOUNDS = sizeof bounds / sizeof *bounds };

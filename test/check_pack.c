@@ -204,8 +204,7 @@ static size_t slow_size(int32_t format, int bits, int64_t channels, int64_t n)
     }
 }
 
-static void slow_pack(int32_t format, int bits, int64_t channels, int64_t n, const int8_t *codes,
-                      unsigned char *packed)
+static void slow_pack(int32_t format, int bits, int64_t channels, int64_t n, const int8_t *codes, unsigned char *packed)
 {
     memset(packed, 0, slow_size(format, bits, channels, n));
     if (is_planes(format))
@@ -321,8 +320,15 @@ END_TEST
 START_TEST(extents_are_checked)
 {
     const int64_t wrong[][2] = {
-        {0, 1},         {1, 0},         {-1, 1},         {1, -1}, {INT64_MIN, 1},
-        {INT64_MAX, 2}, {2, INT64_MAX}, {INT64_MAX, INT64_MAX}, {INT64_C(1) << 32, INT64_C(1) << 32},
+        {0, 1},
+        {1, 0},
+        {-1, 1},
+        {1, -1},
+        {INT64_MIN, 1},
+        {INT64_MAX, 2},
+        {2, INT64_MAX},
+        {INT64_MAX, INT64_MAX},
+        {INT64_C(1) << 32, INT64_C(1) << 32},
     };
     const unsigned char bytes[8] = {0};
 

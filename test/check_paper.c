@@ -124,9 +124,9 @@ START_TEST(same_codes_and_scales)
 
     for (int32_t round = 0; round < 60; round++) {
         struct sample_shape shape = {.groups = round % 4 == 3 ? ref_random_between(&random, 2, 4) : 1,
-                                      .group_outputs = ref_random_between(&random, 1, 2),
-                                      .n = ref_random_between(&random, 2, 40),
-                                      .rows = ref_random_between(&random, 1, 120)};
+                                     .group_outputs = ref_random_between(&random, 1, 2),
+                                     .n = ref_random_between(&random, 2, 40),
+                                     .rows = ref_random_between(&random, 1, 120)};
 
         if (shape.groups == 1)
             shape.group_outputs = ref_random_between(&random, 1, 8);

@@ -264,7 +264,8 @@ static int read_table(struct row *rows)
 
         ck_assert_msg(count <= MOST_ROWS, "%s has too many rows", path);
         ck_assert_msg(sscanf(line, "%31[^,],%d,%15[^,],%d,%lf,%n", row->layer, &row->bits, row->range, &row->effort,
-                             &row->to_rounding, &end) == 5 && end > 0,
+                             &row->to_rounding, &end) == 5 &&
+                          end > 0,
                       "%s: a row cannot be read: %s", path, line);
         row->to_paper = strtod(line + end, NULL);
     }

@@ -149,7 +149,8 @@ static double optimum_of(const struct judge *judge, const struct setting *settin
     double scales[TINY];
     struct ref_channel channel = channel_of(judge, c);
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest,
+                   &highest);
     return ref_brute_joint(&channel, group_size_of(judge->sample, &setting->options), lowest, highest, codes, scales);
 }
 
@@ -227,7 +228,8 @@ static void check_answer(const struct judge *judge, const struct setting *settin
     int64_t n = judge->sample->shape.n;
     double objective = whole_objective(judge, answer);
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest,
+                   &highest);
     for (int64_t i = 0; i < judge->sample->channels * n; i++)
         ck_assert(answer->codes[i] >= lowest && answer->codes[i] <= highest);
     for (int64_t i = 0; i < judge->sample->channels * answer->scales_per_channel; i++)
@@ -235,8 +237,7 @@ static void check_answer(const struct judge *judge, const struct setting *settin
     ck_assert_double_eq_tol(answer->report.damping, judge->lambda, 1e-12 * judge->lambda);
     ck_assert_double_eq_tol(answer->report.energy, judge->whole, 1e-9 * judge->whole);
     ck_assert_double_eq_tol(answer->report.objective, objective, SHARE * objective + CANCELLED * judge->whole);
-    ck_assert_double_le(objective,
-                        answer->report.objective_start * (1 + SHARE) + CANCELLED * judge->whole);
+    ck_assert_double_le(objective, answer->report.objective_start * (1 + SHARE) + CANCELLED * judge->whole);
 }
 
 /* Rounding, then efforts 0 to 9. */
@@ -258,8 +259,8 @@ static void check_efforts(const struct sample *sample, struct setting *setting)
 
         check_answer(&judge, setting, &answer);
         ck_assert_double_eq_tol(answer.report.objective_start, start, SHARE * start + CANCELLED * judge.whole);
-        ck_assert_msg(objective <= last * (1 + SHARE) + CANCELLED * judge.whole, "effort %d: %.12g above %.12g",
-                      effort, objective, last);
+        ck_assert_msg(objective <= last * (1 + SHARE) + CANCELLED * judge.whole, "effort %d: %.12g above %.12g", effort,
+                      objective, last);
         last = objective;
         release(&answer);
     }
@@ -336,8 +337,8 @@ END_TEST
 
 /* ---- nothing left to improve ------------------------------------------------------------------------------------ */
 
-static void check_single_changes(const struct judge *judge, const struct setting *setting,
-                                 const struct answer *answer, int64_t c)
+static void check_single_changes(const struct judge *judge, const struct setting *setting, const struct answer *answer,
+                                 int64_t c)
 {
     int32_t lowest, highest;
     int64_t n = judge->sample->shape.n;
@@ -345,7 +346,8 @@ static void check_single_changes(const struct judge *judge, const struct setting
     const int8_t *codes = answer->codes + c * n;
     double objective = objective_of(judge, answer, c); /* leaves the values of this channel in judge->values */
 
-    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest, &highest);
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest,
+                   &highest);
     for (int64_t i = 0; i < n; i++)
         for (int32_t code = lowest; code <= highest; code++) {
             double scale = answer->scales[c * answer->scales_per_channel + i / answer->group_size];

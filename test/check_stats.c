@@ -34,13 +34,34 @@ static const struct kind kinds[] = {
     {"3-D", 3, 3, 4, 1, {2, 3, 2}, {1, 2, 1}, {1, 1, 2}, {1, 1, 2}, {0, 1, 1}, {4, 5, 6}, 9},
     {"asymmetric padding", 2, 3, 4, 1, {3, 4, 1}, {2, 1, 1}, {1, 1, 1}, {0, 3, 0}, {2, 1, 0}, {6, 9, 0}, 21},
     {"dilation", 2, 4, 2, 1, {3, 3, 1}, {1, 1, 1}, {2, 3, 1}, {2, 3, 0}, {2, 3, 0}, {7, 8, 0}, 11},
-    {"padding wider than the picture", 1, 2, 3, 1, {3, 1, 1}, {1, 1, 1}, {4, 1, 1}, {9, 0, 0}, {9, 0, 0}, {3, 0, 0}, 60},
+    {"padding wider than the picture",
+     1,
+     2,
+     3,
+     1,
+     {3, 1, 1},
+     {1, 1, 1},
+     {4, 1, 1},
+     {9, 0, 0},
+     {9, 0, 0},
+     {3, 0, 0},
+     60},
     {"groups", 2, 6, 9, 3, {3, 2, 1}, {1, 1, 1}, {1, 2, 1}, {1, 0, 0}, {0, 1, 0}, {6, 6, 0}, 20},
     {"depthwise", 2, 7, 7, 7, {3, 3, 1}, {2, 2, 1}, {1, 1, 1}, {0, 0, 0}, {1, 1, 0}, {12, 12, 0}, 17},
     {"channel multiplier", 2, 3, 6, 3, {5, 5, 1}, {1, 1, 1}, {1, 1, 1}, {2, 2, 0}, {2, 2, 0}, {7, 6, 0}, 15},
     {"grouped 1x1", 2, 8, 4, 2, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {6, 9, 0}, 12},
-    {"taps far apart", 2, 2, 2, 1, {2, 2, 1}, {1, 1, 1}, {INT64_C(1) << 60, INT64_C(1) << 60, 1},
-     {INT64_C(1) << 60, INT64_C(1) << 60, 0}, {0, 0, 0}, {3, 4, 0}, 7},
+    {"taps far apart",
+     2,
+     2,
+     2,
+     1,
+     {2, 2, 1},
+     {1, 1, 1},
+     {INT64_C(1) << 60, INT64_C(1) << 60, 1},
+     {INT64_C(1) << 60, INT64_C(1) << 60, 0},
+     {0, 0, 0},
+     {3, 4, 0},
+     7},
     {"wide 3x3", 2, 29, 3, 1, {3, 3, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 0}, {1, 1, 0}, {10, 6, 0}, 10},
     {"wide 1x1", 2, 257, 2, 1, {1, 1, 1}, {2, 2, 1}, {1, 1, 1}, {0}, {0}, {15, 39, 0}, 4},
 };
@@ -175,7 +196,8 @@ static int64_t weight_index(const struct problem *problem, int64_t channel, cons
 
     for (int32_t d = 0; d < kind->dims; d++)
         flat = flat * kind->kernel[d] + tap[d];
-    return problem->geometry.weight_layout == BSQ_WEIGHT_LAYOUT_OHWI ? flat * channels + channel : channel * taps + flat;
+    return problem->geometry.weight_layout == BSQ_WEIGHT_LAYOUT_OHWI ? flat * channels + channel
+                                                                     : channel * taps + flat;
 }
 
 static void next_tap(const struct kind *kind, int64_t tap[3])
@@ -233,8 +255,8 @@ static double weight_at(const struct problem *problem, int64_t row)
 
     if (!batch->row_weights)
         return 1;
-    return (double)batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? row
-                                                                                         : row / problem->positions];
+    return (double)
+        batch->row_weights[batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? row : row / problem->positions];
 }
 
 /* ---- reading and comparing -------------------------------------------------------------------------------- */
@@ -309,8 +331,7 @@ static void expect_near(const char *what, double got, double wanted, double scal
         worst_error = fmax(worst_error, error / scale);
 }
 
-static void compare_h(const struct problem *problem, const double *x, double total, const double *h,
-                      const double *mean)
+static void compare_h(const struct problem *problem, const double *x, double total, const double *h, const double *mean)
 {
     int64_t n = problem->geometry.fan_in;
 
@@ -579,10 +600,10 @@ enum { PLAIN, WEIGHTED, WIDE, LONG_PROBLEMS };
 /* Some of the rows of the weighted one have weight 0. */
 static struct problem make_long_problem(int which)
 {
-    static const struct kind long_kind = {"long", 2, 8, 6, 2, {3, 3, 1}, {1, 1, 1}, {1, 1, 1},
-                                          {1, 0, 0}, {1, 2, 0}, {9, 10, 0}, 40};
-    static const struct kind wide_kind = {"long and wide", 2, 64, 4, 2, {3, 3, 1}, {1, 1, 1}, {1, 1, 1},
-                                          {1, 1, 0}, {1, 1, 0}, {6, 10, 0}, 40};
+    static const struct kind long_kind = {"long",    2,         8,         6,         2,          {3, 3, 1},
+                                          {1, 1, 1}, {1, 1, 1}, {1, 0, 0}, {1, 2, 0}, {9, 10, 0}, 40};
+    static const struct kind wide_kind = {"long and wide", 2,         64,        4,         2,          {3, 3, 1},
+                                          {1, 1, 1},       {1, 1, 1}, {1, 1, 0}, {1, 1, 0}, {6, 10, 0}, 40};
     struct problem problem = make_problem(which == WIDE ? &wide_kind : &long_kind, BSQ_WEIGHT_LAYOUT_OIHW,
                                           BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 21);
     struct test_random random = test_random_seed(22);
@@ -749,8 +770,7 @@ START_TEST(merge_with_itself)
     twice = read_moments(stats, &problem.geometry);
     ck_assert(bsq_stats_rows(stats) == 2.0 * (double)problem.rows);
     for (int64_t i = 0; i < problem.geometry.fan_in; i++)
-        expect_near("H", twice.h[i], once.h[i],
-                    sqrt(once.h[0] * once.h[i * problem.geometry.fan_in + i]), TOLERANCE);
+        expect_near("H", twice.h[i], once.h[i], sqrt(once.h[0] * once.h[i * problem.geometry.fan_in + i]), TOLERANCE);
     ck_assert_int_eq(merge(&stats, stats, &bench.work), BSQ_OK);
     ck_assert(bsq_stats_rows(stats) == 4.0 * (double)problem.rows);
     free_moments(&once);
@@ -763,7 +783,8 @@ END_TEST
 
 START_TEST(merge_refuses)
 {
-    struct problem problem = make_linear(6, 2, 30, 1), wider = make_linear(6, 3, 30, 1), other = make_linear(7, 2, 30, 1);
+    struct problem problem = make_linear(6, 2, 30, 1), wider = make_linear(6, 3, 30, 1),
+                   other = make_linear(7, 2, 30, 1);
     const struct bsq_quantizer quantizer = {0.5, 0, 8, BSQ_INPUT_TYPE_SIGNED, 0};
     struct bench bench;
     struct bsq_stats_t *stats, *from;
@@ -1104,7 +1125,11 @@ START_TEST(bad_values)
 {
     struct problem problem = make_problem(&kinds[3], BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 30);
     int64_t inputs = problem.input_sample * problem.kind->size, targets = problem.target_sample * problem.kind->size;
-    struct { float *values; int64_t count; const char *name; } buffers[3];
+    struct {
+        float *values;
+        int64_t count;
+        const char *name;
+    } buffers[3];
     const float bad[3] = {NAN, INFINITY, -INFINITY};
     struct bench bench;
     struct bsq_stats_t *stats;
@@ -1482,8 +1507,8 @@ enum { GIVEN_N = 140, GIVEN_GROUPS = 2, GIVEN_OUTPUTS = 4 };
 
 static struct given make_given(void)
 {
-    static const struct kind kind = {"given", 1, GIVEN_N * 2, GIVEN_OUTPUTS, GIVEN_GROUPS, {1, 1, 1}, {1, 1, 1},
-                                     {1, 1, 1}, {0}, {0}, {3, 0, 0}, 1};
+    static const struct kind kind = {"given",   1,         GIVEN_N * 2, GIVEN_OUTPUTS, GIVEN_GROUPS, {1, 1, 1},
+                                     {1, 1, 1}, {1, 1, 1}, {0},         {0},           {3, 0, 0},    1};
     struct problem problem = make_problem(&kind, BSQ_WEIGHT_LAYOUT_OIHW, BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST, 50);
     struct given given = {.geometry = problem.geometry};
     struct test_random random = test_random_seed(51);
@@ -1668,8 +1693,8 @@ START_TEST(rows_after_given_moments)
     moments.h = m.h, moments.input_mean = m.mean, moments.p = m.p;
     moments.target_mean = m.target_mean, moments.target_square = m.target_square, moments.rows = 700;
     for (int merging = 0; merging < 2; merging++) {
-        ck_assert_int_eq(bsq_stats_set(&given, &problem.geometry, &no_quantizer, &moments, &bench.memory,
-                                       &bench.message), BSQ_OK);
+        ck_assert_int_eq(
+            bsq_stats_set(&given, &problem.geometry, &no_quantizer, &moments, &bench.memory, &bench.message), BSQ_OK);
         if (merging) {
             shard = create(&bench, &problem);
             add(&bench, &shard, &tail, problem.bias);

@@ -10,9 +10,24 @@
 
 /* Offsets of the header, from its description. */
 enum {
-    AT_VERSION = 8, AT_FLAGS = 12, AT_SIZE = 16, AT_GROUPS = 24, AT_OUT_CHANNELS = 40, AT_KERNEL = 48, AT_PAD = 120,
-    AT_DIMS = 168, AT_LAYOUT = 172, AT_ZERO = 180, AT_SCALE = 184, AT_BITS = 196, AT_ROWS = 208, AT_WEIGHT = 216,
-    AT_OWN_ROWS = 232, AT_FILL = 256, AT_OWN_FILL = 264, AT_DATA = 272
+    AT_VERSION = 8,
+    AT_FLAGS = 12,
+    AT_SIZE = 16,
+    AT_GROUPS = 24,
+    AT_OUT_CHANNELS = 40,
+    AT_KERNEL = 48,
+    AT_PAD = 120,
+    AT_DIMS = 168,
+    AT_LAYOUT = 172,
+    AT_ZERO = 180,
+    AT_SCALE = 184,
+    AT_BITS = 196,
+    AT_ROWS = 208,
+    AT_WEIGHT = 216,
+    AT_OWN_ROWS = 232,
+    AT_FILL = 256,
+    AT_OWN_FILL = 264,
+    AT_DATA = 272
 };
 
 struct bytes {
@@ -444,8 +459,8 @@ START_TEST(forged_own_counts)
         int kind;
         double rows, weight, weight_square;
     } forged[] = {
-        {TARGET, 3, 3, 3}, {PLAIN, 3, 3, 3}, {SHARED_BARE, 3, 3, 3}, {SHARED_BARE, 0, 1, 0}, {SHARED, 0, 0, 0},
-        {SHARED, 0, 1, 0}, {SHARED, 1, 1, 1}, {SHARED, 900, 0, 900}, {SHARED, 900, 900, 0}, {SHARED, -900, 900, 900},
+        {TARGET, 3, 3, 3}, {PLAIN, 3, 3, 3},  {SHARED_BARE, 3, 3, 3}, {SHARED_BARE, 0, 1, 0}, {SHARED, 0, 0, 0},
+        {SHARED, 0, 1, 0}, {SHARED, 1, 1, 1}, {SHARED, 900, 0, 900},  {SHARED, 900, 900, 0},  {SHARED, -900, 900, 900},
     };
     struct test_data data = test_data_conv(4, 5);
     struct bench bench;

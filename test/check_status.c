@@ -7,8 +7,8 @@
 #include <string.h>
 
 static const bsq_status_t statuses[] = {
-    BSQ_OK,           BSQ_E_ARGUMENT, BSQ_E_RANGE,   BSQ_E_SHAPE,    BSQ_E_SIZE,      BSQ_E_STATE,   BSQ_E_MEMORY,
-    BSQ_E_NUMERIC,    BSQ_E_FORMAT,   BSQ_E_CORRUPT, BSQ_E_MISMATCH, BSQ_E_CANCELLED, BSQ_E_VERSION,
+    BSQ_OK,        BSQ_E_ARGUMENT, BSQ_E_RANGE,   BSQ_E_SHAPE,    BSQ_E_SIZE,      BSQ_E_STATE,   BSQ_E_MEMORY,
+    BSQ_E_NUMERIC, BSQ_E_FORMAT,   BSQ_E_CORRUPT, BSQ_E_MISMATCH, BSQ_E_CANCELLED, BSQ_E_VERSION,
 };
 
 enum { STATUSES = sizeof statuses / sizeof *statuses };

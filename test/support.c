@@ -422,7 +422,8 @@ bsq_tensor_t test_tensor_codes(int32_t bits, int64_t channels, int64_t fan_in, i
     tensor.channels = channels;
     tensor.fan_in = fan_in;
     tensor.codes = codes;
-    tensor.code_count = (int64_t)((uint64_t)channels * (uint64_t)fan_in); /* tests give extents that are too large too */
+    tensor.code_count =
+        (int64_t)((uint64_t)channels * (uint64_t)fan_in); /* tests give extents that are too large too */
     return tensor;
 }
 

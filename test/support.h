@@ -20,14 +20,14 @@ Suite *test_suite_of(const char *name, TCase *tests);
 /* Counts what goes through the allocator hooks, and fails on demand. For one thread; calls from others are counted as
  * foreign, which no library call may cause. */
 struct test_heap {
-    int64_t calls;     /* allocations asked for */
-    int64_t fail_at;   /* the allocation that fails, counted from 1; 0: none */
-    int64_t failed;    /* how many did */
-    int64_t blocks;    /* alive */
-    int64_t bytes;     /* alive */
-    int64_t peak;      /* the most bytes that were alive */
-    int64_t foreign;   /* calls from another thread */
-    bool paused;       /* do not count calls, do not fail */
+    int64_t calls;   /* allocations asked for */
+    int64_t fail_at; /* the allocation that fails, counted from 1; 0: none */
+    int64_t failed;  /* how many did */
+    int64_t blocks;  /* alive */
+    int64_t bytes;   /* alive */
+    int64_t peak;    /* the most bytes that were alive */
+    int64_t foreign; /* calls from another thread */
+    bool paused;     /* do not count calls, do not fail */
     pthread_t owner;
 };
 
@@ -42,9 +42,9 @@ struct test_random {
 
 struct test_random test_random_seed(uint64_t seed);
 uint64_t test_random_next(struct test_random *random);
-double test_random_uniform(struct test_random *random);                     /* 0..1 */
-double test_random_normal(struct test_random *random);                      /* mean 0, variance 1 */
-int64_t test_random_below(struct test_random *random, int64_t bound);       /* 0..bound-1 */
+double test_random_uniform(struct test_random *random);               /* 0..1 */
+double test_random_normal(struct test_random *random);                /* mean 0, variance 1 */
+int64_t test_random_below(struct test_random *random, int64_t bound); /* 0..bound-1 */
 
 /* ---- layers with data ---- */
 
@@ -54,10 +54,10 @@ struct test_data {
     int64_t channels; /* M */
     int64_t fan_in;   /* n */
     int64_t groups;
-    int64_t size;     /* samples */
+    int64_t size; /* samples */
     int64_t rows_per_sample;
     int64_t spatial[3];
-    int64_t input_stride;  /* values of one sample */
+    int64_t input_stride; /* values of one sample */
     int64_t target_stride;
     float *weights;
     float *bias;

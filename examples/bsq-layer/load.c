@@ -111,7 +111,8 @@ static int describe_convolution(struct work *work)
     desc->kind = BSQ_KIND_CONV;
     desc->groups = settings->groups > 0 ? settings->groups : 1;
     desc->weight_layout = settings->ohwi ? BSQ_WEIGHT_LAYOUT_OHWI : BSQ_WEIGHT_LAYOUT_OIHW;
-    desc->activation_layout = settings->channels_last ? BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST : BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
+    desc->activation_layout =
+        settings->channels_last ? BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST : BSQ_ACTIVATION_LAYOUT_CHANNELS_FIRST;
     int64_t inputs = work->fan_in;
     for (int32_t i = 0; i < dims; i++) {
         if (inputs % desc->kernel[i] != 0) {

@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
+const struct argument_choice ranges[] = {
+    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
 const struct argument_choice solvers[] = {
     {"auto", BSQ_SOLVER_AUTO}, {"round", BSQ_SOLVER_ROUND}, {"paper", BSQ_SOLVER_PAPER}, {NULL, 0}};
-const struct argument_choice scale_formats[] = {
-    {"float32", BSQ_SCALE_FORMAT_FLOAT32}, {"float16", BSQ_SCALE_FORMAT_FLOAT16}, {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO}, {NULL, 0}};
+const struct argument_choice scale_formats[] = {{"float32", BSQ_SCALE_FORMAT_FLOAT32},
+                                                {"float16", BSQ_SCALE_FORMAT_FLOAT16},
+                                                {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO},
+                                                {NULL, 0}};
 const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
                                               {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
                                               {"signed", BSQ_INPUT_TYPE_SIGNED},

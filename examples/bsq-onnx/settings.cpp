@@ -34,7 +34,8 @@ struct Fields {
     int32_t format, task, json, quiet, help, version;
 };
 
-const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {nullptr, 0}};
+const struct argument_choice ranges[] = {
+    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {nullptr, 0}};
 const struct argument_choice types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
                                         {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
                                         {"signed", BSQ_INPUT_TYPE_SIGNED},

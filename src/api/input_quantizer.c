@@ -124,8 +124,8 @@ static bsq_status_t check_channel_count(bsq_layer_t *layer, size_t count)
     return BSQ_OK;
 }
 
-static bsq_status_t set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer,
-                                       const double *scales, const int32_t *zero_points, size_t count)
+static bsq_status_t set_input_channels(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer, const double *scales,
+                                       const int32_t *zero_points, size_t count)
 {
     bsq_input_quantizer_t own;
     struct bsq_quantizer given;
@@ -151,7 +151,8 @@ bsq_status_t bsq_layer_set_input_channels(bsq_layer_t *layer, const bsq_input_qu
 {
     bsq_status_t status = bsq_layer_enter(layer);
 
-    return status == BSQ_OK ? bsq_layer_leave(layer, set_input_channels(layer, quantizer, scales, zero_points, count)) : status;
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_input_channels(layer, quantizer, scales, zero_points, count))
+                            : status;
 }
 
 static bsq_status_t get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer)
@@ -233,10 +234,9 @@ static bsq_status_t observe(bsq_layer_t *layer, const bsq_batch_t *batch)
     if (values == 0)
         return BSQ_OK;
     if (bsq_histogram_channels(layer->histogram))
-        bsq_histogram_add_channels(layer->histogram, own.input, own.size,
-                                   values / own.size / layer->geometry.in_channels,
-                                   layer->geometry.dims == 0 ||
-                                       layer->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST);
+        bsq_histogram_add_channels(
+            layer->histogram, own.input, own.size, values / own.size / layer->geometry.in_channels,
+            layer->geometry.dims == 0 || layer->geometry.activation_layout == BSQ_ACTIVATION_LAYOUT_CHANNELS_LAST);
     else
         bsq_histogram_add(layer->histogram, own.input, values);
     bsq_layer_forget_choice(layer);
@@ -253,7 +253,7 @@ bsq_status_t bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch)
 /* ---- statistics of others ---- */
 
 bsq_status_t bsq_layer_adopt_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *theirs,
-                                    struct bsq_quantizer *quantizer)
+                                       struct bsq_quantizer *quantizer)
 {
     bool knows_bits_only = layer->quantizer_state == BSQ_QUANTIZER_OPEN && layer->options.input_bits > 0 &&
                            (!layer->histogram || bsq_histogram_count(layer->histogram) == 0);

@@ -187,9 +187,9 @@ static bsq_status_t get_info(bsq_layer_t *layer, bsq_layer_info_t *info)
     };
     bsq_status_t status = bsq_layer_require(layer, info, "info");
 
-    return status == BSQ_OK ? bsq_struct_write(info, &own, sizeof own, BSQ_FIRST_INFO, "bsq_layer_info_t",
-                                               &layer->message)
-                            : status;
+    return status == BSQ_OK
+               ? bsq_struct_write(info, &own, sizeof own, BSQ_FIRST_INFO, "bsq_layer_info_t", &layer->message)
+               : status;
 }
 
 bsq_status_t bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info)
@@ -226,7 +226,8 @@ static bool add_input_bytes(const struct plan *plan, size_t *bytes)
         return true;
     if (plan->options.input_scale_kind == BSQ_INPUT_SCALE_KIND_PER_TENSOR)
         return add_block(bytes, 1, bsq_histogram_bytes(0));
-    return add_block(bytes, 1, bsq_histogram_bytes(channels)) && add_block(bytes, 1, bsq_input_channels_bytes(channels)) &&
+    return add_block(bytes, 1, bsq_histogram_bytes(channels)) &&
+           add_block(bytes, 1, bsq_input_channels_bytes(channels)) &&
            add_block(bytes, plan->weight_count, sizeof(float));
 }
 
@@ -245,8 +246,7 @@ static bool life_bytes(const struct plan *plan, size_t *bytes)
 
     bsq_stats_bytes(&plan->geometry, plan->options.threads, plan->options.progress || plan->options.parallel_for, &held,
                     &adding);
-    if (!own_bytes(plan, bytes) ||
-        !bsq_solve_bytes(&plan->geometry, &plan->options, &solving, &result))
+    if (!own_bytes(plan, bytes) || !bsq_solve_bytes(&plan->geometry, &plan->options, &solving, &result))
         return false;
     return add_bytes(bytes, held) && add_bytes(bytes, result) && add_bytes(bytes, adding > solving ? adding : solving);
 }

@@ -17,21 +17,21 @@
 enum { BSQ_QUANTIZER_OPEN = 0, BSQ_QUANTIZER_GIVEN = 1, BSQ_QUANTIZER_FIXED = 2 };
 
 struct bsq_layer_t {
-    atomic_int busy;                  /* 1 while a call is at work */
-    struct bsq_floats floats;         /* of the thread whose call that is */
+    atomic_int busy;          /* 1 while a call is at work */
+    struct bsq_floats floats; /* of the thread whose call that is */
     struct bsq_geometry geometry;
     bsq_options_t options; /* complete and checked */
     struct bsq_memory memory;
     struct bsq_message message;
-    float *weights;                   /* M x n */
-    float *bias;                      /* M, or NULL */
-    struct bsq_histogram *histogram;  /* NULL before the first bsq_layer_observe, and once the quantizer is fixed */
-    struct bsq_quantizer quantizer;   /* given, fixed or, while open, chosen from what was observed */
+    float *weights;                  /* M x n */
+    float *bias;                     /* M, or NULL */
+    struct bsq_histogram *histogram; /* NULL before the first bsq_layer_observe, and once the quantizer is fixed */
+    struct bsq_quantizer quantizer;  /* given, fixed or, while open, chosen from what was observed */
     int32_t quantizer_state;
-    int32_t quantizer_chosen;         /* while open: 1 when 'quantizer' is up to date */
-    struct bsq_stats_t *stats;        /* or NULL */
-    struct bsq_stats_t *held_out;     /* or NULL */
-    struct bsq_result *result;        /* or NULL */
+    int32_t quantizer_chosen;     /* while open: 1 when 'quantizer' is up to date */
+    struct bsq_stats_t *stats;    /* or NULL */
+    struct bsq_stats_t *held_out; /* or NULL */
+    struct bsq_result *result;    /* or NULL */
 };
 
 /* ---- handle.c ---- */

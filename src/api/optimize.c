@@ -246,8 +246,7 @@ static bsq_status_t error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bit
     return status;
 }
 
-bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors,
-                                   size_t count)
+bsq_status_t bsq_layer_error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors, size_t count)
 {
     bsq_status_t status = bsq_layer_enter(layer);
 

@@ -103,7 +103,8 @@ static bsq_status_t get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffe
         (status = check_wanted(layer, stats, &own)) != BSQ_OK || (status = read_moments(layer, stats, &own)) != BSQ_OK)
         return status;
     own.rows = bsq_stats_rows(stats);
-    return bsq_struct_write(buffers, &own, sizeof own, BSQ_FIRST_MOMENTS_BUFFERS, "bsq_moments_buffers_t", &layer->message);
+    return bsq_struct_write(buffers, &own, sizeof own, BSQ_FIRST_MOMENTS_BUFFERS, "bsq_moments_buffers_t",
+                            &layer->message);
 }
 
 bsq_status_t bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers)

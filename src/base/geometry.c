@@ -72,12 +72,11 @@ static bool fits(const struct bsq_geometry *geometry)
     return bsq_extent_mul(geometry->in_channels, geometry->kernel_volume, &inputs) &&
            bsq_extent_mul(inputs, geometry->fan_in, &squares) && squares <= most &&
            bsq_extent_mul(geometry->out_channels, geometry->fan_in, &weights) && weights <= most &&
-           bsq_extent_add(inputs, geometry->out_channels, &tile) && tile <= most / 512 &&
-           bsq_blas_fits(inputs) && bsq_blas_fits(geometry->out_channels);
+           bsq_extent_add(inputs, geometry->out_channels, &tile) && tile <= most / 512 && bsq_blas_fits(inputs) &&
+           bsq_blas_fits(geometry->out_channels);
 }
 
-bsq_status_t bsq_geometry_init(struct bsq_geometry *geometry, const bsq_layer_desc_t *desc,
-                               struct bsq_message *message)
+bsq_status_t bsq_geometry_init(struct bsq_geometry *geometry, const bsq_layer_desc_t *desc, struct bsq_message *message)
 {
     bsq_layer_desc_t own;
     bsq_status_t status = bsq_desc_read(&own, desc, message);

@@ -9,12 +9,12 @@
 /* A description that has been checked. A linear layer is a convolution with a 1-wide kernel over no space: dims = 0. */
 struct bsq_geometry {
     int64_t groups;
-    int64_t in_channels;       /* of the whole layer */
-    int64_t out_channels;      /* M */
-    int64_t group_inputs;      /* in_channels / groups */
-    int64_t group_outputs;     /* M / groups */
+    int64_t in_channels;   /* of the whole layer */
+    int64_t out_channels;  /* M */
+    int64_t group_inputs;  /* in_channels / groups */
+    int64_t group_outputs; /* M / groups */
     int64_t kernel_volume;
-    int64_t fan_in;            /* n = group_inputs * kernel_volume */
+    int64_t fan_in;                                                      /* n = group_inputs * kernel_volume */
     int64_t kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3]; /* 1, 1, 1, 0, 0 from dims on */
     int32_t dims;
     int32_t weight_layout;

@@ -393,7 +393,8 @@ bsq_status_t bsq_moments_buffers_read(bsq_moments_buffers_t *own, const bsq_mome
 
     *own = default_buffers;
     if (status ||
-        (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_MOMENTS_BUFFERS, from, "bsq_moments_buffers_t", message)) ||
+        (status =
+             bsq_struct_read(own, sizeof *own, BSQ_FIRST_MOMENTS_BUFFERS, from, "bsq_moments_buffers_t", message)) ||
         (status = check_int("held_out", own->held_out, 0, 1, message)))
         return status;
     return check_reserved("bsq_moments_buffers_t", own->reserved, message);
@@ -434,12 +435,12 @@ bsq_status_t bsq_tensor_read(bsq_tensor_t *own, const bsq_tensor_t *from, struct
     *own = default_tensor;
     if (status || (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_TENSOR, from, "bsq_tensor_t", message)) ||
         (status = check_int("weight_bits", own->weight_bits, 2, 8, message)) ||
-        (status = check_enum("weight_grid", own->weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL,
-                             message)) ||
-        (status = check_enum("scale_kind", own->scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP,
-                             message)) ||
-        (status = check_enum("scale_format", own->scale_format, BSQ_SCALE_FORMAT_FLOAT32,
-                             BSQ_SCALE_FORMAT_POWER_OF_TWO, message)))
+        (status =
+             check_enum("weight_grid", own->weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, message)) ||
+        (status =
+             check_enum("scale_kind", own->scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, message)) ||
+        (status = check_enum("scale_format", own->scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO,
+                             message)))
         return status;
     if (own->channels < 1 || own->fan_in < 1)
         return bsq_fail(message, BSQ_E_SHAPE, "a tensor of %lld x %lld codes: extents must be positive",

@@ -13,7 +13,8 @@ struct bsq_message {
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-bsq_status_t bsq_fail(struct bsq_message *message, bsq_status_t status, const char *format, ...);
+bsq_status_t
+bsq_fail(struct bsq_message *message, bsq_status_t status, const char *format, ...);
 
 /* The one text for a failed allocation. */
 bsq_status_t bsq_fail_memory(struct bsq_message *message);

@@ -49,7 +49,7 @@ bsq_status_t bsq_ternary_unpack(const struct bsq_format *format, const bsq_tenso
                                 const unsigned char *packed, struct bsq_message *message);
 bool bsq_signed_size(const struct bsq_format *format, const bsq_tensor_t *tensor, int64_t *bytes);
 void bsq_signed_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, unsigned char *packed);
-bsq_status_t bsq_signed_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor,
-                               const unsigned char *packed, struct bsq_message *message);
+bsq_status_t bsq_signed_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor, const unsigned char *packed,
+                               struct bsq_message *message);
 
 #endif

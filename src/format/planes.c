@@ -167,8 +167,7 @@ static bsq_status_t ternary_check_word(const bsq_tensor_t *tensor, const unsigne
     return BSQ_OK;
 }
 
-static void ternary_unpack_word(const bsq_tensor_t *tensor, const unsigned char *packed, int64_t channel,
-                                int64_t word)
+static void ternary_unpack_word(const bsq_tensor_t *tensor, const unsigned char *packed, int64_t channel, int64_t word)
 {
     int64_t side = words_of(tensor) * WORD_BYTES, length = block_length(tensor, word);
     const unsigned char *place = packed + channel * ternary_stride(tensor) + word * WORD_BYTES;
@@ -252,8 +251,7 @@ static bsq_status_t signed_check_word(const bsq_tensor_t *tensor, const unsigned
     return BSQ_OK;
 }
 
-static void signed_unpack_word(const bsq_tensor_t *tensor, const unsigned char *packed, int64_t channel,
-                               int64_t word)
+static void signed_unpack_word(const bsq_tensor_t *tensor, const unsigned char *packed, int64_t channel, int64_t word)
 {
     int64_t plane = words_of(tensor) * WORD_BYTES, length = block_length(tensor, word);
     const unsigned char *place = packed + channel * signed_stride(tensor) + word * WORD_BYTES;
@@ -268,8 +266,8 @@ static void signed_unpack_word(const bsq_tensor_t *tensor, const unsigned char *
         tensor->codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)negate_if(sign[k], magnitude[k]);
 }
 
-bsq_status_t bsq_signed_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor,
-                                const unsigned char *packed, struct bsq_message *message)
+bsq_status_t bsq_signed_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor, const unsigned char *packed,
+                               struct bsq_message *message)
 {
     (void)format;
     for (int64_t o = 0; o < tensor->channels; o++)

@@ -181,16 +181,14 @@ static struct codes codes_of(int32_t type, int32_t bits)
     return (struct codes){{total, total}, total};
 }
 
-static double next_excess(const struct view *view, const struct codes *codes, int side, int32_t used,
-                          double step)
+static double next_excess(const struct view *view, const struct codes *codes, int side, int32_t used, double step)
 {
     return used < codes->most[side] ? excess(view, side, (used + 0.5) * step) : 0.0;
 }
 
 /* Computes by how much a step lowers the squared error below sum x^2, and the number of negative codes with which it
  * does. */
-static double step_gain(const struct view *view, const struct codes *codes, double step,
-                        int32_t *negative)
+static double step_gain(const struct view *view, const struct codes *codes, double step, int32_t *negative)
 {
     double next[SIDES], sum = 0.0;
     int32_t used[SIDES] = {0, 0};
@@ -362,8 +360,8 @@ static void zero_point_limits(const struct view *view, double allowed, double li
 }
 
 /* Finds the step that leaves 'allowed' values outside of the range, 0 when that range is empty, and the zero point. */
-static double range_step(const struct view *view, const struct codes *codes, int32_t type,
-                         double allowed, int32_t *zero_point)
+static double range_step(const struct view *view, const struct codes *codes, int32_t type, double allowed,
+                         int32_t *zero_point)
 {
     double limits[SIDES];
 

@@ -33,7 +33,7 @@ struct view {
     uint32_t base;             /* upper bits of the magnitudes in the first bin */
     uint32_t size;             /* bins of a side */
     int32_t low_bits;
-    const struct scan *scan;   /* set by clip.c */
+    const struct scan *scan; /* set by clip.c */
 };
 
 struct bsq_histogram {

@@ -152,7 +152,7 @@ void bsq_quantizer_apply(const struct bsq_quantizer *quantizer, float *x, int64_
         return;
     bsq_quantizer_codes(quantizer, &lowest, &highest);
     bsq_kernels()->requantize(x, count, quantizer->scale, lowest - quantizer->zero_point,
-                                   highest - quantizer->zero_point);
+                              highest - quantizer->zero_point);
 }
 
 void bsq_quantizer_fold(const struct bsq_quantizer *quantizer, const struct bsq_geometry *geometry, int64_t group,

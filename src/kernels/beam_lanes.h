@@ -27,10 +27,10 @@ struct group {
 
 /* Constants of a width, by state. */
 struct places {
-    _Alignas(64) int32_t id[MOST_STATES];     /* survivor, shifted to its place in a key */
-    _Alignas(64) int32_t base[FLOATS];        /* first survivor of the lane within a vector */
-    _Alignas(64) int32_t last[FLOATS];        /* last survivor of the lane within a vector */
-    _Alignas(64) int32_t lane[FLOATS];        /* which lane of the vector */
+    _Alignas(64) int32_t id[MOST_STATES]; /* survivor, shifted to its place in a key */
+    _Alignas(64) int32_t base[FLOATS];    /* first survivor of the lane within a vector */
+    _Alignas(64) int32_t last[FLOATS];    /* last survivor of the lane within a vector */
+    _Alignas(64) int32_t lane[FLOATS];    /* which lane of the vector */
 };
 
 /* Vectors of a group, and of one lane. */
@@ -94,25 +94,29 @@ static INLINE void compare(keys key[][2], int width, int bit, int size, int down
     int count = vectors_of(width), far = bit / FLOATS;
 
     if (bit == 2) {
-        UNROLL for (int i = 0; i < count; i++)
+        UNROLL
+        for (int i = 0; i < count; i++)
             exchange(&key[i][0], &key[i][1], elements_down(size, width, down, i, 0));
         return;
     }
     if (far > 0) {
-        UNROLL for (int i = 0; i < count; i++)
+        UNROLL
+        for (int i = 0; i < count; i++)
             if (!(i & far)) {
                 exchange(&key[i][0], &key[i | far][0], elements_down(size, width, down, i, 0));
                 exchange(&key[i][1], &key[i | far][1], elements_down(size, width, down, i, 1));
             }
         return;
     }
-    UNROLL for (int i = 0; i < count; i++)
-        UNROLL for (int upper = 0; upper < 2; upper++) {
-            keys mine = key[i][upper], other = k_swap(mine, bit);
-            int takes_high = elements_with(bit, i, upper) ^ elements_down(size, width, down, i, upper);
+    UNROLL
+    for (int i = 0; i < count; i++)
+        UNROLL
+    for (int upper = 0; upper < 2; upper++) {
+        keys mine = key[i][upper], other = k_swap(mine, bit);
+        int takes_high = elements_with(bit, i, upper) ^ elements_down(size, width, down, i, upper);
 
-            key[i][upper] = k_min_or_max(mine, other, takes_high);
-        }
+        key[i][upper] = k_min_or_max(mine, other, takes_high);
+    }
 }
 
 /* Runs of 'size' states that rise and then fall, or the other way round, become sorted. */
@@ -153,7 +157,8 @@ static INLINE void take_best(keys best[][2], keys key[][2], int width)
     int count = vectors_of(width);
 
     sort(key, width, 1);
-    UNROLL for (int i = 0; i < count; i++) {
+    UNROLL
+    for (int i = 0; i < count; i++) {
         best[i][0] = k_min(best[i][0], key[i][0]);
         best[i][1] = k_min(best[i][1], key[i][1]);
     }
@@ -245,7 +250,8 @@ static INLINE void extend(const struct group *group, int64_t k, const struct row
     struct way way[MOST_VECTORS];
     floats total[MOST_VECTORS], code[MOST_VECTORS];
 
-    UNROLL for (int i = 0; i < count; i++) {
+    UNROLL
+    for (int i = 0; i < count; i++) {
         way[i].cost = f_load(group->cost + i * FLOATS);
         way[i].t = f_load(group->t[k] + i * FLOATS);
         way[i].v = of_lanes(group->v[k], places, width, i);
@@ -260,15 +266,16 @@ static INLINE void extend(const struct group *group, int64_t k, const struct row
         keys key[MOST_VECTORS][2];
         bool any = false;
 
-        UNROLL for (int i = 0; i < count; i++) {
+        UNROLL
+        for (int i = 0; i < count; i++) {
             code[i] = next_code(&way[i], row, &total[i]);
             any |= f_any_at_most(total[i], worst_of(best, places, width, i));
         }
         if (!any)
             return;
-        UNROLL for (int i = 0; i < count; i++)
-            make_keys(key[i], total[i], code[i],
-                      i_add(i_load(places->id + i * FLOATS), i_all(turn << TURN_SHIFT)));
+        UNROLL
+        for (int i = 0; i < count; i++)
+            make_keys(key[i], total[i], code[i], i_add(i_load(places->id + i * FLOATS), i_all(turn << TURN_SHIFT)));
         take_best(best, key, width);
     }
 }
@@ -278,7 +285,8 @@ static INLINE void choose(struct group *group, int64_t k, const struct places *p
 {
     int count = vectors_of(width);
 
-    UNROLL for (int i = 0; i < count; i++) {
+    UNROLL
+    for (int i = 0; i < count; i++) {
         ints low = k_low(best[i][0], best[i][1]);
         ints parent = i_and(i_shift_right(low, SURVIVOR_SHIFT), i_all(width - 1));
         floats code = f_from_codes(i_and(low, i_all(CODE_MASK)));
@@ -286,8 +294,7 @@ static INLINE void choose(struct group *group, int64_t k, const struct places *p
 
         if (width < FLOATS)
             parent = i_add(parent, i_load(places->base));
-        f_store(group->cost + i * FLOATS,
-                f_from_bits(i_sub(k_high(best[i][0], best[i][1]), i_all(COST_BIAS))));
+        f_store(group->cost + i * FLOATS, f_from_bits(i_sub(k_high(best[i][0], best[i][1]), i_all(COST_BIAS))));
         f_store(group->e[k] + i * FLOATS, f_sub(v, f_mul(step, code)));
         i_store(group->parent[k] + i * FLOATS, parent);
     }
@@ -301,14 +308,16 @@ static INLINE void follow_row(struct group *group, int64_t k, const float *r, in
     for (int64_t row = 0; row < k; row++) {
         floats rik = f_all(r[row * ldr + k]), after[MOST_VECTORS];
 
-        UNROLL for (int i = 0; i < count; i++) {
+        UNROLL
+        for (int i = 0; i < count; i++) {
             int lane = i / of_lane * of_lane * FLOATS;
             ints parent = i_load(group->parent[k] + i * FLOATS);
 
-            after[i] = f_add(f_lookup(group->t[row] + lane, parent, of_lane),
-                             f_mul(rik, f_load(group->e[k] + i * FLOATS)));
+            after[i] =
+                f_add(f_lookup(group->t[row] + lane, parent, of_lane), f_mul(rik, f_load(group->e[k] + i * FLOATS)));
         }
-        UNROLL for (int i = 0; i < count; i++)
+        UNROLL
+        for (int i = 0; i < count; i++)
             f_store(group->t[row] + i * FLOATS, after[i]);
     }
 }
@@ -347,7 +356,8 @@ static INLINE void trace(struct group *group, int64_t rows, int width, int32_t *
     int count = vectors_of(width), of_lane = lane_vectors(width);
     ints at[MOST_VECTORS];
 
-    UNROLL for (int i = 0; i < count; i++) {
+    UNROLL
+    for (int i = 0; i < count; i++) {
         at[i] = i_load(group->parent[0] + i * FLOATS);
         for (int64_t k = 1; k < rows; k++) {
             int lane = i / of_lane * of_lane * FLOATS;
@@ -452,7 +462,8 @@ static INLINE void feed(floats t[FEEDBACK_VECTORS], const float (*e)[FEEDBACK_LA
     for (int64_t j = k + 1; j < rows; j++) {
         floats rkj = f_all(r[j]);
 
-        UNROLL for (int i = 0; i < vectors; i++)
+        UNROLL
+        for (int i = 0; i < vectors; i++)
             t[i] = f_add(t[i], f_mul(rkj, f_load(e[j] + i * FLOATS)));
     }
 }
@@ -465,16 +476,19 @@ static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, i
     floats cost[FEEDBACK_VECTORS], t[FEEDBACK_VECTORS], rounder = f_all(ROUNDER);
     floats lowest = f_all(block->lowest), highest = f_all(block->highest);
 
-    UNROLL for (int i = 0; i < vectors; i++)
+    UNROLL
+    for (int i = 0; i < vectors; i++)
         cost[i] = f_load(block->cost + first + i * FLOATS);
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         const float *r = block->r + k * block->ldr;
         floats diagonal = f_all(r[k]), inverse = f_all(1.0F / r[k]);
 
-        UNROLL for (int i = 0; i < vectors; i++)
+        UNROLL
+        for (int i = 0; i < vectors; i++)
             t[i] = f_load(block->t + k * lanes + first + i * FLOATS);
-        feed(t, (const float (*)[FEEDBACK_LANES])e, r, k, block->rows, vectors);
-        UNROLL for (int i = 0; i < vectors; i++) {
+        feed(t, (const float(*)[FEEDBACK_LANES])e, r, k, block->rows, vectors);
+        UNROLL
+        for (int i = 0; i < vectors; i++) {
             int64_t lane = first + i * FLOATS, at = k * block->lds + lane;
             floats v = f_load(block->v + k * block->ldv + lane);
             floats code = f_mul(f_add(v, f_mul(t[i], inverse)), f_load(block->inverse + at)), residual;
@@ -488,7 +502,8 @@ static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, i
             f_store(block->e + k * lanes + lane, v);
         }
     }
-    UNROLL for (int i = 0; i < vectors; i++)
+    UNROLL
+    for (int i = 0; i < vectors; i++)
         f_store(block->cost + first + i * FLOATS, cost[i]);
 }
 

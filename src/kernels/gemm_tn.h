@@ -39,24 +39,31 @@ static INLINE void sum_rows(const double *a, const double *b, int64_t rows, int 
 {
     keys part[PRODUCT_ROWS][PRODUCT_VECTORS];
 
-    UNROLL for (int i = 0; i < count; i++)
-        UNROLL for (int j = 0; j < PRODUCT_VECTORS; j++)
-            part[i][j] = d_all(0.0);
+    UNROLL
+    for (int i = 0; i < count; i++)
+        UNROLL
+    for (int j = 0; j < PRODUCT_VECTORS; j++)
+        part[i][j] = d_all(0.0);
     for (int64_t row = 0; row < rows; row++) {
         keys right[PRODUCT_VECTORS];
 
-        UNROLL for (int j = 0; j < PRODUCT_VECTORS; j++)
+        UNROLL
+        for (int j = 0; j < PRODUCT_VECTORS; j++)
             right[j] = d_load(b + row * PRODUCT_COLUMNS + j * DOUBLES);
-        UNROLL for (int i = 0; i < count; i++) {
+        UNROLL
+        for (int i = 0; i < count; i++) {
             keys left = d_all(a[row * PRODUCT_ROWS + i]);
 
-            UNROLL for (int j = 0; j < PRODUCT_VECTORS; j++)
+            UNROLL
+            for (int j = 0; j < PRODUCT_VECTORS; j++)
                 part[i][j] = d_multiply_add(left, right[j], part[i][j]);
         }
     }
-    UNROLL for (int i = 0; i < count; i++)
-        UNROLL for (int j = 0; j < PRODUCT_VECTORS; j++)
-            d_store(sum + i * PRODUCT_COLUMNS + j * DOUBLES, part[i][j]);
+    UNROLL
+    for (int i = 0; i < count; i++)
+        UNROLL
+    for (int j = 0; j < PRODUCT_VECTORS; j++)
+        d_store(sum + i * PRODUCT_COLUMNS + j * DOUBLES, part[i][j]);
 }
 
 static NOINLINE void sum_all(const double *a, const double *b, int64_t rows, double *sum)

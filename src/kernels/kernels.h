@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 enum {
-    BSQ_BEAM_ROWS = 32,  /* rows of the factor that one call of beam() decides */
-    BSQ_BEAM_WIDTH = 64  /* most survivors of a lane */
+    BSQ_BEAM_ROWS = 32, /* rows of the factor that one call of beam() decides */
+    BSQ_BEAM_WIDTH = 64 /* most survivors of a lane */
 };
 
 enum {
@@ -25,10 +25,10 @@ struct bsq_beam_block {
     int64_t rows;
     int64_t lanes;
     int64_t width;
-    const float *r;  /* rows x rows upper triangle, leading dimension ldr */
+    const float *r; /* rows x rows upper triangle, leading dimension ldr */
     int64_t ldr;
-    const float *t;  /* rows x states: what the codes decided before this block add to each row of R (v - step q) */
-    const float *v;  /* rows x lanes, leading dimension ldv */
+    const float *t; /* rows x states: what the codes decided before this block add to each row of R (v - step q) */
+    const float *v; /* rows x lanes, leading dimension ldv */
     int64_t ldv;
     const float *step;    /* rows x lanes, leading dimension lds: 0 when all rows have the same */
     const float *inverse; /* 1 / step, as step */
@@ -54,8 +54,8 @@ struct bsq_beam_spread {
 
 /* to (columns_a x columns_b) += sum over rows of weight * a * b, products and sums in double. */
 struct bsq_gemm_tn {
-    const float *a;  /* rows x columns_a, leading dimension lda */
-    const float *b;  /* rows x columns_b, leading dimension ldb */
+    const float *a;       /* rows x columns_a, leading dimension lda */
+    const float *b;       /* rows x columns_b, leading dimension ldb */
     const float *weights; /* of the rows; NULL: all are 1 */
     int64_t rows, columns_a, columns_b;
     int64_t lda, ldb;

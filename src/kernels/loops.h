@@ -151,10 +151,10 @@ static void magnitudes(const float *x, int64_t count, float *least, float *most)
     float low[ROUND_LANES], high[ROUND_LANES] = {0}, nothing[ROUND_LANES] = {0};
     int64_t i = 0;
 
-    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
-        low[l] = INFINITY;
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++) low[l] = INFINITY;
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
             float size = fabsf(x[i + l]), above = size > 0.0F ? size : INFINITY;
 
             low[l] = above < low[l] ? above : low[l];
@@ -198,7 +198,8 @@ static void extremes(const float *x, int64_t count, float *least, float *most)
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
             low[l] = x[i + l] < low[l] ? x[i + l] : low[l];
             high[l] = x[i + l] > high[l] ? x[i + l] : high[l];
         }
@@ -207,7 +208,8 @@ static void extremes(const float *x, int64_t count, float *least, float *most)
         high[0] = x[i] > high[0] ? x[i] : high[0];
     }
     *least = *most = 0.0F;
-    LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+    {
         *least = low[l] < *least ? low[l] : *least;
         *most = high[l] > *most ? high[l] : *most;
     }
@@ -245,7 +247,8 @@ static void round_sums(const float *restrict x, int64_t count, float inverse, fl
         float near_a[LANES] = {0}, near_s[LANES] = {0};
 
         for (int turn = 0; turn < TURNS && i + LANES <= count; turn++, i += LANES)
-            LANEWISE for (int l = 0; l < LANES; l++) {
+            LANEWISE for (int l = 0; l < LANES; l++)
+            {
                 float code = round_even_float(clamp_float(x[i + l] * inverse, low, high));
 
                 near_a[l] += code * x[i + l];
@@ -257,7 +260,8 @@ static void round_sums(const float *restrict x, int64_t count, float inverse, fl
             near_a[l] += code * x[i];
             near_s[l] += code * code;
         }
-        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
             a[l] += (double)near_a[l] + (double)near_a[l + ROUND_LANES];
             s[l] += (double)near_s[l] + (double)near_s[l + ROUND_LANES];
         }
@@ -273,7 +277,8 @@ static double round_errors(const float *restrict x, int64_t count, double invers
     int64_t i = 0;
 
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
             double code = (double)x[i + l] * inverse, error = code - bsq_round_even(bsq_clamp(code, low, high));
 
             errors[i + l] = (float)error;
@@ -328,10 +333,10 @@ static double most_gain(const double *restrict h, const double *restrict g, cons
     double most[ROUND_LANES], all = -DBL_MAX;
     int64_t i = 0;
 
-    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
-        most[l] = -DBL_MAX;
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++) most[l] = -DBL_MAX;
     for (; i + ROUND_LANES <= count; i += ROUND_LANES)
-        LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
             double gain = gain_of(g[i + l] - shift * h[i + l], up[i + l], down[i + l]);
 
             most[l] = gain > most[l] ? gain : most[l];
@@ -341,8 +346,7 @@ static double most_gain(const double *restrict h, const double *restrict g, cons
 
         most[0] = gain > most[0] ? gain : most[0];
     }
-    LANEWISE for (int l = 0; l < ROUND_LANES; l++)
-        all = most[l] > all ? most[l] : all;
+    LANEWISE for (int l = 0; l < ROUND_LANES; l++) all = most[l] > all ? most[l] : all;
     return all;
 }
 
@@ -357,7 +361,8 @@ static void code_sums(const int8_t *restrict codes, const double *restrict p, co
 
         some = number_codes(codes + first, count - first, code);
         for (; i + ROUND_LANES <= some; i += ROUND_LANES)
-            LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+            {
                 a[l] += (double)code[i + l] * g[i + l];
                 s[l] += (double)code[i + l] * (p[i + l] - g[i + l]);
             }
@@ -386,7 +391,8 @@ static double distance(const float *restrict x, const int8_t *restrict codes, do
 
         some = number_codes(codes + first, count - first, code);
         for (; i + ROUND_LANES <= some; i += ROUND_LANES)
-            LANEWISE for (int l = 0; l < ROUND_LANES; l++) {
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+            {
                 double apart = (double)x[i + l] - scale * (double)code[i + l];
 
                 s[l] += apart * apart;
@@ -495,9 +501,9 @@ static void gather(const float *from, const int64_t *column, int64_t step, int64
 
 /* ---- the table -------------------------------------------------------------------------------------------- */
 
-#define KERNELS(number, search, multiply, multiply_self)                                                                   \
+#define KERNELS(number, search, multiply, multiply_self)                                                               \
     {                                                                                                                  \
-        .id = number, .beam = search, .spread = spread, .follow = follow, .gemm_tn = multiply,   .syrk = multiply_self,      \
+        .id = number, .beam = search, .spread = spread, .follow = follow, .gemm_tn = multiply, .syrk = multiply_self,  \
         .gather = gather, .sums = sums, .requantize = requantize, .magnitudes = magnitudes, .list_bits = list_bits,    \
         .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors, .round_codes = round_codes,      \
         .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums, .add_scaled = add_scaled,              \

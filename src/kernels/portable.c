@@ -165,8 +165,12 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         int64_t at = k * block->lds + index;
         float diagonal = block->r[k * block->ldr + k];
-        struct row row = {.diagonal = diagonal, .inverse = 1.0f / diagonal, .v = block->v[k * block->ldv + index],
-                          .step = block->step[at], .step_inverse = block->inverse[at], .lowest = block->lowest,
+        struct row row = {.diagonal = diagonal,
+                          .inverse = 1.0f / diagonal,
+                          .v = block->v[k * block->ldv + index],
+                          .step = block->step[at],
+                          .step_inverse = block->inverse[at],
+                          .lowest = block->lowest,
                           .highest = block->highest};
 
         choose(&lane, width, k, &row);

@@ -41,18 +41,21 @@ static INLINE void copy_line(const float *x, int64_t ld, int64_t rows, float *to
     ints found[VECTORS];
     int32_t bits[LINE];
 
-    UNROLL for (int j = 0; j < VECTORS; j++)
+    UNROLL
+    for (int j = 0; j < VECTORS; j++)
         found[j] = i_all(0);
     for (int64_t row = 0; row < rows; row++, x += ld, to += BSQ_SYRK_MOST) {
         PREFETCH(x, 16 * ld);
-        UNROLL for (int j = 0; j < VECTORS; j++) {
+        UNROLL
+        for (int j = 0; j < VECTORS; j++) {
             floats line = f_load(x + j * FLOATS);
 
             f_store(to + j * FLOATS, line);
             found[j] = i_mark(found[j], line, (int32_t)((uint32_t)1 << row));
         }
     }
-    UNROLL for (int j = 0; j < VECTORS; j++)
+    UNROLL
+    for (int j = 0; j < VECTORS; j++)
         i_store(bits + j * FLOATS, found[j]);
     for (int i = 0; i < LINE; i++)
         masks[i] |= (uint64_t)(uint32_t)bits[i] << shift;
@@ -82,7 +85,8 @@ static void copy_first(const struct bsq_gemm_tn *p, const struct syrk *syrk)
             if (count < LINE)
                 copy_rest(x, p->lda, rows, count, to, masks);
             for (int64_t half = 0; count == LINE && half < rows; half += 32)
-                copy_line(x + half * p->lda, p->lda, least(32, rows - half), to + half * BSQ_SYRK_MOST, masks, (int)half);
+                copy_line(x + half * p->lda, p->lda, least(32, rows - half), to + half * BSQ_SYRK_MOST, masks,
+                          (int)half);
         }
 }
 
@@ -94,16 +98,19 @@ static INLINE uint64_t add_terms(uint64_t terms, const float *a, const float *b,
     _Alignas(64) float total[SQUARE_COLUMNS];
     int vectors = parts * PART_VECTORS;
 
-    UNROLL for (int j = 0; j < vectors; j++)
+    UNROLL
+    for (int j = 0; j < vectors; j++)
         part[j] = f_all(0.0F);
     for (int term = 0; terms != 0 && term < SQUARE_TERMS; term++, terms &= terms - 1) {
         int row = FIRST_BIT(terms);
         floats value = f_all(a[row * BSQ_SYRK_MOST]);
 
-        UNROLL for (int j = 0; j < vectors; j++)
+        UNROLL
+        for (int j = 0; j < vectors; j++)
             part[j] = f_multiply_add(value, f_load(b + row * SQUARE_COLUMNS + j * FLOATS), part[j]);
     }
-    UNROLL for (int j = 0; j < vectors; j++)
+    UNROLL
+    for (int j = 0; j < vectors; j++)
         f_store(total + j * FLOATS, part[j]);
     for (int j = 0; j < vectors * FLOATS; j++)
         sum[j] += (double)total[j];

@@ -48,23 +48,23 @@ struct knapsack {
     const struct bsq_memory *memory;
     int32_t layers;
     int64_t budget;
-    int32_t *order;         /* layers: which of the host's comes when */
-    int32_t *first;         /* layers + 1, in that order: where their choices start */
+    int32_t *order; /* layers: which of the host's comes when */
+    int32_t *first; /* layers + 1, in that order: where their choices start */
     struct choice *choices;
-    struct step *steps;     /* of all layers, best rate first */
+    struct step *steps; /* of all layers, best rate first */
     int32_t step_count;
     /* what is open: the layers that a prefix leaves, at their cheapest, and their steps */
-    int64_t open_base;      /* cost of the cheapest choices */
-    double open_least;      /* error when all steps are bought */
+    int64_t open_base; /* cost of the cheapest choices */
+    double open_least; /* error when all steps are bought */
     int32_t open_count;
     const struct step **open; /* step_count */
-    int64_t *open_cost;     /* step_count + 1: of the first k */
-    double *open_left;      /* step_count + 1: error that is left without those from k on */
-    struct state *states;   /* of all layers, one layer after the other; the first has nothing decided */
+    int64_t *open_cost;       /* step_count + 1: of the first k */
+    double *open_left;        /* step_count + 1: error that is left without those from k on */
+    struct state *states;     /* of all layers, one layer after the other; the first has nothing decided */
     int32_t state_count, room;
-    double best;            /* error of the best completion, its cost and choices (in the order of the search) */
+    double best; /* error of the best completion, its cost and choices (in the order of the search) */
     int64_t best_cost;
-    int32_t *best_choice;   /* layers: index in 'choices' */
+    int32_t *best_choice; /* layers: index in 'choices' */
 };
 
 /* ---- tables ---------------------------------------------------------------------------------------------- */

@@ -59,17 +59,17 @@ static struct axis axis_of(int64_t taps, int64_t stride, int64_t dilation)
 struct response {
     const struct bsq_geometry *geometry;
     struct axis axes[3];
-    int64_t phases;      /* of all axes */
-    int64_t points;      /* of the grid */
+    int64_t phases; /* of all axes */
+    int64_t points; /* of the grid */
     int64_t rows, columns;
-    bool transposed;     /* rows are inputs */
-    bool real;           /* one frequency only, 0 */
-    double *w;           /* rows x 2 columns: real part, then imaginary part of each row */
-    double *gram;        /* order x order: W W*, as a real matrix of twice the order unless 'real' */
-    double *factor;      /* order x order */
-    double *cross;       /* rows x rows */
-    double *vector;      /* order: where power iteration has come to */
-    double *product;     /* order */
+    bool transposed; /* rows are inputs */
+    bool real;       /* one frequency only, 0 */
+    double *w;       /* rows x 2 columns: real part, then imaginary part of each row */
+    double *gram;    /* order x order: W W*, as a real matrix of twice the order unless 'real' */
+    double *factor;  /* order x order */
+    double *cross;   /* rows x rows */
+    double *vector;  /* order: where power iteration has come to */
+    double *product; /* order */
     int64_t order;
 };
 
@@ -331,7 +331,7 @@ static bsq_status_t bound_operator(struct response *response, const bsq_options_
             form_gram(response);
             raise_level(response, slack_of(tolerance), level);
             status = bsq_progress_report(options, BSQ_STAGE_NORM, group * response->points + point + 1,
-                                     geometry->groups * response->points, message);
+                                         geometry->groups * response->points, message);
         }
     return status;
 }

@@ -9,8 +9,7 @@ static bool stop_beam(void *opaque, double share)
 {
     struct bsq_search *search = opaque;
 
-    return search->poll(search->poll_opaque, search->slot,
-                        search->share + share * (search->share_end - search->share));
+    return search->poll(search->poll_opaque, search->slot, search->share + share * (search->share_end - search->share));
 }
 
 /* The beam of width 'width' with 'count' multipliers. */
@@ -19,14 +18,25 @@ static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bs
 {
     const struct bsq_search_plan *plan = search->plan;
 
-    return (struct bsq_beam_task){
-        .factor = factor, .width = width, .list = search->list, .channels = search->listed,
-        .v = search->block.v, .p = search->block.p,
-        .scales = search->trial.scales, .group_size = plan->group_size,
-        .scales_per_channel = plan->scales_per_channel, .multipliers = multipliers, .count = count,
-        .lowest = plan->rounding.lowest, .highest = plan->rounding.highest, .refit = refit,
-        .codes = search->trial.codes, .multiplier = search->multiplier, .error = search->error,
-        .stop = stop_beam, .stop_opaque = search};
+    return (struct bsq_beam_task){.factor = factor,
+                                  .width = width,
+                                  .list = search->list,
+                                  .channels = search->listed,
+                                  .v = search->block.v,
+                                  .p = search->block.p,
+                                  .scales = search->trial.scales,
+                                  .group_size = plan->group_size,
+                                  .scales_per_channel = plan->scales_per_channel,
+                                  .multipliers = multipliers,
+                                  .count = count,
+                                  .lowest = plan->rounding.lowest,
+                                  .highest = plan->rounding.highest,
+                                  .refit = refit,
+                                  .codes = search->trial.codes,
+                                  .multiplier = search->multiplier,
+                                  .error = search->error,
+                                  .stop = stop_beam,
+                                  .stop_opaque = search};
 }
 
 bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *multipliers, int32_t count, int32_t refit)
@@ -47,8 +57,8 @@ bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *mul
     return true;
 }
 
-int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *effort_plan, int64_t sample, int32_t refit,
-                          double *chosen)
+int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *effort_plan, int64_t sample,
+                          int32_t refit, double *chosen)
 {
     const struct bsq_hessian *hessian = search->block.hessian;
     struct bsq_factor factor = {hessian->n, hessian->factor32, hessian->order, hessian->unit};

@@ -34,8 +34,8 @@ static void note_start(struct bsq_solve *solve, struct bsq_search *search, int64
     int64_t n = hessian->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
-        double distance = block->single ? search->distance[c]
-                                        : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
+        double distance =
+            block->single ? search->distance[c] : bsq_candidate_distance(&search->best, n, c, block->weights + c * n);
 
         solve->result->channel[channel + c].objective_start = bsq_solve_not_negative(search->best.j[c]);
         solve->error_start[channel + c] = undamped(hessian, search->best.j[c], distance);
@@ -64,7 +64,8 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
             out->outcome = BSQ_OUTCOME_LIMIT;
         if (search->proven[c])
             out->outcome = BSQ_OUTCOME_PROVEN;
-        out->lower_bound = search->proven[c] ? 1.0 : fmin(fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0), 1.0);
+        out->lower_bound =
+            search->proven[c] ? 1.0 : fmin(fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0), 1.0);
         solve->error[channel + c] =
             undamped(block->hessian, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
         solve->floor[channel + c] = block->floor[c];

@@ -9,7 +9,8 @@ enum { BSQ_EFFORT_MOST = 9 };
 struct bsq_effort_plan {
     struct bsq_beam_plan beam; /* its multipliers are of the best scales so far */
     double low, high;          /* the multipliers' range */
-    int32_t quarter;  /* of the channels that it works on, 1 to 4, those with the largest J after effort 1 first; 0: all */
+    int32_t
+        quarter; /* of the channels that it works on, 1 to 4, those with the largest J after effort 1 first; 0: all */
     int32_t digits;   /* 1: bit-split before descent */
     int32_t pairs;    /* 1: pairs of codes move too */
     int32_t restarts; /* descents from codes that were pushed off an optimum */

@@ -18,10 +18,16 @@ bool bsq_lower_bound_applies(const struct bsq_search_plan *plan)
 static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)
 {
     const struct bsq_rounding *rounding = &search->plan->rounding;
-    struct bsq_exact_task task = {
-        .v = search->block.v + channel * search->plan->fan_in, .lowest = rounding->lowest,
-        .highest = rounding->highest, .first_share = first_share, .node_limit = NODES, .stop = bsq_search_stop,
-        .stop_opaque = search, .codes = search->planes, .scale = scale, .cost = cost};
+    struct bsq_exact_task task = {.v = search->block.v + channel * search->plan->fan_in,
+                                  .lowest = rounding->lowest,
+                                  .highest = rounding->highest,
+                                  .first_share = first_share,
+                                  .node_limit = NODES,
+                                  .stop = bsq_search_stop,
+                                  .stop_opaque = search,
+                                  .codes = search->planes,
+                                  .scale = scale,
+                                  .cost = cost};
 
     (void)bsq_exact_solve(&search->exact, &task);
     return task.bound;

@@ -9,6 +9,7 @@ bool bsq_lower_bound_applies(const struct bsq_search_plan *plan);
 
 /* Raises search->bound for the channels of 'kept' that are not proven, where the options ask for it and the Hessian has
  * its factor in double. Adds its time to 'record' (or NULL). */
-void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate *kept, struct bsq_stage_record *record);
+void bsq_lower_bound_block(struct bsq_search *search, const struct bsq_candidate *kept,
+                           struct bsq_stage_record *record);
 
 #endif

@@ -38,12 +38,16 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
 {
     const struct bsq_block *block = &search->block;
     int64_t n = block->hessian->n;
-    struct bsq_exact_task task = {
-        .v = block->v + channel * n, .lowest = search->plan->rounding.lowest,
-        .highest = search->plan->rounding.highest, .first_share = 0.5, .node_limit = limit,
-        .stop = bsq_search_stop, .stop_opaque = search,
-        .codes = search->trial.codes + channel * n, .scale = search->trial.scales[channel],
-        .cost = search->best.j[channel] - block->base[channel]};
+    struct bsq_exact_task task = {.v = block->v + channel * n,
+                                  .lowest = search->plan->rounding.lowest,
+                                  .highest = search->plan->rounding.highest,
+                                  .first_share = 0.5,
+                                  .node_limit = limit,
+                                  .stop = bsq_search_stop,
+                                  .stop_opaque = search,
+                                  .codes = search->trial.codes + channel * n,
+                                  .scale = search->trial.scales[channel],
+                                  .cost = search->best.j[channel] - block->base[channel]};
     double known = task.cost;
 
     if (!(task.cost > 0.0))

@@ -10,9 +10,9 @@ struct bsq_paper {
     int64_t channels;
     int64_t fan_in;
     int32_t bits;
-    int8_t *codes;   /* channels x fan_in */
-    int8_t *planes;  /* channels x (bits - 1) x fan_in */
-    double *scales;  /* channels */
+    int8_t *codes;  /* channels x fan_in */
+    int8_t *planes; /* channels x (bits - 1) x fan_in */
+    double *scales; /* channels */
 };
 
 size_t bsq_paper_layout(struct bsq_paper *paper, int64_t channels, int64_t fan_in, int32_t bits, void *memory);

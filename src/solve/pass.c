@@ -10,8 +10,11 @@ enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 /* Reports that 'done' blocks are finished, parts of blocks counted; on the calling thread only. True means stop. */
 static bool report_progress(struct bsq_pass *pass, double done)
 {
-    bsq_progress_t progress = {.struct_size = sizeof progress, .objective = pass->objective, .done = pass->done,
-                               .total = pass->total, .stage = pass->stage};
+    bsq_progress_t progress = {.struct_size = sizeof progress,
+                               .objective = pass->objective,
+                               .done = pass->done,
+                               .total = pass->total,
+                               .stage = pass->stage};
     double fraction = done / (double)pass->total;
 
     pass->fraction = fraction > pass->fraction ? fraction : pass->fraction;
@@ -117,7 +120,8 @@ static void run_block(void *context, int64_t block, int32_t slot)
     const struct bsq_geometry *geometry = pass->input->geometry;
     struct bsq_search *search = &pass->search[slot];
     struct bsq_hessian *hessian = &pass->hessian[pass->plan->groups_in_slots ? slot : 0];
-    int64_t index = block / pass->plan->blocks_per_group, first = block % pass->plan->blocks_per_group * pass->plan->search.block_channels;
+    int64_t index = block / pass->plan->blocks_per_group,
+            first = block % pass->plan->blocks_per_group * pass->plan->search.block_channels;
     int64_t left = geometry->group_outputs - first, channel = index * geometry->group_outputs + first;
 
     if (pass->plan->groups_in_slots) {

@@ -21,16 +21,16 @@ struct bsq_pass {
     const struct bsq_solve_plan *plan;
     const struct bsq_hessian_plan *hessian_plan; /* one of the plan's, changed between passes by bsq_pass_replan */
     struct bsq_parallel parallel;
-    int64_t prepared;          /* which group stands in hessian[0]; -1 none */
+    int64_t prepared;            /* which group stands in hessian[0]; -1 none */
     struct bsq_search *search;   /* plan->slots */
     struct bsq_hessian *hessian; /* plan->hessians */
     void **hessian_memory;       /* plan->hessians: of each */
-    bsq_pass_begin begin; /* or NULL */
+    bsq_pass_begin begin;        /* or NULL */
     bsq_pass_work work;
-    void *context;             /* of the work */
-    double *prepare_seconds;   /* blocks: what preparing the block's group took, on its first block */
-    int32_t *raised;           /* blocks: 1 where the group's search needed more damping */
-    int64_t *dead_inputs;      /* blocks: dead inputs of the group, on its first block */
+    void *context;           /* of the work */
+    double *prepare_seconds; /* blocks: what preparing the block's group took, on its first block */
+    int32_t *raised;         /* blocks: 1 where the group's search needed more damping */
+    int64_t *dead_inputs;    /* blocks: dead inputs of the group, on its first block */
     /* progress, over all passes */
     int64_t done, total;
     double objective;              /* of the finished ones */

@@ -10,7 +10,8 @@
 /* Turns of scale and codes after the grid. */
 enum { MOST_TURNS = 4 };
 
-size_t bsq_per_tensor_layout(struct bsq_per_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks, void *memory)
+size_t bsq_per_tensor_layout(struct bsq_per_tensor *tensor, int64_t channels, int64_t fan_in, int64_t blocks,
+                             void *memory)
 {
     struct bsq_carver carver = {memory, 0};
 
@@ -54,7 +55,7 @@ int64_t bsq_per_tensor_passes(int32_t effort)
 struct tensor_work {
     struct bsq_per_tensor *tensor;
     const struct bsq_effort_plan *effort_plan; /* NULL: only judge them */
-    int32_t width;  /* beam from the weights; 0: start from the codes that are there */
+    int32_t width;                             /* beam from the weights; 0: start from the codes that are there */
 };
 
 static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
@@ -103,8 +104,8 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
 }
 
 /* Solves or judges the trial at its scale; sums are taken channel by channel, whichever thread solved them. */
-static bsq_status_t run_trial(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
-                              int32_t width)
+static bsq_status_t run_trial(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
+                              const struct bsq_effort_plan *effort_plan, int32_t width)
 {
     struct tensor_work work = {tensor, effort_plan, width};
     bsq_status_t status = bsq_pass_run(pass, solve_block, &work);
@@ -176,8 +177,8 @@ bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass
 }
 
 /* Tries a grid of scales around 'centre', by the J that a refit leaves; unrestricted takes the best when it is better. */
-static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
-                             int32_t width, double centre)
+static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
+                             const struct bsq_effort_plan *effort_plan, int32_t width, double centre)
 {
     double multipliers[BSQ_BEAM_COUNT], unused;
 
@@ -196,7 +197,8 @@ static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pas
 }
 
 /* Moves scale and codes of unrestricted in turn, for as long as it helps. */
-static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan)
+static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
+                               const struct bsq_effort_plan *effort_plan)
 {
     for (int turn = 0; turn < MOST_TURNS; turn++) {
         bsq_status_t status;
@@ -214,8 +216,8 @@ static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *p
 }
 
 /* Tries values of the format next to the scale of unrestricted, codes solved for each; best takes the better. */
-static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass, const struct bsq_effort_plan *effort_plan,
-                           int32_t width)
+static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
+                           const struct bsq_effort_plan *effort_plan, int32_t width)
 {
     int32_t format = pass->plan->search.rounding.scale_format;
     double neighbours[2], wanted;
@@ -248,7 +250,7 @@ static void collect_work(const struct bsq_per_tensor *tensor, int64_t blocks, st
 }
 
 bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pass *pass, int32_t effort,
-                              struct bsq_stage_record *records)
+                                   struct bsq_stage_record *records)
 {
     const struct bsq_effort_plan *effort_plan = bsq_effort_plan(effort);
     int64_t count = tensor->channels * tensor->fan_in;
@@ -258,8 +260,9 @@ bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pas
     memset(tensor->blocks, 0, (size_t)(pass->plan->blocks * BSQ_EFFORT_STAGES) * sizeof *tensor->blocks);
     records[BSQ_EFFORT_BEAM].before = tensor->unrestricted.j;
     if (effort == 1)
-        centre = bsq_round_least_scale(&pass->plan->search.rounding, pass->input->weights, count,
-                                       bsq_round_maximum_scale(&pass->plan->search.rounding, pass->input->weights, count));
+        centre =
+            bsq_round_least_scale(&pass->plan->search.rounding, pass->input->weights, count,
+                                  bsq_round_maximum_scale(&pass->plan->search.rounding, pass->input->weights, count));
     status = try_grid(tensor, pass, effort_plan, width_of(effort), centre);
     if (status == BSQ_OK) {
         records[BSQ_EFFORT_BEAM].after = tensor->unrestricted.j;

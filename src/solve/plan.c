@@ -72,8 +72,8 @@ static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *optio
                                          .factor = plan->efforts > 0 || bounds,
                                          .factor64 = bounds,
                                          .dense = plan->paper || plan->search.scales_per_channel > 1 || bounds};
-    hessian->single = !plan->per_tensor && (plan->efforts > 1 || !bounds) &&
-                      bsq_single_precision_applies(&plan->search, hessian);
+    hessian->single =
+        !plan->per_tensor && (plan->efforts > 1 || !bounds) && bsq_single_precision_applies(&plan->search, hessian);
 }
 
 static void plan_held_out(struct bsq_solve_plan *plan, const struct known *known)

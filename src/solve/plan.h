@@ -23,10 +23,10 @@ struct bsq_solve_plan {
     struct bsq_search_plan search;
     struct bsq_hessian_plan hessian;
     struct bsq_hessian_plan held_out; /* with judges_held_out */
-    bool paper;           /* the published algorithm */
-    bool per_tensor;      /* one scale for all channels */
+    bool paper;                       /* the published algorithm */
+    bool per_tensor;                  /* one scale for all channels */
     bool judges_held_out;
-    bool has_means;       /* statistics have means of the inputs */
+    bool has_means; /* statistics have means of the inputs */
     bool held_means;
     bool groups_in_slots; /* many small groups, one a block, each prepared where it is solved */
     int32_t efforts;      /* that are searched; 0 rounds */

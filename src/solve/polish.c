@@ -164,7 +164,7 @@ static void store_scales(struct bsq_search *search)
 }
 
 void bsq_polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
-                   struct bsq_stage_record *records)
+                struct bsq_stage_record *records)
 {
     int64_t channels = search->block.channels;
 

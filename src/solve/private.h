@@ -25,7 +25,7 @@ struct bsq_solve {
     double *error;              /* undamped output error, centred with bias correction */
     double *error_start;        /* the same of rounding */
     double *floor;
-    double *gap;                /* mean of the output error, the bias that would take it away; NULL without means */
+    double *gap; /* mean of the output error, the bias that would take it away; NULL without means */
     double *held_energy, *held_error, *held_gap; /* NULL without held-out statistics (or their means) */
     struct bsq_stage_record *records;            /* blocks x plan.records */
 };
@@ -47,7 +47,8 @@ struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t bloc
 
 /* What passes do, with the solve as their context: before the blocks of a group; rounding and all efforts; the published
  * algorithm; the tensor's best point as the start, and as the result; what is given; the result on held-out statistics. */
-void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian, int64_t index);
+void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian,
+                           int64_t index);
 void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);
 void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);

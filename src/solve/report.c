@@ -30,8 +30,10 @@ static void correct_bias(struct bsq_solve *solve)
 static void weight_squares(const struct bsq_solve *solve, int64_t c, double *distance, double *square)
 {
     const struct bsq_result *result = solve->result;
-    struct bsq_candidate candidate = {.group_size = result->group_size, .codes = result->codes,
-                                      .scales_per_channel = result->scales_per_channel, .scales = result->scales};
+    struct bsq_candidate candidate = {.group_size = result->group_size,
+                                      .codes = result->codes,
+                                      .scales_per_channel = result->scales_per_channel,
+                                      .scales = result->scales};
     int64_t n = result->fan_in;
     const float *weights = solve->input->weights + c * n;
 
@@ -156,7 +158,7 @@ static void report_stage(struct bsq_solve *solve, int32_t index, int32_t stage, 
 static void report_stages(struct bsq_solve *solve)
 {
     static const int32_t stages[BSQ_EFFORT_STAGES] = {BSQ_STAGE_BEAM, BSQ_STAGE_BITSPLIT, BSQ_STAGE_DESCENT,
-                                                     BSQ_STAGE_SCALE};
+                                                      BSQ_STAGE_SCALE};
     const bsq_options_t *options = solve->input->options;
     struct bsq_result *result = solve->result;
     bsq_stage_t *prepared;
@@ -170,9 +172,9 @@ static void report_stages(struct bsq_solve *solve)
     for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
         for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
             bool digits = bsq_effort_plan(effort)->digits && options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC;
-            bool idle = (k == BSQ_EFFORT_BITSPLIT && !digits) ||
-                        (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
-                         !solve->plan.per_tensor);
+            bool idle =
+                (k == BSQ_EFFORT_BITSPLIT && !digits) ||
+                (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 && !solve->plan.per_tensor);
 
             if (!idle)
                 report_stage(solve, BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);

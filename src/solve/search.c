@@ -95,7 +95,8 @@ void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_sta
     if (!run_beam(search))
         return;
     bsq_search_estimate(search);
-    bsq_record_close(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum_better(&search->unrestricted, &search->trial, channels));
+    bsq_record_close(&records[BSQ_EFFORT_BEAM], search,
+                     bsq_search_sum_better(&search->unrestricted, &search->trial, channels));
     bsq_polish(search, &search->unrestricted, true, records);
     if (bsq_candidate_accept(&search->unrestricted, &search->trial, &search->block) < channels && effort == 1) {
         bsq_polish_kept(search, &search->unrestricted, true);

@@ -176,8 +176,8 @@ static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double
     bsq_start_scales(search, &search->best, rule);
     for (int64_t c = 0; c < channels; c++)
         distance[c] = scales[c] * scales[c] *
-                      bsq_kernels()->round_errors(search->block.weights + c * n, n, 1.0 / scales[c],
-                                                          rounding->lowest, rounding->highest, e + c * n);
+                      bsq_kernels()->round_errors(search->block.weights + c * n, n, 1.0 / scales[c], rounding->lowest,
+                                                  rounding->highest, e + c * n);
     bound_rounding(search, e, scales, sums);
     for (int64_t c = 0; c < channels; c++) {
         double before = start[c];
@@ -210,7 +210,8 @@ static bool feed_back(struct bsq_search *search)
     return true;
 }
 
-bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam)
+bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding,
+                                 struct bsq_stage_record *beam)
 {
     int64_t channels = search->block.channels;
     double start[BSQ_BLOCK_MOST], begin = bsq_seconds(), middle;

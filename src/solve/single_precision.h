@@ -18,6 +18,7 @@ void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *h
  * the block, and J of rounding is a lower bound, from the rows that suffice; at higher efforts it is that of all inputs.
  * A channel for which rounding is better keeps it. False when single precision cannot tell which is, or the search was
  * stopped: the block then has to be solved in double. */
-bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding, struct bsq_stage_record *beam);
+bool bsq_single_precision_search(struct bsq_search *search, struct bsq_stage_record *rounding,
+                                 struct bsq_stage_record *beam);
 
 #endif

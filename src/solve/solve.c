@@ -126,8 +126,8 @@ bool bsq_solve_bytes(const struct bsq_geometry *geometry, const bsq_options_t *o
     if (!bsq_extent_mul(n, n, &squares) || squares > INT64_MAX / 64)
         return false;
     *result = bsq_memory_cost(bsq_result_bytes(geometry, options, stages_of(&solve.plan)));
-    *bytes = bsq_memory_cost(bsq_pass_layout(&solve.pass, &solve.plan, NULL)) +
-             bsq_memory_cost(lay_out(&solve, NULL)) + *result;
+    *bytes = bsq_memory_cost(bsq_pass_layout(&solve.pass, &solve.plan, NULL)) + bsq_memory_cost(lay_out(&solve, NULL)) +
+             *result;
     return true;
 }
 
@@ -138,8 +138,8 @@ static bsq_status_t check_input(const struct bsq_solve_input *input)
     const bsq_options_t *options = input->options;
     int64_t n = input->geometry->fan_in;
 
-    if (!input->stats && (options->solver == BSQ_SOLVER_PAPER ||
-                          (options->solver == BSQ_SOLVER_AUTO && options->effort > 0)))
+    if (!input->stats &&
+        (options->solver == BSQ_SOLVER_PAPER || (options->solver == BSQ_SOLVER_AUTO && options->effort > 0)))
         return bsq_fail(input->message, BSQ_E_STATE,
                         "no statistics: calibrate first, or choose BSQ_SOLVER_ROUND or effort 0");
     if (options->bias_correction && (!input->stats || !bsq_stats_has_means(input->stats)))
@@ -167,8 +167,8 @@ static bsq_status_t open_solves(struct bsq_solve *solve, const struct bsq_solve_
         return bsq_fail_memory(input->message);
     (void)bsq_pass_layout(&solve->pass, &solve->plan, solve->pass_memory);
     bsq_pass_start(&solve->pass, solve->input);
-    solve->passes = (solve->plan.per_tensor ? bsq_per_tensor_passes(solve->plan.efforts) + 2 : 1) +
-                    solve->plan.judges_held_out;
+    solve->passes =
+        (solve->plan.per_tensor ? bsq_per_tensor_passes(solve->plan.efforts) + 2 : 1) + solve->plan.judges_held_out;
     solve->pass.total = count * solve->plan.blocks * solve->passes;
     return BSQ_OK;
 }
@@ -193,7 +193,8 @@ static bsq_status_t check_finite(const struct bsq_solve *solve)
         if (!finite)
             return bsq_fail(solve->input->message, BSQ_E_NUMERIC,
                             "output channel %lld: its weights and the statistics are too large, no codes have a finite "
-                            "error", (long long)c);
+                            "error",
+                            (long long)c);
     }
     return BSQ_OK;
 }

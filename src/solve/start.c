@@ -31,8 +31,7 @@ void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate
     search->has_maximum = true;
 }
 
-void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
-                            enum bsq_scale_rule rule)
+void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
 
@@ -41,7 +40,8 @@ void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
         for (int64_t a = 0; a < plan->scales_per_channel; a++) {
             int64_t first = c * plan->fan_in + a * plan->group_size;
 
-            bsq_round_codes(&plan->rounding, search->block.weights + first, bsq_scale_span(plan->fan_in, plan->group_size, a),
+            bsq_round_codes(&plan->rounding, search->block.weights + first,
+                            bsq_scale_span(plan->fan_in, plan->group_size, a),
                             candidate->scales[c * plan->scales_per_channel + a], candidate->codes + first);
         }
 }

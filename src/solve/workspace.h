@@ -42,12 +42,12 @@ struct bsq_search {
     const struct bsq_search_plan *plan;
     const struct bsq_effort_plan *effort_plan; /* of the effort that runs */
     struct bsq_block block;
-    int32_t *rank;       /* channels: place by falling J after effort 1 */
-    int32_t *ranked;     /* channels: those of a quarter, rising */
-    const int32_t *list; /* channels that are worked on: NULL when it is all of them */
-    int64_t listed;      /* how many */
-    double *multipliers; /* BSQ_BEAM_COUNT: those that are tried with every channel, */
-    int32_t tried;       /* how many */
+    int32_t *rank;                     /* channels: place by falling J after effort 1 */
+    int32_t *ranked;                   /* channels: those of a quarter, rising */
+    const int32_t *list;               /* channels that are worked on: NULL when it is all of them */
+    int64_t listed;                    /* how many */
+    double *multipliers;               /* BSQ_BEAM_COUNT: those that are tried with every channel, */
+    int32_t tried;                     /* how many */
     struct bsq_candidate best;         /* what is kept: scales are values of the format */
     struct bsq_candidate unrestricted; /* the best with any float32 scales; the same as best when that is the format */
     struct bsq_candidate trial;
@@ -64,10 +64,10 @@ struct bsq_search {
     int8_t *planes;     /* (bits - 1) x n */
     void *beam;
     struct bsq_exact exact;
-    int64_t *sweeps;    /* channels */
-    int32_t *limited;   /* channels: stopped at the limit of sweeps */
-    int32_t *proven;    /* channels: best is the optimum */
-    double *bound;      /* channels: J cannot be below; -infinity when unknown */
+    int64_t *sweeps;  /* channels */
+    int32_t *limited; /* channels: stopped at the limit of sweeps */
+    int32_t *proven;  /* channels: best is the optimum */
+    double *bound;    /* channels: J cannot be below; -infinity when unknown */
     bsq_poll_fn poll;
     void *poll_opaque;
     int32_t slot;            /* for poll */

@@ -44,30 +44,30 @@ enum { STRIP_ROWS = 128 };
 struct beam_state {
     const struct bsq_beam_task *task;
     int64_t width;
-    int64_t first;     /* in the list of channels */
+    int64_t first; /* in the list of channels */
     int64_t channels;
-    int64_t count;     /* multipliers */
-    int64_t lanes;     /* count x channels */
+    int64_t count; /* multipliers */
+    int64_t lanes; /* count x channels */
     const double *multipliers;
-    float *v;          /* n x channels, in units of the channel's largest scale, in factor order */
-    float *p;          /* n x channels: R'R v; for a refit */
-    float *e;          /* n x lanes, of the best survivor */
-    float *base;       /* STRIP_ROWS x lanes: what e of the rows before a strip adds */
-    float *t;          /* BSQ_BEAM_ROWS x near states: what e of the rows before a block adds, for every survivor */
-    float *window;     /* BSQ_BEAM_ROWS x near states: e of the block that is being decided */
-    float *lane_v;     /* BSQ_BEAM_ROWS x lanes */
-    float *step;       /* BSQ_BEAM_ROWS x lanes, or one row for all */
-    float *inverse;    /* 1 / step */
-    float *open;       /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
-    float *difference; /* MOST_OPEN_ROWS x width: of one lane's e to that of its best */
-    float *cost;       /* states: above the best of the lane */
-    double *total;     /* lanes: cost of the best */
-    double *align;     /* lanes: e'p of the best */
-    double *unit;      /* channels: its largest scale */
-    double *square;    /* channels: |R v|^2 */
-    int32_t *cut_off;  /* channels: v was kept within far_steps */
-    int32_t *parent;   /* states */
-    int32_t *open_row; /* lanes x MOST_OPEN_ROWS, oldest first */
+    float *v;           /* n x channels, in units of the channel's largest scale, in factor order */
+    float *p;           /* n x channels: R'R v; for a refit */
+    float *e;           /* n x lanes, of the best survivor */
+    float *base;        /* STRIP_ROWS x lanes: what e of the rows before a strip adds */
+    float *t;           /* BSQ_BEAM_ROWS x near states: what e of the rows before a block adds, for every survivor */
+    float *window;      /* BSQ_BEAM_ROWS x near states: e of the block that is being decided */
+    float *lane_v;      /* BSQ_BEAM_ROWS x lanes */
+    float *step;        /* BSQ_BEAM_ROWS x lanes, or one row for all */
+    float *inverse;     /* 1 / step */
+    float *open;        /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
+    float *difference;  /* MOST_OPEN_ROWS x width: of one lane's e to that of its best */
+    float *cost;        /* states: above the best of the lane */
+    double *total;      /* lanes: cost of the best */
+    double *align;      /* lanes: e'p of the best */
+    double *unit;       /* channels: its largest scale */
+    double *square;     /* channels: |R v|^2 */
+    int32_t *cut_off;   /* channels: v was kept within far_steps */
+    int32_t *parent;    /* states */
+    int32_t *open_row;  /* lanes x MOST_OPEN_ROWS, oldest first */
     int32_t *open_rows; /* lanes: how many */
 };
 
@@ -290,11 +290,17 @@ static float *decided_row(const struct beam_state *state, int64_t k)
 }
 
 /* t of every survivor of 'lanes' lanes: that of the best one and what the rows in which it differs change. */
-static void spread(struct beam_state *state, const float *base, const float *r, int64_t rows, int64_t lane, int64_t lanes)
+static void spread(struct beam_state *state, const float *base, const float *r, int64_t rows, int64_t lane,
+                   int64_t lanes)
 {
     int64_t width = state->width;
-    struct bsq_beam_spread task = {.rows = rows, .width = width, .r = r, .difference = state->difference,
-                                   .ldr = state->task->factor->n, .ldb = state->lanes, .ldt = lanes * width};
+    struct bsq_beam_spread task = {.rows = rows,
+                                   .width = width,
+                                   .r = r,
+                                   .difference = state->difference,
+                                   .ldr = state->task->factor->n,
+                                   .ldb = state->lanes,
+                                   .ldt = lanes * width};
 
     for (int64_t l = 0; l < lanes; l++) {
         task.count = state->open_rows[lane + l];
@@ -429,11 +435,22 @@ static void decide_block(struct beam_state *state, const float *base, int64_t fi
     const struct bsq_factor *factor = task->factor;
     const float *r = factor->r + first * factor->n;
     bool one_scale = task->scales_per_channel == 1;
-    struct bsq_beam_block block = {
-        .rows = rows, .lanes = state->lanes, .width = state->width, .r = r + first, .ldr = factor->n, .t = base,
-        .v = state->lane_v, .ldv = state->lanes, .step = state->step, .inverse = state->inverse,
-        .lds = one_scale ? 0 : state->lanes, .e = decided_row(state, first), .cost = state->cost, .parent = state->parent,
-        .lowest = (float)task->lowest, .highest = (float)task->highest};
+    struct bsq_beam_block block = {.rows = rows,
+                                   .lanes = state->lanes,
+                                   .width = state->width,
+                                   .r = r + first,
+                                   .ldr = factor->n,
+                                   .t = base,
+                                   .v = state->lane_v,
+                                   .ldv = state->lanes,
+                                   .step = state->step,
+                                   .inverse = state->inverse,
+                                   .lds = one_scale ? 0 : state->lanes,
+                                   .e = decided_row(state, first),
+                                   .cost = state->cost,
+                                   .parent = state->parent,
+                                   .lowest = (float)task->lowest,
+                                   .highest = (float)task->highest};
 
     load_lanes(state, first, rows);
     if (!one_scale)

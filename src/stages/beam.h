@@ -11,8 +11,8 @@
  * diagonal of R'R is about 1. */
 struct bsq_factor {
     int64_t n;
-    const float *r;        /* n x n, row-major, upper triangle; what is below is not read */
-    const int64_t *order;  /* order[k]: which input position k of the factor is */
+    const float *r;       /* n x n, row-major, upper triangle; what is below is not read */
+    const int64_t *order; /* order[k]: which input position k of the factor is */
     double unit;
 };
 
@@ -28,23 +28,24 @@ struct bsq_beam_plan {
 /* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
 struct bsq_beam_task {
     const struct bsq_factor *factor;
-    int32_t width;          /* survivors */
-    const int32_t *list;    /* the channels to search; NULL: the first ones */
-    int64_t channels;       /* how many */
-    const double *v;        /* channels x n */
-    const double *p;        /* channels x n: H v; read for a refit only */
-    const double *scales;   /* channels x scales_per_channel, > 0 */
-    int64_t group_size;     /* inputs that share a scale */
+    int32_t width;        /* survivors */
+    const int32_t *list;  /* the channels to search; NULL: the first ones */
+    int64_t channels;     /* how many */
+    const double *v;      /* channels x n */
+    const double *p;      /* channels x n: H v; read for a refit only */
+    const double *scales; /* channels x scales_per_channel, > 0 */
+    int64_t group_size;   /* inputs that share a scale */
     int64_t scales_per_channel;
     const double *multipliers;
-    int32_t count;          /* of them */
+    int32_t count; /* of them */
     int32_t lowest, highest;
-    int32_t refit;          /* judge what is left at the end by the error after a refit of the multiplier */
-    bool (*stop)(void *opaque, double share); /* asked between passes with the share that is done: true ends the search */
+    int32_t refit; /* judge what is left at the end by the error after a refit of the multiplier */
+    bool (*stop)(void *opaque,
+                 double share); /* asked between passes with the share that is done: true ends the search */
     void *stop_opaque;
-    int8_t *codes;          /* out: channels x n */
-    double *multiplier;     /* out: channels: the best, refit when asked for */
-    double *error;          /* out: channels: (v - u)'H(v - u) of the result u = multiplier scale q. R e is in single
+    int8_t *codes;      /* out: channels x n */
+    double *multiplier; /* out: channels: the best, refit when asked for */
+    double *error;      /* out: channels: (v - u)'H(v - u) of the result u = multiplier scale q. R e is in single
                                precision: good to 1e-5 of the error before a refit where H is well conditioned, less
                                elsewhere. Infinite where v is too far from any code. */
 };

@@ -1,7 +1,6 @@
 /* Bit-split: codes as ternary digit planes. */
 #include "stages/bitsplit.h"
 
-
 #include <math.h>
 
 #include <stddef.h>

@@ -14,7 +14,7 @@ static bool step(struct bsq_point *point, int64_t j, double scale)
     double unit = scale * point->diagonal[j], slope, best, gain;
 
     if (!(unit > 0.0))
-        return false; /* a dead input */
+        return false;           /* a dead input */
     slope = point->g[j] / unit; /* J = unit scale ((x - slope)^2 - slope^2) for a step of x codes */
     best = rint(fmin(fmax(slope, point->lowest - point->codes[j]), point->highest - point->codes[j]));
     gain = slope * slope - (best - slope) * (best - slope);

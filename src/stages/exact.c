@@ -57,10 +57,10 @@ struct piece {
 
 /* A row on the way down. */
 struct level {
-    double a, b, c;      /* parabola of the rows after this one */
-    double low, high;    /* scales that are still possible */
-    double t;            /* sum over decided j of R'_kj x_j */
-    double start, next;  /* values of x_k: down from start, then up */
+    double a, b, c;     /* parabola of the rows after this one */
+    double low, high;   /* scales that are still possible */
+    double t;           /* sum over decided j of R'_kj x_j */
+    double start, next; /* values of x_k: down from start, then up */
     double step;
 };
 
@@ -68,21 +68,21 @@ struct level {
 struct enumeration {
     const struct bsq_exact *exact;
     struct bsq_exact_task *task;
-    struct piece *pieces;  /* MOST_PIECES */
+    struct piece *pieces; /* MOST_PIECES */
     struct level *levels;
-    double *least, *most;  /* what x may be */
-    double *v;             /* in the order of the factor */
-    double *c, *g;         /* c, and H (v - c) */
-    double *edge;          /* b */
+    double *least, *most; /* what x may be */
+    double *v;            /* in the order of the factor */
+    double *c, *g;        /* c, and H (v - c) */
+    double *edge;         /* b */
     double *z;
     double *x, *q;
-    double *step;          /* of c, where it is free */
-    double *cholesky;      /* n x n: of H, where c is free */
+    double *step;     /* of c, where it is free */
+    double *cholesky; /* n x n: of H, where c is free */
     int64_t *free;
-    double nothing;        /* cost of codes that are all zero */
-    double a, b;           /* parabola before anything is decided */
+    double nothing; /* cost of codes that are all zero */
+    double a, b;    /* parabola before anything is decided */
     double threshold;
-    int64_t limit;         /* of nodes, for this run */
+    int64_t limit; /* of nodes, for this run */
 };
 
 /* ---- the basis ---- */

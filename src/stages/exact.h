@@ -30,17 +30,17 @@ void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *
 
 /* min over alpha > 0 and codes of |R (v - alpha q)|^2. */
 struct bsq_exact_task {
-    const double *v;       /* n */
+    const double *v; /* n */
     int32_t lowest, highest;
     double first_share; /* of cost: the first threshold */
     int64_t node_limit;
     bool (*stop)(void *opaque); /* or NULL: asked now and then; true gives up */
     void *stop_opaque;
-    int8_t *codes;  /* n; replaced when something better is found */
-    double scale;   /* of these codes */
-    double cost;    /* in: of the best that is known, above 0; out: of codes and scale */
-    double bound;   /* out: no codes and scale cost less: equal to cost when proven */
-    int64_t nodes;  /* out: visited */
+    int8_t *codes; /* n; replaced when something better is found */
+    double scale;  /* of these codes */
+    double cost;   /* in: of the best that is known, above 0; out: of codes and scale */
+    double bound;  /* out: no codes and scale cost less: equal to cost when proven */
+    int64_t nodes; /* out: visited */
 };
 
 /* Returns 1 when the result is proven to be the optimum, 0 when the node limit came first. */

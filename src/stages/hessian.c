@@ -172,7 +172,7 @@ static void factor(struct bsq_hessian *hessian, double unit, bool wide)
     int64_t n = hessian->n;
 
     hessian->has_factor64 = wide || n <= MOST_FACTOR64_INPUTS || hessian->mu > 0.0 ||
-                  !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
+                            !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
     if (!hessian->has_factor64)
         return;
     hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit, search_share) > 0.0;
@@ -259,7 +259,8 @@ static void prepare_square(struct bsq_hessian *hessian)
         permute_square(hessian->factor32, hessian->order, n, row, (bool *)(row + n));
     for (int64_t k = 0; hessian->rows && k < n; k++)
         hessian->rows[hessian->order[k] * (n + 1)] = ordered_diagonal(hessian, k, 0.0);
-    for (double more = 0.0; !(hessian->rows ? factor_rows(hessian, more) : factor_square(hessian, more)) && more < 1.0;) {
+    for (double more = 0.0;
+         !(hessian->rows ? factor_rows(hessian, more) : factor_square(hessian, more)) && more < 1.0;) {
         more = more > 0.0 ? step * more : first_more;
         hessian->raised = hessian->inexact = 1;
     }
@@ -396,7 +397,8 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
     for (int64_t k = 0; k < n; k++)
         hessian->rank[hessian->order[k]] = k;
     if (hessian->factor64_undamped && hessian->searchable)
-        hessian->undamped_share = factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, floor_share);
+        hessian->undamped_share =
+            factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, floor_share);
     if (plan->factor && hessian->searchable && !hessian->h)
         prepare_square(hessian);
     for (int64_t j = 0; j < n; j++) {

@@ -22,27 +22,27 @@ struct bsq_hessian {
     double *target_square;           /* channels: with a target only */
     double *factor64;                /* n x n: R in double, with has_factor64 */
     double *factor64_undamped;       /* n x n: the same of the undamped H; with h and a target only */
-    float *factor32;                 /* n x n: R of H / unit in 'order'; where there is no h, below its diagonal H / unit */
-    float *rows;                     /* n x n: H / unit; or NULL */
-    float *top;                      /* top_rows x n: the largest rows of R, columns as inputs are; with 'single' */
-    int64_t top_rows;                /* enough of them to tell rounding from error feedback by J, as a rule; or 0 */
-    int64_t *order;                  /* n: rising diagonal: the factor decides the last first */
-    int64_t *rank;                   /* rank[order[k]] = k */
-    bool *idle;                      /* n: inputs that are always zero or, with bias correction, constant */
-    void *scratch;                   /* for reading statistics */
-    double unit;                     /* mean(diag H) without damping */
-    double ridge;                    /* lambda * unit: what damping adds to the diagonal */
-    double undamped_share;           /* of the diagonal, that factor64_undamped had to add */
+    float *factor32;       /* n x n: R of H / unit in 'order'; where there is no h, below its diagonal H / unit */
+    float *rows;           /* n x n: H / unit; or NULL */
+    float *top;            /* top_rows x n: the largest rows of R, columns as inputs are; with 'single' */
+    int64_t top_rows;      /* enough of them to tell rounding from error feedback by J, as a rule; or 0 */
+    int64_t *order;        /* n: rising diagonal: the factor decides the last first */
+    int64_t *rank;         /* rank[order[k]] = k */
+    bool *idle;            /* n: inputs that are always zero or, with bias correction, constant */
+    void *scratch;         /* for reading statistics */
+    double unit;           /* mean(diag H) without damping */
+    double ridge;          /* lambda * unit: what damping adds to the diagonal */
+    double undamped_share; /* of the diagonal, that factor64_undamped had to add */
     double mu;
     int64_t dead_inputs;
     int32_t centred;
     int32_t has_mean;
-    int32_t searchable;              /* 0 when every input is always zero: nothing to search */
-    int32_t raised;                  /* 1 when the search needed more damping than J has */
-    int32_t inexact;                 /* 1 when factors are not those of J: damping was raised, or an input is always zero */
-    int32_t has_factor64;            /* 1 for small fan-in always, with h and a target too */
-    int32_t single;                  /* 1: blocks are loaded for the single-precision search, without products in double */
-    int32_t tried;                   /* multipliers that the single-precision search tries with every channel: how many, */
+    int32_t searchable;   /* 0 when every input is always zero: nothing to search */
+    int32_t raised;       /* 1 when the search needed more damping than J has */
+    int32_t inexact;      /* 1 when factors are not those of J: damping was raised, or an input is always zero */
+    int32_t has_factor64; /* 1 for small fan-in always, with h and a target too */
+    int32_t single;       /* 1: blocks are loaded for the single-precision search, without products in double */
+    int32_t tried;        /* multipliers that the single-precision search tries with every channel: how many, */
     double multipliers[BSQ_BEAM_COUNT]; /* and which */
 };
 
@@ -55,10 +55,10 @@ struct bsq_hessian_plan {
     double damping;                  /* lambda */
     double mu;                       /* 0 without target */
     int32_t centred;
-    int32_t factor;                  /* 0: no search will follow */
-    int32_t dense;                   /* 1: h is wanted whatever the fan-in */
-    int32_t factor64;                /* 1: so is the factor in double */
-    int32_t single;                  /* 1: the single-precision search will run, if factor32 is that of J */
+    int32_t factor;   /* 0: no search will follow */
+    int32_t dense;    /* 1: h is wanted whatever the fan-in */
+    int32_t factor64; /* 1: so is the factor in double */
+    int32_t single;   /* 1: the single-precision search will run, if factor32 is that of J */
 };
 
 /* Tells whether H will stand in double. */

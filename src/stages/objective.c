@@ -31,8 +31,7 @@ static size_t most_of(size_t a, size_t b)
 /* Two rows to solve with; where there is no double factor, the right sides of all channels. */
 static size_t target_scratch(const struct bsq_geometry *geometry)
 {
-    return (size_t)geometry->fan_in *
-           most_of(2 * sizeof(double), (size_t)bsq_block_channels(geometry) * sizeof(float));
+    return (size_t)geometry->fan_in * most_of(2 * sizeof(double), (size_t)bsq_block_channels(geometry) * sizeof(float));
 }
 
 size_t bsq_block_scratch(const struct bsq_hessian_plan *plan)
@@ -83,7 +82,8 @@ static void multiply_by_h(const struct bsq_block *block, int64_t rows, const dou
 }
 
 /* Solves x = (R'R)^-1 b in the order of the inputs; 'ordered' is n doubles of scratch. */
-static void solve_ordered(const struct bsq_hessian *hessian, const double *r, const double *b, double *x, double *ordered)
+static void solve_ordered(const struct bsq_hessian *hessian, const double *r, const double *b, double *x,
+                          double *ordered)
 {
     int64_t n = hessian->n;
 
@@ -174,7 +174,9 @@ static void minimise(struct bsq_block *block)
     if (hessian->has_factor64)
         for (int64_t c = 0; c < block->channels; c++)
             solve_ordered(hessian, hessian->factor64, block->p + c * n, block->v + c * n, block->scratch);
-    for (int turn = 0; !hessian->has_factor64 && !hessian->h && hessian->factor32 && hessian->searchable && turn < REFINEMENTS; turn++) {
+    for (int turn = 0;
+         !hessian->has_factor64 && !hessian->h && hessian->factor32 && hessian->searchable && turn < REFINEMENTS;
+         turn++) {
         find_slopes(block);
         refine(block);
     }
@@ -197,8 +199,8 @@ static void mix_targets(struct bsq_block *block)
     minimise(block);
     find_slopes(block);
     for (int64_t c = 0; c < channels; c++) { /* p'v = v'H v + s'v */
-        block->base[c] -= bsq_ddot(n, block->v + c * n, block->p + c * n) +
-                          bsq_ddot(n, block->v + c * n, block->s + c * n);
+        block->base[c] -=
+            bsq_ddot(n, block->v + c * n, block->p + c * n) + bsq_ddot(n, block->v + c * n, block->s + c * n);
         block->base[c] = fmax(block->base[c], 0.0); /* a J, but for rounding */
     }
 }
@@ -311,12 +313,19 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
 {
     int64_t n = block->hessian->n;
 
-    return (struct bsq_point){
-        .n = n, .group_size = candidate->group_size, .scales_per_channel = candidate->scales_per_channel,
-        .h = block->hessian->h, .hessian = block->hessian, .diagonal = block->hessian->diagonal,
-        .p = block->p + channel * n, .codes = candidate->codes + channel * n,
-        .scales = candidate->scales + channel * candidate->scales_per_channel, .g = candidate->g + channel * n,
-        .j = candidate->j[channel], .lowest = lowest, .highest = highest};
+    return (struct bsq_point){.n = n,
+                              .group_size = candidate->group_size,
+                              .scales_per_channel = candidate->scales_per_channel,
+                              .h = block->hessian->h,
+                              .hessian = block->hessian,
+                              .diagonal = block->hessian->diagonal,
+                              .p = block->p + channel * n,
+                              .codes = candidate->codes + channel * n,
+                              .scales = candidate->scales + channel * candidate->scales_per_channel,
+                              .g = candidate->g + channel * n,
+                              .j = candidate->j[channel],
+                              .lowest = lowest,
+                              .highest = highest};
 }
 
 void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,

@@ -25,14 +25,14 @@ struct bsq_block {
     const float *weights; /* channels x n */
     int64_t first;        /* first channel, counted in the group */
     int64_t channels;
-    int32_t single;       /* 1: only v and target_mean are loaded, energy is the searcher's to find */
-    double *v;            /* channels x n */
-    double *p;            /* channels x n */
-    double *s;            /* channels x n: p - H v, zero but for rounding when v is the minimiser */
-    double *base;         /* channels: J at v */
-    double *energy;       /* channels: what errors are relative to */
-    double *floor;        /* channels: the least undamped error of any u; 0 without target */
-    double *target_mean;  /* channels: mean of the wanted output */
+    int32_t single;      /* 1: only v and target_mean are loaded, energy is the searcher's to find */
+    double *v;           /* channels x n */
+    double *p;           /* channels x n */
+    double *s;           /* channels x n: p - H v, zero but for rounding when v is the minimiser */
+    double *base;        /* channels: J at v */
+    double *energy;      /* channels: what errors are relative to */
+    double *floor;       /* channels: the least undamped error of any u; 0 without target */
+    double *target_mean; /* channels: mean of the wanted output */
     void *scratch;
 };
 
@@ -59,10 +59,10 @@ static inline int64_t bsq_scale_span(int64_t n, int64_t group_size, int64_t scal
 struct bsq_candidate {
     int64_t group_size;
     int64_t scales_per_channel;
-    int8_t *codes;   /* channels x n */
-    double *scales;  /* channels x scales_per_channel */
-    double *j;       /* channels: objective */
-    double *g;       /* channels x n: p - H u, half the negative gradient */
+    int8_t *codes;  /* channels x n */
+    double *scales; /* channels x scales_per_channel */
+    double *j;      /* channels: objective */
+    double *g;      /* channels x n: p - H u, half the negative gradient */
 };
 
 /* One channel of a candidate, as the stages that work on single channels see it. */
@@ -70,13 +70,13 @@ struct bsq_point {
     int64_t n;
     int64_t group_size;
     int64_t scales_per_channel;
-    const double *h;        /* n x n; or NULL: rows come from the group */
+    const double *h; /* n x n; or NULL: rows come from the group */
     const struct bsq_hessian *hessian;
     const double *diagonal; /* n: of H */
-    const double *p; /* n */
-    int8_t *codes;   /* n */
-    double *scales;  /* scales_per_channel */
-    double *g;       /* n */
+    const double *p;        /* n */
+    int8_t *codes;          /* n */
+    double *scales;         /* scales_per_channel */
+    double *g;              /* n */
     double j;
     int32_t lowest, highest;
 };

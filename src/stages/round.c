@@ -29,10 +29,11 @@ static void round_sums(const struct bsq_rounding *rounding, const float *weights
                        double *along, double *square)
 {
     bsq_kernels()->round_sums(weights, count, (float)fmin(1.0 / scale, FLT_MAX), (float)rounding->lowest,
-                                   (float)rounding->highest, along, square);
+                              (float)rounding->highest, along, square);
 }
 
-static double alternate(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale, int turns)
+static double alternate(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
+                        int turns)
 {
     for (int i = 0; i < turns; i++) {
         double along, square, next;
@@ -98,7 +99,7 @@ double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float 
     if (lower == upper)
         return lower;
     return weight_error(rounding, weights, count, lower) <= weight_error(rounding, weights, count, upper) ? lower
-                                                                                                         : upper;
+                                                                                                          : upper;
 }
 
 void bsq_round_codes(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,

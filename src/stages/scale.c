@@ -79,7 +79,6 @@ static void stretch(struct bsq_point *point, double x, double along, double squa
         point->g[j] -= x * (point->p[j] - point->g[j]);
 }
 
-
 void bsq_scale_set(struct bsq_point *point, double scale)
 {
     double along, square;

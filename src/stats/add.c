@@ -184,8 +184,9 @@ static bsq_status_t check_state(const struct bsq_stats_t *stats, bool with_targe
                         "moments of an unknown number of rows cannot be added to: set 'rows' of the moments");
     if (bsq_stats_empty(stats) || with_target == bsq_stats_has_target(stats))
         return BSQ_OK;
-    return bsq_fail(message, BSQ_E_STATE, with_target ? "a batch with target after batches without"
-                                                      : "a batch without target after batches with");
+    return bsq_fail(message, BSQ_E_STATE,
+                    with_target ? "a batch with target after batches without"
+                                : "a batch without target after batches with");
 }
 
 bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target)
@@ -287,12 +288,14 @@ static bsq_status_t add_rows(struct adding *adding, const bsq_batch_t *batch, in
             return status;
         tile->fill += adding->picked;
         if (!copied && !reported)
-            status = bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, rows, rows, adding->work->message);
+            status =
+                bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, rows, rows, adding->work->message);
         reported = true;
         if (status == BSQ_OK && tile->fill == tile->capacity)
             status = flush(adding);
         if (status == BSQ_OK && copied)
-            status = bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, next, rows, adding->work->message);
+            status =
+                bsq_progress_report(adding->work->options, BSQ_STAGE_STATISTICS, next, rows, adding->work->message);
     }
     return status;
 }

@@ -19,7 +19,8 @@ static bsq_status_t check_weights(const bsq_batch_t *batch, int64_t rows, struct
 {
     int64_t count = batch->row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? rows : batch->size;
 
-    if (batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE && batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_ROW)
+    if (batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE &&
+        batch->row_weights_kind != BSQ_ROW_WEIGHTS_KIND_PER_ROW)
         return bsq_fail(message, BSQ_E_ARGUMENT, "row_weights_kind %d is unknown", (int)batch->row_weights_kind);
     if (!batch->row_weights)
         return BSQ_OK;

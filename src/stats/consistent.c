@@ -57,10 +57,11 @@ static bsq_status_t check_inputs(const struct bsq_stats_t *stats, int64_t group,
                             (long long)(group * n + i));
         for (int64_t j = i % BSQ_PANEL + 1; j < end; j++)
             if (!is_bounded(row[j], square, diagonal_of(stats, group, panel * BSQ_PANEL + j)))
-                return bsq_fail(message, BSQ_E_NUMERIC,
-                                "h of group %lld is not positive semidefinite: at %lld, %lld it is above the root of the "
-                                "product of its diagonal there", (long long)group, (long long)i,
-                                (long long)(panel * BSQ_PANEL + j));
+                return bsq_fail(
+                    message, BSQ_E_NUMERIC,
+                    "h of group %lld is not positive semidefinite: at %lld, %lld it is above the root of the "
+                    "product of its diagonal there",
+                    (long long)group, (long long)i, (long long)(panel * BSQ_PANEL + j));
     }
     return BSQ_OK;
 }

@@ -17,11 +17,11 @@ enum { TARGET_BLOCK = 16 };
 struct run {
     int64_t count;
     const float *sample;
-    int64_t origin[2];         /* input coordinate of tap 0 in the two outer dimensions */
-    int64_t begin[2], end[2];  /* taps there that do not fall into padding */
-    int64_t x[RUN];            /* the same along the line, for each row */
+    int64_t origin[2];        /* input coordinate of tap 0 in the two outer dimensions */
+    int64_t begin[2], end[2]; /* taps there that do not fall into padding */
+    int64_t x[RUN];           /* the same along the line, for each row */
     int64_t x_begin[RUN], x_end[RUN];
-    bool whole;                /* no tap of any row falls into padding */
+    bool whole; /* no tap of any row falls into padding */
 };
 
 static bool is_channels_last(const struct bsq_geometry *geometry)

@@ -14,7 +14,8 @@ struct bsq_gather {
     int64_t sample;      /* values of one sample's input */
     /* Three dimensions, the last one the innermost; those that the layer does not have come first and are 1. */
     int64_t kernel[3], stride[3], dilation[3], pad[3], in[3], out[3];
-    const int64_t *column; /* n: where each is read, from tap 0 of a group's first channel on; channels before positions */
+    const int64_t
+        *column; /* n: where each is read, from tap 0 of a group's first channel on; channels before positions */
 };
 
 /* Prepares a batch that bsq_stats_check_batch has accepted; 'output' is from bsq_geometry_output. Room for 'column' (n)

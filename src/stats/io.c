@@ -450,8 +450,8 @@ static void get_header(struct reader *reader, struct header *header)
     require(reader, header->own_count.rows > 0 || header->own_count.weight == 0);
     require(reader, header->count.weight > 0 || (!target && !shared));
     if (reader->sound)
-        require(reader, layout->fill < bsq_tile_rows(&header->geometry) &&
-                            layout->own_fill < bsq_tile_rows(&header->geometry));
+        require(reader,
+                layout->fill < bsq_tile_rows(&header->geometry) && layout->own_fill < bsq_tile_rows(&header->geometry));
 }
 
 static void get_triangle(struct reader *reader, double *panels, int64_t n)

@@ -28,8 +28,8 @@ static bool complete(const struct bsq_stats_t *stats)
 /* Gives complete statistics inputs of their own, to which others can be added. */
 static bool unfreeze(struct bsq_stats_t *stats)
 {
-    struct bsq_inputs *own = stats->frozen ? bsq_inputs_copy(stats->inputs, &stats->geometry, false, false,
-                                                              &stats->memory) : NULL;
+    struct bsq_inputs *own =
+        stats->frozen ? bsq_inputs_copy(stats->inputs, &stats->geometry, false, false, &stats->memory) : NULL;
 
     if (!stats->frozen)
         return true;
@@ -129,7 +129,8 @@ bsq_status_t bsq_stats_sum(const struct bsq_stats_t *const *list, size_t count, 
     if (status != BSQ_OK)
         return status;
     if (!filled) {
-        *sum = bsq_stats_retain((struct bsq_stats_t *)(uintptr_t)list[first]); /* changes its count of references only */
+        *sum =
+            bsq_stats_retain((struct bsq_stats_t *)(uintptr_t)list[first]); /* changes its count of references only */
         return BSQ_OK;
     }
 

@@ -18,8 +18,8 @@ static bsq_status_t check_not_negative(const char *name, const double *values, i
 {
     for (int64_t i = 0; values && i < count; i++)
         if (values[i * step] < 0)
-            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %g, must not be negative", name,
-                            (long long)(i * step), values[i * step]);
+            return bsq_fail(message, BSQ_E_NUMERIC, "%s[%lld] is %g, must not be negative", name, (long long)(i * step),
+                            values[i * step]);
     return BSQ_OK;
 }
 

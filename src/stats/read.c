@@ -245,14 +245,16 @@ void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t 
     memset(product, 0, (size_t)(rows * n) * sizeof *product);
     multiply_panels(stats, group, rows, x, product, scratch);
     for (int64_t first = 0; stats->inputs->tile.fill > 0 && first < rows; first += MULTIPLIED_ROWS)
-        multiply_tile(stats, group, bsq_extent_least(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n, scratch);
+        multiply_tile(stats, group, bsq_extent_least(MULTIPLIED_ROWS, rows - first), x + first * n, product + first * n,
+                      scratch);
     scale_values(product, rows * n, stats->inputs->count.weight);
 }
 
 double bsq_stats_precision(const struct bsq_stats_t *stats)
 {
     const double single = 0x1p-19; /* twice what tile.c says of products in single precision */
-    const double within_tile = 0x1p-42, each_row = 0x1p-60; /* sums of up to 512 rows, and of as many tiles, in double */
+    const double within_tile = 0x1p-42,
+                 each_row = 0x1p-60; /* sums of up to 512 rows, and of as many tiles, in double */
 
     if (stats->geometry.fan_in >= BSQ_TILE_SINGLE_INPUTS)
         return single;

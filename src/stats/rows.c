@@ -30,7 +30,7 @@ void bsq_tile_drop(struct bsq_tile *tile, const struct bsq_memory *memory)
 }
 
 void bsq_tile_copy(const struct bsq_tile *from, int64_t first, int64_t count, struct bsq_tile *to,
-                      const struct bsq_geometry *geometry)
+                   const struct bsq_geometry *geometry)
 {
     size_t n = (size_t)geometry->fan_in, outputs = (size_t)geometry->out_channels, rows = (size_t)count;
 
@@ -79,8 +79,7 @@ struct bsq_tile_columns bsq_columns_part(const struct bsq_tile_columns *columns,
     return (struct bsq_tile_columns){columns->x ? columns->x + first : NULL, columns->ld, count};
 }
 
-struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry,
-                                        int64_t group)
+struct bsq_tile_columns bsq_tile_inputs(const struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t group)
 {
     int64_t n = geometry->fan_in;
 

@@ -191,9 +191,9 @@ static struct bsq_stats_t *copy_around(struct bsq_inputs *inputs, const struct b
 
 struct bsq_stats_t *bsq_stats_copy(const struct bsq_stats_t *from, const struct bsq_memory *memory)
 {
-    struct bsq_inputs *inputs = from->frozen ? retain_inputs(from->inputs)
-                                             : bsq_inputs_copy(from->inputs, &from->geometry, true,
-                                                               bsq_stats_has_target(from), memory);
+    struct bsq_inputs *inputs =
+        from->frozen ? retain_inputs(from->inputs)
+                     : bsq_inputs_copy(from->inputs, &from->geometry, true, bsq_stats_has_target(from), memory);
 
     return copy_around(inputs, from, &from->geometry, memory);
 }

@@ -104,12 +104,12 @@ void bsq_stats_multiply(const struct bsq_stats_t *stats, int64_t group, int64_t 
                         void *scratch);
 
 bool bsq_stats_has_target(const struct bsq_stats_t *stats);
-bool bsq_stats_has_means(const struct bsq_stats_t *stats);   /* false for a host's moments without means */
-double bsq_stats_rows(const struct bsq_stats_t *stats);      /* effective number (sum r)^2 / sum r^2; 0 unknown */
+bool bsq_stats_has_means(const struct bsq_stats_t *stats);      /* false for a host's moments without means */
+double bsq_stats_rows(const struct bsq_stats_t *stats);         /* effective number (sum r)^2 / sum r^2; 0 unknown */
 double bsq_stats_counted_rows(const struct bsq_stats_t *stats); /* without regard to weights; 0 unknown */
 double bsq_stats_target_rows(const struct bsq_stats_t *stats);  /* the same of rows that brought targets */
 bool bsq_stats_shares_inputs(const struct bsq_stats_t *stats);
-bool bsq_stats_empty(const struct bsq_stats_t *stats);       /* NULL counts as empty; no rows seen, no moments set */
+bool bsq_stats_empty(const struct bsq_stats_t *stats); /* NULL counts as empty; no rows seen, no moments set */
 
 /* Gives how exact a mean square is, as a share of it. */
 double bsq_stats_precision(const struct bsq_stats_t *stats);

@@ -44,9 +44,18 @@ static void widen(const struct bsq_tile_columns *columns, int64_t first, int64_t
 static struct bsq_gemm_tn product_of(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b,
                                      const float *weights, int64_t rows, double *scratch, double *to, int64_t ldt)
 {
-    return (struct bsq_gemm_tn){
-        .a = a->x, .b = b->x, .weights = weights, .rows = rows, .columns_a = a->columns, .columns_b = b->columns,
-        .lda = a->ld, .ldb = b->ld, .symmetric = a->x == b->x, .scratch = scratch, .to = to, .ldt = ldt};
+    return (struct bsq_gemm_tn){.a = a->x,
+                                .b = b->x,
+                                .weights = weights,
+                                .rows = rows,
+                                .columns_a = a->columns,
+                                .columns_b = b->columns,
+                                .lda = a->ld,
+                                .ldb = b->ld,
+                                .symmetric = a->x == b->x,
+                                .scratch = scratch,
+                                .to = to,
+                                .ldt = ldt};
 }
 
 void bsq_tile_multiply(const struct bsq_tile_columns *a, const struct bsq_tile_columns *b, const float *weights,

@@ -66,8 +66,7 @@ int main(void)
     size_t bytes;
     bsq_layer_t *layer = NULL;
 
-#define START(name, init)                                                                                              \
-    (arm(name.behind), init(&name.it, sizeof name.it))
+#define START(name, init) (arm(name.behind), init(&name.it, sizeof name.it))
     START(options, bsq_options_init);
     START(desc, bsq_layer_desc_init);
     START(batch, bsq_batch_init);

@@ -10,18 +10,18 @@
 /* A field of the struct that is at hand: its offset and its type. */
 #define OF(field) sizeof(((struct_type *)0)->field)
 #define AT(field, offset, type)                                                                                        \
-    _Static_assert(offsetof(struct_type, field) == (offset) &&                                                        \
-                       _Generic(((struct_type *)0)->field, type: 1, default: 0),                                       \
+    _Static_assert(offsetof(struct_type, field) == (offset) &&                                                         \
+                       _Generic(((struct_type *)0)->field, type : 1, default : 0),                                     \
                    #field)
 
 /* No padding that the compiler chose: the fields fill the struct. */
 #define FULL(sum) _Static_assert(sizeof(struct_type) == (sum), "padding")
 
 /* The whole type of a call. */
-#define CALL(name, type) _Static_assert(_Generic(&(name), type: 1, default: 0), #name)
+#define CALL(name, type) _Static_assert(_Generic(&(name), type : 1, default : 0), #name)
 
 _Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "pinned for LP64");
-_Static_assert(_Generic((bsq_status_t)0, int32_t: 1, default: 0), "bsq_status_t");
+_Static_assert(_Generic((bsq_status_t)0, int32_t : 1, default : 0), "bsq_status_t");
 
 #define struct_type bsq_error_t
 SIZE(bsq_error_t, 32);
@@ -164,8 +164,8 @@ AT(bsq_moments_buffers_t, rows, 48);
 AT(bsq_moments_buffers_t, held_out, 56);
 AT(bsq_moments_buffers_t, reserved, 60);
 #define struct_type bsq_moments_buffers_t
-FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(target_square) + OF(rows) +
-     OF(held_out) + OF(reserved));
+FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(target_square) + OF(rows) + OF(held_out) +
+     OF(reserved));
 #undef struct_type
 
 SIZE(bsq_stats_info_t, 240);
@@ -199,8 +199,7 @@ AT(bsq_stats_info_t, reserved, 236);
 FULL(OF(struct_size) + OF(in_channels) + OF(out_channels) + OF(groups) + OF(fan_in) + OF(kernel) + OF(stride) +
      OF(dilation) + OF(pad_begin) + OF(pad_end) + OF(rows) + OF(effective_rows) + OF(target_rows) + OF(input_scale) +
      OF(kind) + OF(spatial_dims) + OF(weight_layout) + OF(activation_layout) + OF(has_target) + OF(has_means) +
-     OF(shares_inputs) + OF(input_bits) + OF(input_type) + OF(input_zero_point) + OF(input_scale_kind) +
-     OF(reserved));
+     OF(shares_inputs) + OF(input_bits) + OF(input_type) + OF(input_zero_point) + OF(input_scale_kind) + OF(reserved));
 #undef struct_type
 
 SIZE(bsq_report_t, 208);
@@ -266,11 +265,11 @@ AT(solver, 192, int32_t);
 AT(effort, 196, int32_t);
 AT(weight_bits, 200, int32_t);
 AT(weight_grid, 204, int32_t);
-FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(error) + OF(error_start) + OF(error_floor)
-     + OF(held_out_error) + OF(held_out_energy) + OF(weight_error) + OF(error_uncorrected) + OF(error_corrected) +
-     OF(damping) + OF(rows) + OF(rows_per_input) + OF(seconds) + OF(sweeps) + OF(channels_improved) + OF(dead_inputs) +
-     OF(dead_outputs) + OF(channels_proven) + OF(lower_bound) + OF(stages) + OF(outcome) + OF(warnings) + OF(kernel) +
-     OF(solver) + OF(effort) + OF(weight_bits) + OF(weight_grid));
+FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(error) + OF(error_start) +
+     OF(error_floor) + OF(held_out_error) + OF(held_out_energy) + OF(weight_error) + OF(error_uncorrected) +
+     OF(error_corrected) + OF(damping) + OF(rows) + OF(rows_per_input) + OF(seconds) + OF(sweeps) +
+     OF(channels_improved) + OF(dead_inputs) + OF(dead_outputs) + OF(channels_proven) + OF(lower_bound) + OF(stages) +
+     OF(outcome) + OF(warnings) + OF(kernel) + OF(solver) + OF(effort) + OF(weight_bits) + OF(weight_grid));
 #undef struct_type
 
 #define struct_type bsq_stage_t
@@ -452,28 +451,28 @@ VALUE(BSQ_RESULT_DEQUANTIZED, 1404);
 VALUE(BSQ_RESULT_PLANES, 1405);
 VALUE(BSQ_RESULT_CODE_BIAS, 1406);
 
-_Static_assert(_Generic((bsq_alloc_fn)0, void * (*)(size_t, void *): 1, default: 0), "bsq_alloc_fn");
-_Static_assert(_Generic((bsq_free_fn)0, void (*)(void *, void *): 1, default: 0), "bsq_free_fn");
-_Static_assert(_Generic((bsq_progress_fn)0, int32_t (*)(const bsq_progress_t *, void *): 1, default: 0),
-    "bsq_progress_fn");
-_Static_assert(_Generic((bsq_log_fn)0, void (*)(int32_t, const char *, void *): 1, default: 0), "bsq_log_fn");
-_Static_assert(_Generic((bsq_block_fn)0, void (*)(void *, int64_t): 1, default: 0), "bsq_block_fn");
-_Static_assert(_Generic((bsq_parallel_for_fn)0, void (*)(int64_t, bsq_block_fn, void *, void *): 1, default: 0),
-    "bsq_parallel_for_fn");
+_Static_assert(_Generic((bsq_alloc_fn)0, void *(*)(size_t, void *) : 1, default : 0), "bsq_alloc_fn");
+_Static_assert(_Generic((bsq_free_fn)0, void (*)(void *, void *) : 1, default : 0), "bsq_free_fn");
+_Static_assert(_Generic((bsq_progress_fn)0, int32_t (*)(const bsq_progress_t *, void *) : 1, default : 0),
+               "bsq_progress_fn");
+_Static_assert(_Generic((bsq_log_fn)0, void (*)(int32_t, const char *, void *) : 1, default : 0), "bsq_log_fn");
+_Static_assert(_Generic((bsq_block_fn)0, void (*)(void *, int64_t) : 1, default : 0), "bsq_block_fn");
+_Static_assert(_Generic((bsq_parallel_for_fn)0, void (*)(int64_t, bsq_block_fn, void *, void *) : 1, default : 0),
+               "bsq_parallel_for_fn");
 
 CALL(bsq_version, int32_t (*)(void));
-CALL(bsq_version_string, const char * (*)(void));
-CALL(bsq_status_string, const char * (*)(bsq_status_t));
+CALL(bsq_version_string, const char *(*)(void));
+CALL(bsq_status_string, const char *(*)(bsq_status_t));
 CALL(bsq_error_init, void (*)(bsq_error_t *, size_t));
 CALL(bsq_options_init, void (*)(bsq_options_t *, size_t));
 CALL(bsq_layer_desc_init, void (*)(bsq_layer_desc_t *, size_t));
 CALL(bsq_layer_create, bsq_status_t (*)(const bsq_layer_desc_t *, const bsq_options_t *, const float *, const float *,
-     bsq_layer_t **, bsq_error_t *));
+                                        bsq_layer_t **, bsq_error_t *));
 CALL(bsq_layer_clone, bsq_status_t (*)(bsq_layer_t *, bsq_layer_t **));
 CALL(bsq_layer_free, void (*)(bsq_layer_t *));
 CALL(bsq_layer_set_options, bsq_status_t (*)(bsq_layer_t *, const bsq_options_t *));
 CALL(bsq_layer_get_options, bsq_status_t (*)(bsq_layer_t *, bsq_options_t *));
-CALL(bsq_layer_error_message, const char * (*)(const bsq_layer_t *));
+CALL(bsq_layer_error_message, const char *(*)(const bsq_layer_t *));
 CALL(bsq_layer_info_init, void (*)(bsq_layer_info_t *, size_t));
 CALL(bsq_layer_info, bsq_status_t (*)(bsq_layer_t *, bsq_layer_info_t *));
 CALL(bsq_layer_memory, bsq_status_t (*)(const bsq_layer_desc_t *, const bsq_options_t *, size_t *, bsq_error_t *));
@@ -483,8 +482,8 @@ CALL(bsq_layer_observe, bsq_status_t (*)(bsq_layer_t *, const bsq_batch_t *));
 CALL(bsq_layer_calibrate, bsq_status_t (*)(bsq_layer_t *, const bsq_batch_t *));
 CALL(bsq_input_quantizer_init, void (*)(bsq_input_quantizer_t *, size_t));
 CALL(bsq_layer_set_input_quantizer, bsq_status_t (*)(bsq_layer_t *, const bsq_input_quantizer_t *));
-CALL(bsq_layer_set_input_channels, bsq_status_t (*)(bsq_layer_t *, const bsq_input_quantizer_t *, const double *, const
-     int32_t *, size_t));
+CALL(bsq_layer_set_input_channels,
+     bsq_status_t (*)(bsq_layer_t *, const bsq_input_quantizer_t *, const double *, const int32_t *, size_t));
 CALL(bsq_layer_get_input_quantizer, bsq_status_t (*)(bsq_layer_t *, bsq_input_quantizer_t *));
 CALL(bsq_layer_get_input_channels, bsq_status_t (*)(bsq_layer_t *, double *, int32_t *, size_t));
 CALL(bsq_moments_init, void (*)(bsq_moments_t *, size_t));
@@ -505,14 +504,14 @@ CALL(bsq_layer_error_table, bsq_status_t (*)(bsq_layer_t *, int32_t, int32_t, do
 CALL(bsq_layer_get_report, bsq_status_t (*)(bsq_layer_t *, bsq_report_t *));
 CALL(bsq_layer_get_stage_report, bsq_status_t (*)(bsq_layer_t *, int32_t, bsq_stage_t *));
 CALL(bsq_layer_get_channel_report, bsq_status_t (*)(bsq_layer_t *, int64_t, bsq_channel_t *));
-CALL(bsq_stage_string, const char * (*)(int32_t));
-CALL(bsq_outcome_string, const char * (*)(int32_t));
-CALL(bsq_kernel_string, const char * (*)(int32_t));
+CALL(bsq_stage_string, const char *(*)(int32_t));
+CALL(bsq_outcome_string, const char *(*)(int32_t));
+CALL(bsq_kernel_string, const char *(*)(int32_t));
 CALL(bsq_tensor_init, void (*)(bsq_tensor_t *, size_t));
 CALL(bsq_layer_get_tensor, bsq_status_t (*)(bsq_layer_t *, bsq_tensor_t *));
 CALL(bsq_layer_set_tensor, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *));
 CALL(bsq_layer_evaluate, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *, bsq_report_t *));
-CALL(bsq_format_string, const char * (*)(int32_t));
+CALL(bsq_format_string, const char *(*)(int32_t));
 CALL(bsq_tensor_packed_size, bsq_status_t (*)(const bsq_tensor_t *, int32_t, size_t *, bsq_error_t *));
 CALL(bsq_tensor_pack, bsq_status_t (*)(const bsq_tensor_t *, int32_t, void *, size_t, bsq_error_t *));
 CALL(bsq_tensor_unpack, bsq_status_t (*)(int32_t, const void *, size_t, bsq_tensor_t *, bsq_error_t *));
@@ -525,7 +524,7 @@ CALL(bsq_layer_get_planes, bsq_status_t (*)(bsq_layer_t *, int8_t *, size_t));
 CALL(bsq_layer_get_code_bias, bsq_status_t (*)(bsq_layer_t *, float *, size_t));
 CALL(bsq_norm_init, void (*)(bsq_norm_t *, size_t));
 CALL(bsq_operator_norm, bsq_status_t (*)(const bsq_layer_desc_t *, const bsq_options_t *, const float *, double,
-     bsq_norm_t *, bsq_error_t *));
+                                         bsq_norm_t *, bsq_error_t *));
 CALL(bsq_allocation_init, void (*)(bsq_allocation_t *, size_t));
-CALL(bsq_allocate_bits, bsq_status_t (*)(const double *, const int64_t *, const double *, size_t, size_t, int64_t, const
-     bsq_options_t *, int32_t *, bsq_allocation_t *, bsq_error_t *));
+CALL(bsq_allocate_bits, bsq_status_t (*)(const double *, const int64_t *, const double *, size_t, size_t, int64_t,
+                                         const bsq_options_t *, int32_t *, bsq_allocation_t *, bsq_error_t *));

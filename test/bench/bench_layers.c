@@ -206,9 +206,9 @@ static void print_layer(const struct bench *bench, int32_t index, int32_t bits, 
 
 /* Errors of a run against those of a peer over the layers that have both. */
 struct ratio {
-    double mean;  /* geometric; 0 when there is no layer */
+    double mean; /* geometric; 0 when there is no layer */
     double worst;
-    double time;  /* all seconds against all seconds */
+    double time; /* all seconds against all seconds */
     int32_t layers;
 };
 
@@ -535,11 +535,10 @@ static void print_requirements(struct bench *bench)
         require_mean(bench, "default effort against published Bit-Split", bits, BSQ_WEIGHT_GRID_SYMMETRIC,
                      RUN_EFFORT + DEFAULT_EFFORT, PEER_BIT_SPLIT, AUTO_MEAN);
     for (int32_t bits = BITS_LO; bits <= BITS_HI; bits++)
-        require_mean(bench, "default effort against published GPTQ", bits, BSQ_WEIGHT_GRID_FULL, RUN_EFFORT + DEFAULT_EFFORT,
-                     PEER_GPTQ, FULL_MEAN);
+        require_mean(bench, "default effort against published GPTQ", bits, BSQ_WEIGHT_GRID_FULL,
+                     RUN_EFFORT + DEFAULT_EFFORT, PEER_GPTQ, FULL_MEAN);
     require(bench, bench->above_rounding == 0, "runs whose J is above that of rounding: none", bench->above_rounding);
-    require(bench, bench->above_effort == 0, "runs whose J is above that of a lower effort: none",
-            bench->above_effort);
+    require(bench, bench->above_effort == 0, "runs whose J is above that of a lower effort: none", bench->above_effort);
     require(bench, bench->misreported == 0, "reports that codes and scales do not bear out: none", bench->misreported);
     if (bench->streamed > 0)
         require(bench, bench->stream_differs == 0, "streamed solves with other codes than from direct moments: none",

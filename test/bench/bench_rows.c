@@ -21,7 +21,8 @@ struct bench {
     int32_t efforts[MOST_EFFORTS], effort_count;
     double dampings[MOST_DAMPINGS]; /* the first is automatic */
     int32_t damping_count, threads, folds;
-    int32_t settings, rises, rises_from_rounding; /* settings where an effort rises above a lower one, but for rounding */
+    int32_t settings, rises,
+        rises_from_rounding; /* settings where an effort rises above a lower one, but for rounding */
 };
 
 /* ---- pictures -------------------------------------------------------------------------------------------------- */
@@ -51,8 +52,8 @@ static int64_t pictures_of(const struct layer_data *data, const struct raw_data 
 }
 
 /* Fold f takes 'pictures' pictures from its place on, all others are held out. */
-static bsq_layer_t *create_fold(const struct layer_data *data, const struct raw_data *raw, int64_t pictures, int32_t fold,
-                                int32_t folds)
+static bsq_layer_t *create_fold(const struct layer_data *data, const struct raw_data *raw, int64_t pictures,
+                                int32_t fold, int32_t folds)
 {
     bsq_layer_t *layer = create_conv(data, raw, NULL);
     int64_t from = folds > 1 ? (raw->size - pictures) * fold / (folds - 1) : 0;
@@ -130,7 +131,8 @@ static void run_part(struct bench *bench, const struct layer_data *data, const s
             cells[d][e].held_out = exp(cells[d][e].held_out / bench->folds);
         }
         print_line(bench, start, cells[d], d == 0);
-        printf(" %+.1f %% | %+.1f %% |\n", 100 * largest_rise(bench, cells[d], 0), 100 * largest_rise(bench, cells[d], 1));
+        printf(" %+.1f %% | %+.1f %% |\n", 100 * largest_rise(bench, cells[d], 0),
+               100 * largest_rise(bench, cells[d], 1));
     }
     fflush(stdout);
     bench->settings++;
@@ -164,8 +166,10 @@ static void run_layer(struct bench *bench, const char *name)
 
 static void print_head(const struct bench *bench)
 {
-    printf("\n### Few rows\n\nRelative output error on held-out pictures, symmetric range, geometric means over %d choices of the "
-           "pictures; in the end the\nerror on the rows themselves at the highest effort, and the largest rise from an effort "
+    printf("\n### Few rows\n\nRelative output error on held-out pictures, symmetric range, geometric means over %d "
+           "choices of the "
+           "pictures; in the end the\nerror on the rows themselves at the highest effort, and the largest rise from an "
+           "effort "
            "to a higher one, with\nand without rounding (effort 0).\n\n| layer | bits | pictures | N / n | damping |",
            bench->folds);
     for (int32_t e = 0; e < bench->effort_count; e++)
@@ -241,7 +245,8 @@ int main(int argc, char **argv)
     for (int32_t i = 0; i < baselines->count; i++)
         if (has_raw_data(bench.folder, baselines->names[i]))
             run_layer(&bench, baselines->names[i]);
-    printf("\n%s: at automatic damping, a higher effort raises the held-out error by more than %.0f %% in %d of %d settings; above "
+    printf("\n%s: at automatic damping, a higher effort raises the held-out error by more than %.0f %% in %d of %d "
+           "settings; above "
            "that of rounding (effort 0) in %d.\n",
            bench.rises || bench.rises_from_rounding ? "NOT REACHED" : "reached", 100 * MOST_RISE, bench.rises,
            bench.settings, bench.rises_from_rounding);

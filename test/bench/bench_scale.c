@@ -57,8 +57,8 @@ static double floor_once(const float *h, float *factor, float *product, int64_t 
 
     if (LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'L', (lapack_int)n, factor, (lapack_int)n) != 0)
         stop("floor", "H is not positive definite");
-    cblas_strmm(CblasColMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (blasint)n, (blasint)channels, 1, factor,
-                (blasint)n, product, (blasint)n);
+    cblas_strmm(CblasColMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (blasint)n, (blasint)channels, 1,
+                factor, (blasint)n, product, (blasint)n);
     return processor_seconds() - start;
 }
 
@@ -140,8 +140,8 @@ static void print_size(const struct size_row *row)
 /* The exponent of n between the first and the last size that were measured. */
 static void print_growth(const struct size_row *rows, int32_t count)
 {
-    printf("\nGrowth as a power of n: floor %.2f", log(rows[count - 1].floor / rows[0].floor) /
-                                                    log((double)rows[count - 1].n / (double)rows[0].n));
+    printf("\nGrowth as a power of n: floor %.2f",
+           log(rows[count - 1].floor / rows[0].floor) / log((double)rows[count - 1].n / (double)rows[0].n));
     for (int32_t e = 0; e < MOST_EFFORTS; e++) {
         int32_t last = count - 1;
 
@@ -160,9 +160,11 @@ static void run_sizes(const struct bench *bench)
     struct size_row rows[MOST_SIZES] = {{.n = 512}, {.n = 1024}, {.n = 2048}, {.n = 4096}};
     int32_t count = 0;
 
-    printf("\n### Size\n\nM = n, rows of ReLU of correlated Gaussian values, N = 2 n, 3 bits symmetric, one thread. Floor: "
-           "spotrf and strmm of M x n.\n\n| n | floor, s | effort 1, s | x floor | effort 5, s | x floor | effort 9, s | "
-           "x floor |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+    printf(
+        "\n### Size\n\nM = n, rows of ReLU of correlated Gaussian values, N = 2 n, 3 bits symmetric, one thread. "
+        "Floor: "
+        "spotrf and strmm of M x n.\n\n| n | floor, s | effort 1, s | x floor | effort 5, s | x floor | effort 9, s | "
+        "x floor |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for (; count < MOST_SIZES && rows[count].n <= bench->most_n; count++) {
         measure_size(bench, rows, count);
         print_size(&rows[count]);
@@ -289,7 +291,8 @@ static struct work run_threads(const struct conv *conv, int64_t pictures, int32_
         bsq_moments_buffers_init(&moments, sizeof moments);
         moments.h = work.h;
         expect(bsq_layer_get_moments(layer, &moments), "bsq_layer_get_moments", layer);
-        expect(bsq_layer_get_codes(layer, work.codes, (size_t)(conv->out * fan_in(conv))), "bsq_layer_get_codes", layer);
+        expect(bsq_layer_get_codes(layer, work.codes, (size_t)(conv->out * fan_in(conv))), "bsq_layer_get_codes",
+               layer);
         expect(bsq_layer_get_scales(layer, work.scales, (size_t)conv->out), "bsq_layer_get_scales", layer);
         bsq_layer_free(layer);
     }
@@ -334,8 +337,8 @@ static void run_thread_rows(void)
         struct work one = run_threads(&rows[i].conv, rows[i].pictures, rows[i].effort, 1);
         struct work two = run_threads(&rows[i].conv, rows[i].pictures, rows[i].effort, 2);
 
-        printf("| %s | %d | %.3g | %.3g | %.2f | %.2f | %.3g | %.3g | %.2f | %.2f | %s |\n", rows[i].name, rows[i].effort,
-               one.calibrate.wall, two.calibrate.wall, one.calibrate.wall / two.calibrate.wall,
+        printf("| %s | %d | %.3g | %.3g | %.2f | %.2f | %.3g | %.3g | %.2f | %.2f | %s |\n", rows[i].name,
+               rows[i].effort, one.calibrate.wall, two.calibrate.wall, one.calibrate.wall / two.calibrate.wall,
                two.calibrate.processor / one.calibrate.processor, one.optimize.wall, two.optimize.wall,
                one.optimize.wall / two.optimize.wall, two.optimize.processor / one.optimize.processor,
                same_bits(&rows[i].conv, &one, &two) ? "yes" : "**no**");
@@ -398,14 +401,13 @@ static void run_statistics(void)
         struct conv conv;
         int64_t pictures;
     } rows[] = {
-        {"3x3, 32 channels, 56x56", {32, 1, 8, 56, 3}, 16},
-        {"3x3, 64 channels, 28x28", {64, 1, 8, 28, 3}, 16},
-        {"3x3, 128 channels, 14x14", {128, 1, 8, 14, 3}, 32},
-        {"1x1, 256 channels, 28x28", {256, 1, 8, 28, 1}, 32},
+        {"3x3, 32 channels, 56x56", {32, 1, 8, 56, 3}, 16},   {"3x3, 64 channels, 28x28", {64, 1, 8, 28, 3}, 16},
+        {"3x3, 128 channels, 14x14", {128, 1, 8, 14, 3}, 32}, {"1x1, 256 channels, 28x28", {256, 1, 8, 28, 1}, 32},
         {"1x1, 512 channels, 14x14", {512, 1, 8, 14, 1}, 64},
     };
 
-    printf("\n### Statistics\n\nGathering and accumulation in useful operations (rows x n^2) a second, beside sgemm on squares "
+    printf("\n### Statistics\n\nGathering and accumulation in useful operations (rows x n^2) a second, beside sgemm on "
+           "squares "
            "of %d. Wanted: 0.70.\n\n| input | n | Gflop/s | sgemm | share | reached |\n"
            "| --- | --- | --- | --- | --- | --- |\n",
            SGEMM_SIDE);
@@ -514,7 +516,8 @@ static void run_memory(const struct bench *bench)
         {"3x3 in 32 groups, 512 to 64", {512, 32, 64, 8, 3}, 16},
     };
 
-    printf("\n### Memory\n\nPeak of the library's allocations at default effort in MiB, the bound 8 G n^2 + 12 M n + 64 MiB (4 M "
+    printf("\n### Memory\n\nPeak of the library's allocations at default effort in MiB, the bound 8 G n^2 + 12 M n + "
+           "64 MiB (4 M "
            "n more with a target),\nand what bsq_layer_memory predicts (with a target).\n\n"
            "| layer | threads | target | peak | bound | peak / bound | predicted | predicted / peak |\n"
            "| --- | --- | --- | --- | --- | --- | --- | --- |\n");

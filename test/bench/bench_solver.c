@@ -222,8 +222,8 @@ static struct times gptq_times(const struct bench *bench, int32_t setting, int32
 static double time_ratio(const struct bench *bench, int32_t setting, int32_t effort)
 {
     struct times times = SETTING[setting].range == BSQ_WEIGHT_GRID_FULL ? gptq_times(bench, setting, effort)
-                         : SETTING[setting].bits == 3             ? stand_in_times(bench, setting, effort)
-                                                                  : (struct times){0, 0};
+                         : SETTING[setting].bits == 3                   ? stand_in_times(bench, setting, effort)
+                                                                        : (struct times){0, 0};
 
     return times.theirs > 0 ? times.ours / times.theirs : 0;
 }
@@ -292,7 +292,8 @@ static void print_stand_ins(const struct bench *bench)
         here += bench->stand_in_seconds[i];
     }
     if (here > 0)
-        printf("| Bit-Split as a NumPy loop, 3 bits | %d | %.3g | %.3g | - |\n", bench->baselines.count, here, published);
+        printf("| Bit-Split as a NumPy loop, 3 bits | %d | %.3g | %.3g | - |\n", bench->baselines.count, here,
+               published);
     for (int32_t bits = 2; bits < BITS; bits++) {
         double logs = 0;
         int32_t layers = 0;

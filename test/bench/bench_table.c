@@ -10,8 +10,8 @@
 enum { LO = 2, HI = 8, DEFAULT_EFFORT = 5 };
 
 struct sums {
-    double one, table;     /* seconds */
-    double logs[HI + 1];   /* of table / full solve */
+    double one, table;   /* seconds */
+    double logs[HI + 1]; /* of table / full solve */
     double squares[HI + 1];
     double most;
     int32_t layers;

@@ -148,9 +148,14 @@ static double error_of(const struct gptq *gptq, const struct layer_data *data, c
 double gptq_seconds(const struct layer_data *data, int32_t bits, double *error)
 {
     int64_t n = data->n, channels = data->channels;
-    struct gptq gptq = {channels, n, (float)-(1 << (bits - 1)), (float)((1 << (bits - 1)) - 1),
-                        reserve(n * n, sizeof(float)), reserve(channels * n, sizeof(float)),
-                        reserve(channels * BLOCK, sizeof(float)), reserve(channels, sizeof(float))};
+    struct gptq gptq = {channels,
+                        n,
+                        (float)-(1 << (bits - 1)),
+                        (float)((1 << (bits - 1)) - 1),
+                        reserve(n * n, sizeof(float)),
+                        reserve(channels * n, sizeof(float)),
+                        reserve(channels * BLOCK, sizeof(float)),
+                        reserve(channels, sizeof(float))};
     struct order *order = sort_inputs(data);
     double times[REPEATS];
 

@@ -203,9 +203,9 @@ struct raw_data load_raw(const char *folder, const struct layer_data *layer)
     raw.input = load_floats(folder, layer->name, "input", &input);
     raw.output = load_floats(folder, layer->name, "output", &output);
     raw.bias = load_floats(folder, layer->name, "bias", &bias);
-    if (input.dims != 4 || output.dims != 4 || input.shape[0] != output.shape[0] ||
-        input.shape[2] != output.shape[2] || input.shape[3] != output.shape[3] || output.shape[1] != layer->channels ||
-        bias.count != layer->channels || input.shape[1] / layer->groups * KERNEL * KERNEL != layer->n)
+    if (input.dims != 4 || output.dims != 4 || input.shape[0] != output.shape[0] || input.shape[2] != output.shape[2] ||
+        input.shape[3] != output.shape[3] || output.shape[1] != layer->channels || bias.count != layer->channels ||
+        input.shape[1] / layer->groups * KERNEL * KERNEL != layer->n)
         stop(layer->name, "shapes of input, output and bias do not fit");
     raw.size = input.shape[0];
     raw.inputs = input.shape[1];

@@ -361,11 +361,11 @@ START_TEST(detection_shows_both_networks)
 {
     const std::string page = write_report(made_up_detection());
     assert_well_formed(page);
-    for (const char *text :
-         {"differ on 48 of 372 samples: a confident box has no match", "96.7\u202f%", "1160 of 1200 confident boxes", "0.871", "0.912", "0.830", "score from 0.40",
-          "score from 0.25", "2 of 3 confident boxes found, 1 only in the quantized network",
-          "0 of 0 confident boxes found", "&lt;bus&gt; 0.83", "class 7 0.62",
-          "Float: person 0.91, &lt;bus&gt; 0.83, person 0.55, person 0.30", "nothing found"}) {
+    for (const char *text : {"differ on 48 of 372 samples: a confident box has no match", "96.7\u202f%",
+                             "1160 of 1200 confident boxes", "0.871", "0.912", "0.830", "score from 0.40",
+                             "score from 0.25", "2 of 3 confident boxes found, 1 only in the quantized network",
+                             "0 of 0 confident boxes found", "&lt;bus&gt; 0.83", "class 7 0.62",
+                             "Float: person 0.91, &lt;bus&gt; 0.83, person 0.55, person 0.30", "nothing found"}) {
         ck_assert_msg(has(page, text), "'%s' is missing", text);
     }
     ck_assert(!has(page, "Top-1"));

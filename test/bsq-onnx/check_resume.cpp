@@ -233,7 +233,8 @@ START_TEST(forged_bits)
     settings.bits_for["b"] = 5;
     const Plan plan = make_plan(model, settings);
     ck_assert(may_be_chosen(model, settings, plan, {3, 5}));
-    for (const std::vector<int> &bits : std::vector<std::vector<int>>{{3}, {3, 5, 3}, {3, 4}, {1, 5}, {9, 5}, {0, 5}, {4, 5}})
+    for (const std::vector<int> &bits :
+         std::vector<std::vector<int>>{{3}, {3, 5, 3}, {3, 4}, {1, 5}, {9, 5}, {0, 5}, {4, 5}})
         ck_assert(!may_be_chosen(model, settings, plan, bits));
 }
 END_TEST

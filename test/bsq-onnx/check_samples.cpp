@@ -122,7 +122,8 @@ START_TEST(labels_belong_to_paths)
     const auto fails = [&](const std::string &text, const std::vector<std::string> &sources) {
         return error_of([&] { labels_of(text, sources); });
     };
-    assert_error(fails("3 x.png\n4 y.png\n", {a, b}), {"line 1 may be of ", "a/x.png or of ", "b/x.png", "write the folder"});
+    assert_error(fails("3 x.png\n4 y.png\n", {a, b}),
+                 {"line 1 may be of ", "a/x.png or of ", "b/x.png", "write the folder"});
     assert_error(fails("3 x.png\n4 y.png\n5 x.png\n", {a}), {"line 1 and line 3 have other classes for ", "a/x.png"});
     assert_error(fails("3 c/x.png\n4 y.png\n5 d/x.png\n", {a}), {"line 1 and line 3"});
     assert_error(fails("3 x.png\n", {a}), {"no line for ", "y.png"});

@@ -108,8 +108,8 @@ static Quantizer observed(const Case &made, int bits, int32_t kind)
     if (kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL) {
         quantizer.scales.resize(inputs);
         quantizer.zero_points.resize(inputs);
-        check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(), inputs), layer,
-              handle.get());
+        check(bsq_layer_get_input_channels(handle.get(), quantizer.scales.data(), quantizer.zero_points.data(), inputs),
+              layer, handle.get());
     }
     return quantizer;
 }
@@ -131,7 +131,8 @@ static double chosen(const Case &made, const std::vector<Candidate> &scales, int
 
 static std::vector<Candidate> scales_of(const Case &made, int bits)
 {
-    return candidates(observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_TENSOR), observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_CHANNEL));
+    return candidates(observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_TENSOR),
+                      observed(made, bits, BSQ_INPUT_SCALE_KIND_PER_CHANNEL));
 }
 
 START_TEST(fine_weights)

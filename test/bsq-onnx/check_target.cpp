@@ -33,13 +33,17 @@ START_TEST(what_passes)
     const Passing nothing = passing_of(make_model("output", [](test::Network &) { return "x"; }), "x");
     ck_assert(!nothing.cuts() && nothing.passed(-3) == -3 && nothing.share(-3, -4) == 1);
 
-    const Passing relu = passing_of(make_model("relu", [](test::Network &net) { return net.node("Relu", {"x"}); }), "x");
+    const Passing relu =
+        passing_of(make_model("relu", [](test::Network &net) { return net.node("Relu", {"x"}); }), "x");
     ck_assert(relu.cuts() && relu.passed(-3) == 0 && relu.passed(3) == 3);
     ck_assert(relu.share(-3, -4) == 0 && relu.share(-3, 4) == 1 && relu.share(3, 4) == 1);
 
-    const Passing clip = passing_of(make_model("clip", [](test::Network &net) {
-        return net.node("Clip", {"x", net.constant({}, {-1}), net.constant({}, {6})});
-    }), "x");
+    const Passing clip =
+        passing_of(make_model("clip",
+                              [](test::Network &net) {
+                                  return net.node("Clip", {"x", net.constant({}, {-1}), net.constant({}, {6})});
+                              }),
+                   "x");
     ck_assert(clip.cuts() && clip.passed(-3) == -1 && clip.passed(7) == 6);
     ck_assert(clip.share(-3, -4) == 0 && clip.share(7, 8) == 0 && clip.share(-3, 8) == 1);
 
@@ -59,10 +63,18 @@ START_TEST(no_silu)
 {
     const std::function<std::string(test::Network &)> others[] = {
         [](test::Network &net) { return net.node("Sigmoid", {"x"}); },
-        [](test::Network &net) { return net.node("Mul", {net.node("Sigmoid", {"x"}), net.constant({1}, {2})}); },
-        [](test::Network &net) { return net.node("Mul", {net.node("Tanh", {"x"}), "x"}); },
-        [](test::Network &net) { return net.node("Add", {net.node("Sigmoid", {"x"}), "x"}); },
-        [](test::Network &net) { return net.node("Add", {silu(net), "x"}); },
+        [](test::Network &net) {
+            return net.node("Mul", {net.node("Sigmoid", {"x"}), net.constant({1}, {2})});
+        },
+        [](test::Network &net) {
+            return net.node("Mul", {net.node("Tanh", {"x"}), "x"});
+        },
+        [](test::Network &net) {
+            return net.node("Add", {net.node("Sigmoid", {"x"}), "x"});
+        },
+        [](test::Network &net) {
+            return net.node("Add", {silu(net), "x"});
+        },
         [](test::Network &net) {
             const std::string gate = net.node("Sigmoid", {"x"});
             return net.node("Add", {net.node("Mul", {gate, "x"}), gate});

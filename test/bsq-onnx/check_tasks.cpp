@@ -60,10 +60,10 @@ END_TEST
 START_TEST(suppression_keeps_the_best_of_each_class)
 {
     const std::vector<Box> boxes = {
-        box(1, 0.6F, 1, 0, 11, 10), // overlaps the next, worse
+        box(1, 0.6F, 1, 0, 11, 10),                              // overlaps the next, worse
         box(1, 0.9F, 0, 0, 10, 10),  box(2, 0.5F, 0, 0, 10, 10), // another class
-        box(1, 0.7F, 6, 0, 16, 10), // overlaps by 4 / 16 only
-        box(1, 0.9F, 50, 0, 60, 10), // as good as the first: given order decides
+        box(1, 0.7F, 6, 0, 16, 10),                              // overlaps by 4 / 16 only
+        box(1, 0.9F, 50, 0, 60, 10),                             // as good as the first: given order decides
     };
     const std::vector<size_t> kept = suppress(boxes, 0.5);
     ck_assert_uint_eq(kept.size(), 4);
@@ -256,7 +256,7 @@ START_TEST(yolo_gives_back_what_was_encoded)
     const Box small = box(4, 0.45F, 10, 12, 24, 32), wide = box(1, 0.8F, 30, 5, 90, 55);
     yolo.put(8, 1, 16, 30, small, 0, 0);
     yolo.put(16, 2, 59, 119, wide, 0, 0);
-    yolo.put(32, 0, 116, 90, box(1, 0.7F, 31, 6, 90, 56), 0, 0); // gives way
+    yolo.put(32, 0, 116, 90, box(1, 0.7F, 31, 6, 90, 56), 0, 0);   // gives way
     yolo.put(32, 1, 156, 198, box(2, 0.2F, 10, 10, 80, 60), 0, 0); // below the score
     const std::vector<Box> boxes = task->decode(yolo.outputs, {96, 64, 1, 1, 0, 0});
     ck_assert_uint_eq(boxes.size(), 2);

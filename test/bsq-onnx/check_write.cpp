@@ -124,8 +124,8 @@ START_TEST(sidecar)
     ck_assert(bsq_onnx::write_sidecar(result).find("strength") == std::string::npos);
     result.inputs[0].strength = 0.5;
     const std::string text = bsq_onnx::write_sidecar(result);
-    for (const char *part : {"\"bsq-onnx \\\"a b\\\"\\u000a\"", "\"bits\": 3", "\"zero_point\": 7", "\"zero point\"", "\"strength\": 0.5",
-                             "0.125", "\"quantized_layers\": 1"})
+    for (const char *part : {"\"bsq-onnx \\\"a b\\\"\\u000a\"", "\"bits\": 3", "\"zero_point\": 7", "\"zero point\"",
+                             "\"strength\": 0.5", "0.125", "\"quantized_layers\": 1"})
         ck_assert_msg(text.find(part) != std::string::npos, "%s is missing", part);
     for (const char *part : {"held_out_error", "agreement", "output_error", "top1", "detection", "network_bound"})
         ck_assert_msg(text.find(part) == std::string::npos, "%s was not measured", part);

@@ -97,17 +97,10 @@ static size_t mutate(uint8_t *data, size_t size, uint64_t *state)
         for (size_t i = 0; i < length; i++)
             data[at + i] = (uint8_t)next_random(state);
         return size;
-    case 1:
-        data[at] ^= (uint8_t)(1U << next_random(state) % 8);
-        return size;
-    case 2:
-        return at;
-    case 3:
-        memmove(data + next_random(state) % (size - length + 1), data + at, length);
-        return size;
-    default:
-        memset(data + at, extremes[next_random(state) % sizeof extremes], length < 8 ? length : 8);
-        return size;
+    case 1: data[at] ^= (uint8_t)(1U << next_random(state) % 8); return size;
+    case 2: return at;
+    case 3: memmove(data + next_random(state) % (size - length + 1), data + at, length); return size;
+    default: memset(data + at, extremes[next_random(state) % sizeof extremes], length < 8 ? length : 8); return size;
     }
 }
 

@@ -158,8 +158,8 @@ static int windows_are_small(const bsq_layer_desc_t *desc)
     int is_small = 1;
 
     for (int i = 0; i < spatial_of(desc); i++)
-        is_small &= small(desc->stride[i]) && small(desc->dilation[i]) && small(desc->pad_begin[i]) &&
-                    small(desc->pad_end[i]);
+        is_small &=
+            small(desc->stride[i]) && small(desc->dilation[i]) && small(desc->pad_begin[i]) && small(desc->pad_end[i]);
     return is_small;
 }
 
@@ -185,8 +185,8 @@ static void calibrate(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct b
     for (int i = 0; i < 3; i++)
         batch.spatial[i] = take_below(bytes, 6);
     for (int i = 0; i < spatial_of(desc); i++) {
-        int64_t room = batch.spatial[i] + desc->pad_begin[i] + desc->pad_end[i] -
-                       desc->dilation[i] * (desc->kernel[i] - 1) - 1;
+        int64_t room =
+            batch.spatial[i] + desc->pad_begin[i] + desc->pad_end[i] - desc->dilation[i] * (desc->kernel[i] - 1) - 1;
 
         inputs *= batch.spatial[i];
         rows *= room >= 0 ? room / desc->stride[i] + 1 : 0;
@@ -198,7 +198,8 @@ static void calibrate(bsq_layer_t *layer, const bsq_layer_desc_t *desc, struct b
 
     batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_SAMPLE + take_below(bytes, 2);
     if (take_below(bytes, 4) == 3)
-        weights = take_floats(bytes, batch.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? batch.size * rows : batch.size);
+        weights =
+            take_floats(bytes, batch.row_weights_kind == BSQ_ROW_WEIGHTS_KIND_PER_ROW ? batch.size * rows : batch.size);
     batch.input = input;
     batch.target = target;
     batch.row_weights = weights;

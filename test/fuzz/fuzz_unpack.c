@@ -26,11 +26,16 @@ static void require(int condition)
 
 static struct tensor read_tensor(const uint8_t *data)
 {
-    static const int32_t formats[] = {BSQ_FORMAT_INT8, BSQ_FORMAT_ONNX_INT4, BSQ_FORMAT_ONNX_INT2,
-                                      BSQ_FORMAT_TERNARY_PLANES, BSQ_FORMAT_SIGN_MAGNITUDE_PLANES, 0};
+    static const int32_t formats[] = {BSQ_FORMAT_INT8,
+                                      BSQ_FORMAT_ONNX_INT4,
+                                      BSQ_FORMAT_ONNX_INT2,
+                                      BSQ_FORMAT_TERNARY_PLANES,
+                                      BSQ_FORMAT_SIGN_MAGNITUDE_PLANES,
+                                      0};
 
     return (struct tensor){formats[data[0] % 6], data[1] % 12,
-                           data[1] >= 128 ? BSQ_WEIGHT_GRID_SYMMETRIC : BSQ_WEIGHT_GRID_FULL, data[2] | data[3] << 8, data[4] | data[5] << 8};
+                           data[1] >= 128 ? BSQ_WEIGHT_GRID_SYMMETRIC : BSQ_WEIGHT_GRID_FULL, data[2] | data[3] << 8,
+                           data[4] | data[5] << 8};
 }
 
 /* A copy of exactly the size, so that a read behind the end is seen. */

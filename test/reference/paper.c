@@ -147,8 +147,8 @@ void ref_rest(int64_t n, const double *h, const double *p, double scale, int32_t
     free(others);
 }
 
-int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m,
-                          const int8_t *digits, int64_t k, double *margin)
+int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m, const int8_t *digits,
+                          int64_t k, double *margin)
 {
     double own = 0;
 
@@ -188,9 +188,8 @@ static void split_weights(const struct ref_layer *layer, int32_t bits, int8_t *p
         for (int64_t c = 0; c < layer->channels; c++)
             for (int32_t m = bits - 2; m >= 0 && usable(result->scales[c]); m--)
                 for (int64_t k = 0; k < n; k++)
-                    planes[c * stride + m * n + k] =
-                        ref_weight_digit(n, layer->w + c * n, result->scales[c], bits, planes + c * stride, m, k,
-                                         &result->margin);
+                    planes[c * stride + m * n + k] = ref_weight_digit(n, layer->w + c * n, result->scales[c], bits,
+                                                                      planes + c * stride, m, k, &result->margin);
     }
 }
 

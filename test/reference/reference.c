@@ -65,8 +65,7 @@ void ref_dequantize(int64_t n, int64_t group_size, const int8_t *codes, const do
 
 double ref_output_error(const struct ref_channel *channel, const double *values)
 {
-    return channel->energy - 2 * dot(channel->n, channel->p, values) +
-           form(channel->n, channel->h, values, values);
+    return channel->energy - 2 * dot(channel->n, channel->p, values) + form(channel->n, channel->h, values, values);
 }
 
 double ref_objective(const struct ref_channel *channel, const double *values)
@@ -202,8 +201,7 @@ static void copy_codes(int64_t n, const int8_t *from, int8_t *to)
         to[i] = from[i];
 }
 
-double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t lowest, int32_t highest,
-                       int8_t *codes)
+double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t lowest, int32_t highest, int8_t *codes)
 {
     int64_t n = channel->n;
     int8_t *trial = malloc((size_t)n);

@@ -52,8 +52,7 @@ double ref_best_scales(const struct ref_channel *channel, int64_t group_size, co
 /* ---- brute force, for tiny n -------------------------------------------------------------------------------- */
 
 /* Best codes for a fixed scale; returns J. */
-double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t lowest, int32_t highest,
-                       int8_t *codes);
+double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t lowest, int32_t highest, int8_t *codes);
 
 /* Best codes and scales together, one scale >= 0 for each group of inputs; returns J. Codes whose best scales include a
  * negative one can be left out: with that scale at 0 they are other codes, which are tried too. */
@@ -95,8 +94,8 @@ int8_t ref_weight_digit(int64_t n, const double *w, double scale, int32_t bits, 
  * 'digits' are the n of plane m. */
 void ref_rest(int64_t n, const double *h, const double *p, double scale, int32_t bits, const int8_t *planes, int32_t m,
               double *rest);
-int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m,
-                          const int8_t *digits, int64_t k, double *margin);
+int8_t ref_response_digit(int64_t n, const double *h, const double *rest, double scale, int32_t m, const int8_t *digits,
+                          int64_t k, double *margin);
 
 /* Alternating rounding, bit-split on the weights, response reconstruction, a last scale. */
 void ref_paper(const struct ref_layer *layer, int32_t bits, struct ref_codes *result);

@@ -166,8 +166,7 @@ struct ref_channel sample_channel(const struct sample *sample, int64_t c, double
                                 .ridge = lambda * ref_mean_diagonal(n, h)};
 }
 
-bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *options, int32_t with_target,
-                          double rows)
+bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *options, int32_t with_target, double rows)
 {
     bsq_layer_desc_t desc;
     bsq_moments_t moments;

@@ -12,8 +12,8 @@ struct ref_random {
 };
 
 uint64_t ref_random_next(struct ref_random *random);
-double ref_random_uniform(struct ref_random *random);                            /* 0 <= x < 1 */
-double ref_random_normal(struct ref_random *random);                             /* mean 0, variance 1 */
+double ref_random_uniform(struct ref_random *random);                             /* 0 <= x < 1 */
+double ref_random_normal(struct ref_random *random);                              /* mean 0, variance 1 */
 int64_t ref_random_between(struct ref_random *random, int64_t low, int64_t high); /* both included */
 
 struct sample_shape {
@@ -26,14 +26,14 @@ struct sample_shape {
 struct sample {
     struct sample_shape shape;
     int64_t channels;
-    float *weights;  /* M x n */
-    double *w;       /* the same in double */
-    double *x;       /* G x rows x n */
-    double *y;       /* M x rows: the weights' own output, disturbed */
-    double *h;       /* G x n x n */
-    double *mean;    /* G x n */
-    double *cross;   /* M x n */
-    double *square;  /* M */
+    float *weights;      /* M x n */
+    double *w;           /* the same in double */
+    double *x;           /* G x rows x n */
+    double *y;           /* M x rows: the weights' own output, disturbed */
+    double *h;           /* G x n x n */
+    double *mean;        /* G x n */
+    double *cross;       /* M x n */
+    double *square;      /* M */
     double *target_mean; /* M */
 };
 
@@ -50,7 +50,6 @@ struct ref_channel sample_channel(const struct sample *sample, int64_t c, double
 
 /* A layer of the library with these weights and moments, with a target if asked; 'rows' is what the moments are
  * said to come from. NULL when a call fails. */
-bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *options, int32_t with_target,
-                          double rows);
+bsq_layer_t *sample_layer(const struct sample *sample, const bsq_options_t *options, int32_t with_target, double rows);
 
 #endif

@@ -281,7 +281,7 @@ static std::string quantizer_text(const InputResult &input)
     std::string out = std::to_string(input.bits) + " bits, ";
     out += input.type == BSQ_INPUT_TYPE_UNSIGNED ? "unsigned"
            : input.type == BSQ_INPUT_TYPE_SIGNED ? "signed"
-                                            : "zero point " + std::to_string(input.zero_point);
+                                                 : "zero point " + std::to_string(input.zero_point);
     return input.scales.size() > 1 ? out + ", " + counted(int64_t(input.scales.size()), "scale") : out;
 }
 

@@ -132,7 +132,7 @@ BSQ_API void BSQ_CALL bsq_error_init(bsq_error_t *error, size_t struct_size);
  * keep their own copy of the hooks, so both must work until the last layer and bsq_stats_t that came from them is
  * freed. What OpenBLAS allocates for itself is outside of them. */
 typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
-typedef void (BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
+typedef void(BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
  * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
@@ -146,19 +146,19 @@ typedef struct bsq_progress_t {
     int32_t reserved;
 } bsq_progress_t;
 
-typedef int32_t (BSQ_CALL *bsq_progress_fn)(const bsq_progress_t *progress, void *opaque);
+typedef int32_t(BSQ_CALL *bsq_progress_fn)(const bsq_progress_t *progress, void *opaque);
 
 enum { BSQ_LOG_WARNING = 1501, BSQ_LOG_INFO = 1502 };
 
 /* Messages for a log, one line without newline; 'text' is borrowed until the callback returns. Silent when NULL. */
-typedef void (BSQ_CALL *bsq_log_fn)(int32_t level, const char *text, void *opaque);
+typedef void(BSQ_CALL *bsq_log_fn)(int32_t level, const char *text, void *opaque);
 
 /* A host's own thread pool: run fn(context, i) for every i in 0..count-1, in any order, on any threads, and return
  * when all of them have returned. Only 'fn' runs on those threads; it allocates nothing and calls no host callback.
  * The library asks for at most options.threads blocks at a time, and never for one alone: with options.threads 1 all
  * work is done on the calling thread. When NULL the library starts threads of its own. */
-typedef void (BSQ_CALL *bsq_block_fn)(void *context, int64_t index);
-typedef void (BSQ_CALL *bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void *context, void *opaque);
+typedef void(BSQ_CALL *bsq_block_fn)(void *context, int64_t index);
+typedef void(BSQ_CALL *bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void *context, void *opaque);
 
 /* ---- options --------------------------------------------------------------------------------------------- */
 
@@ -201,13 +201,13 @@ typedef struct bsq_options_t {
      * group may be shorter. Used with BSQ_SCALE_KIND_PER_GROUP, where it must be 1..n. [0] */
     int64_t group_size;
 
-    int32_t weight_bits;  /* 2..8 [4] */
-    int32_t weight_grid;  /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
-    int32_t scale_kind;   /* [per channel] */
-    int32_t scale_format; /* values that a scale may take: any float32, normal float16, powers of two [float32] */
-    int32_t solver;       /* paper: symmetric grid, per channel, float32 scales [auto] */
-    int32_t effort;       /* 0..9: how much work BSQ_SOLVER_AUTO spends; 0 rounds; J never rises with it [5] */
-    int32_t threads;      /* 1..1024: how many threads one call may use [1] */
+    int32_t weight_bits;     /* 2..8 [4] */
+    int32_t weight_grid;     /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
+    int32_t scale_kind;      /* [per channel] */
+    int32_t scale_format;    /* values that a scale may take: any float32, normal float16, powers of two [float32] */
+    int32_t solver;          /* paper: symmetric grid, per channel, float32 scales [auto] */
+    int32_t effort;          /* 0..9: how much work BSQ_SOLVER_AUTO spends; 0 rounds; J never rises with it [5] */
+    int32_t threads;         /* 1..1024: how many threads one call may use [1] */
     int32_t bias_correction; /* 1: also correct the bias for the mean of the output error [0] */
 
     int32_t input_bits; /* 0: inputs stay float; 2..8: inputs are quantized before they enter the statistics [0] */
@@ -215,7 +215,7 @@ typedef struct bsq_options_t {
     int32_t input_clip; /* how the range comes from what was observed [squared error] */
     int32_t select_on_held_out; /* 1: of efforts 0..effort the one of least held-out error is kept; without held-out
                                    statistics, or with another solver than auto, it does nothing [0] */
-    int32_t input_scale_kind; /* one scale for all inputs, or one for each input channel, folded into the weights; see
+    int32_t input_scale_kind;   /* one scale for all inputs, or one for each input channel, folded into the weights; see
                                  "input quantizer" for when that is legal [per tensor] */
     int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
                             a tensor. May take much longer than the solve, and can change a code here and there [0] */
@@ -243,14 +243,14 @@ typedef struct bsq_layer_desc_t {
     size_t struct_size;
     int64_t in_channels;
     int64_t out_channels;
-    int64_t groups;       /* [1] */
-    int64_t kernel[3];    /* [1, 1, 1] */
-    int64_t stride[3];    /* [1, 1, 1] */
-    int64_t dilation[3];  /* [1, 1, 1] */
-    int64_t pad_begin[3]; /* [0, 0, 0] */
-    int64_t pad_end[3];   /* [0, 0, 0] */
-    int32_t kind;         /* [linear] */
-    int32_t spatial_dims; /* convolution: 1, 2 or 3 [0] */
+    int64_t groups;            /* [1] */
+    int64_t kernel[3];         /* [1, 1, 1] */
+    int64_t stride[3];         /* [1, 1, 1] */
+    int64_t dilation[3];       /* [1, 1, 1] */
+    int64_t pad_begin[3];      /* [0, 0, 0] */
+    int64_t pad_end[3];        /* [0, 0, 0] */
+    int32_t kind;              /* [linear] */
+    int32_t spatial_dims;      /* convolution: 1, 2 or 3 [0] */
     int32_t weight_layout;     /* [OIHW] */
     int32_t activation_layout; /* [channels first] */
 } bsq_layer_desc_t;
@@ -364,10 +364,10 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_
  * by channel, and all that read the tensor are layers that take the same quantizer (docs/method.md). */
 typedef struct bsq_input_quantizer_t {
     size_t struct_size;
-    double scale; /* > 0, a normal float32 value */
+    double scale;       /* > 0, a normal float32 value */
     int32_t zero_point; /* 0 when channels have their own */
-    int32_t bits; /* 2..8 */
-    int32_t type; /* one of the three above */
+    int32_t bits;       /* 2..8 */
+    int32_t type;       /* one of the three above */
     int32_t scale_kind; /* BSQ_INPUT_SCALE_KIND_...; written by bsq_layer_get_input_quantizer [per tensor] */
 } bsq_input_quantizer_t;
 BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
@@ -403,13 +403,13 @@ typedef struct bsq_stats_t bsq_stats_t;
 /* Second moments as means over rows, in double, borrowed until the call returns. */
 typedef struct bsq_moments_t {
     size_t struct_size;
-    double *h;           /* (G, n, n): mean of x x'; symmetric; x quantized, and folded when channels have scales */
-    double *input_mean;  /* (G, n): mean of x; needed for bias correction only; or NULL */
-    double *p;           /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
-    double *target_mean; /* (M): mean of y; or NULL */
+    double *h;             /* (G, n, n): mean of x x'; symmetric; x quantized, and folded when channels have scales */
+    double *input_mean;    /* (G, n): mean of x; needed for bias correction only; or NULL */
+    double *p;             /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
+    double *target_mean;   /* (M): mean of y; or NULL */
     double *target_square; /* (M): mean of y^2; needed with p */
-    double rows;         /* N, how many rows the means are of; 0 when unknown */
-    int32_t held_out;    /* which statistics are meant [0] */
+    double rows;           /* N, how many rows the means are of; 0 when unknown */
+    int32_t held_out;      /* which statistics are meant [0] */
     int32_t reserved;
 } bsq_moments_t;
 BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
@@ -495,35 +495,35 @@ enum { BSQ_KERNEL_PORTABLE = 1301, BSQ_KERNEL_AVX2 = 1302, BSQ_KERNEL_AVX512 = 1
  * correction J does not count the mean of the output error; errors are of the outputs as they will be. */
 typedef struct bsq_report_t {
     size_t struct_size;
-    double objective_start; /* sum of J over channels, of rounding */
-    double objective;       /* of the result */
-    double energy;          /* sum over channels of the energy that errors are relative to */
-    double error;           /* relative output error: J without damping / energy; 0 when energy is 0 */
-    double error_start;     /* the same of rounding */
-    double error_floor;     /* what no codes can pass, relative: above 0 only with a target */
-    double held_out_error;  /* relative output error on the held-out statistics; -1 when there are none */
-    double held_out_energy; /* 0 when there are none */
-    double weight_error;    /* |w - scale * code|^2 / |w|^2 */
-    double error_uncorrected; /* error of the same codes without bias correction; = error when it is off */
-    double error_corrected;   /* error of the same codes with every channel's bias corrected; -1 without means */
-    double damping;       /* lambda of J */
-    double rows;          /* N, as the effective number of rows when they are weighted; 0 when unknown */
-    double rows_per_input; /* N / n; 0 when unknown */
-    double seconds;       /* of the whole call */
-    int64_t sweeps;       /* passes over a channel's codes, summed over channels */
+    double objective_start;    /* sum of J over channels, of rounding */
+    double objective;          /* of the result */
+    double energy;             /* sum over channels of the energy that errors are relative to */
+    double error;              /* relative output error: J without damping / energy; 0 when energy is 0 */
+    double error_start;        /* the same of rounding */
+    double error_floor;        /* what no codes can pass, relative: above 0 only with a target */
+    double held_out_error;     /* relative output error on the held-out statistics; -1 when there are none */
+    double held_out_energy;    /* 0 when there are none */
+    double weight_error;       /* |w - scale * code|^2 / |w|^2 */
+    double error_uncorrected;  /* error of the same codes without bias correction; = error when it is off */
+    double error_corrected;    /* error of the same codes with every channel's bias corrected; -1 without means */
+    double damping;            /* lambda of J */
+    double rows;               /* N, as the effective number of rows when they are weighted; 0 when unknown */
+    double rows_per_input;     /* N / n; 0 when unknown */
+    double seconds;            /* of the whole call */
+    int64_t sweeps;            /* passes over a channel's codes, summed over channels */
     int64_t channels_improved; /* channels that ended below rounding */
     int64_t dead_inputs;
     int64_t dead_outputs;
     int64_t channels_proven; /* channels whose outcome is BSQ_OUTCOME_PROVEN */
-    double lower_bound;   /* what J cannot be below, whatever codes and scales, as a share of objective: 1 when all
+    double lower_bound;      /* what J cannot be below, whatever codes and scales, as a share of objective: 1 when all
                              channels are proven; channels for which no bound is known count as 0. Known where fan-in
                              is small and every channel has a float32 scale, else with options.lower_bound */
-    int32_t stages;   /* how many stages bsq_layer_get_stage_report knows */
-    int32_t outcome;  /* BSQ_OUTCOME_... */
-    int32_t warnings; /* BSQ_WARNING_... bits */
-    int32_t kernel;   /* BSQ_KERNEL_... that ran */
-    int32_t solver;   /* as it was asked for; 0 of a tensor that was judged */
-    int32_t effort;   /* as it was asked for, or as the held-out statistics chose it; 0 of a tensor that was judged */
+    int32_t stages;          /* how many stages bsq_layer_get_stage_report knows */
+    int32_t outcome;         /* BSQ_OUTCOME_... */
+    int32_t warnings;        /* BSQ_WARNING_... bits */
+    int32_t kernel;          /* BSQ_KERNEL_... that ran */
+    int32_t solver;          /* as it was asked for; 0 of a tensor that was judged */
+    int32_t effort; /* as it was asked for, or as the held-out statistics chose it; 0 of a tensor that was judged */
     int32_t weight_bits;
     int32_t weight_grid;
 } bsq_report_t;
@@ -601,10 +601,10 @@ typedef struct bsq_tensor_t {
     int64_t zero_point_count;
     int64_t offset_count;
     int64_t level_count;
-    int64_t channels;     /* M */
-    int64_t fan_in;       /* n */
-    int64_t group_size;   /* inputs that share a scale: n (or 0) unless scale_kind is per group */
-    int32_t weight_bits;  /* these four as in bsq_options_t, whose defaults init sets */
+    int64_t channels;    /* M */
+    int64_t fan_in;      /* n */
+    int64_t group_size;  /* inputs that share a scale: n (or 0) unless scale_kind is per group */
+    int32_t weight_bits; /* these four as in bsq_options_t, whose defaults init sets */
     int32_t weight_grid;
     int32_t scale_kind;
     int32_t scale_format;
@@ -631,9 +631,9 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_evaluate(bsq_layer_t *layer, const bsq_t
 
 /* Layouts, byte by byte in docs/formats.md. */
 enum {
-    BSQ_FORMAT_INT8 = 2000,      /* one byte a code */
-    BSQ_FORMAT_ONNX_INT4 = 2100, /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
-    BSQ_FORMAT_ONNX_INT2 = 2110, /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
+    BSQ_FORMAT_INT8 = 2000,           /* one byte a code */
+    BSQ_FORMAT_ONNX_INT4 = 2100,      /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
+    BSQ_FORMAT_ONNX_INT2 = 2110,      /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
     BSQ_FORMAT_TERNARY_PLANES = 2200, /* per channel and plane, positive then negative bit mask of 64-bit words */
     BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 2210 /* per channel, sign then magnitude bit planes of 64-bit words */
 };
