@@ -21,7 +21,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes that a pass should fit in: fixed, so that channels are cut the same way for any thread count. */
+/* Bytes that a pass should fit in: fixed, so that channels are cut the same way for any thread count. Between 3 and 48 MiB the
+ * time of the layers at the default effort changes by less than 10 % (build/bench/bench_solver FOLDER --quick --most 5). */
 static const size_t pass_bytes = 12 << 20;
 
 /* v is kept within this many steps: far outside of any code, and exact enough in single precision to tell codes. */

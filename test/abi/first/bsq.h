@@ -343,10 +343,12 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_batch_counts(bsq_layer_t *layer, const b
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_observe(bsq_layer_t *layer, const bsq_batch_t *batch);
 
-/* Adds the rows of 'batch' to the statistics. The first call fixes the input quantizer.
+/* Adds the rows of 'batch' to the statistics. The first call that brings rows fixes the input quantizer.
  * Either all batches bring a target or none does, held-out batches counted apart (STATE otherwise).
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity in any buffer.
- * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. */
+ * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. For that a
+ * batch that fills more than one tile of rows (512, fewer from 8193 inputs on) is added to a copy of the statistics, which
+ * takes as much again while the call lasts; for smaller ones the callback is asked once, before any of it counts. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
@@ -397,61 +399,123 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_channels(bsq_layer_t *layer, d
 
 /* ---- statistics ------------------------------------------------------------------------------------------ */
 
-/* A snapshot of a layer's statistics, immutable and reference-counted. Threads: may be read by several at once. */
-typedef struct bsq_stats_t bsq_stats_t;
-
-/* Second moments as means over rows, in double, borrowed until the call returns. */
+/* A host's own second moments: means over rows, in double. The buffers are only read, and borrowed until the call
+ * returns. */
 typedef struct bsq_moments_t {
     size_t struct_size;
-    double *h;             /* (G, n, n): mean of x x'; symmetric; x quantized, and folded when channels have scales */
-    double *input_mean;    /* (G, n): mean of x; needed for bias correction only; or NULL */
-    double *p;             /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
-    double *target_mean;   /* (M): mean of y; or NULL */
-    double *target_square; /* (M): mean of y^2; needed with p */
-    double rows;           /* N, how many rows the means are of; 0 when unknown */
-    int32_t held_out;      /* which statistics are meant [0] */
+    const double *h; /* (G, n, n): mean of x x'; symmetric; x quantized, and folded when channels have scales */
+    const double *input_mean;    /* (G, n): mean of x; needed for bias correction only; or NULL */
+    const double *p;             /* (M, n): mean of y x, y the target without bias; NULL when there is no target */
+    const double *target_mean;   /* (M): mean of y; or NULL */
+    const double *target_square; /* (M): mean of y^2; needed with p */
+    double rows;                 /* N, how many rows the means are of; 0 when unknown [0] */
+    int32_t held_out;            /* which statistics are meant [0] */
     int32_t reserved;
 } bsq_moments_t;
-BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
 
-/* Replaces the layer's statistics by a host's own moments. Inputs with rows of x as the layer sees them, quantized if
- * activations are. ARGUMENT without h, NUMERIC when a value is not finite, a diagonal entry is negative or
- * |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj); the mean of both is taken below that. Batches may be added afterwards when
- * 'rows' is known. */
+/* The same moments with buffers that a call writes: field for field in the place of bsq_moments_t. Buffers that are NULL
+ * are not asked for. */
+typedef struct bsq_moments_buffers_t {
+    size_t struct_size;
+    double *h;
+    double *input_mean;
+    double *p;
+    double *target_mean;
+    double *target_square;
+    double rows;      /* written */
+    int32_t held_out; /* which statistics are meant [0] */
+    int32_t reserved;
+} bsq_moments_buffers_t;
+
+BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_size);
+BSQ_API void BSQ_CALL bsq_moments_buffers_init(bsq_moments_buffers_t *buffers, size_t struct_size);
+
+/* Replaces the layer's statistics by a host's own moments, of x as the layer sees them: quantized if activations are.
+ * ARGUMENT without h, NUMERIC when a value is not finite, |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj) (the mean of both is taken
+ * below that), or moments contradict each other by more than a thousandth: h_ij^2 above h_ii h_jj, a mean's square above
+ * the mean square, p^2 above target_square h_ii. Batches may be added afterwards when 'rows' is known. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments);
 
-/* Reads the layer's statistics into those buffers of 'moments' that are not NULL, and 'rows'.
- * 'moments->held_out' says which. STATE when there are none, or none of the kind asked for. */
-BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_t *moments);
+/* Reads the layer's statistics into those buffers that are not NULL, and their rows; buffers->held_out says which. STATE
+ * when there are none, or none of the kind asked for. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers);
 
-/* Takes over the input part (H, means, N; training and held-out) of 'source', which sees the same inputs through the
- * same kernel, stride, padding, dilation, groups, layouts and input quantizer: several layers that read one tensor
- * calibrate once. 'layer' must have no statistics yet (STATE). Batches that 'layer' gets afterwards add their target
- * part only, and must be the rows that 'source' had seen, in the same order; bsq_optimize checks their number.
- * Later batches of 'source' do not show in 'layer'. MISMATCH when the geometry differs. */
-BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
+/* A snapshot of statistics, immutable and reference-counted. Threads: may be read by several at once. */
+typedef struct bsq_stats_t bsq_stats_t;
 
 /* Takes a reference to the layer's statistics as they are now, to be released with bsq_stats_release by the caller.
  * 'held_out' 0 or 1 says which. STATE when there are none. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_acquire_stats(bsq_layer_t *layer, int32_t held_out, bsq_stats_t **stats);
 
 /* Adds 'stats' to the layer's statistics ('held_out' says to which). Into a layer without any it is exact: the next
- * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within
- * rounding. MISMATCH when geometry, input quantizer or the presence of a target differ; a layer that has observed
- * nothing yet, with the same input_bits and input_scale_kind, takes the quantizer of 'stats'. */
+ * batch continues where 'stats' stopped, bit for bit; otherwise the sum equals one pass over all rows within rounding.
+ * MISMATCH when the rows are gathered in another way (below), input quantizers differ, or one side has targets and the
+ * other has none, or of other output channels; without targets it does not matter how many outputs 'stats' had. A layer
+ * that has observed nothing yet, with the same input_bits and input_scale_kind, takes the quantizer of 'stats'. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
-/* Bytes that bsq_stats_export writes. */
-BSQ_API bsq_status_t BSQ_CALL bsq_stats_export_size(const bsq_stats_t *stats, size_t *size);
+/* Takes over the inputs of 'stats' (H, means, N) without its targets, whatever output channels these belong to: several
+ * layers that read one tensor, or slices of one layer's output channels, calibrate once. 'layer' must have no such
+ * statistics yet (STATE). Batches that it gets afterwards add their target part only, and must be the rows that 'stats'
+ * had seen, in the same order; bsq_optimize checks their number (STATE). Nothing is copied, and 'stats' does not change.
+ * MISMATCH when input quantizers differ or rows are gathered in another way: they are the same for equal in_channels,
+ * groups, kernel, stride, padding and dilation, in the same weight layout unless the kernel or a group is 1 wide. A
+ * convolution with a 1-wide kernel, stride 1 and no padding gathers what a linear layer over its pixels does. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
+
+/* The same with the statistics that 'source' has now, held-out ones too; 'layer' must have none of either kind. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_layer_t *source);
+
+/* Merges 'count' snapshots (at least one) in the given order into a new one, as bsq_layer_merge_stats does, without a
+ * layer: the result has the description of the first one that has rows. 'options' (NULL: defaults) gives allocator and
+ * threads. The same snapshots in the same order give the same bits. MISMATCH and STATE as there. */
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_merge(const bsq_stats_t *const *stats, size_t count,
+                                              const bsq_options_t *options, bsq_stats_t **merged, bsq_error_t *error);
+
+/* What a snapshot holds; the first fields are those of the layer that it came from. */
+typedef struct bsq_stats_info_t {
+    size_t struct_size;
+    int64_t in_channels;
+    int64_t out_channels;
+    int64_t groups;
+    int64_t fan_in;
+    int64_t kernel[3];
+    int64_t stride[3];
+    int64_t dilation[3];
+    int64_t pad_begin[3];
+    int64_t pad_end[3];
+    double rows;           /* rows that count; 0 when unknown, or none */
+    double effective_rows; /* (sum of weights)^2 / sum of weights^2: N of reports; the same without weights */
+    double target_rows;    /* rows that brought targets; fewer than rows where shared inputs still wait for some */
+    double input_scale;    /* of the input quantizer; 0 when inputs stay float */
+    int32_t kind;
+    int32_t spatial_dims;
+    int32_t weight_layout;
+    int32_t activation_layout;
+    int32_t has_target;
+    int32_t has_means;     /* 0 for a host's moments that came without means */
+    int32_t shares_inputs; /* 1: inputs are fixed, only targets can be added */
+    int32_t input_bits;    /* 0: inputs stay float, and the next three are 0 */
+    int32_t input_type;
+    int32_t input_zero_point;
+    int32_t input_scale_kind;
+    int32_t reserved;
+} bsq_stats_info_t;
+
+BSQ_API void BSQ_CALL bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
+
+/* Gives the number of bytes that bsq_stats_export writes. */
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export_size(const bsq_stats_t *stats, size_t *size, bsq_error_t *error);
 
 /* Writes 'stats' into 'buffer' of exactly that size: versioned, little-endian, checksummed (docs/formats.md). */
-BSQ_API bsq_status_t BSQ_CALL bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size);
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size, bsq_error_t *error);
 
 /* Reads what bsq_stats_export wrote; 'data' is borrowed until the call returns. The allocator of 'options' is used
- * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged; then
- * '*stats' is NULL and 'error' (or NULL) has the text. */
+ * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged, or when
+ * its moments contradict each other; then '*stats' is NULL. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_import(const void *data, size_t size, const bsq_options_t *options,
-                                               bsq_error_t *error, bsq_stats_t **stats);
+                                               bsq_stats_t **stats, bsq_error_t *error);
 
 /* Releases a reference; NULL is allowed. */
 BSQ_API void BSQ_CALL bsq_stats_release(bsq_stats_t *stats);
