@@ -141,6 +141,21 @@ FULL(OF(struct_size) + OF(scale) + OF(zero_point) + OF(bits) + OF(type) + OF(sca
 #define struct_type bsq_moments_t
 SIZE(bsq_moments_t, 64);
 AT(struct_size, 0, size_t);
+AT(h, 8, const double *);
+AT(input_mean, 16, const double *);
+AT(p, 24, const double *);
+AT(target_mean, 32, const double *);
+AT(target_square, 40, const double *);
+AT(rows, 48, double);
+AT(held_out, 56, int32_t);
+AT(reserved, 60, int32_t);
+FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(target_square) + OF(rows) + OF(held_out) +
+     OF(reserved));
+#undef struct_type
+
+#define struct_type bsq_moments_buffers_t
+SIZE(bsq_moments_buffers_t, 64);
+AT(struct_size, 0, size_t);
 AT(h, 8, double *);
 AT(input_mean, 16, double *);
 AT(p, 24, double *);
@@ -153,86 +168,40 @@ FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(tar
      OF(reserved));
 #undef struct_type
 
-SIZE(bsq_moments_buffers_t, 64);
-AT(bsq_moments_buffers_t, struct_size, 0);
-AT(bsq_moments_buffers_t, h, 8);
-AT(bsq_moments_buffers_t, input_mean, 16);
-AT(bsq_moments_buffers_t, p, 24);
-AT(bsq_moments_buffers_t, target_mean, 32);
-AT(bsq_moments_buffers_t, target_square, 40);
-AT(bsq_moments_buffers_t, rows, 48);
-AT(bsq_moments_buffers_t, held_out, 56);
-AT(bsq_moments_buffers_t, reserved, 60);
-#define struct_type bsq_moments_buffers_t
-FULL(OF(struct_size) + OF(h) + OF(input_mean) + OF(p) + OF(target_mean) + OF(target_square) + OF(rows) + OF(held_out) +
-     OF(reserved));
-#undef struct_type
-
-SIZE(bsq_stats_info_t, 240);
-AT(bsq_stats_info_t, struct_size, 0);
-AT(bsq_stats_info_t, in_channels, 8);
-AT(bsq_stats_info_t, out_channels, 16);
-AT(bsq_stats_info_t, groups, 24);
-AT(bsq_stats_info_t, fan_in, 32);
-AT(bsq_stats_info_t, kernel, 40);
-AT(bsq_stats_info_t, stride, 64);
-AT(bsq_stats_info_t, dilation, 88);
-AT(bsq_stats_info_t, pad_begin, 112);
-AT(bsq_stats_info_t, pad_end, 136);
-AT(bsq_stats_info_t, rows, 160);
-AT(bsq_stats_info_t, effective_rows, 168);
-AT(bsq_stats_info_t, target_rows, 176);
-AT(bsq_stats_info_t, input_scale, 184);
-AT(bsq_stats_info_t, kind, 192);
-AT(bsq_stats_info_t, spatial_dims, 196);
-AT(bsq_stats_info_t, weight_layout, 200);
-AT(bsq_stats_info_t, activation_layout, 204);
-AT(bsq_stats_info_t, has_target, 208);
-AT(bsq_stats_info_t, has_means, 212);
-AT(bsq_stats_info_t, shares_inputs, 216);
-AT(bsq_stats_info_t, input_bits, 220);
-AT(bsq_stats_info_t, input_type, 224);
-AT(bsq_stats_info_t, input_zero_point, 228);
-AT(bsq_stats_info_t, input_scale_kind, 232);
-AT(bsq_stats_info_t, reserved, 236);
 #define struct_type bsq_stats_info_t
+SIZE(bsq_stats_info_t, 240);
+AT(struct_size, 0, size_t);
+AT(in_channels, 8, int64_t);
+AT(out_channels, 16, int64_t);
+AT(groups, 24, int64_t);
+AT(fan_in, 32, int64_t);
+AT(kernel, 40, int64_t *);
+AT(stride, 64, int64_t *);
+AT(dilation, 88, int64_t *);
+AT(pad_begin, 112, int64_t *);
+AT(pad_end, 136, int64_t *);
+AT(rows, 160, double);
+AT(effective_rows, 168, double);
+AT(target_rows, 176, double);
+AT(input_scale, 184, double);
+AT(kind, 192, int32_t);
+AT(spatial_dims, 196, int32_t);
+AT(weight_layout, 200, int32_t);
+AT(activation_layout, 204, int32_t);
+AT(has_target, 208, int32_t);
+AT(has_means, 212, int32_t);
+AT(shares_inputs, 216, int32_t);
+AT(input_bits, 220, int32_t);
+AT(input_type, 224, int32_t);
+AT(input_zero_point, 228, int32_t);
+AT(input_scale_kind, 232, int32_t);
+AT(reserved, 236, int32_t);
 FULL(OF(struct_size) + OF(in_channels) + OF(out_channels) + OF(groups) + OF(fan_in) + OF(kernel) + OF(stride) +
      OF(dilation) + OF(pad_begin) + OF(pad_end) + OF(rows) + OF(effective_rows) + OF(target_rows) + OF(input_scale) +
      OF(kind) + OF(spatial_dims) + OF(weight_layout) + OF(activation_layout) + OF(has_target) + OF(has_means) +
      OF(shares_inputs) + OF(input_bits) + OF(input_type) + OF(input_zero_point) + OF(input_scale_kind) + OF(reserved));
 #undef struct_type
 
-SIZE(bsq_report_t, 208);
-AT(bsq_report_t, struct_size, 0);
-AT(bsq_report_t, objective_start, 8);
-AT(bsq_report_t, objective, 16);
-AT(bsq_report_t, energy, 24);
-AT(bsq_report_t, error, 32);
-AT(bsq_report_t, error_start, 40);
-AT(bsq_report_t, error_floor, 48);
-AT(bsq_report_t, held_out_error, 56);
-AT(bsq_report_t, held_out_energy, 64);
-AT(bsq_report_t, weight_error, 72);
-AT(bsq_report_t, error_uncorrected, 80);
-AT(bsq_report_t, error_corrected, 88);
-AT(bsq_report_t, damping, 96);
-AT(bsq_report_t, rows, 104);
-AT(bsq_report_t, rows_per_input, 112);
-AT(bsq_report_t, seconds, 120);
-AT(bsq_report_t, sweeps, 128);
-AT(bsq_report_t, channels_improved, 136);
-AT(bsq_report_t, dead_inputs, 144);
-AT(bsq_report_t, dead_outputs, 152);
-AT(bsq_report_t, channels_proven, 160);
-AT(bsq_report_t, lower_bound, 168);
-AT(bsq_report_t, stages, 176);
-AT(bsq_report_t, outcome, 180);
-AT(bsq_report_t, warnings, 184);
-AT(bsq_report_t, kernel, 188);
-AT(bsq_report_t, solver, 192);
-AT(bsq_report_t, effort, 196);
-AT(bsq_report_t, weight_bits, 200);
-AT(bsq_report_t, weight_grid, 204);
 #define struct_type bsq_report_t
 SIZE(bsq_report_t, 208);
 AT(struct_size, 0, size_t);
@@ -448,6 +417,7 @@ VALUE(BSQ_RESULT_CODES, 1401);
 VALUE(BSQ_RESULT_SCALES, 1402);
 VALUE(BSQ_RESULT_BIAS, 1403);
 VALUE(BSQ_RESULT_DEQUANTIZED, 1404);
+
 VALUE(BSQ_RESULT_PLANES, 1405);
 VALUE(BSQ_RESULT_CODE_BIAS, 1406);
 
@@ -487,14 +457,20 @@ CALL(bsq_layer_set_input_channels,
 CALL(bsq_layer_get_input_quantizer, bsq_status_t (*)(bsq_layer_t *, bsq_input_quantizer_t *));
 CALL(bsq_layer_get_input_channels, bsq_status_t (*)(bsq_layer_t *, double *, int32_t *, size_t));
 CALL(bsq_moments_init, void (*)(bsq_moments_t *, size_t));
+CALL(bsq_moments_buffers_init, void (*)(bsq_moments_buffers_t *, size_t));
 CALL(bsq_layer_set_moments, bsq_status_t (*)(bsq_layer_t *, const bsq_moments_t *));
-CALL(bsq_layer_get_moments, bsq_status_t (*)(bsq_layer_t *, bsq_moments_t *));
-CALL(bsq_layer_share_input, bsq_status_t (*)(bsq_layer_t *, bsq_layer_t *));
+CALL(bsq_layer_get_moments, bsq_status_t (*)(bsq_layer_t *, bsq_moments_buffers_t *));
 CALL(bsq_layer_acquire_stats, bsq_status_t (*)(bsq_layer_t *, int32_t, bsq_stats_t **));
 CALL(bsq_layer_merge_stats, bsq_status_t (*)(bsq_layer_t *, int32_t, const bsq_stats_t *));
-CALL(bsq_stats_export_size, bsq_status_t (*)(const bsq_stats_t *, size_t *));
-CALL(bsq_stats_export, bsq_status_t (*)(const bsq_stats_t *, void *, size_t));
-CALL(bsq_stats_import, bsq_status_t (*)(const void *, size_t, const bsq_options_t *, bsq_error_t *, bsq_stats_t **));
+CALL(bsq_layer_share_stats, bsq_status_t (*)(bsq_layer_t *, int32_t, const bsq_stats_t *));
+CALL(bsq_layer_share_input, bsq_status_t (*)(bsq_layer_t *, bsq_layer_t *));
+CALL(bsq_stats_merge,
+     bsq_status_t (*)(const bsq_stats_t *const *, size_t, const bsq_options_t *, bsq_stats_t **, bsq_error_t *));
+CALL(bsq_stats_info_init, void (*)(bsq_stats_info_t *, size_t));
+CALL(bsq_stats_info, bsq_status_t (*)(const bsq_stats_t *, bsq_stats_info_t *, bsq_error_t *));
+CALL(bsq_stats_export_size, bsq_status_t (*)(const bsq_stats_t *, size_t *, bsq_error_t *));
+CALL(bsq_stats_export, bsq_status_t (*)(const bsq_stats_t *, void *, size_t, bsq_error_t *));
+CALL(bsq_stats_import, bsq_status_t (*)(const void *, size_t, const bsq_options_t *, bsq_stats_t **, bsq_error_t *));
 CALL(bsq_stats_release, void (*)(bsq_stats_t *));
 CALL(bsq_report_init, void (*)(bsq_report_t *, size_t));
 CALL(bsq_stage_init, void (*)(bsq_stage_t *, size_t));
