@@ -70,7 +70,7 @@ int main(void)
     desc.out_channels = 1;
     bsq_options_init(&options, sizeof options);
     options.solver = BSQ_SOLVER_ROUND;
-    if (bsq_layer_create(&desc, &options, weights, NULL, NULL, &layer) || bsq_optimize(layer, NULL) ||
+    if (bsq_layer_create(&desc, &options, weights, NULL, &layer, NULL) || bsq_optimize(layer, NULL) ||
         bsq_layer_get_codes(layer, codes, 4))
         return 1;
     printf("%s %d %d %d %d\n", bsq_version_string(), codes[0], codes[1], codes[2], codes[3]);
