@@ -126,7 +126,7 @@ static void mix_target(struct bsq_block *block, int64_t c, const double *target)
         energy = rest + ym * ym;
         mean = ym;
     }
-    block->energy[c] = fmax(energy, 0.0);
+    block->energy[c] = energy < 0.0 ? 0.0 : energy;
     block->target_mean[c] = mean;
     for (int64_t j = 0; j < n; j++)
         p[j] = (1.0 - mu) * (p[j] - hessian->ridge * v[j]) + mu * target[j];
@@ -217,7 +217,7 @@ void bsq_block_load_double(struct bsq_block *block)
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
 
         energy += (hessian->centred ? xw * xw : 0.0) - hessian->ridge * bsq_ddot(n, w, w);
-        block->energy[c] = fmax(energy, 0.0); /* plain, not centred: what errors are relative to */
+        block->energy[c] = energy < 0.0 ? 0.0 : energy; /* plain, not centred: what errors are relative to */
     }
     if (hessian->target_mean && hessian->mu > 0.0)
         mix_targets(block);

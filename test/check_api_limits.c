@@ -1,0 +1,294 @@
+/* What degenerate data must not do: leave results that nobody computed, drive J below zero, lose its digits, or take for
+ * ever. Every layer here once did one of these. */
+#include "support.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INPUTS = 12, OUTPUTS = 3, ROWS = 60 };
+
+/* Fills memory with what no result has, so that what is not written shows. */
+static void *alloc_filled(size_t size, void *opaque)
+{
+    void *block = malloc(size);
+
+    (void)opaque;
+    if (block)
+        memset(block, 0x5a, size);
+    return block;
+}
+
+static void free_filled(void *block, void *opaque)
+{
+    (void)opaque;
+    free(block);
+}
+
+static bsq_layer_t *layer_of(const bsq_options_t *options, int64_t inputs, int64_t outputs, const float *weights)
+{
+    bsq_layer_desc_t desc;
+    bsq_layer_t *layer;
+
+    bsq_layer_desc_init(&desc, sizeof desc);
+    desc.in_channels = inputs;
+    desc.out_channels = outputs;
+    ck_assert_int_eq(bsq_layer_create(&desc, options, weights, NULL, &layer, NULL), BSQ_OK);
+    return layer;
+}
+
+static void calibrate(bsq_layer_t *layer, const float *x, const float *y, const float *row_weights, int64_t rows)
+{
+    bsq_batch_t batch;
+
+    bsq_batch_init(&batch, sizeof batch);
+    batch.input = x;
+    batch.target = y;
+    batch.row_weights = row_weights;
+    batch.size = rows;
+    test_ok(layer, bsq_layer_calibrate(layer, &batch));
+}
+
+/* ---- beyond what can be computed ---- */
+
+static void set_square(bsq_layer_t *layer, double size)
+{
+    const double h[4] = {size, 0.0, 0.0, size};
+    bsq_moments_t moments;
+
+    bsq_moments_init(&moments, sizeof moments);
+    moments.h = h;
+    test_ok(layer, bsq_layer_set_moments(layer, &moments));
+}
+
+static const int32_t kinds[] = {BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_CHANNEL, BSQ_SCALE_KIND_PER_GROUP};
+static const int32_t solvers[] = {BSQ_SOLVER_AUTO, BSQ_SOLVER_ROUND};
+
+/* Solves what has no finite J, after a solve that has: NUMERIC, and the earlier result stays. */
+START_TEST(infinite_objectives_are_refused)
+{
+    const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f}, large[4] = {3e38f, -1e38f, 1e38f, 2e38f};
+    bsq_options_t options;
+    int8_t before[4], after[4];
+
+    bsq_options_init(&options, sizeof options);
+    options.memory_alloc = alloc_filled;
+    options.memory_free = free_filled;
+    options.scale_kind = kinds[_i % 3];
+    options.group_size = 1;
+    options.solver = solvers[_i / 3 % 2];
+
+    bsq_layer_t *layer = layer_of(&options, 2, 2, _i < 6 ? weights : large);
+
+    set_square(layer, _i < 6 ? 1.0 : 1e-30);
+    test_ok(layer, bsq_optimize(layer, NULL));
+    test_ok(layer, bsq_layer_get_codes(layer, before, 4));
+    set_square(layer, _i < 6 ? 1e308 : 1e235);
+    ck_assert_int_eq(bsq_optimize(layer, NULL), BSQ_E_NUMERIC);
+    ck_assert(strstr(bsq_layer_error_message(layer), "output channel 0"));
+    test_ok(layer, bsq_layer_get_codes(layer, after, 4));
+    ck_assert_mem_eq(before, after, 4);
+    bsq_layer_free(layer);
+}
+END_TEST
+
+START_TEST(folded_inputs_beyond_float_are_refused)
+{
+    const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
+    const float x[8] = {0.1f, 0.2f, 1.0f, 2.0f, 3.0f, 4.0f, 0.5f, 1.0f};
+    const double scales[2] = {0.0078125, 0.015625};
+    bsq_options_t options;
+    bsq_input_quantizer_t quantizer;
+    bsq_status_t status;
+
+    bsq_options_init(&options, sizeof options);
+    options.input_bits = 8;
+    options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
+
+    bsq_layer_t *layer = layer_of(&options, 2, 2, weights);
+
+    bsq_input_quantizer_init(&quantizer, sizeof quantizer);
+    quantizer.scale = (double)1e37f;
+    quantizer.bits = 8;
+    quantizer.type = BSQ_INPUT_TYPE_UNSIGNED;
+    test_ok(layer, bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 2));
+    calibrate(layer, x, NULL, NULL, 4);
+    status = bsq_optimize(layer, NULL);
+    ck_assert_int_eq(status, BSQ_E_NUMERIC);
+    ck_assert_int_eq(bsq_layer_get_codes(layer, (int8_t[4]){0}, 4), BSQ_E_STATE);
+    bsq_layer_free(layer);
+}
+END_TEST
+
+/* ---- J below zero ---- */
+
+/* Constant inputs leave nothing of the centred objective: results stay ordinary, whatever scales, formats and weights of
+ * rows. */
+START_TEST(constant_inputs_leave_ordinary_weights)
+{
+    static const int32_t formats[] = {BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_FLOAT16,
+                                      BSQ_SCALE_FORMAT_POWER_OF_TWO};
+    struct test_random random = test_random_seed((uint64_t)_i + 1);
+    bool target = _i / 9 % 2, weighted = _i / 18 % 2;
+
+    for (int turn = 0; turn < 12; turn++) {
+        float weights[OUTPUTS * INPUTS], x[ROWS * INPUTS], y[ROWS * OUTPUTS], rows[ROWS], real[OUTPUTS * INPUTS];
+        int64_t inputs = 2 + turn % (INPUTS - 1);
+        bsq_options_t options;
+        bsq_report_t report;
+
+        for (int64_t i = 0; i < OUTPUTS * inputs; i++)
+            weights[i] = (float)(test_random_uniform(&random) - 0.5);
+        for (int64_t j = 0; j < inputs; j++) {
+            float value = (float)(test_random_uniform(&random) - 0.5);
+
+            for (int64_t i = 0; i < ROWS; i++)
+                x[i * inputs + j] = value;
+        }
+        for (int64_t i = 0; i < ROWS; i++)
+            rows[i] = (float)(test_random_uniform(&random) + 0.1);
+        for (int64_t i = 0; i < ROWS * OUTPUTS; i++)
+            y[i] = (float)(0.01 * test_random_normal(&random));
+        bsq_options_init(&options, sizeof options);
+        options.bias_correction = 1;
+        options.scale_kind = kinds[_i % 3];
+        options.scale_format = formats[_i / 3 % 3];
+        options.group_size = inputs / 2;
+        options.damping = turn % 3 == 0 ? -1.0 : turn % 3 == 1 ? 0.0 : 1e-3;
+
+        bsq_layer_t *layer = layer_of(&options, inputs, OUTPUTS, weights);
+
+        calibrate(layer, x, target ? y : NULL, weighted ? rows : NULL, ROWS);
+        bsq_report_init(&report, sizeof report);
+        test_ok(layer, bsq_optimize(layer, &report));
+        test_ok(layer, bsq_layer_get_dequantized(layer, real, (size_t)(OUTPUTS * inputs)));
+        ck_assert_msg(report.objective >= 0.0, "J is %g", report.objective);
+        for (int64_t i = 0; i < OUTPUTS * inputs; i++)
+            ck_assert_msg(fabsf(real[i]) <= 2.0f, "inputs %d: a weight of %g became %g", (int)inputs,
+                          (double)weights[i], (double)real[i]);
+        bsq_layer_free(layer);
+    }
+}
+END_TEST
+
+/* ---- digits of J ---- */
+
+/* Targets far larger than the layer's own output: J of every channel is what its rows give. */
+START_TEST(large_targets_leave_the_digits_of_j)
+{
+    struct test_random random = test_random_seed(11);
+    double size = pow(10.0, _i);
+    float weights[OUTPUTS * INPUTS], other[OUTPUTS * INPUTS], x[ROWS * INPUTS], y[ROWS * OUTPUTS],
+        real[OUTPUTS * INPUTS];
+    double squares = 0.0;
+
+    for (int64_t i = 0; i < OUTPUTS * INPUTS; i++) {
+        weights[i] = (float)test_random_normal(&random);
+        other[i] = (float)test_random_normal(&random);
+    }
+    for (int64_t i = 0; i < ROWS * INPUTS; i++) {
+        x[i] = (float)test_random_normal(&random);
+        squares += (double)x[i] * (double)x[i] / ROWS / INPUTS;
+    }
+    for (int64_t i = 0; i < ROWS * OUTPUTS; i++) {
+        double sum = 0.0;
+
+        for (int64_t j = 0; j < INPUTS; j++)
+            sum += (double)other[i % OUTPUTS * INPUTS + j] * (double)x[i / OUTPUTS * INPUTS + j];
+        y[i] = (float)(size * sum);
+    }
+    for (int kind = 0; kind < 3; kind++) {
+        bsq_options_t options;
+        bsq_report_t report;
+
+        bsq_options_init(&options, sizeof options);
+        options.scale_kind = kinds[kind];
+        options.group_size = INPUTS / 2;
+
+        bsq_layer_t *layer = layer_of(&options, INPUTS, OUTPUTS, weights);
+
+        calibrate(layer, x, y, NULL, ROWS);
+        bsq_report_init(&report, sizeof report);
+        test_ok(layer, bsq_optimize(layer, &report));
+        test_ok(layer, bsq_layer_get_dequantized(layer, real, OUTPUTS * INPUTS));
+        for (int64_t m = 0; m < OUTPUTS; m++) {
+            double objective = 0.0;
+            bsq_channel_t channel;
+
+            for (int64_t i = 0; i < ROWS; i++) {
+                double error = (double)y[i * OUTPUTS + m];
+
+                for (int64_t j = 0; j < INPUTS; j++)
+                    error -= (double)real[m * INPUTS + j] * (double)x[i * INPUTS + j];
+                objective += error * error / ROWS;
+            }
+            for (int64_t j = 0; j < INPUTS; j++)
+                objective +=
+                    report.damping * squares * pow((double)weights[m * INPUTS + j] - (double)real[m * INPUTS + j], 2.0);
+            bsq_channel_init(&channel, sizeof channel);
+            test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
+            ck_assert_msg(fabs(channel.objective - objective) <= 1e-6 * objective,
+                          "targets of 1e%d, scales of kind %d: J is %.9g, not %.9g", _i, (int)options.scale_kind,
+                          objective, channel.objective);
+        }
+        bsq_layer_free(layer);
+    }
+}
+END_TEST
+
+/* ---- progress ---- */
+
+static int32_t note_fraction(const bsq_progress_t *progress, void *opaque)
+{
+    double *last = opaque;
+
+    ck_assert_msg(progress->fraction >= *last && progress->fraction <= 1.0, "%g after %g", progress->fraction, *last);
+    *last = progress->fraction;
+    return 0;
+}
+
+/* Every kind of solve ends with all of its work reported. */
+START_TEST(progress_ends_at_one)
+{
+    struct test_data data = test_data_linear(70, 20, 200, 5);
+    bsq_options_t options;
+    double last = 0.0, errors[3];
+
+    bsq_options_init(&options, sizeof options);
+    options.progress = note_fraction;
+    options.progress_opaque = &last;
+    options.scale_kind = kinds[_i % 3];
+    options.group_size = 7;
+    options.effort = _i / 3 % 2 ? 7 : 2;
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
+    bsq_batch_t batch = test_data_batch(&data, 0, data.size, true);
+
+    if (_i / 6) {
+        batch.held_out = 1;
+        last = 0.0;
+        test_ok(layer, bsq_layer_calibrate(layer, &batch));
+    }
+    last = 0.0;
+    test_ok(layer, bsq_optimize(layer, NULL));
+    ck_assert_msg(last == 1.0, "the last report is of %.17g", last);
+    last = 0.0;
+    test_ok(layer, bsq_layer_error_table(layer, 2, 4, errors, 3));
+    ck_assert_msg(last == 1.0, "the last report of the table is of %.17g", last);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    TCase *tests = tcase_create("limits");
+
+    tcase_add_loop_test(tests, infinite_objectives_are_refused, 0, 12);
+    tcase_add_test(tests, folded_inputs_beyond_float_are_refused);
+    tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
+    tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);
+    tcase_add_loop_test(tests, progress_ends_at_one, 0, 12);
+    return test_suite_of("limits", tests);
+}
