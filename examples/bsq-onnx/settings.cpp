@@ -242,6 +242,8 @@ Fields defaults(std::vector<const char *> &room)
     fields.held_out = 16;
     fields.weight_bits = 4;
     fields.range = BSQ_WEIGHT_GRID_FULL;
+    fields.act_type = BSQ_INPUT_TYPE_AUTO;
+    fields.act_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
     fields.act_bits = fields.edge_bits = 8;
     fields.act_percentile = 0.9999;
     fields.effort = 5;

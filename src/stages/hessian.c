@@ -8,10 +8,15 @@
 #include <math.h>
 #include <string.h>
 
-/* H may be singular without damping: where a pivot is below this share of its input's diagonal, a share of the diagonal is added
- * to it, or ever more. The floor asks for as little as possible; the search for as much as automatic damping has at least, so that
- * the minimiser is not far away in directions of which H knows nothing: J relative to it would have no digits left. */
-static const double least_pivot = 1e-10, floor_share = 1e-10, search_share = 1e-6;
+/* H may be singular without damping: where a pivot is below a share of its input's diagonal, more is added to the diagonal. */
+struct soundness {
+    double pivot; /* least share that is sound */
+    double first; /* share that is added first */
+};
+
+/* The floor asks for as little as possible. The search asks for more, so that the minimiser is not far away in directions of
+ * which H knows nothing: J relative to it would have no digits left. */
+static const struct soundness for_floor = {1e-10, 1e-10}, for_search = {1e-7, 1e-5};
 
 /* Up to this fan-in the factor is made in double for its own sake. */
 enum { MOST_FACTOR64_INPUTS = 256 };
@@ -116,25 +121,26 @@ static void order_inputs(int64_t *order, const double *diagonal, int64_t n)
 
 /* Tells whether no pivot of a factor is so small that it is rounding: each square of R_kk is what remains of H_kk when the inputs
  * decided later are known. */
-static bool has_sound_pivots(const double *r, const double *h, const int64_t *order, int64_t n)
+static bool has_sound_pivots(const double *r, const double *h, const int64_t *order, int64_t n, double least)
 {
     for (int64_t k = 0; k < n; k++)
-        if (r[k * (n + 1)] * r[k * (n + 1)] < least_pivot * h[order[k] * (n + 1)])
+        if (r[k * (n + 1)] * r[k * (n + 1)] < least * h[order[k] * (n + 1)])
             return false;
     return true;
 }
 
-/* Factors the ordered H + more diag H, with more, from 'first' on, until the factor is sound; inputs that are always zero count as 'unit'.
+/* Factors the ordered H + more diag H, with more until the factor is sound; inputs that are always zero count as 'unit'.
  * Returns more. */
-static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit, double first)
+static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit,
+                             const struct soundness *sound)
 {
-    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : first) {
+    for (double more = 0.0;; more = more > 0.0 ? 100.0 * more : sound->first) {
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = i; j < n; j++)
                 r[i * n + j] = h[order[i] * n + order[j]];
         for (int64_t i = 0; i < n; i++)
             r[i * (n + 1)] = r[i * (n + 1)] > 0.0 ? (1.0 + more) * r[i * (n + 1)] : unit;
-        if ((bsq_dpotrf(n, r, n) && has_sound_pivots(r, h, order, n)) || !(more < 1e6))
+        if ((bsq_dpotrf(n, r, n) && has_sound_pivots(r, h, order, n, sound->pivot)) || !(more < 1e6))
             return more;
     }
 }
@@ -175,7 +181,7 @@ static void factor(struct bsq_hessian *hessian, double unit, bool wide)
                             !factor_single(hessian->factor32, hessian->h, hessian->order, n, unit);
     if (!hessian->has_factor64)
         return;
-    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit, search_share) > 0.0;
+    hessian->raised = factor_ordered(hessian->factor64, hessian->h, hessian->order, n, unit, &for_search) > 0.0;
     hessian->inexact = hessian->raised || !(hessian->diagonal[hessian->order[0]] > 0.0);
     round_factor(hessian->factor32, hessian->factor64, n, unit);
 }
@@ -399,7 +405,7 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
         hessian->rank[hessian->order[k]] = k;
     if (hessian->factor64_undamped && hessian->searchable)
         hessian->undamped_share =
-            factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, floor_share);
+            factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, &for_floor);
     if (plan->factor && hessian->searchable && !hessian->h)
         prepare_square(hessian);
     for (int64_t j = 0; j < n; j++) {

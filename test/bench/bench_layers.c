@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BITS_LO = 2, BITS_HI = 4, RANGES = 2, EFFORTS = 10, DEFAULT_EFFORT = 5 };
+enum { BITS_LO = 2, BITS_HI = 4, EFFORTS = 10, DEFAULT_EFFORT = 5 };
+enum { SYMMETRIC, FULL, RANGES };
 
 /* The runs of one layer at one number of bits and range. */
 enum { RUN_ROUND, RUN_PAPER, RUN_EFFORT, RUNS = RUN_EFFORT + EFFORTS };
@@ -56,7 +57,7 @@ static bsq_options_t options_of(int32_t bits, int32_t range, int32_t run)
 
     bsq_options_init(&options, sizeof options);
     options.weight_bits = bits;
-    options.weight_grid = range;
+    options.weight_grid = range == FULL ? BSQ_WEIGHT_GRID_FULL : BSQ_WEIGHT_GRID_SYMMETRIC;
     options.solver = run == RUN_ROUND ? BSQ_SOLVER_ROUND : run == RUN_PAPER ? BSQ_SOLVER_PAPER : BSQ_SOLVER_AUTO;
     if (run >= RUN_EFFORT)
         options.effort = run - RUN_EFFORT;
@@ -99,7 +100,7 @@ static void free_solution(struct solution *solution)
 static bool wanted(const struct bench *bench, int32_t range, int32_t run)
 {
     if (run == RUN_PAPER)
-        return range == BSQ_WEIGHT_GRID_SYMMETRIC;
+        return range == SYMMETRIC;
     return run == RUN_ROUND || bench->efforts[run - RUN_EFFORT];
 }
 
@@ -162,7 +163,7 @@ static void run_layer(struct bench *bench, int32_t index, const struct layer_dat
 
 static enum peer best_known(int32_t range)
 {
-    return range == BSQ_WEIGHT_GRID_FULL ? PEER_BEST_FULL : PEER_BEST_SYMMETRIC;
+    return range == FULL ? PEER_BEST_FULL : PEER_BEST_SYMMETRIC;
 }
 
 static void print_number(FILE *file, double value, const char *format, int32_t width)
@@ -280,7 +281,7 @@ static void write_layers(const struct bench *bench, int32_t range)
 {
     FILE *file = bench->tables;
 
-    fprintf(file, "\n### %s range\n\n", range == BSQ_WEIGHT_GRID_FULL ? "Full" : "Symmetric");
+    fprintf(file, "\n### %s range\n\n", range == FULL ? "Full" : "Symmetric");
     fprintf(file, "| layer | bits | round | paper | default effort | Bit-Split | GPTQ | best known |\n");
     fprintf(file, "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for (int32_t i = 0; i < bench->baselines.count; i++)
@@ -452,7 +453,7 @@ static void stream_target(struct bench *bench, const struct layer_data *data, co
             for (int32_t i = 0; i < 3; i++) {
                 bsq_options_t options = options_of(bits, range, runs[i]);
 
-                if (runs[i] != RUN_PAPER || range == BSQ_WEIGHT_GRID_SYMMETRIC)
+                if (runs[i] != RUN_PAPER || range == SYMMETRIC)
                     stream_setting(bench, data, direct, streamed, with_target, &options, RUN_NAMES[runs[i]]);
             }
     for (int32_t split = 0; split < SPLITS; split++)
@@ -521,22 +522,22 @@ static void print_requirements(struct bench *bench)
         fprintf(bench->tables, "\n### What must be reached\n\n"
                                "| requirement | measured | reached |\n| --- | --- | --- |\n");
     for (int32_t bits = 3; bits <= BITS_HI; bits++) {
-        struct ratio paper = ratio_of(bench, bits, BSQ_WEIGHT_GRID_SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT);
+        struct ratio paper = ratio_of(bench, bits, SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT);
         char text[128];
 
-        require_mean(bench, "paper mode against published Bit-Split", bits, BSQ_WEIGHT_GRID_SYMMETRIC, RUN_PAPER,
-                     PEER_BIT_SPLIT, PAPER_MEAN);
+        require_mean(bench, "paper mode against published Bit-Split", bits, SYMMETRIC, RUN_PAPER, PEER_BIT_SPLIT,
+                     PAPER_MEAN);
         snprintf(text, sizeof text, "paper mode against published Bit-Split, %d bits: worst layer <= %.4g", bits,
                  PAPER_WORST);
         if (paper.layers > 0)
             require(bench, paper.worst <= PAPER_WORST, text, paper.worst);
     }
     for (int32_t bits = 3; bits <= BITS_HI; bits++)
-        require_mean(bench, "default effort against published Bit-Split", bits, BSQ_WEIGHT_GRID_SYMMETRIC,
-                     RUN_EFFORT + DEFAULT_EFFORT, PEER_BIT_SPLIT, AUTO_MEAN);
+        require_mean(bench, "default effort against published Bit-Split", bits, SYMMETRIC, RUN_EFFORT + DEFAULT_EFFORT,
+                     PEER_BIT_SPLIT, AUTO_MEAN);
     for (int32_t bits = BITS_LO; bits <= BITS_HI; bits++)
-        require_mean(bench, "default effort against published GPTQ", bits, BSQ_WEIGHT_GRID_FULL,
-                     RUN_EFFORT + DEFAULT_EFFORT, PEER_GPTQ, FULL_MEAN);
+        require_mean(bench, "default effort against published GPTQ", bits, FULL, RUN_EFFORT + DEFAULT_EFFORT, PEER_GPTQ,
+                     FULL_MEAN);
     require(bench, bench->above_rounding == 0, "runs whose J is above that of rounding: none", bench->above_rounding);
     require(bench, bench->above_effort == 0, "runs whose J is above that of a lower effort: none", bench->above_effort);
     require(bench, bench->misreported == 0, "reports that codes and scales do not bear out: none", bench->misreported);

@@ -474,7 +474,8 @@ static void find_form(const struct run *run, int64_t m, struct form *form)
         }
 }
 
-/* The least J over all codes, each with its best scale. */
+/* The least J over all codes, each with its best scale. The form is made of differences of J at steps of form->unit: its terms
+ * are good to a few bits of the base, which grow as far from the steps as the codes are. */
 static real least_of_form(const struct form *form, int64_t n, int32_t lowest, int32_t highest, int64_t total)
 {
     const real least = (real)FLT_MIN / form->unit;
@@ -484,15 +485,18 @@ static real least_of_form(const struct form *form, int64_t n, int32_t lowest, in
     for (int64_t i = 0; i < n; i++)
         code[i] = lowest;
     for (int64_t k = 0; k < total; k++) {
-        real along = 0, square = 0, scale;
+        real along = 0, square = 0, length = 0, scale;
 
         for (int64_t i = 0; i < n; i++) {
             along += form->p[i] * code[i];
+            length += abs(code[i]);
             for (int64_t j = 0; j < n; j++)
                 square += form->h[i][j] * code[i] * code[j];
         }
         scale = square > 0 ? fmaxl(along / square, least) : least; /* in units of form->unit */
-        best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
+        length = 1 + scale * length;
+        best = fminl(best, form->base - 2 * scale * along + scale * scale * square +
+                               0x1p-58L * fabsl(form->base) * length * length);
         for (int64_t i = 0; i < n && ++code[i] > highest; i++)
             code[i] = lowest;
     }
