@@ -624,8 +624,8 @@ BSQ_API void BSQ_CALL bsq_channel_init(bsq_channel_t *channel, size_t struct_siz
 
 /* Chooses codes, scales and bias, by the options of the layer; 'report' (or NULL) is written up to its struct_size.
  * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND, or BSQ_SOLVER_AUTO with effort 0; bias correction
- * needs statistics with input means (STATE). May be called again, with other options or more batches. On failure
- * (MEMORY, CANCELLED, STATE) earlier results stay.
+ * needs statistics with input means (STATE). NUMERIC when a channel has no codes of finite J, or its weights or its bias
+ * would be beyond float32. May be called again, with other options or more batches. On failure earlier results stay.
  * The sum of J is never above that of rounding, and never rises with the effort - unless options.select_on_held_out
  * lets the held-out error choose among the efforts, the lowest of equals; that takes about twice as long. */
 BSQ_API bsq_status_t BSQ_CALL bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
