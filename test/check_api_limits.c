@@ -237,6 +237,51 @@ START_TEST(large_targets_leave_the_digits_of_j)
 }
 END_TEST
 
+/* ---- limits of work ---- */
+
+/* Scales of single inputs that are nearly the same creep along for as long as turns are allowed: the result is valid, and
+ * the report says what ended it. */
+START_TEST(limits_of_work_are_reported)
+{
+    struct test_data data = test_data_linear(4, 6, 14, (uint64_t)_i + 1);
+    struct test_random random = test_random_seed((uint64_t)_i + 1);
+    bsq_options_t options;
+    bsq_report_t report;
+    int32_t limited = 0;
+
+    for (int64_t i = 0; i < 14; i++) {
+        double common = test_random_normal(&random);
+
+        for (int64_t j = 0; j < 6; j++)
+            data.input[i * 6 + j] = (float)(common + 0.01 * test_random_normal(&random));
+        for (int64_t m = 0; m < 4; m++)
+            data.target[i * 4 + m] = (float)(100.0 * test_random_normal(&random));
+    }
+    bsq_options_init(&options, sizeof options);
+    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
+    options.group_size = 1;
+    options.effort = 3;
+    options.damping = 0.0;
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
+
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_optimize(layer, &report));
+    for (int64_t m = 0; m < 4; m++) {
+        bsq_channel_t channel;
+
+        bsq_channel_init(&channel, sizeof channel);
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
+        limited += channel.outcome == BSQ_OUTCOME_LIMIT;
+    }
+    ck_assert_int_gt(limited, 0);
+    ck_assert_int_eq(report.outcome, BSQ_OUTCOME_LIMIT);
+    ck_assert(report.objective <= report.objective_start);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* ---- progress ---- */
 
 static int32_t note_fraction(const bsq_progress_t *progress, void *opaque)
@@ -289,6 +334,7 @@ Suite *test_suite(void)
     tcase_add_test(tests, folded_inputs_beyond_float_are_refused);
     tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
     tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);
+    tcase_add_loop_test(tests, limits_of_work_are_reported, 0, 4);
     tcase_add_loop_test(tests, progress_ends_at_one, 0, 12);
     return test_suite_of("limits", tests);
 }
