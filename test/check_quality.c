@@ -33,17 +33,20 @@ struct layer {
     int32_t scale_kind;
     int64_t group_size;
     bool target;
+    int32_t scale_format; /* 0: the default */
 };
 
 static const struct layer layers[] = {
-    {"plain", BSQ_KIND_LINEAR, 160, 160, 1, 1280, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
-    {"depthwise", BSQ_KIND_CONV, 96, 96, 96, 8, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
-    {"first", BSQ_KIND_CONV, 3, 96, 1, 16, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
-    {"grouped", BSQ_KIND_LINEAR, 128, 96, 1, 1024, 0, BSQ_SCALE_KIND_PER_GROUP, 32, false},
-    {"tensor", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_TENSOR, 0, false},
-    {"target", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, true},
-    {"few_rows", BSQ_KIND_LINEAR, 96, 96, 1, 96, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
-    {"few_rows_held_out", BSQ_KIND_LINEAR, 96, 96, 1, 96, 768, BSQ_SCALE_KIND_PER_CHANNEL, 0, false},
+    {"plain", BSQ_KIND_LINEAR, 160, 160, 1, 1280, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false, 0},
+    {"depthwise", BSQ_KIND_CONV, 96, 96, 96, 8, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false, 0},
+    {"first", BSQ_KIND_CONV, 3, 96, 1, 16, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false, 0},
+    {"grouped", BSQ_KIND_LINEAR, 128, 96, 1, 1024, 0, BSQ_SCALE_KIND_PER_GROUP, 32, false, 0},
+    {"grouped_power_of_two", BSQ_KIND_LINEAR, 64, 96, 1, 512, 0, BSQ_SCALE_KIND_PER_GROUP, 16, false,
+     BSQ_SCALE_FORMAT_POWER_OF_TWO},
+    {"tensor", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_TENSOR, 0, false, 0},
+    {"target", BSQ_KIND_LINEAR, 96, 96, 1, 768, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, true, 0},
+    {"few_rows", BSQ_KIND_LINEAR, 96, 96, 1, 96, 0, BSQ_SCALE_KIND_PER_CHANNEL, 0, false, 0},
+    {"few_rows_held_out", BSQ_KIND_LINEAR, 96, 96, 1, 96, 768, BSQ_SCALE_KIND_PER_CHANNEL, 0, false, 0},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
 
@@ -323,6 +326,8 @@ static int measure(const struct layer *layer, const struct row *rows, int count,
     bsq_options_init(&options, sizeof options);
     options.scale_kind = layer->scale_kind;
     options.group_size = layer->group_size;
+    if (layer->scale_format)
+        options.scale_format = layer->scale_format;
     for (int i = 0; i < count; i++) {
         bool full = strcmp(rows[i].range, "full") == 0;
         double error;

@@ -68,7 +68,7 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
             search->proven[c] ? 1.0 : fmin(fmax(bsq_solve_ratio(search->bound[c], candidate->j[c]), 0.0), 1.0);
         solve->error[channel + c] =
             undamped(block->hessian, candidate->j[c], bsq_candidate_distance(candidate, n, c, block->weights + c * n));
-        solve->floor[channel + c] = block->floor[c];
+        solve->floor[channel + c] = fmin(block->floor[c], solve->error[channel + c]); /* above it by rounding only */
         if (solve->gap)
             solve->gap[channel + c] = mean_error(block, candidate, c, search->u);
     }
