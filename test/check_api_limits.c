@@ -282,6 +282,79 @@ START_TEST(limits_of_work_are_reported)
 }
 END_TEST
 
+/* ---- what a stage must not leave out ---- */
+
+/* A layer of one channel shows what is skipped: from effort 7 on bit-split goes over every channel once at least. */
+START_TEST(bitsplit_works_on_every_channel)
+{
+    struct test_data data = test_data_linear(1, 70, 300, 3);
+    bsq_options_t options;
+    bsq_report_t report;
+    bsq_stage_t stage;
+    int32_t seen = 0;
+
+    bsq_options_init(&options, sizeof options);
+    options.effort = 7;
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
+
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_optimize(layer, &report));
+    for (int32_t i = 0; i < report.stages; i++) {
+        bsq_stage_init(&stage, sizeof stage);
+        test_ok(layer, bsq_layer_get_stage_report(layer, i, &stage));
+        if (stage.stage != BSQ_STAGE_BITSPLIT)
+            continue;
+        ck_assert_int_gt(stage.sweeps, 0);
+        seen++;
+    }
+    ck_assert_int_eq(seen, 1);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+/* A bound for rounding's J is not above the optimum, and near it where there are few inputs. */
+START_TEST(bounds_are_not_above_the_optimum)
+{
+    struct test_data data = test_data_linear(6, 6, 60, (uint64_t)_i + 1);
+    bsq_options_t options;
+
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = 2 + _i % 3;
+    options.lower_bound = 1;
+    options.damping = 1e-3;
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
+    double bound[6];
+
+    options.solver = BSQ_SOLVER_ROUND;
+    test_ok(layer, bsq_layer_set_options(layer, &options));
+    test_ok(layer, bsq_optimize(layer, NULL));
+    for (int64_t m = 0; m < 6; m++) {
+        bsq_channel_t channel;
+
+        bsq_channel_init(&channel, sizeof channel);
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
+        bound[m] = channel.lower_bound * channel.objective;
+    }
+    options.solver = BSQ_SOLVER_AUTO;
+    test_ok(layer, bsq_layer_set_options(layer, &options));
+    test_ok(layer, bsq_optimize(layer, NULL));
+    for (int64_t m = 0; m < 6; m++) {
+        bsq_channel_t channel;
+
+        bsq_channel_init(&channel, sizeof channel);
+        test_ok(layer, bsq_layer_get_channel_report(layer, m, &channel));
+        ck_assert_int_eq(channel.outcome, BSQ_OUTCOME_PROVEN);
+        ck_assert_msg(bound[m] <= channel.objective * (1.0 + 1e-6) && bound[m] >= 0.99 * channel.objective,
+                      "channel %d: the bound is %.9g, the optimum %.9g", (int)m, bound[m], channel.objective);
+    }
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* ---- progress ---- */
 
 static int32_t note_fraction(const bsq_progress_t *progress, void *opaque)
@@ -335,6 +408,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
     tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);
     tcase_add_loop_test(tests, limits_of_work_are_reported, 0, 4);
+    tcase_add_test(tests, bitsplit_works_on_every_channel);
+    tcase_add_loop_test(tests, bounds_are_not_above_the_optimum, 0, 6);
     tcase_add_loop_test(tests, progress_ends_at_one, 0, 12);
     return test_suite_of("limits", tests);
 }

@@ -660,6 +660,38 @@ START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 }
 END_TEST
 
+/* Two inputs that are nearly the same, one of them the last: neither code gains by a step alone, both gain together. */
+START_TEST(a_pair_may_have_the_last_input)
+{
+    const double h[9] = {1.0, 0.0, 0.0, 0.0, 1.0, 0.95, 0.0, 0.95, 1.0}, diagonal[3] = {1.0, 1.0, 1.0};
+    const double reach[3] = {0.0, 0.95, 0.95}, v[3] = {0.0, 0.6, -0.6};
+    int8_t codes[3] = {0, 0, 0};
+    double scale = 1.0, p[3], g[3], scratch[6], before = 0.0;
+    struct bsq_point point = {.n = 3,
+                              .group_size = 3,
+                              .scales_per_channel = 1,
+                              .h = h,
+                              .diagonal = diagonal,
+                              .p = p,
+                              .codes = codes,
+                              .scales = &scale,
+                              .g = g,
+                              .lowest = -2,
+                              .highest = 1};
+
+    for (int i = 0; i < 3; i++) {
+        p[i] = h[3 * i] * v[0] + h[3 * i + 1] * v[1] + h[3 * i + 2] * v[2];
+        g[i] = p[i];
+        before += v[i] * p[i];
+    }
+    point.j = before;
+    ck_assert_int_eq(bsq_descent_sweep(&point), 0);
+    ck_assert_int_eq(bsq_descent_pairs(&point, reach, scratch), 1);
+    ck_assert(codes[0] == 0 && codes[1] == 1 && codes[2] == -1);
+    ck_assert_double_eq_tol(point.j, 0.016, 1e-12);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("solve");
@@ -674,6 +706,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(u, a_sweep_takes_the_best_code_of_each_input_in_turn, 0, 200);
     tcase_add_loop_test(u, refit_finds_the_best_scales, 0, 200);
     tcase_add_loop_test(u, pairs_end_where_no_pair_gains, 0, 100);
+    tcase_add_test(u, a_pair_may_have_the_last_input);
     tcase_add_loop_test(u, a_beam_as_wide_as_the_tree_is_exact, 0, 60);
     suite_add_tcase(s, u);
     return s;
