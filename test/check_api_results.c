@@ -349,12 +349,12 @@ END_TEST
 
 /* ---- bias correction ---- */
 
-/* Mean squared output error over the rows themselves, with the bias as the getter gives it. */
-static double error_on_rows(const struct test_data *data, const struct test_output *output)
+/* Mean squared output error over the rows first..end-1 themselves, with the bias as the getter gives it. */
+static double error_between(const struct test_data *data, const struct test_output *output, int64_t first, int64_t end)
 {
     double sum = 0;
 
-    for (int64_t r = 0; r < data->size; r++)
+    for (int64_t r = first; r < end; r++)
         for (int64_t m = 0; m < data->channels; m++) {
             double e = (double)output->bias[m] - (double)data->target[r * data->channels + m];
 
@@ -362,7 +362,44 @@ static double error_on_rows(const struct test_data *data, const struct test_outp
                 e += (double)output->dequantized[m * data->fan_in + i] * (double)data->input[r * data->fan_in + i];
             sum += e * e;
         }
-    return sum / (double)data->size;
+    return sum / (double)(end - first);
+}
+
+static double error_on_rows(const struct test_data *data, const struct test_output *output)
+{
+    return error_between(data, output, 0, data->size);
+}
+
+/* Mean of what output m lacks, without its bias. */
+static double mean_gap(const struct test_data *data, const struct test_output *output,
+                       const struct test_moments *moments, int64_t m)
+{
+    double gap = moments->target_mean[m];
+
+    for (int64_t i = 0; i < data->fan_in; i++)
+        gap -= test_output_scale(output, data, m, i) * output->codes[m * data->fan_in + i] * moments->input_mean[i];
+    return gap;
+}
+
+/* What a mix of outputs and targets has for energy once its mean is the target's. */
+static double energy_of_target_mean(const struct test_data *data, const struct test_moments *moments, double mu,
+                                    double energy)
+{
+    for (int64_t m = 0; m < data->channels; m++) {
+        double mean = mu * moments->target_mean[m];
+
+        for (int64_t i = 0; i < data->fan_in; i++)
+            mean += (1 - mu) * (double)data->weights[m * data->fan_in + i] * moments->input_mean[i];
+        energy += moments->target_mean[m] * moments->target_mean[m] - mean * mean;
+    }
+    return energy;
+}
+
+/* Adds to the targets of rows from 'first' on, to each output's another number. */
+static void shift_targets(const struct test_data *data, int64_t first, double shift)
+{
+    for (int64_t i = first * data->channels; i < data->size * data->channels; i++)
+        data->target[i] = (float)((double)data->target[i] + shift * (double)(1 + i % data->channels));
 }
 
 START_TEST(bias_correction_does_what_the_report_says)
@@ -390,6 +427,9 @@ START_TEST(bias_correction_does_what_the_report_says)
                     "error without correction");
     }
     ck_assert(output.report.error_corrected <= output.report.error_uncorrected * (1 + 1e-9));
+    plain = test_output_error(&output, &data, &moments, options.asymmetry, 0);
+    check_close(output.report.energy, energy_of_target_mean(&data, &moments, options.asymmetry, plain.energy), 1e-6,
+                "energy");
     for (int64_t m = 0; m < data.channels; m++) {
         bsq_channel_t channel;
         double expected = moments.target_mean[m];
@@ -405,6 +445,65 @@ START_TEST(bias_correction_does_what_the_report_says)
     }
     ck_assert_int_gt(corrected, 0);
     test_moments_free(&moments);
+    test_output_free(&output);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+/* A report of biases that stay says what correcting them would leave. */
+START_TEST(error_corrected_is_what_correction_would_leave)
+{
+    struct test_data data = test_data_linear(5, 10, 300, 8);
+    bsq_options_t options = defaults();
+
+    options.weight_bits = 3;
+    shift_targets(&data, 0, 0.1);
+
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, true);
+
+    test_ok(layer, bsq_optimize(layer, NULL));
+
+    struct test_output output = test_output_get(layer, &data, &options);
+    struct test_moments moments = test_moments_get(layer, &data, 0, true);
+    double loss = test_output_error(&output, &data, &moments, 1, 0).loss, corrected = loss;
+
+    for (int64_t m = 0; m < data.channels; m++)
+        corrected -= mean_gap(&data, &output, &moments, m) * mean_gap(&data, &output, &moments, m);
+    ck_assert_msg(corrected < 0.9 * loss, "there is nothing to correct: %g of %g", corrected, loss);
+    check_close(output.report.error_uncorrected * output.report.energy, loss, 1e-6, "error without correction");
+    check_close(output.report.error_corrected * output.report.energy, corrected, 1e-6, "error with correction");
+    test_moments_free(&moments);
+    test_output_free(&output);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+/* The held-out error is that of the outputs as they will be, corrected by the mean of the other rows. */
+START_TEST(held_out_error_is_of_corrected_outputs)
+{
+    struct test_data data = test_data_linear(5, 10, 300, 8);
+    bsq_options_t options = defaults();
+    int64_t half = data.size / 2;
+
+    options.weight_bits = 3;
+    options.bias_correction = 1;
+    shift_targets(&data, 0, 0.1);
+    shift_targets(&data, half, 0.03);
+
+    bsq_layer_t *layer = test_data_layer(&data, &options);
+
+    calibrate_both(layer, &data, true);
+    test_ok(layer, bsq_optimize(layer, NULL));
+
+    struct test_output output = test_output_get(layer, &data, &options);
+
+    for (int64_t m = 0; m < data.channels; m++)
+        ck_assert(output.bias[m] != data.bias[m]);
+    check_close(output.report.error * output.report.energy, error_between(&data, &output, 0, half), 1e-5, "error");
+    check_close(output.report.held_out_error * output.report.held_out_energy,
+                error_between(&data, &output, half, data.size), 1e-5, "held-out error");
     test_output_free(&output);
     bsq_layer_free(layer);
     test_data_free(&data);
@@ -565,6 +664,43 @@ START_TEST(nothing_selects_without_held_out_rows)
 }
 END_TEST
 
+/* Two inputs that are always the same, and a target that moments say goes a little with their difference: weights far
+ * out in that direction come nearer to it than any small ones, and the floor must not be above them. */
+START_TEST(floor_is_below_weights_in_flat_directions)
+{
+    const double apart = 1e-5, far = 5e4, square = 1000.0;
+    const double h[4] = {1, 1, 1, 1}, p[2] = {1 + apart, 1 - apart};
+    const float weights[2] = {0.6f, 0.4f};
+    int8_t codes[2] = {127, -127};
+    float scale = (float)(far / 127);
+    bsq_layer_desc_t desc;
+    bsq_moments_t moments;
+    bsq_report_t report, other;
+    bsq_layer_t *layer;
+    bsq_tensor_t tensor = test_tensor_codes(8, 1, 2, codes);
+
+    bsq_layer_desc_init(&desc, sizeof desc);
+    desc.in_channels = 2;
+    desc.out_channels = 1;
+    bsq_moments_init(&moments, sizeof moments);
+    moments.h = h;
+    moments.p = p;
+    moments.target_square = &square;
+    tensor.scales = &scale;
+    tensor.scale_count = 1;
+    bsq_report_init(&report, sizeof report);
+    bsq_report_init(&other, sizeof other);
+    ck_assert_int_eq(bsq_layer_create(&desc, NULL, weights, NULL, &layer, NULL), BSQ_OK);
+    test_ok(layer, bsq_layer_set_moments(layer, &moments));
+    test_ok(layer, bsq_optimize(layer, &report));
+    test_ok(layer, bsq_layer_evaluate(layer, &tensor, &other));
+    check_close(other.error * square, square - 4 * apart * far, 1e-6, "error of weights far out");
+    ck_assert_msg(report.error_floor <= other.error, "a floor of %.9g above an error of %.9g", report.error_floor,
+                  other.error);
+    bsq_layer_free(layer);
+}
+END_TEST
+
 /* A bound is never above the optimum, which small fan-in has by exact search, whatever the kind of scale. */
 START_TEST(bounds_are_below_every_result)
 {
@@ -652,6 +788,9 @@ static TCase *all(void)
     tcase_add_test(tests, bounds_come_when_asked_for);
     tcase_add_test(tests, damping_of_the_report);
     tcase_add_loop_test(tests, bias_correction_does_what_the_report_says, 0, 2);
+    tcase_add_test(tests, error_corrected_is_what_correction_would_leave);
+    tcase_add_test(tests, held_out_error_is_of_corrected_outputs);
+    tcase_add_test(tests, floor_is_below_weights_in_flat_directions);
     tcase_add_test(tests, bias_correction_is_kept_only_where_it_helps);
     tcase_add_test(tests, bias_without_means_or_bias);
     return tests;

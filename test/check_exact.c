@@ -177,6 +177,35 @@ START_TEST(hard_cases_equal_enumeration)
 }
 END_TEST
 
+/* H of rank 1 or 2 but for a little damping is flat in all other directions: the search ends with its nodes all the
+ * same, and with what it says. */
+START_TEST(flat_problems_end_with_their_nodes)
+{
+    const double damping = 1e-4;
+    struct problem problem = make(_i, 3, 0);
+
+    for (int64_t i = 1 + _i % 2; i < problem.n; i++)
+        for (int64_t j = i; j < problem.n; j++)
+            problem.r[i * problem.n + j] = i == j ? damping : 0.0;
+    memset(problem.z, 0, sizeof problem.z);
+    for (int64_t i = 0; i < problem.n; i++)
+        for (int64_t j = i; j < problem.n; j++)
+            problem.z[i] += problem.r[i * problem.n + j] * problem.v[problem.order[j]];
+    for (int64_t limit = 10; limit <= 1000; limit *= 10) {
+        int8_t codes[MOST];
+        struct bsq_exact_task task = task_of(&problem, codes, limit);
+        double least = least_by_enumeration(&problem), alpha, total = task.cost;
+        int32_t proven = solve(&problem, &task);
+
+        ck_assert_int_le(task.nodes, limit);
+        ck_assert_double_le(task.bound, least + 2e-9 * total);
+        ck_assert_double_eq_tol(cost_of(&problem, codes, &alpha), task.cost, 1e-9 * total);
+        if (proven)
+            ck_assert_double_eq_tol(task.cost, least, 2e-9 * total);
+    }
+}
+END_TEST
+
 /* One that has all but the proof is not moved away from it. */
 START_TEST(the_optimum_stays)
 {
@@ -226,6 +255,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tests, equals_enumeration, 0, 200);
     tcase_add_loop_test(tests, bound_holds_at_any_limit, 0, 60);
     tcase_add_loop_test(tests, hard_cases_equal_enumeration, 0, 200);
+    tcase_add_loop_test(tests, flat_problems_end_with_their_nodes, 0, 60);
     tcase_add_loop_test(tests, the_optimum_stays, 0, 50);
     tcase_add_test(tests, stops_when_told);
     suite_add_tcase(suite, tests);

@@ -335,6 +335,78 @@ START_TEST(rounding_is_the_better_of_two)
 }
 END_TEST
 
+/* ---- scales of a format ------------------------------------------------------------------------------------------ */
+
+/* J of the best codes for one scale for each group of inputs: inputs are rescaled until all of them have the scale 1. */
+static double best_codes_of(const struct judge *judge, const struct setting *setting, int64_t c, const double *scales)
+{
+    struct ref_channel channel = channel_of(judge, c);
+    int64_t n = channel.n, size = setting->options.group_size;
+    double h[TINY * TINY], p[TINY], energy = channel.energy;
+    int32_t lowest, highest;
+    int8_t codes[TINY];
+
+    ref_code_range(setting->options.weight_bits, setting->options.weight_grid == BSQ_WEIGHT_GRID_FULL, &lowest,
+                   &highest);
+    for (int64_t i = 0; i < n; i++) {
+        double scale = scales[i / size];
+
+        for (int64_t j = 0; j < n; j++)
+            h[i * n + j] = scale * scales[j / size] * (channel.h[i * n + j] + (i == j ? channel.ridge : 0));
+        p[i] = scale * (channel.p[i] + channel.ridge * channel.w[i]);
+        energy += channel.ridge * channel.w[i] * channel.w[i];
+    }
+    channel = (struct ref_channel){n, h, p, channel.w, energy, 0};
+    return ref_brute_codes(&channel, 1, lowest, highest, codes);
+}
+
+/* Counts channels whose J is above what the format's nearest to the unrestricted scales give. */
+static int32_t count_above_nearest(const struct sample *sample)
+{
+    struct setting setting = default_setting(2, BSQ_WEIGHT_GRID_SYMMETRIC, 1);
+    int32_t above = 0;
+
+    setting.options.damping = 0.1;
+    setting.options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
+    setting.options.group_size = 1;
+
+    struct answer wanted = solve(sample, &setting);
+
+    setting.options.scale_format = BSQ_SCALE_FORMAT_POWER_OF_TWO;
+
+    struct answer answer = solve(sample, &setting);
+    struct judge judge = judge_create(sample, &setting);
+
+    for (int64_t c = 0; c < sample->channels; c++) {
+        double nearest[TINY];
+
+        for (int64_t a = 0; a < answer.scales_per_channel; a++)
+            nearest[a] = exp2(rint(log2(wanted.scales[c * answer.scales_per_channel + a])));
+        above += objective_of(&judge, &answer, c) > best_codes_of(&judge, &setting, c, nearest) * (1 + SHARE);
+    }
+    judge_free(&judge);
+    release(&wanted);
+    release(&answer);
+    return above;
+}
+
+/* With several scales a channel the nearest of each is tried: few channels end above it, for the beam that finds codes
+ * for it is narrow. As this is written 4 of 240 do, 27 where the farther of each is tried instead. */
+START_TEST(nearest_scales_of_the_format_are_tried)
+{
+    int32_t above = 0;
+
+    for (uint64_t seed = 600; seed < 630; seed++) {
+        struct ref_random random = {seed};
+        struct sample *sample = sample_create((struct sample_shape){1, 8, TINY, 30}, &random);
+
+        above += count_above_nearest(sample);
+        sample_free(sample);
+    }
+    ck_assert_msg(above <= 12, "%d channels are above what the nearest scales give", above);
+}
+END_TEST
+
 /* ---- nothing left to improve ------------------------------------------------------------------------------------ */
 
 static void check_single_changes(const struct judge *judge, const struct setting *setting, const struct answer *answer,
@@ -606,6 +678,89 @@ START_TEST(pairs_end_where_no_pair_gains)
 }
 END_TEST
 
+/* The best partner of a step of code i: its input, and in '*towards' its own step; -1 when no pair lowers J. */
+static int64_t best_partner(const struct stage_case *stage, const int8_t *codes, int64_t i, int step, int *towards)
+{
+    int64_t n = stage->point.n, partner = -1;
+    double values[TINY], least;
+
+    ref_dequantize(n, n, codes, stage->scales, values);
+    least = ref_objective(&stage->channel, values) - 1e-9 * stage->energy;
+    for (int64_t j = 0; j < n; j++)
+        for (int other = -1; other <= 1; other += 2) {
+            double moved[TINY];
+
+            if (j == i || codes[i] + step > stage->point.highest || codes[i] + step < stage->point.lowest ||
+                codes[j] + other > stage->point.highest || codes[j] + other < stage->point.lowest)
+                continue;
+            memcpy(moved, values, sizeof moved);
+            moved[i] += step * stage->scales[0];
+            moved[j] += other * stage->scales[0];
+            if (ref_objective(&stage->channel, moved) < least) {
+                least = ref_objective(&stage->channel, moved);
+                partner = j;
+                *towards = other;
+            }
+        }
+    return partner;
+}
+
+/* One pass by the definition: each code in turn moves up, or else down, with its best partner. Returns how many did;
+ * '*i' and '*j' are the last pair. */
+static int pair_pass(const struct stage_case *stage, int8_t *codes, int64_t *i, int64_t *j)
+{
+    int moved = 0;
+
+    for (int64_t k = 0; k < stage->point.n; k++)
+        for (int step = 1; step >= -1; step -= 2) {
+            int towards = 0;
+            int64_t partner = best_partner(stage, codes, k, step, &towards);
+
+            if (partner < 0)
+                continue;
+            codes[k] = (int8_t)(codes[k] + step);
+            codes[partner] = (int8_t)(codes[partner] + towards);
+            *i = k;
+            *j = partner;
+            moved++;
+            break;
+        }
+    return moved;
+}
+
+/* Cases in which a pass moves one pair, of which the second input is the last. */
+START_TEST(pairs_are_those_of_least_j)
+{
+    struct ref_random random = {(uint64_t)(1800 + _i)};
+    int found = 0;
+
+    while (found < 1) {
+        struct stage_case stage;
+        double reach[TINY] = {0}, scratch[2 * TINY];
+        int8_t expected[TINY];
+        int64_t i = 0, j = 0;
+
+        stage_create(&stage, &random, 0, 2 + _i % 3, _i % 2);
+
+        int64_t n = stage.point.n;
+
+        while (bsq_descent_sweep(&stage.point) > 0)
+            ;
+        memcpy(expected, stage.codes, sizeof expected);
+        if (pair_pass(&stage, expected, &i, &j) == 1 && i < n - 1 && j == n - 1) {
+            for (int64_t a = 0; a < n; a++)
+                for (int64_t b = 0; b < n; b++)
+                    reach[a] = a == b ? reach[a] : fmax(reach[a], fabs(stage.h[a * n + b]));
+            ck_assert_int_eq(bsq_descent_pairs(&stage.point, reach, scratch), 1);
+            ck_assert_mem_eq(stage.codes, expected, (size_t)n);
+            check_kept(&stage);
+            found++;
+        }
+        sample_free(stage.sample);
+    }
+}
+END_TEST
+
 START_TEST(a_beam_as_wide_as_the_tree_is_exact)
 {
     struct ref_random random = {(uint64_t)(1300 + _i)};
@@ -699,12 +854,14 @@ Suite *test_suite(void)
 
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, near_the_optimum, 0, 8);
+    tcase_add_test(t, nearest_scales_of_the_format_are_tried);
     tcase_add_loop_test(t, never_worse_with_effort, 0, 18);
     tcase_add_loop_test(t, rounding_is_the_better_of_two, 0, 28);
     tcase_add_loop_test(t, no_single_code_is_left_to_improve, 0, 28);
     suite_add_tcase(s, t);
     tcase_add_loop_test(u, a_sweep_takes_the_best_code_of_each_input_in_turn, 0, 200);
     tcase_add_loop_test(u, refit_finds_the_best_scales, 0, 200);
+    tcase_add_loop_test(u, pairs_are_those_of_least_j, 0, 12);
     tcase_add_loop_test(u, pairs_end_where_no_pair_gains, 0, 100);
     tcase_add_test(u, a_pair_may_have_the_last_input);
     tcase_add_loop_test(u, a_beam_as_wide_as_the_tree_is_exact, 0, 60);
