@@ -391,7 +391,9 @@ static real least_share(const struct run *run, int64_t group)
     return share;
 }
 
-static void check_floor(struct run *run, int64_t m, struct sums *sums, real *independence)
+/* Adds the least error of real weights; returns how independent the inputs are, 0 when that is not known. What floors are
+ * compared with is 'independence', which counts the digits of mixed products too. */
+static real add_floor(const struct run *run, int64_t m, struct sums *sums, real *independence)
 {
     const struct drawn_layer *drawn = run->drawn;
     real own = drawn->fan_in > 64 ? 0 : 1; /* least squares of more inputs take seconds here */
@@ -399,9 +401,22 @@ static void check_floor(struct run *run, int64_t m, struct sums *sums, real *ind
     if (own > 0 && run->training.y && drawn->options.asymmetry > 0.0)
         sums->floor += rows_least_error(&run->training, m / drawn->group_outputs, m, run->weights + m * drawn->fan_in,
                                         drawn->options.asymmetry, drawn->options.bias_correction, &own);
-    if (drawn->options.asymmetry < 1.0)
-        own = fminl(own, least_share(run, m / drawn->group_outputs));
     *independence = fminl(*independence, own);
+    if (drawn->options.asymmetry < 1.0)
+        *independence = fminl(*independence, least_share(run, m / drawn->group_outputs));
+    return own;
+}
+
+/* With a target J is kept relative to the minimiser v, which dependent inputs take far away: h |v|^2 is energy / pivot at
+ * most, where a pivot is the share of an input that the others leave, or damping. Where a pivot is below 1e-7, more damping
+ * makes the minimiser. Forms in v are n sums of terms of that size. */
+static real minimiser_part(const struct run *run, real independence, real size)
+{
+    const real least_pivot = 1e-7L;
+    real pivot = fmaxl(fmaxl(independence, (real)run->report.damping), least_pivot);
+
+    return run->training.y && run->drawn->options.asymmetry > 0.0 ? 0x1p-53L * (real)run->drawn->fan_in * size / pivot
+                                                                  : 0;
 }
 
 static void check_bias(struct run *run, int64_t m, const struct channel_error *error, const real *u, real change)
@@ -438,65 +453,47 @@ static real objective_at(const struct run *run, int64_t m, const real *u)
 
 enum { MOST_TRIED = 4096, MOST_TRIED_INPUTS = 12 }; /* 3 to the power 7, 2 to the power 12 */
 
-/* J(unit a) = base - 2 p'a + a'h a. */
+/* J(u) = base - 2 p'u + u'h u. */
 struct form {
-    real unit, base, p[MOST_TRIED_INPUTS], h[MOST_TRIED_INPUTS][MOST_TRIED_INPUTS];
+    real base, p[MOST_TRIED_INPUTS], h[MOST_TRIED_INPUTS * MOST_TRIED_INPUTS];
 };
 
-/* A quadratic form is known from its values at 0, at e_i, and at e_i + e_j. */
 static void find_form(const struct run *run, int64_t m, struct form *form)
 {
-    int64_t n = run->drawn->fan_in;
-    real a[MOST_TRIED_INPUTS] = {0};
+    const struct drawn_layer *drawn = run->drawn;
+    const float *w = run->weights + m * drawn->fan_in;
+    int64_t n = drawn->fan_in, group = m / drawn->group_outputs;
+    real nothing[MOST_TRIED_INPUTS] = {0}, diagonal[MOST_TRIED_INPUTS], ridge;
 
-    form->base = objective_at(run, m, a);
+    form->base = objective_at(run, m, nothing);
+    rows_form(&run->training, group, m, w, drawn->options.asymmetry, drawn->options.bias_correction, form->h, form->p);
+    rows_diagonal(&run->training, group, drawn->options.bias_correction, diagonal);
+    ridge = (real)run->report.damping * mean_of(diagonal, n);
     for (int64_t i = 0; i < n; i++) {
-        real up, down;
-
-        a[i] = form->unit;
-        up = objective_at(run, m, a);
-        a[i] = -form->unit;
-        down = objective_at(run, m, a);
-        a[i] = 0;
-        form->h[i][i] = (up + down) / 2 - form->base;
-        form->p[i] = (down - up) / 4;
+        form->h[i * (n + 1)] += ridge;
+        form->p[i] += ridge * (real)w[i];
     }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < i; j++) {
-            real up, down;
-
-            a[i] = a[j] = form->unit;
-            up = objective_at(run, m, a);
-            a[j] = -form->unit;
-            down = objective_at(run, m, a);
-            a[i] = a[j] = 0;
-            form->h[i][j] = form->h[j][i] = (up - down) / 4 + form->p[j];
-        }
 }
 
-/* The least J over all codes, each with its best scale. The form is made of differences of J at steps of form->unit: its terms
- * are good to a few bits of the base, which grow as far from the steps as the codes are. */
+/* The least J over all codes, each with its best scale. */
 static real least_of_form(const struct form *form, int64_t n, int32_t lowest, int32_t highest, int64_t total)
 {
-    const real least = (real)FLT_MIN / form->unit;
+    const real least = FLT_MIN;
     int32_t code[MOST_TRIED_INPUTS];
     real best = form->base;
 
     for (int64_t i = 0; i < n; i++)
         code[i] = lowest;
     for (int64_t k = 0; k < total; k++) {
-        real along = 0, square = 0, length = 0, scale;
+        real along = 0, square = 0, scale;
 
         for (int64_t i = 0; i < n; i++) {
             along += form->p[i] * code[i];
-            length += abs(code[i]);
             for (int64_t j = 0; j < n; j++)
-                square += form->h[i][j] * code[i] * code[j];
+                square += form->h[i * n + j] * code[i] * code[j];
         }
-        scale = square > 0 ? fmaxl(along / square, least) : least; /* in units of form->unit */
-        length = 1 + scale * length;
-        best = fminl(best, form->base - 2 * scale * along + scale * scale * square +
-                               0x1p-58L * fabsl(form->base) * length * length);
+        scale = square > 0 ? fmaxl(along / square, least) : least;
+        best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
         for (int64_t i = 0; i < n && ++code[i] > highest; i++)
             code[i] = lowest;
     }
@@ -505,7 +502,7 @@ static real least_of_form(const struct form *form, int64_t n, int32_t lowest, in
 
 /* Where trying all codes is little work: nothing may be below a bound, and what is proven must be the best. Scales are
  * float32 values, which moves J by (2^-24 u)'H (2^-24 u) at most; 'size' is above u'H u. */
-static void check_optimum(struct run *run, int64_t m, const real *u, real size, real tolerance)
+static void check_optimum(struct run *run, int64_t m, real size, real tolerance)
 {
     const struct drawn_layer *drawn = run->drawn;
     const bsq_options_t *options = &drawn->options;
@@ -513,17 +510,15 @@ static void check_optimum(struct run *run, int64_t m, const real *u, real size, 
     int32_t highest = (1 << (options->weight_bits - 1)) - 1;
     int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
     int64_t n = drawn->fan_in, total = 1;
-    struct form form = {.unit = 0};
+    struct form form;
     real best;
 
     if (!(channel->lower_bound > 0.0) || options->scale_kind != BSQ_SCALE_KIND_PER_CHANNEL ||
         options->scale_format != BSQ_SCALE_FORMAT_FLOAT32 || n > MOST_TRIED_INPUTS)
         return;
-    for (int64_t i = 0; i < n && total <= MOST_TRIED; i++) {
+    for (int64_t i = 0; i < n && total <= MOST_TRIED; i++)
         total *= highest - lowest + 1;
-        form.unit = fmaxl(form.unit, fabsl(u[i]));
-    }
-    if (total > MOST_TRIED || !(form.unit > 0))
+    if (total > MOST_TRIED)
         return;
     find_form(run, m, &form);
     best = least_of_form(&form, n, lowest, highest, total);
@@ -558,7 +553,7 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
     int64_t group = m / drawn->group_outputs;
     bool centred = options->bias_correction;
     struct channel_error error;
-    real size, objective, rest, energy, tolerance, apart = 0, own = 0, change;
+    real size, objective, rest, energy, tolerance, apart = 0, own = 0, change, pivot;
 
     channel_weights(run, m, u);
     error = rows_channel_error(&run->training, group, m, w, u, options->asymmetry);
@@ -566,7 +561,9 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
     size = error.size;
     objective = centred ? error.variance : error.mean_square;
     objective += ridge_part(run, group, w, u, &size);
-    tolerance = relative_rounding(&run->training) * size + constant_part(run, group, w, u, size);
+    pivot = add_floor(run, m, sums, independence);
+    tolerance = relative_rounding(&run->training) * size + constant_part(run, group, w, u, size) +
+                minimiser_part(run, pivot, size);
     if (may_be_single(run))
         tolerance += 3e-5L * objective;
     rest = centred ? error.variance + (channel->bias_corrected ? 0 : error.gap * error.gap) : error.mean_square;
@@ -601,9 +598,8 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
             fail(run, "objective of channel %lld is %.17g, rounding's %.17g", (long long)m, channel->objective,
                  channel->objective_start);
     check_bias(run, m, &error, u, change);
-    check_optimum(run, m, u, size, tolerance);
+    check_optimum(run, m, size, tolerance);
     check_held_out(run, m, u, change, error.size, sums);
-    check_floor(run, m, sums, independence);
 
     sums->objective += objective;
     sums->energy += energy;

@@ -210,6 +210,35 @@ void rows_diagonal(const struct rows *rows, int64_t group, bool centred, real *d
     }
 }
 
+void rows_form(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred, real *h,
+               real *p)
+{
+    int64_t n = rows->n;
+    real *mean = zeroed(n + 1, sizeof *mean);
+
+    for (int64_t r = 0; centred && r < rows->count; r++) {
+        for (int64_t i = 0; i < n; i++)
+            mean[i] += rows->weight[r] / rows->sum * row_inputs(rows, r, group)[i];
+        mean[n] += rows->weight[r] / rows->sum * wanted(rows, r, group, channel, w, mu);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        p[i] = 0;
+        for (int64_t j = 0; j < n; j++)
+            h[i * n + j] = 0;
+    }
+    for (int64_t r = 0; r < rows->count; r++) {
+        const real *x = row_inputs(rows, r, group);
+        real share = rows->weight[r] / rows->sum, want = wanted(rows, r, group, channel, w, mu) - mean[n];
+
+        for (int64_t i = 0; i < n; i++) {
+            p[i] += share * want * (x[i] - mean[i]);
+            for (int64_t j = 0; j < n; j++)
+                h[i * n + j] += share * (x[i] - mean[i]) * (x[j] - mean[j]);
+        }
+    }
+    free(mean);
+}
+
 /* ---- least squares ---- */
 
 static real length(const real *x, int64_t count)
