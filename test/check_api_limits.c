@@ -93,6 +93,36 @@ START_TEST(infinite_objectives_are_refused)
 }
 END_TEST
 
+/* Rounds weights far beyond what scales of a format reach, for one scale: without statistics, and with so many inputs that
+ * H does not stand in double. */
+START_TEST(weights_beyond_the_format_are_rounded)
+{
+    int64_t inputs = _i ? 1100 : INPUTS;
+    float *weights = malloc((size_t)inputs * sizeof *weights), *x = malloc((size_t)inputs * 2 * sizeof *x), scale;
+    bsq_options_t options;
+
+    bsq_options_init(&options, sizeof options);
+    options.solver = BSQ_SOLVER_ROUND;
+    options.scale_kind = BSQ_SCALE_KIND_PER_TENSOR;
+    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
+    for (int64_t i = 0; i < inputs; i++) {
+        weights[i] = i % 2 ? 1e20f : -2e20f;
+        x[i] = x[inputs + i] = (float)(i % 7);
+    }
+
+    bsq_layer_t *layer = layer_of(&options, inputs, 1, weights);
+
+    if (_i)
+        calibrate(layer, x, NULL, NULL, 2);
+    test_ok(layer, bsq_optimize(layer, NULL));
+    test_ok(layer, bsq_layer_get_scales(layer, &scale, 1));
+    ck_assert_msg(scale == 65504.0f, "the scale is %g", (double)scale);
+    bsq_layer_free(layer);
+    free(weights);
+    free(x);
+}
+END_TEST
+
 START_TEST(folded_inputs_beyond_float_are_refused)
 {
     const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
@@ -482,6 +512,7 @@ Suite *test_suite(void)
     TCase *tests = tcase_create("limits");
 
     tcase_add_loop_test(tests, infinite_objectives_are_refused, 0, 12);
+    tcase_add_loop_test(tests, weights_beyond_the_format_are_rounded, 0, 2);
     tcase_add_test(tests, folded_inputs_beyond_float_are_refused);
     tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
     tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);

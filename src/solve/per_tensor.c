@@ -86,11 +86,8 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
             along += u * trial->g[i];
             square += u * (search->block.p[i] - trial->g[i]);
         }
-        if (bsq_scale_is_far(along, square)) {
-            struct bsq_point point = bsq_search_point(search, c);
-
-            square = bsq_scale_square(&point, search->u);
-        }
+        if (bsq_scale_is_far(along, square))
+            square = bsq_candidate_square(trial, &search->block, c, search->u, search->scratch);
         tensor->along[channel + c] = along;
         tensor->square[channel + c] = square;
         tensor->j[channel + c] = trial->j[c];

@@ -274,6 +274,16 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
     return sum;
 }
 
+double bsq_candidate_square(const struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
+                            double *u, double *product)
+{
+    int64_t n = block->hessian->n;
+
+    bsq_candidate_weights(candidate, n, channel, u);
+    multiply_by_h(block, 1, u, product);
+    return bsq_ddot(n, u, product);
+}
+
 /* Adds y += a * row j of H, from rows. */
 static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {

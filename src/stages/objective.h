@@ -100,6 +100,10 @@ void bsq_candidate_judge_channel(struct bsq_candidate *candidate, const struct b
 /* Gives |w - u|^2 of one channel. */
 double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights);
 
+/* Gives u'H u of one channel, whether or not H stands in memory; 'u' and 'product' are n doubles of scratch each. */
+double bsq_candidate_square(const struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
+                            double *u, double *product);
+
 /* Writes u of one channel. */
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u);
 

@@ -171,12 +171,6 @@ bool bsq_scale_is_far(double along, double square)
     return !(fabs(along) <= most_stretch * square);
 }
 
-double bsq_scale_square(const struct bsq_point *point, double *response)
-{
-    response_of(point, 0, response);
-    return along_group(point, 0, response);
-}
-
 /* Moves the scale to the multiple 1 + u'g / u'H u of it, at which J is least. */
 static double refit_single(struct bsq_point *point, double *response)
 {

@@ -21,10 +21,8 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel);
  * would not be positive are left. Keeps g and j up to date; returns the largest relative change. */
 double bsq_scale_refit(struct bsq_point *point, double *scratch);
 
-/* Tells whether a refit with the sums u'g and u'H u moves a scale so far that u'H u must be taken anew; and takes it anew, for
- * a channel of one scale, with n doubles of scratch. */
+/* Tells whether a refit with the sums u'g and u'H u moves a scale so far that u'H u must be taken anew. */
 bool bsq_scale_is_far(double along, double square);
-double bsq_scale_square(const struct bsq_point *point, double *response);
 
 /* Sets the scale of a channel that has one; keeps g and j up to date. */
 void bsq_scale_set(struct bsq_point *point, double scale);
