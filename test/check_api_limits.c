@@ -123,6 +123,30 @@ START_TEST(weights_beyond_the_format_are_rounded)
 }
 END_TEST
 
+/* Wants outputs so much larger than the inputs that the best scale is no float32 value: what is stored is not proven. */
+START_TEST(scales_beyond_float_are_not_proven)
+{
+    const float weights[2] = {0.5f, -0.25f};
+    const float x[8] = {1e-18f, 2e-18f, -1e-18f, 3e-18f, 2e-18f, -1e-18f, 1e-18f, 1e-18f},
+                y[4] = {1e24f, 3e24f, 2e24f, 1e24f};
+    bsq_options_t options;
+    bsq_report_t report;
+
+    bsq_options_init(&options, sizeof options);
+    bsq_report_init(&report, sizeof report);
+    options.weight_bits = 2;
+    options.damping = 0.0;
+
+    bsq_layer_t *layer = layer_of(&options, 2, 1, weights);
+
+    calibrate(layer, x, y, NULL, 4);
+    test_ok(layer, bsq_optimize(layer, &report));
+    ck_assert_int_eq(report.channels_proven, 0);
+    ck_assert_msg(report.lower_bound < 1.0, "the bound is %.17g of J", report.lower_bound);
+    bsq_layer_free(layer);
+}
+END_TEST
+
 START_TEST(folded_inputs_beyond_float_are_refused)
 {
     const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
@@ -513,6 +537,7 @@ Suite *test_suite(void)
 
     tcase_add_loop_test(tests, infinite_objectives_are_refused, 0, 12);
     tcase_add_loop_test(tests, weights_beyond_the_format_are_rounded, 0, 2);
+    tcase_add_test(tests, scales_beyond_float_are_not_proven);
     tcase_add_test(tests, folded_inputs_beyond_float_are_refused);
     tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
     tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);

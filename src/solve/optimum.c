@@ -4,6 +4,7 @@
 #include "solve/polish.h"
 #include "stages/scale.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Gives the nodes that the search for the optimum of one channel may visit; 0: it does not run. A node takes some 50 ns, so
@@ -73,8 +74,13 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
             found += !search->proven[c] && exact_channel(search, c, limit);
         if (found) {
             for (int64_t c = 0; c < channels; c++) {
+                double wanted, stored;
+
                 bsq_reduce_codes(plan, &search->trial, c);
-                search->trial.scales[c] = bsq_scale_float32(search->trial.scales[c]);
+                wanted = search->trial.scales[c];
+                stored = search->trial.scales[c] = bsq_scale_float32(wanted);
+                if (fabs(stored - wanted) > FLT_EPSILON * wanted) /* out of float32's range: not what was proven */
+                    search->proven[c] = 0;
             }
             bsq_candidate_judge(&search->trial, &search->block, search->u);
             (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
