@@ -937,6 +937,8 @@ static void solve_and_check(struct run *run, struct tally *tally)
     }
     finite = inputs_are_finite(&run->training, &least, &most) && finite;
     finite = inputs_are_finite(&run->held_out, &least, &most) && finite;
+    if (run->codes.bits) /* zero points, which the bias for input codes has */
+        most = fmaxl(most, 0x1p8L * (real)run->codes.scale);
     if (!finite) {
         if (status != BSQ_E_NUMERIC)
             fail(run, "a folded weight or input is infinite, and the status %d", (int)status);

@@ -102,8 +102,8 @@ struct channel_error rows_channel_error(const struct rows *rows, int64_t group, 
 void rows_diagonal(const struct rows *rows, int64_t group, bool centred, real *diagonal);
 
 /* The quadratic form of a channel's error, without what does not depend on u: u'h u - 2 p'u. */
-void rows_form(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred, real *h,
-               real *p);
+void rows_form(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred,
+               real *h, real *p);
 
 /* The least that real weights leave of a channel's error, and how nearly dependent the inputs are: the least part of an
  * input's mean square that the mean, where it is taken away, and the inputs before it leave over. */

@@ -210,8 +210,8 @@ void rows_diagonal(const struct rows *rows, int64_t group, bool centred, real *d
     }
 }
 
-void rows_form(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred, real *h,
-               real *p)
+void rows_form(const struct rows *rows, int64_t group, int64_t channel, const float *w, double mu, bool centred,
+               real *h, real *p)
 {
     int64_t n = rows->n;
     real *mean = zeroed(n + 1, sizeof *mean);
