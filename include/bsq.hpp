@@ -1202,12 +1202,15 @@ class layer {
 public:
     layer() noexcept = default;
     explicit layer(bsq_layer_t *owned) noexcept : handle_(owned) {}
-    layer(layer &&other) noexcept : handle_(other.release()), text_(other.text_) {}
+    layer(layer &&other) noexcept
+        : handle_(other.release()), text_(other.text_), inputs_(other.inputs_), outputs_(other.outputs_)
+    {
+    }
     layer &operator=(layer &&other) noexcept
     {
         if (this != &other) {
-            text_ = other.text_;
             reset(other.release());
+            text_ = other.text_, inputs_ = other.inputs_, outputs_ = other.outputs_;
         }
         return *this;
     }
@@ -1217,7 +1220,11 @@ public:
     explicit operator bool() const noexcept { return handle_ != nullptr; }
     // Gives the layer to the caller, who then calls bsq_layer_free.
     bsq_layer_t *release() noexcept { return std::exchange(handle_, nullptr); }
-    void reset(bsq_layer_t *owned = nullptr) noexcept { bsq_layer_free(std::exchange(handle_, owned)); }
+    void reset(bsq_layer_t *owned = nullptr) noexcept
+    {
+        bsq_layer_free(std::exchange(handle_, owned));
+        text_ = nullptr, inputs_ = 0, outputs_ = 0;
+    }
 
     // Text of the last call that failed (bsq_layer_error_message), valid until the next call.
     const char *message() const noexcept { return text_ ? text_ : bsq_layer_error_message(handle_); }
@@ -1239,8 +1246,11 @@ public:
         const status code = detail::with_text(text, [&](bsq_error_t *c) {
             return bsq_layer_create(&c_desc, &c_options, weights.data(), bias.data(), &handle, c);
         });
-        if (code == status::ok)
+        if (code == status::ok) {
             created = layer(handle);
+            if (desc.kind == kind::linear)
+                created.inputs_ = desc.in_channels, created.outputs_ = desc.out_channels;
+        }
         return code;
     }
     // bsq_layer_memory: the most bytes that such a layer asks for at one time.
@@ -1258,8 +1268,11 @@ public:
         const detail::quiet call;
         bsq_layer_t *handle = nullptr;
         const status code = done(bsq_layer_clone(handle_, &handle));
-        if (code == status::ok)
+        if (code == status::ok) {
+            const std::int64_t inputs = inputs_, outputs = outputs_;
             copy = layer(handle);
+            copy.inputs_ = inputs, copy.outputs_ = outputs;
+        }
         return code;
     }
     // bsq_layer_set_options, bsq_layer_get_options.
@@ -1711,18 +1724,30 @@ private:
         return status::size;
     }
 
+    // Whether the buffers of 'rows' are of its size; only 'input' unless the batch counts whole.
     status check_batch(const batch &rows, const bsq_batch_t &c, bool whole) noexcept
     {
-        batch_counts needed;
-        const status code =
-            done(bsq_layer_batch_counts(handle_, &c, &needed.input, &needed.target, &needed.row_weights));
-        if (code != status::ok)
-            return code;
-        if (rows.input.data() && rows.input.size() != needed.input)
+        const auto wrong = [](auto buffer, bool fits) { return buffer.data() && !fits; };
+        bool input, target, row_weights;
+        if (inputs_ > 0 && rows.size > 0) {
+            input = detail::is_product(rows.input.size(), {rows.size, inputs_});
+            target = detail::is_product(rows.target.size(), {rows.size, outputs_});
+            row_weights = detail::is_product(rows.row_weights.size(), {rows.size});
+        } else {
+            batch_counts needed;
+            const bsq_status_t code =
+                bsq_layer_batch_counts(handle_, &c, &needed.input, &needed.target, &needed.row_weights);
+            if (code != BSQ_OK)
+                return done(code);
+            input = rows.input.size() == needed.input;
+            target = rows.target.size() == needed.target;
+            row_weights = rows.row_weights.size() == needed.row_weights;
+        }
+        if (wrong(rows.input, input))
             return refuse("'input' has another number of elements than such a batch");
-        if (whole && rows.target.data() && rows.target.size() != needed.target)
+        if (whole && wrong(rows.target, target))
             return refuse("'target' has another number of elements than such a batch");
-        if (whole && rows.row_weights.data() && rows.row_weights.size() != needed.row_weights)
+        if (whole && wrong(rows.row_weights, row_weights))
             return refuse("'row_weights' has another number of elements than such a batch");
         return status::ok;
     }
@@ -1771,6 +1796,9 @@ private:
 
     bsq_layer_t *handle_ = nullptr;
     const char *text_ = nullptr; // of a failure that C did not see, or NULL
+    // Of a linear layer that was created here, whose batches need no call of C to be checked; else 0.
+    std::int64_t inputs_ = 0;
+    std::int64_t outputs_ = 0;
 };
 
 // ---- packing -------------------------------------------------------------------------------------------------

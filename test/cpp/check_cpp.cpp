@@ -689,6 +689,18 @@ START_TEST(inputs_are_quantized)
     zero_points.pop_back();
     throws(bsq::status::size, "differ", [&] { third.set_input_channels(chosen, scales, zero_points); });
     throws(bsq::status::size, "differ", [&] { third.get_input_channels(scales, zero_points); });
+    // A layer whose extents C++ was not told, and a convolution, ask C for their counts.
+    bsq::layer adopted(make().release());
+    adopted.calibrate(all_rows());
+    throws(bsq::status::size, "'input'", [&] { adopted.calibrate(all_rows().set_size(rows - 1)); });
+    bsq::layer copy = make().clone();
+    throws(bsq::status::size, "'input'", [&] { copy.calibrate(all_rows().set_size(rows - 1)); });
+    copy.calibrate(all_rows().set_input({}).set_size(0));
+    bsq::layer conv(desc().set_kind(bsq::kind::conv).set_spatial_dims(1), {}, data().weights);
+    const bsq::batch pixels = all_rows().set_size(rows / 10).set_spatial({{10, 0, 0}});
+    conv.calibrate(pixels);
+    throws(bsq::status::size, "'input'", [&] { conv.calibrate(bsq::batch(pixels).set_spatial({{9, 0, 0}})); });
+    throws(bsq::status::shape, "", [&] { conv.calibrate(bsq::batch(pixels).set_spatial({{0, 0, 0}})); });
     const bsq::batch_counts counts = layer.counts(all_rows().set_row_weights_kind(bsq::row_weights_kind::per_row));
     ck_assert(counts.input == rows * N && counts.target == rows * M && counts.row_weights == rows);
 }
