@@ -170,7 +170,7 @@ RUNNER := test/run $(BUILD)/log
 
 # What the scripts need to know.
 TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(CC)' PYTHON='$(PYTHON)' SAMPLES='$(SAMPLES)' \
-    SHARED_DATA='$(SHARED_DATA)'
+    SHARED_DATA='$(SHARED_DATA)' CXX='$(CXX)'
 
 .PHONY: check
 check: all $(CHECKS) fuzzers
@@ -194,7 +194,7 @@ check-%: $(BUILD)/test/check_%
 
 # Each program is built by the file beside it, which adds it to `programs`.
 .PHONY: programs
-include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/bench/bench.mk test/long.mk
+include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/bench/bench.mk test/long.mk
 
 # ---- install --------------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ install-library: $(STATIC) $(LINK)
 	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
 	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
 	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
-	$(INSTALL) -m 644 include/bsq.h $(TO)$(includedir)/bsq.h
+	$(INSTALL) -m 644 include/bsq.h include/bsq.hpp $(TO)$(includedir)
 	sed -e "s|@PREFIX@|\$${pcfiledir}/$(call above,$(pkgconfigdir))|" -e 's|@LIBDIR@|$(call below,$(libdir))|' \
 	    -e 's|@INCLUDEDIR@|$(call below,$(includedir))|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/bsq.pc.in \
 	    > $(TO)$(pkgconfigdir)/bsq.pc
@@ -229,7 +229,7 @@ install-docs:
 
 uninstall:
 	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
-	    $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
+	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
 	-rmdir $(TO)$(docdir) 2>/dev/null
 
 # ---- the rest -------------------------------------------------------------------------------------------------
@@ -289,6 +289,7 @@ help:
 	@echo 'make check-format   whether they are in it'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
+	@echo 'make bench-cpp      what the calls of bsq.hpp cost over those of bsq.h'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'

@@ -4,6 +4,7 @@ set -u
 
 BUILD=${BUILD:-build} LIB=${LIB:-lib} PYTHON=${PYTHON:-/usr/bin/python3}
 SAMPLES=${SAMPLES:-$BUILD/examples/quickstart $BUILD/examples/groups $BUILD/examples/conv $BUILD/examples/shards $BUILD/examples/attention}
+CPP_SAMPLES=${CPP_SAMPLES:-$BUILD/examples/cpp/quickstart}
 log=$BUILD/examples.log
 passed=0 failed=0 skipped=0
 
@@ -19,6 +20,9 @@ sample()
 }
 
 for program in $SAMPLES; do
+    sample "$program"
+done
+for program in $CPP_SAMPLES; do
     sample "$program"
 done
 if "$PYTHON" -c 'import numpy' 2>/dev/null; then

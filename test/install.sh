@@ -2,7 +2,7 @@
 # Installs into a staged tree, builds programs against it with pkg-config alone, and takes everything away again.
 set -u
 
-BUILD=${BUILD:-build} ABI=${ABI:-$(cat src/ABI)} CC=${CC:-gcc} MAKE=${MAKE:-make} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
+BUILD=${BUILD:-build} ABI=${ABI:-$(cat src/ABI)} CC=${CC:-gcc} CXX=${CXX:-g++} MAKE=${MAKE:-make} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 stage=$(mkdir -p "$BUILD" && cd "$BUILD" && pwd)/stage
 passed=0 failed=0 skipped=0
 
@@ -79,9 +79,25 @@ int main(void)
 }
 END
 
+cat >"$stage.cpp" <<'END'
+#include <bsq.hpp>
+#include <cstdio>
+
+int main()
+{
+    const float weights[4] = {7.0f, -7.0f, 0.4f, 3.0f};
+    bsq::options options;
+    options.solver = bsq::solver::round;
+    bsq::layer layer(bsq::layer_desc().set_in_channels(4).set_out_channels(1), options, weights);
+    layer.optimize();
+    const auto codes = layer.codes();
+    std::printf("%s %d %d %d %d\n", bsq::version_string(), codes[0], codes[1], codes[2], codes[3]);
+}
+END
+
 expect "make install" $MAKE install DESTDIR="$stage" PREFIX=/opt/bsq
 root=$stage/opt/bsq
-for file in lib/libbsq.a lib/libbsq.so lib/libbsq.so."$ABI" include/bsq.h lib/pkgconfig/bsq.pc bin/bsq-layer \
+for file in lib/libbsq.a lib/libbsq.so lib/libbsq.so."$ABI" include/bsq.h include/bsq.hpp lib/pkgconfig/bsq.pc bin/bsq-layer \
     share/doc/libbsq/LICENSE; do
     expect "$file is installed" test -f "$root/$file"
 done
@@ -92,6 +108,10 @@ version=$(flags "$root/lib/pkgconfig" --modversion)
 expect "build with the shared library" $CC -std=c99 -Wall -Wextra -pedantic -Werror \
     $(flags "$root/lib/pkgconfig" --cflags) -o "$stage/shared" "$stage.c" $(flags "$root/lib/pkgconfig" --libs)
 expect "run with the shared library" prints_version env LD_LIBRARY_PATH="$root/lib" "$stage/shared"
+# shellcheck disable=SC2046
+expect "build in C++ with the shared library" "$CXX" -std=c++17 -Wall -Wextra -pedantic -Werror \
+    $(flags "$root/lib/pkgconfig" --cflags) -o "$stage/shared_cpp" "$stage.cpp" $(flags "$root/lib/pkgconfig" --libs)
+expect "run in C++ with the shared library" prints_version env LD_LIBRARY_PATH="$root/lib" "$stage/shared_cpp"
 case $(flags "$root/lib/pkgconfig" --libs) in
 *openblas*) expect "a host names no OpenBLAS" false ;;
 *) passed=$((passed + 1)) ;;
@@ -136,7 +156,7 @@ fi
 
 expect "the tool does not need the tree" runs_on_its_own "$root/bin/bsq-layer"
 expect "the tool runs" env -i "$root/bin/bsq-layer" --help
-rm -f "$stage/shared" "$stage/static" "$stage/whole" "$stage/empty"
+rm -f "$stage/shared" "$stage/shared_cpp" "$stage/static" "$stage/whole" "$stage/empty"
 expect "make uninstall" $MAKE uninstall DESTDIR="$stage" PREFIX=/opt/bsq
 expect "uninstall leaves nothing" leaves_nothing "$stage"
 
