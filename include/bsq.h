@@ -163,9 +163,26 @@ typedef void(BSQ_CALL *bsq_parallel_for_fn)(int64_t count, bsq_block_fn fn, void
 /* ---- options --------------------------------------------------------------------------------------------- */
 
 enum { BSQ_SOLVER_AUTO = 10, BSQ_SOLVER_ROUND = 11, BSQ_SOLVER_PAPER = 12 };
-enum { BSQ_WEIGHT_GRID_SYMMETRIC = 100, BSQ_WEIGHT_GRID_FULL = 101 };
+enum {
+    BSQ_WEIGHT_GRID_SYMMETRIC = 100,
+    BSQ_WEIGHT_GRID_FULL = 101,
+    BSQ_WEIGHT_GRID_ZERO_POINT = 102,
+    BSQ_WEIGHT_GRID_OFFSET = 103,
+    BSQ_WEIGHT_GRID_LEVELS = 104,
+    BSQ_WEIGHT_GRID_POWERS_OF_TWO = 105,
+    BSQ_WEIGHT_GRID_NF4 = 106,
+    BSQ_WEIGHT_GRID_IQ4_NL = 107,
+    BSQ_WEIGHT_GRID_E2M1 = 108
+};
 enum { BSQ_SCALE_KIND_PER_TENSOR = 200, BSQ_SCALE_KIND_PER_CHANNEL = 201, BSQ_SCALE_KIND_PER_GROUP = 202 };
-enum { BSQ_SCALE_FORMAT_FLOAT32 = 300, BSQ_SCALE_FORMAT_FLOAT16 = 301, BSQ_SCALE_FORMAT_POWER_OF_TWO = 302 };
+enum {
+    BSQ_SCALE_FORMAT_FLOAT32 = 300,
+    BSQ_SCALE_FORMAT_FLOAT16 = 301,
+    BSQ_SCALE_FORMAT_POWER_OF_TWO = 302,
+    BSQ_SCALE_FORMAT_BFLOAT16 = 303,
+    BSQ_SCALE_FORMAT_E8M0 = 304,
+    BSQ_SCALE_FORMAT_E4M3 = 305
+};
 enum {
     BSQ_INPUT_TYPE_AUTO = 400,
     BSQ_INPUT_TYPE_UNSIGNED = 401,
@@ -174,6 +191,31 @@ enum {
 };
 enum { BSQ_INPUT_SCALE_KIND_PER_TENSOR = 500, BSQ_INPUT_SCALE_KIND_PER_CHANNEL = 501 };
 enum { BSQ_INPUT_CLIP_SQUARED_ERROR = 600, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM = 601, BSQ_INPUT_CLIP_PERCENTILE = 602 };
+
+/* Grids: what a weight of one scale may be, c being its code.
+ *
+ *   symmetric      scale * c, -(2^(b-1)-1) <= c < 2^(b-1); with 1 bit scale * (2 c - 1), 0 <= c < 2
+ *   full           scale * c, -2^(b-1) <= c < 2^(b-1)
+ *   zero point     scale * (c - zero_point), both 0..2^b-1, a zero point for each scale
+ *   offset         scale * c + offset, 0 <= c < 2^b, an offset for each scale
+ *   levels         scale * levels[c], 0 <= c < level_count: the host's table of int8 levels, or a named one:
+ *   powers of two  0, +-1, +-2, +-4 .. +-2^(2^(b-1)-2), 2..4 bits: 2^b - 1 levels
+ *   NF4, IQ4_NL    4 bits, 16 levels (docs/formats.md)
+ *   E2M1           4 bits, 15 levels: 0, +-1, +-2, +-3, +-4, +-6, +-8, +-12, twice the values of the format
+ *
+ * Codes of symmetric (from 2 bits) and full are int8, all others start at 0 and are uint8. Those below full need a scale
+ * for each channel or group, not one for a tensor. Scales are values of 'scale_format':
+ *
+ *   float32        any normal float32
+ *   float16        normal values of IEEE binary16; bfloat16: of its 8-bit fraction
+ *   power of two   2^-126..2^127; E8M0 the same range with a byte of its own
+ *   E4M3           scale_unit, one float32 for the whole tensor, times a value of the 8-bit float: 2^-9..448
+ *
+ * Offsets are values of the same format, of either sign, or 0; with power of two, E8M0 and E4M3 there are none.
+ * With 'scale_bits' b scales have two levels: an integer of 1..2^b-1, or -2^(b-1)..2^(b-1)-1 but 0 when 'scale_signed',
+ * times a value of 'scale_format' (float32, float16 or bfloat16) that 'super_group' scales share. Offsets then are an
+ * integer 0..2^b-1 times a value of their own, at most 0. Without scale_bits, scale_signed is for the full grid, whose
+ * lowest code then serves the larger side of each group. */
 
 /* How to quantize. Copied by every call that takes it. Defaults are in brackets. */
 typedef struct bsq_options_t {
@@ -201,10 +243,10 @@ typedef struct bsq_options_t {
      * group may be shorter. Used with BSQ_SCALE_KIND_PER_GROUP, where it must be 1..n. [0] */
     int64_t group_size;
 
-    int32_t weight_bits;     /* 2..8 [4] */
-    int32_t weight_grid;     /* symmetric: -(2^(b-1)-1)..2^(b-1)-1, full: -2^(b-1)..2^(b-1)-1 [symmetric] */
+    int32_t weight_bits;     /* 2..8; 1 with the symmetric, zero point and offset grids [4] */
+    int32_t weight_grid;     /* the values that a weight may take, see "grids" [symmetric] */
     int32_t scale_kind;      /* [per channel] */
-    int32_t scale_format;    /* values that a scale may take: any float32, normal float16, powers of two [float32] */
+    int32_t scale_format;    /* the values that a scale may take, see "grids" [float32] */
     int32_t solver;          /* paper: symmetric grid, per channel, float32 scales [auto] */
     int32_t effort;          /* 0..9: how much work BSQ_SOLVER_AUTO spends; 0 rounds; J never rises with it [5] */
     int32_t threads;         /* 1..1024: how many threads one call may use [1] */
@@ -219,6 +261,16 @@ typedef struct bsq_options_t {
                                  "input quantizer" for when that is legal [per tensor] */
     int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
                             a tensor. May take much longer than the solve, and can change a code here and there [0] */
+    const int8_t *levels;    /* with BSQ_WEIGHT_GRID_LEVELS: 'level_count' levels in ascending order, not all of them 0;
+                                copied [NULL] */
+    int64_t super_group;     /* with scale_bits: scales that share a multiple; the last may be fewer [0] */
+    int32_t level_count;     /* 2..2^weight_bits [0] */
+    int32_t scale_bits;      /* 4, 6, 8: two-level scales, see "grids"; 0: scales stand alone [0] */
+    int32_t scale_signed;    /* 1: scales may be negative [0] */
+    float scale_unit;        /* with E4M3: what scales are multiples of; 0: chosen from the weights [0] */
+    int32_t zero_point_least; /* 1: no zero point is 0, as GPTQ's first version needs it [0] */
+    int32_t keep_scales;     /* 1: bsq_optimize keeps the scales, zero points and offsets of the result that the layer has
+                                (STATE without one), and chooses codes alone [0] */
 } bsq_options_t;
 BSQ_API void BSQ_CALL bsq_options_init(bsq_options_t *options, size_t struct_size);
 
@@ -650,16 +702,16 @@ BSQ_API const char *BSQ_CALL bsq_kernel_string(int32_t kernel);
 
 /* ---- tensors --------------------------------------------------------------------------------------------- */
 
-/* Quantized weights, described by themselves: w ~ scale * code, with the scale of the code's tensor, channel or group
- * of inputs. Buffers are the host's; a count says how many elements a buffer has. What today's grids do not have is
- * NULL with count 0. When input channels have scales of their own these are the folded weights. */
+/* Quantized weights, described by themselves: w by the formula of the grid, with the scale of the code's tensor, channel
+ * or group of inputs. Buffers are the host's; a count says how many elements a buffer has. What a grid does not have is
+ * NULL with count 0. Two-level scales are given as their products, which float32 holds exactly. When input channels have scales of their own these are the folded weights. */
 typedef struct bsq_tensor_t {
     size_t struct_size;
     int8_t *codes;        /* (M, n), in the weight layout; bytes are read as uint8 where a grid's codes start at 0 */
-    float *scales;        /* > 0: (), (M) or (M, ceil(n / group_size)) */
-    int32_t *zero_points; /* as many as scales, of grids that have them */
-    float *offsets;       /* as many as scales, of grids that have them */
-    int8_t *levels;       /* 2^bits, of grids that are tables */
+    float *scales;        /* > 0, or not 0 with scale_signed: (), (M) or (M, ceil(n / group_size)) */
+    int32_t *zero_points; /* as many as scales, of the zero point grid */
+    float *offsets;       /* as many as scales, of the offset grid */
+    int8_t *levels;       /* those of a table, ascending; read only with BSQ_WEIGHT_GRID_LEVELS, written with all */
     int64_t code_count;
     int64_t scale_count;
     int64_t zero_point_count;
@@ -668,10 +720,15 @@ typedef struct bsq_tensor_t {
     int64_t channels;    /* M */
     int64_t fan_in;      /* n */
     int64_t group_size;  /* inputs that share a scale: n (or 0) unless scale_kind is per group */
-    int32_t weight_bits; /* these four as in bsq_options_t, whose defaults init sets */
+    int32_t weight_bits; /* these and the last three as in bsq_options_t, whose defaults init sets */
     int32_t weight_grid;
     int32_t scale_kind;
     int32_t scale_format;
+    float scale_unit;    /* with E4M3 what scales are multiples of, > 0; else 0 */
+    int32_t scale_bits;
+    int32_t scale_signed;
+    int32_t reserved;
+    int64_t super_group; /* scales that share a multiple; 0 without scale_bits */
 } bsq_tensor_t;
 BSQ_API void BSQ_CALL bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size);
 

@@ -46,7 +46,7 @@ FULL(OF(struct_size) + OF(fraction) + OF(objective) + OF(done) + OF(total) + OF(
 #undef struct_type
 
 #define struct_type bsq_options_t
-SIZE(bsq_options_t, 168);
+SIZE(bsq_options_t, 208);
 AT(struct_size, 0, size_t);
 AT(memory_alloc, 8, bsq_alloc_fn);
 AT(memory_free, 16, bsq_free_fn);
@@ -75,11 +75,20 @@ AT(input_clip, 152, int32_t);
 AT(select_on_held_out, 156, int32_t);
 AT(input_scale_kind, 160, int32_t);
 AT(lower_bound, 164, int32_t);
+AT(levels, 168, const int8_t *);
+AT(super_group, 176, int64_t);
+AT(level_count, 184, int32_t);
+AT(scale_bits, 188, int32_t);
+AT(scale_signed, 192, int32_t);
+AT(scale_unit, 196, float);
+AT(zero_point_least, 200, int32_t);
+AT(keep_scales, 204, int32_t);
 FULL(OF(struct_size) + OF(memory_alloc) + OF(memory_free) + OF(memory_opaque) + OF(progress) + OF(progress_opaque) +
      OF(log) + OF(log_opaque) + OF(parallel_for) + OF(parallel_opaque) + OF(damping) + OF(asymmetry) +
      OF(input_percentile) + OF(group_size) + OF(weight_bits) + OF(weight_grid) + OF(scale_kind) + OF(scale_format) +
      OF(solver) + OF(effort) + OF(threads) + OF(bias_correction) + OF(input_bits) + OF(input_type) + OF(input_clip) +
-     OF(select_on_held_out) + OF(input_scale_kind) + OF(lower_bound));
+     OF(select_on_held_out) + OF(input_scale_kind) + OF(lower_bound) + OF(levels) + OF(super_group) + OF(level_count) +
+     OF(scale_bits) + OF(scale_signed) + OF(scale_unit) + OF(zero_point_least) + OF(keep_scales));
 #undef struct_type
 
 #define struct_type bsq_layer_desc_t
@@ -272,7 +281,7 @@ FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(err
 #undef struct_type
 
 #define struct_type bsq_tensor_t
-SIZE(bsq_tensor_t, 128);
+SIZE(bsq_tensor_t, 152);
 AT(struct_size, 0, size_t);
 AT(codes, 8, int8_t *);
 AT(scales, 16, float *);
@@ -291,9 +300,15 @@ AT(weight_bits, 112, int32_t);
 AT(weight_grid, 116, int32_t);
 AT(scale_kind, 120, int32_t);
 AT(scale_format, 124, int32_t);
+AT(scale_unit, 128, float);
+AT(scale_bits, 132, int32_t);
+AT(scale_signed, 136, int32_t);
+AT(reserved, 140, int32_t);
+AT(super_group, 144, int64_t);
 FULL(OF(struct_size) + OF(codes) + OF(scales) + OF(zero_points) + OF(offsets) + OF(levels) + OF(code_count) +
      OF(scale_count) + OF(zero_point_count) + OF(offset_count) + OF(level_count) + OF(channels) + OF(fan_in) +
-     OF(group_size) + OF(weight_bits) + OF(weight_grid) + OF(scale_kind) + OF(scale_format));
+     OF(group_size) + OF(weight_bits) + OF(weight_grid) + OF(scale_kind) + OF(scale_format) +
+     OF(scale_unit) + OF(scale_bits) + OF(scale_signed) + OF(reserved) + OF(super_group));
 #undef struct_type
 
 #define struct_type bsq_norm_t
@@ -338,6 +353,13 @@ VALUE(BSQ_SOLVER_PAPER, 12);
 
 VALUE(BSQ_WEIGHT_GRID_SYMMETRIC, 100);
 VALUE(BSQ_WEIGHT_GRID_FULL, 101);
+VALUE(BSQ_WEIGHT_GRID_ZERO_POINT, 102);
+VALUE(BSQ_WEIGHT_GRID_OFFSET, 103);
+VALUE(BSQ_WEIGHT_GRID_LEVELS, 104);
+VALUE(BSQ_WEIGHT_GRID_POWERS_OF_TWO, 105);
+VALUE(BSQ_WEIGHT_GRID_NF4, 106);
+VALUE(BSQ_WEIGHT_GRID_IQ4_NL, 107);
+VALUE(BSQ_WEIGHT_GRID_E2M1, 108);
 
 VALUE(BSQ_SCALE_KIND_PER_TENSOR, 200);
 VALUE(BSQ_SCALE_KIND_PER_CHANNEL, 201);
@@ -346,6 +368,9 @@ VALUE(BSQ_SCALE_KIND_PER_GROUP, 202);
 VALUE(BSQ_SCALE_FORMAT_FLOAT32, 300);
 VALUE(BSQ_SCALE_FORMAT_FLOAT16, 301);
 VALUE(BSQ_SCALE_FORMAT_POWER_OF_TWO, 302);
+VALUE(BSQ_SCALE_FORMAT_BFLOAT16, 303);
+VALUE(BSQ_SCALE_FORMAT_E8M0, 304);
+VALUE(BSQ_SCALE_FORMAT_E4M3, 305);
 
 VALUE(BSQ_INPUT_TYPE_AUTO, 400);
 VALUE(BSQ_INPUT_TYPE_UNSIGNED, 401);
