@@ -31,7 +31,7 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 
     for (int32_t effort = 1; effort <= plan->effort; effort++)
         runs |= node_limit(plan->fan_in, effort) > 0;
-    return runs && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
+    return runs && bsq_round_is_plain(&plan->rounding) && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
 }
 
 /* Looks for the optimum of one channel, into the trial; false when nothing is better than what is kept. */

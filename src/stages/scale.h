@@ -14,17 +14,21 @@ void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper
 /* 'count' multipliers in geometric progression from 'low' to 'high'; 1 alone when count is 1. */
 void bsq_scale_grid(double low, double high, int32_t count, double *multipliers);
 
-/* Counts the doubles of scratch that bsq_scale_refit needs. */
-int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel);
+/* Counts the doubles of scratch that the refits need. */
+int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel, enum bsq_shift_kind shift_kind);
 
-/* Moves the scales of a channel to the least J for its codes: in closed form, jointly when there are several. Scales that
- * would not be positive are left. Keeps g and j up to date; returns the largest relative change. */
+/* Moves the scales of a channel, and offsets where they are free, to the least J for its codes: in closed form, jointly when
+ * there are several. Scales that would lose their sign are left. Keeps g and j up to date; returns the largest relative
+ * change. */
 double bsq_scale_refit(struct bsq_point *point, double *scratch);
+
+/* Stretches all scales of a super group by one factor, and its offsets by another, to the least J. */
+double bsq_scale_refit_supers(struct bsq_point *point, int64_t super_group, double *scratch);
 
 /* Tells whether a refit with the sums u'g and u'H u moves a scale so far that u'H u must be taken anew. */
 bool bsq_scale_is_far(double along, double square);
 
-/* Sets the scale of a channel that has one; keeps g and j up to date. */
+/* Sets the scale of a channel that has one and no shift; keeps g and j up to date. */
 void bsq_scale_set(struct bsq_point *point, double scale);
 
 #endif
