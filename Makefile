@@ -194,7 +194,7 @@ check-%: $(BUILD)/test/check_%
 
 # Each program is built by the file beside it, which adds it to `programs`.
 .PHONY: programs
-include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/bench/bench.mk test/long.mk
+include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk test/bench/bench.mk test/long.mk
 
 # ---- install --------------------------------------------------------------------------------------------------
 
