@@ -110,6 +110,11 @@ void bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size)
     init(tensor, struct_size, &default_tensor, sizeof default_tensor);
 }
 
+void bsq_part_init(bsq_part_t *part, size_t struct_size)
+{
+    init_zero(part, struct_size);
+}
+
 void bsq_moments_init(bsq_moments_t *moments, size_t struct_size)
 {
     init_zero(moments, struct_size);
