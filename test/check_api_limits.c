@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,31 +148,97 @@ START_TEST(scales_beyond_float_are_not_proven)
 }
 END_TEST
 
-START_TEST(folded_inputs_beyond_float_are_refused)
+static bsq_input_quantizer_t input_quantizer(int32_t type, int32_t bits, double scale, int32_t zero_point)
 {
-    const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
-    const float x[8] = {0.1f, 0.2f, 1.0f, 2.0f, 3.0f, 4.0f, 0.5f, 1.0f};
-    const double scales[2] = {0.0078125, 0.015625};
-    bsq_options_t options;
     bsq_input_quantizer_t quantizer;
-    bsq_status_t status;
+
+    bsq_input_quantizer_init(&quantizer, sizeof quantizer);
+    quantizer.type = type;
+    quantizer.bits = bits;
+    quantizer.scale = (double)(float)scale;
+    quantizer.zero_point = zero_point;
+    return quantizer;
+}
+
+/* A scale is refused once its largest code on either side of the zero point is beyond float32, and not before. */
+START_TEST(given_input_quantizers_beyond_float_are_refused)
+{
+    static const struct {
+        int32_t type, bits, zero_point, most;
+    } cases[] = {{BSQ_INPUT_TYPE_UNSIGNED, 2, 0, 3},
+                 {BSQ_INPUT_TYPE_UNSIGNED, 8, 0, 255},
+                 {BSQ_INPUT_TYPE_SIGNED, 3, 0, 4},
+                 {BSQ_INPUT_TYPE_ZERO_POINT, 4, 0, 15},
+                 {BSQ_INPUT_TYPE_ZERO_POINT, 4, 9, 9},
+                 {BSQ_INPUT_TYPE_ZERO_POINT, 4, 15, 15}};
+    const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
+    double highest = (double)FLT_MAX / cases[_i].most, ordinary[2] = {1.0, 1.0}, channels[2] = {1.0, 1.0};
+    const int32_t zero_points[2] = {cases[_i].zero_point, cases[_i].zero_point};
+    bsq_options_t options;
+    bsq_input_quantizer_t fits, beyond;
 
     bsq_options_init(&options, sizeof options);
-    options.input_bits = 8;
-    options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
+    options.input_bits = cases[_i].bits;
+    fits = input_quantizer(cases[_i].type, cases[_i].bits, highest * 0.999, cases[_i].zero_point);
+    beyond = input_quantizer(cases[_i].type, cases[_i].bits, highest * 1.001, cases[_i].zero_point);
 
     bsq_layer_t *layer = layer_of(&options, 2, 2, weights);
 
-    bsq_input_quantizer_init(&quantizer, sizeof quantizer);
-    quantizer.scale = (double)1e37f;
-    quantizer.bits = 8;
-    quantizer.type = BSQ_INPUT_TYPE_UNSIGNED;
-    test_ok(layer, bsq_layer_set_input_channels(layer, &quantizer, scales, NULL, 2));
-    calibrate(layer, x, NULL, NULL, 4);
-    status = bsq_optimize(layer, NULL);
-    ck_assert_int_eq(status, BSQ_E_NUMERIC);
-    ck_assert_int_eq(bsq_layer_get_codes(layer, (int8_t[4]){0}, 4), BSQ_E_STATE);
+    test_fails(layer, BSQ_E_NUMERIC, "beyond float32", bsq_layer_set_input_quantizer(layer, &beyond));
+    test_ok(layer, bsq_layer_set_input_quantizer(layer, &fits));
     bsq_layer_free(layer);
+
+    options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
+    layer = layer_of(&options, 2, 2, weights);
+    fits.zero_point = beyond.zero_point = 0;
+    test_ok(layer, bsq_layer_set_input_channels(layer, &fits, ordinary, zero_points, 2));
+    test_fails(layer, BSQ_E_NUMERIC, "channel 0",
+               bsq_layer_set_input_channels(layer, &beyond, ordinary, zero_points, 2));
+    channels[1] = fits.scale;
+    fits.scale = 1.0;
+    test_ok(layer, bsq_layer_set_input_channels(layer, &fits, channels, zero_points, 2));
+    channels[1] = beyond.scale;
+    test_fails(layer, BSQ_E_NUMERIC, "channel 1", bsq_layer_set_input_channels(layer, &fits, channels, zero_points, 2));
+    bsq_layer_free(layer);
+}
+END_TEST
+
+/* Three positive steps of signed codes reach the inputs, the fourth negative one is beyond float32: no quantizer is chosen,
+ * and nothing is fixed by trying. */
+START_TEST(observed_inputs_at_the_end_of_float_are_refused)
+{
+    const float weights[4] = {0.5f, -0.25f, 1.0f, 0.125f};
+    float x[8] = {3e38f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    bsq_options_t options;
+    bsq_input_quantizer_t quantizer = input_quantizer(0, 0, 0.0, 0);
+    bsq_batch_t batch;
+
+    bsq_options_init(&options, sizeof options);
+    options.input_bits = 3;
+    options.input_type = BSQ_INPUT_TYPE_SIGNED;
+    options.input_scale_kind = _i ? BSQ_INPUT_SCALE_KIND_PER_CHANNEL : BSQ_INPUT_SCALE_KIND_PER_TENSOR;
+    bsq_batch_init(&batch, sizeof batch);
+    batch.input = x;
+    batch.size = 4;
+    for (int small = 0; small < 2; small++) {
+        bsq_layer_t *layer = layer_of(&options, 2, 2, weights);
+
+        x[0] = small ? 3.0f : 3e38f;
+        test_ok(layer, bsq_layer_observe(layer, &batch));
+        if (small) {
+            test_ok(layer, bsq_layer_get_input_quantizer(layer, &quantizer));
+            test_ok(layer, bsq_layer_calibrate(layer, &batch));
+            test_ok(layer, bsq_optimize(layer, NULL));
+        } else {
+            test_fails(layer, BSQ_E_NUMERIC, "beyond float32", bsq_layer_get_input_quantizer(layer, &quantizer));
+            test_fails(layer, BSQ_E_NUMERIC, "beyond float32", bsq_layer_calibrate(layer, &batch));
+            quantizer = input_quantizer(BSQ_INPUT_TYPE_UNSIGNED, 3, 4e37, 0);
+            test_ok(layer, bsq_layer_set_input_quantizer(layer, &quantizer));
+            test_ok(layer, bsq_layer_calibrate(layer, &batch));
+            test_fails(layer, BSQ_E_STATE, "fixed", bsq_layer_observe(layer, &batch));
+        }
+        bsq_layer_free(layer);
+    }
 }
 END_TEST
 
@@ -538,7 +605,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(tests, infinite_objectives_are_refused, 0, 12);
     tcase_add_loop_test(tests, weights_beyond_the_format_are_rounded, 0, 2);
     tcase_add_test(tests, scales_beyond_float_are_not_proven);
-    tcase_add_test(tests, folded_inputs_beyond_float_are_refused);
+    tcase_add_loop_test(tests, given_input_quantizers_beyond_float_are_refused, 0, 6);
+    tcase_add_loop_test(tests, observed_inputs_at_the_end_of_float_are_refused, 0, 2);
     tcase_add_loop_test(tests, constant_inputs_leave_ordinary_weights, 0, 36);
     tcase_add_loop_test(tests, large_targets_leave_the_digits_of_j, 0, 18);
     tcase_add_loop_test(tests, limits_of_work_are_reported, 0, 4);

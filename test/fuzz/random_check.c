@@ -45,6 +45,7 @@ struct run {
     struct input_codes codes;
     float *weights; /* folded */
     bool verbose;
+    bool refused; /* before there was anything to solve */
     int64_t failures;
     /* the result */
     bsq_report_t report;
@@ -125,16 +126,69 @@ static bool ok(struct run *run, const char *call, bsq_status_t status)
     return status == BSQ_OK;
 }
 
+/* Whether every code of a quantizer stands for a float32. */
+static bool codes_have_values(int32_t type, int32_t bits, double scale, int32_t zero_point)
+{
+    int32_t lowest = type == BSQ_INPUT_TYPE_SIGNED ? -(1 << (bits - 1)) : 0, highest = lowest + (1 << bits) - 1;
+
+    return fabs(scale * (lowest - zero_point)) <= (double)FLT_MAX &&
+           fabs(scale * (highest - zero_point)) <= (double)FLT_MAX;
+}
+
+/* Whether the given quantizer is one that the library may take. */
+static bool given_has_values(const struct drawn_layer *drawn)
+{
+    const bsq_input_quantizer_t *given = &drawn->quantizer;
+    bool has = true;
+
+    if (drawn->source == QUANTIZER_GIVEN)
+        return codes_have_values(given->type, given->bits, given->scale, given->zero_point);
+    for (int64_t c = 0; c < drawn->desc.in_channels; c++)
+        has = has &&
+              codes_have_values(given->type, given->bits, drawn->channel_scales[c], drawn->channel_zero_points[c]) &&
+              codes_have_values(given->type, given->bits, given->scale, drawn->channel_zero_points[c]);
+    return has;
+}
+
+/* Whether what is observed may lead to codes beyond float32: no step is above the largest input, but for rounding. */
+static bool observed_is_near_limit(const struct drawn_layer *drawn)
+{
+    float most = 0;
+
+    for (int32_t b = 0; b < drawn->batch_count; b++)
+        for (int64_t i = 0; i < drawn->batches[b].inputs; i++)
+            most = fmaxf(most, fabsf(drawn->batches[b].input[i]));
+    return 2.0 * (double)most * (1 << drawn->options.input_bits) > (double)FLT_MAX;
+}
+
+/* A call that must be refused, as it is; false when there is nothing to go on with. */
+static bool expect_refused(struct run *run, const char *call, bsq_status_t status)
+{
+    if (status != BSQ_E_NUMERIC)
+        fail(run, "%s: codes beyond float32, and the status %d", call, (int)status);
+    run->refused = true;
+    return false;
+}
+
+static bool give_quantizer(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    bool plain = drawn->source == QUANTIZER_GIVEN;
+    const char *call = plain ? "set_input_quantizer" : "set_input_channels";
+    bsq_status_t status = plain ? bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer)
+                                : bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
+                                                               drawn->channel_zero_points,
+                                                               (size_t)drawn->desc.in_channels);
+
+    return given_has_values(drawn) ? ok(run, call, status) : expect_refused(run, call, status);
+}
+
 static bool set_quantizer(struct run *run)
 {
     const struct drawn_layer *drawn = run->drawn;
 
-    if (drawn->source == QUANTIZER_GIVEN)
-        return ok(run, "set_input_quantizer", bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer));
-    if (drawn->source == QUANTIZER_GIVEN_CHANNELS)
-        return ok(run, "set_input_channels",
-                  bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
-                                               drawn->channel_zero_points, (size_t)drawn->desc.in_channels));
+    if (drawn->source == QUANTIZER_GIVEN || drawn->source == QUANTIZER_GIVEN_CHANNELS)
+        return give_quantizer(run);
     for (int32_t b = 0; drawn->source == QUANTIZER_OBSERVED && b < drawn->batch_count; b++)
         if (!ok(run, "observe", bsq_layer_observe(run->layer, &drawn->batches[b].batch)))
             return false;
@@ -148,13 +202,17 @@ static bool read_quantizer(struct run *run)
     int64_t count = drawn->desc.in_channels;
     struct input_codes *codes = &run->codes;
     bsq_input_quantizer_t quantizer;
+    bsq_status_t status;
 
     codes->scales = zeroed(count, sizeof *codes->scales);
     codes->zero_points = zeroed(count, sizeof *codes->zero_points);
     if (drawn->source == QUANTIZER_NONE)
         return true;
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
-    if (!ok(run, "get_input_quantizer", bsq_layer_get_input_quantizer(run->layer, &quantizer)) ||
+    status = bsq_layer_get_input_quantizer(run->layer, &quantizer);
+    if (status == BSQ_E_NUMERIC && drawn->source == QUANTIZER_OBSERVED && observed_is_near_limit(drawn))
+        return expect_refused(run, "calibrate", bsq_layer_calibrate(run->layer, &drawn->batches[0].batch));
+    if (!ok(run, "get_input_quantizer", status) ||
         !ok(run, "get_input_channels",
             bsq_layer_get_input_channels(run->layer, codes->scales, codes->zero_points, (size_t)count)))
         return false;
@@ -174,6 +232,9 @@ static bool read_quantizer(struct run *run)
         if (zero_point ? codes->zero_points[c] < codes->lowest || codes->zero_points[c] > codes->highest
                        : codes->zero_points[c] != 0)
             fail(run, "zero point of input channel %lld is %d", (long long)c, (int)codes->zero_points[c]);
+        if (!codes_have_values(quantizer.type, codes->bits, codes->scales[c], codes->zero_points[c]) ||
+            !codes_have_values(quantizer.type, codes->bits, codes->scale, codes->zero_points[c]))
+            fail(run, "codes of input channel %lld are beyond float32", (long long)c);
     }
     return true;
 }
@@ -975,6 +1036,7 @@ void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally)
             solve_and_check(&run, tally);
     }
     tally->layers++;
+    tally->refused += run.refused;
     tally->failures += run.failures > 0;
     rows_free(&run.training);
     rows_free(&run.held_out);
