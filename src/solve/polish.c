@@ -151,7 +151,9 @@ static void store_scales(struct bsq_search *search)
         bsq_reduce_codes(search->plan, trial, c);
         for (int64_t a = 0; a < scales; a++) {
             struct bsq_point point = bsq_search_point(search, c);
-            double stored = bsq_scale_float32(point.scales[a]);
+            int64_t first = a * point.group_size;
+            double stored = bsq_scale_stored(point.scales[a], point.codes + first,
+                                             bsq_scale_span(point.n, point.group_size, a));
 
             if (scales == 1)
                 bsq_scale_set(&point, stored);

@@ -107,13 +107,20 @@ static real relative_rounding(const struct rows *rows)
     return rows->n >= 256 ? 1e-6L : 0x1p-53L * 4 * (real)(rows->count + 4 * rows->n + 16);
 }
 
+/* Whether each channel has one scale of its own. */
+static bool has_one_scale(const struct drawn_layer *drawn)
+{
+    return drawn->options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL ||
+           (drawn->options.scale_kind == BSQ_SCALE_KIND_PER_GROUP && drawn->options.group_size == drawn->fan_in);
+}
+
 /* At effort 1 J may come from products in single precision. */
 static bool may_be_single(const struct run *run)
 {
     const bsq_options_t *options = &run->drawn->options;
 
     return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
-           options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
+           has_one_scale(run->drawn) && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
            !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
 }
 
@@ -605,6 +612,31 @@ static real constant_part(const struct run *run, int64_t group, const float *w, 
     return 2 * part * sqrtl(size) + part * part;
 }
 
+/* What products in single precision may lose. J is |R e|^2 with e = w - u, kept 1e-5 of it too high. A row of R e is a sum of
+ * n terms of both signs, whose rounding errors are like random ones: 2^-24 of the root of n times the length of its terms
+ * (N. J. Higham and T. Mary, probabilistic error analysis), here with four times as much room. Over all rows terms are as
+ * long as e with each input times the root of its diagonal; where they cancel, J is small beside them. */
+static real single_part(const struct run *run, int64_t group, const float *w, const real *u, real objective)
+{
+    int64_t n = run->drawn->fan_in;
+    real *diagonal = zeroed(n, sizeof *diagonal), ridge, square = 0, off;
+
+    rows_diagonal(&run->training, group, false, diagonal);
+    ridge = (real)run->report.damping * mean_of(diagonal, n);
+    for (int64_t i = 0; i < n; i++)
+        square += (diagonal[i] + ridge) * ((real)w[i] - u[i]) * ((real)w[i] - u[i]);
+    free(diagonal);
+    off = 4 * 0x1p-24L * sqrtl((real)n * square);
+    return 1e-5L * objective + 2 * off * sqrtl(objective) + off * off;
+}
+
+/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most: some steps, and forms of
+ * n terms, are rounded at the size of that start. */
+static real kept_part(const struct run *run, real objective)
+{
+    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? 0x1p-43L * (real)(run->drawn->fan_in + 8) * objective : 0;
+}
+
 static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums, real *independence)
 {
     const struct drawn_layer *drawn = run->drawn;
@@ -624,9 +656,9 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
     objective += ridge_part(run, group, w, u, &size);
     pivot = add_floor(run, m, sums, independence);
     tolerance = relative_rounding(&run->training) * size + constant_part(run, group, w, u, size) +
-                minimiser_part(run, pivot, size);
+                minimiser_part(run, pivot, size) + kept_part(run, objective);
     if (may_be_single(run))
-        tolerance += 3e-5L * objective;
+        tolerance += single_part(run, group, w, u, objective);
     rest = centred ? error.variance + (channel->bias_corrected ? 0 : error.gap * error.gap) : error.mean_square;
     energy = centred && run->training.y && options->asymmetry > 0.0
                  ? error.variance_energy + error.wanted_mean * error.wanted_mean
