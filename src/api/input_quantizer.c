@@ -33,7 +33,8 @@ static bsq_status_t choose_quantizer(bsq_layer_t *layer)
         layer->quantizer = bsq_histogram_quantizer(histogram, &layer->options);
     }
     layer->quantizer_chosen = 1;
-    if (layer->options.input_bits && (status = bsq_quantizer_check_values(&layer->quantizer, &layer->message)) != BSQ_OK)
+    if (layer->options.input_bits &&
+        (status = bsq_quantizer_check_values(&layer->quantizer, &layer->message)) != BSQ_OK)
         bsq_layer_forget_choice(layer);
     return status;
 }

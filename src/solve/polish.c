@@ -152,8 +152,8 @@ static void store_scales(struct bsq_search *search)
         for (int64_t a = 0; a < scales; a++) {
             struct bsq_point point = bsq_search_point(search, c);
             int64_t first = a * point.group_size;
-            double stored = bsq_scale_stored(point.scales[a], point.codes + first,
-                                             bsq_scale_span(point.n, point.group_size, a));
+            double stored =
+                bsq_scale_stored(point.scales[a], point.codes + first, bsq_scale_span(point.n, point.group_size, a));
 
             if (scales == 1)
                 bsq_scale_set(&point, stored);

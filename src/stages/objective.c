@@ -451,8 +451,8 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
         double least = noise * block->energy[c];
         bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
 
-        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) || !bsq_block_admits(block, c, from->j[c]) ||
-                       !bsq_candidate_fits(from, n, c)))
+        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
+                       !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
         into->j[c] = from->j[c];
         memcpy(into->codes + c * n, from->codes + c * n, (size_t)n);

@@ -182,10 +182,10 @@ static bool give_quantizer(struct run *run)
     const struct drawn_layer *drawn = run->drawn;
     bool plain = drawn->source == QUANTIZER_GIVEN;
     const char *call = plain ? "set_input_quantizer" : "set_input_channels";
-    bsq_status_t status = plain ? bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer)
-                                : bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
-                                                               drawn->channel_zero_points,
-                                                               (size_t)drawn->desc.in_channels);
+    bsq_status_t status =
+        plain ? bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer)
+              : bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
+                                             drawn->channel_zero_points, (size_t)drawn->desc.in_channels);
 
     return given_has_values(drawn) ? ok(run, call, status) : expect_refused(run, call, status);
 }
