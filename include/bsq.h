@@ -427,7 +427,8 @@ typedef struct bsq_input_quantizer_t {
 BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
 /* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
- * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above. */
+ * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above, NUMERIC when a code stands for
+ * an input beyond float32. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
 
 /* The same with a scale (each > 0, a normal float32 value) and a zero point for each of 'count' = in_channels channels;
@@ -439,7 +440,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, c
                                                            size_t count);
 
 /* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
- * inputs stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of
+ * inputs stay float. STATE when nothing was observed yet, NUMERIC (from all calls that fix it) when what was observed is
+ * so near the end of float32 that a code would be beyond it. From observations of channels, 'scale' is the largest of
  * the channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 

@@ -78,7 +78,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
 
                 bsq_reduce_codes(plan, &search->trial, c);
                 wanted = search->trial.scales[c];
-                stored = search->trial.scales[c] = bsq_scale_float32(wanted);
+                stored = search->trial.scales[c] = bsq_scale_stored(wanted, search->trial.codes + c * n, n);
                 if (fabs(stored - wanted) > FLT_EPSILON * wanted) /* out of float32's range: not what was proven */
                     search->proven[c] = 0;
             }

@@ -122,8 +122,8 @@ void bsq_paper_reconstruct(struct bsq_paper *paper, struct bsq_search *search, i
         }
         (void)bsq_scale_refit(&point, search->scratch);
         search->sweeps[c] += RESPONSE_EPOCHS;
-        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
         bsq_stitch(paper->bits, n, paper->planes + (channel + c) * planes * n, trial->codes + c * n);
+        trial->scales[c] = bsq_scale_stored(trial->scales[c], trial->codes + c * n, n);
     }
     bsq_candidate_judge(trial, &search->block, search->u);
     for (int64_t c = 0; c < channels; c++)

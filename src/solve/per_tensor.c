@@ -92,7 +92,8 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         tensor->along[channel + c] = along;
         tensor->square[channel + c] = square;
         tensor->j[channel + c] = trial->j[c];
-        if (work->effort_plan && !bsq_block_admits(&search->block, c, trial->j[c]))
+        if (work->effort_plan &&
+            (!bsq_block_admits(&search->block, c, trial->j[c]) || !bsq_candidate_fits(trial, n, c)))
             tensor->j[channel + c] = INFINITY;
     }
     for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {

@@ -158,7 +158,10 @@ static void store_scales(struct bsq_search *search)
 
         bsq_reduce_codes(search->plan, trial, c);
         for (int64_t a = 0; a < scales; a++) {
-            double stored = copysign(bsq_scale_float32(fabs(point.scales[a])), point.scales[a]);
+            int64_t first = a * point.group_size;
+            double stored = copysign(bsq_scale_stored(fabs(point.scales[a]), point.codes + first,
+                                                      bsq_scale_span(point.n, point.group_size, a)),
+                                     point.scales[a]);
 
             if (alone)
                 bsq_scale_set(&point, stored);

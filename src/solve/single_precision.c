@@ -7,6 +7,7 @@
 #include "solve/start.h"
 #include "stages/scale.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -203,8 +204,13 @@ static bool feed_back(struct bsq_search *search)
     if (!bsq_search_beam(search, 1, hessian->multipliers, hessian->tried, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
+        double wanted;
+
         bsq_reduce_codes(search->plan, trial, c);
-        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
+        wanted = trial->scales[c];
+        trial->scales[c] = bsq_scale_stored(wanted, trial->codes + c * search->plan->fan_in, search->plan->fan_in);
+        if (fabs(trial->scales[c] - wanted) > FLT_EPSILON * wanted) /* out of float32's range: J is not known */
+            return false;
         trial->j[c] = search->error[c] * (1.0 + margin);
     }
     return true;

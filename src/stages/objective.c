@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "stats/tile.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -452,6 +453,23 @@ bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j)
     return j >= -slack * block->energy[channel];
 }
 
+bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel)
+{
+    const int8_t *codes = candidate->codes + channel * n;
+    const double *scales = candidate->scales + channel * candidate->scales_per_channel;
+    bool fits = true;
+
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        double offset = bsq_candidate_offset(candidate, channel, a);
+
+        if (fabs(scales[a]) * -INT8_MIN + fabs(offset) <= (double)FLT_MAX)
+            continue;
+        for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++)
+            fits = fits && fabs(scales[a] * codes[j] + offset) <= (double)FLT_MAX;
+    }
+    return fits;
+}
+
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
                              const struct bsq_block *block)
 {
@@ -462,7 +480,8 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
         double least = noise * block->energy[c];
         bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
 
-        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) || !bsq_block_admits(block, c, from->j[c])))
+        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
+                       !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
         into->j[c] = from->j[c];
         memcpy(into->codes + c * n, from->codes + c * n, (size_t)n);

@@ -94,12 +94,30 @@ double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *w
     return alternate(rounding, weights, count, best, TURNS);
 }
 
+/* Tells whether float32 holds every weight that rounds with this scale. */
+static bool fits(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale)
+{
+    float least, most;
+    double below, above;
+
+    if (scale <= bsq_scale_most(-INT8_MIN))
+        return true;
+    bsq_kernels()->extremes(weights, count, &least, &most);
+    below = scale * fmax(rint((double)least / scale), rounding->lowest);
+    above = scale * fmin(rint((double)most / scale), rounding->highest);
+    return -below <= (double)FLT_MAX && above <= (double)FLT_MAX;
+}
+
 double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale)
 {
     double lower, upper;
 
     bsq_values_neighbours(rounding, scale, &lower, &upper);
-    if (lower == upper)
+    if (!fits(rounding, weights, count, lower)) {
+        bsq_values_neighbours(rounding, bsq_scale_most(-rounding->lowest), &lower, &upper);
+        return lower;
+    }
+    if (lower == upper || !fits(rounding, weights, count, upper))
         return lower;
     return weight_error(rounding, weights, count, lower) <= weight_error(rounding, weights, count, upper) ? lower
                                                                                                           : upper;

@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Channels with more scales and offsets than this are refit one scale at a time, which needs no matrix of them. */
@@ -35,6 +36,25 @@ static struct values values_of(int32_t format)
 double bsq_scale_float32(double x)
 {
     return (double)(float)fmin(fmax(x, (double)FLT_MIN), (double)FLT_MAX);
+}
+
+double bsq_scale_most(int32_t most)
+{
+    const double below = 0x1.fffffcp127; /* FLT_MAX less what rounding a quotient may add */
+
+    return below / (most > 1 ? most : 1);
+}
+
+double bsq_scale_stored(double x, const int8_t *codes, int64_t count)
+{
+    double stored = bsq_scale_float32(x);
+    int32_t most = 0;
+
+    if (stored <= bsq_scale_most(-INT8_MIN))
+        return stored;
+    for (int64_t i = 0; i < count; i++)
+        most = abs(codes[i]) > most ? abs(codes[i]) : most;
+    return stored * most <= (double)FLT_MAX ? stored : bsq_scale_float32(bsq_scale_most(most));
 }
 
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper)

@@ -7,6 +7,12 @@
 /* Gives the nearest float32 within the normal range: what a result stores. */
 double bsq_scale_float32(double x);
 
+/* Gives the scale, but for rounding the largest, with which codes of magnitude 'most' are weights that float32 holds. */
+double bsq_scale_most(int32_t most);
+
+/* Gives what a result stores of x for these codes: the nearest float32, or the largest that leaves them weights of float32. */
+double bsq_scale_stored(double x, const int8_t *codes, int64_t count);
+
 /* Gives the nearest values of 'format' (BSQ_SCALE_...) at or below and at or above x > 0, within its normal range; both are
  * the nearest value for float32, which is too fine to choose. */
 void bsq_scale_neighbours(int32_t format, double x, double *lower, double *upper);
