@@ -135,7 +135,7 @@ typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
 typedef void(BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
- * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
+ * which then calls back no more, returns BSQ_E_CANCELLED and leaves the layer as it was. */
 typedef struct bsq_progress_t {
     size_t struct_size;
     double fraction;  /* of the whole call, 0..1, never falling */
