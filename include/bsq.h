@@ -135,7 +135,7 @@ typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
 typedef void(BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
- * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
+ * which then calls back no more, returns BSQ_E_CANCELLED and leaves the layer as it was. */
 typedef struct bsq_progress_t {
     size_t struct_size;
     double fraction;  /* of the whole call, 0..1, never falling */
@@ -345,6 +345,7 @@ enum {
     BSQ_STATE_RESULT = 64
 };
 
+/* What a layer is, and how far it has come. */
 typedef struct bsq_layer_info_t {
     size_t struct_size;
     int64_t in_channels;
@@ -355,6 +356,8 @@ typedef struct bsq_layer_info_t {
     int32_t reserved;
 } bsq_layer_info_t;
 BSQ_API void BSQ_CALL bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size);
+
+/* Reads what the layer is, and how far it has come. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info);
 
 /* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
@@ -405,7 +408,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
 
-/* x ~ scale * (code - zero_point), code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
+/* How inputs become codes: x ~ scale * (code - zero_point), where
+ * code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
  *   BSQ_INPUT_TYPE_UNSIGNED   0..2^bits-1, zero_point 0
  *   BSQ_INPUT_TYPE_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
  *   BSQ_INPUT_TYPE_ZERO_POINT 0..2^bits-1, zero_point in that range
@@ -557,6 +561,8 @@ typedef struct bsq_stats_info_t {
 } bsq_stats_info_t;
 
 BSQ_API void BSQ_CALL bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
+
+/* Reads what a snapshot holds. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
 
 /* Gives the number of bytes that bsq_stats_export writes. */
