@@ -6,7 +6,7 @@ from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Uni
 import numpy as np
 import numpy.typing as npt
 
-from ._errors import ArgumentError, DtypeError, ShapeError
+from ._errors import ArgumentError, DtypeError, RangeError, ShapeError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -42,11 +42,21 @@ def numbers(values: Any, what: str, dtype: Any = np.float32) -> npt.NDArray[Any]
         raise ShapeError("%s: %s" % (what, problem)) from None
     if array.dtype.kind not in "fiub":
         raise DtypeError("%s: elements of type %s, where numbers are needed" % (what, array.dtype))
+    if np.dtype(dtype).kind == "i" and array.dtype != dtype:
+        _check_whole(array, np.iinfo(dtype), what)
     if array.dtype == np.float64 and np.dtype(dtype) == np.float32:
         # What leaves float32 becomes infinite, which the library finds and names.
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(array, dtype)
     return np.ascontiguousarray(array, dtype) if array.ndim else np.asarray(array, dtype)
+
+
+def _check_whole(array: npt.NDArray[Any], bounds: Any, what: str) -> None:
+    """RangeError for numbers that a conversion to these integers would change."""
+    with np.errstate(invalid="ignore"):
+        fits = np.all((array == np.trunc(array)) & (array >= bounds.min) & (array <= bounds.max))
+    if not fits:
+        raise RangeError("%s: whole numbers from %d to %d are needed" % (what, bounds.min, bounds.max))
 
 
 def address(array: Optional[npt.NDArray[Any]]) -> Optional[int]:

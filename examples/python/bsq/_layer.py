@@ -127,6 +127,9 @@ class Layer:
         shape = " x ".join(map(str, self._shape))
         return "<bsq.Layer %s: %s>" % (shape, "closed" if self.closed else ", ".join(sorted(self.state)) or "new")
 
+    def __reduce__(self) -> Any:
+        raise TypeError("layers do not pickle; what their stats() and tensor() return does")
+
     def _work(self) -> Work:
         return Work(self._lock, self._key, self._progress, self._log)
 

@@ -12,6 +12,8 @@ import os
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 from typing import Any, Dict, List, Optional, Tuple, Type
 
+from . import _version
+
 # ---- constants: names of this package, values of bsq.h -----------------------------------------------------------
 
 OK = 0
@@ -252,7 +254,7 @@ for _name in STRUCTS:
 # ---- the library -------------------------------------------------------------------------------------------------
 
 # The version of bsq.h that these declarations were written for, and the number of its ABI.
-VERSION = (0, 1, 0)
+VERSION = tuple(int(part) for part in _version.VERSION.split("."))
 SONAME = "libbsq.so.0"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -298,7 +300,7 @@ def _declare(library: ctypes.CDLL, path: str, wanted: str) -> None:
     version = (number // 10000, number // 100 % 100, number % 100)
     if version[0] != VERSION[0] or version < VERSION or (VERSION[0] == 0 and version[1] != VERSION[1]):
         raise LibraryError("%s is libbsq %s; this package needs %s or a later %s" %
-                           (path, found, wanted, "%d.%d" % VERSION[:2] if VERSION[0] == 0 else "%d" % VERSION[0]))
+                           (path, found, wanted, ".".join(map(str, VERSION[:1 if VERSION[0] else 2]))))
     for name, result, arguments in PROTOTYPES:
         try:
             function = getattr(library, name)

@@ -71,7 +71,8 @@ class Geometry:
         last = weight_layout == "ohwi"
         kernel = tuple(int(v) for v in (shape[1:-1] if last else shape[2:]))
         dims = len(kernel)
-        if not dims and (groups != 1 or stride != 1 or padding != 0 or dilation != 1):
+        given = ((groups, 1), (stride, 1), (padding, 0), (dilation, 1))
+        if not dims and not all(isinstance(value, (int, np.integer)) and value == plain for value, plain in given):
             raise ArgumentError("a linear layer has no stride, padding, dilation and groups")
         begin, end = _pads(padding, dims)
         return cls(int(shape[-1] if last else shape[1]) * groups, int(shape[0]), groups, kernel,
@@ -207,7 +208,7 @@ class Options:
         if kind is None:
             kind = "per_channel" if self.group_size is None else "per_group"
         made.weight_bits = integer(self.bits, 32, "bits")
-        made.group_size = integer(self.group_size or 0, 64, "group_size")
+        made.group_size = integer(0 if self.group_size is None else self.group_size, 64, "group_size")
         for name, names, value in (("weight_grid", native.GRIDS, self.grid), ("scale_kind", native.SCALE_KINDS, kind),
                                    ("scale_format", native.SCALE_FORMATS, self.scale_format),
                                    ("solver", native.SOLVERS, self.solver),

@@ -138,14 +138,16 @@ class Tensor:
         if self.grid == "zero_point":
             if self.zero_points is None:
                 raise ArgumentError("a tensor of the grid zero_point without zero points")
-            return (self.codes.astype(np.int32) - self._per_weight(self.zero_points)).astype(np.float32)
+            steps = self.codes.astype(np.int32) - self._per_weight(self.zero_points)
+            return np.asarray(steps, np.float32)
         if self.grid == "symmetric" and self.bits == 1:
-            return 2 * self.codes.astype(np.float32) - 1
+            signs: Float32 = self.codes.astype(np.float32) * np.float32(2) - np.float32(1)
+            return signs
         return self.codes.astype(np.float32)
 
-    def folded(self) -> Float32:
-        """The weights (M, n) that multiply inputs divided by beta; those of `dequantize` where nothing is folded."""
-        values = self._levels()
+    def _values(self, dtype: Any) -> npt.NDArray[Any]:
+        """The weights (M, n) that multiply inputs divided by beta."""
+        values: npt.NDArray[Any] = self._levels().astype(dtype, copy=False)
         values *= self._per_weight(self.scales)
         if self.offsets is not None:
             values += self._per_weight(self.offsets)
@@ -153,13 +155,14 @@ class Tensor:
 
     def dequantize(self, dtype: Any = np.float32) -> npt.NDArray[Any]:
         """The weights that multiply real inputs, in the shape of the float ones; bit for bit those of the library."""
-        values = self.folded()
         beta = None if self.input is None else self.input.beta
+        # As in C, what takes more than one operation is done in double and rounded once.
+        values = self._values(np.float32 if beta is None and self.offsets is None else np.float64)
         if beta is not None:
             if self.geometry is None:
                 raise ArgumentError("a tensor with scales for input channels needs its geometry")
-            values = (values / self._beta_of_weights(beta, self.geometry)).astype(np.float32)
-        return values.reshape(self.shape).astype(dtype, copy=False)
+            values /= self._beta_of_weights(beta, self.geometry)
+        return values.reshape(self.shape).astype(np.float32, copy=False).astype(dtype, copy=False)
 
     def _beta_of_weights(self, beta: npt.NDArray[np.float64], geometry: Geometry) -> npt.NDArray[np.float64]:
         """The beta of the input channel of each weight, (M, n) or (1, n)."""
@@ -174,7 +177,9 @@ class Tensor:
         """The relative output error of these weights in the place of float ones, on inputs of any number of batches.
 
         weights: the float weights, of `shape`; inputs and target as `bsq.quantize` takes them; without inputs the error
-        of the weights themselves. More keyword arguments: `stats`, `row_weights`, `bias`, `damping`, `asymmetry`.
+        of the weights themselves. More keyword arguments are those of `bsq.quantize`: `bias` (the float one; that of the
+        tensor by default), bias_correction=True where the tensor's bias is corrected, `input_quantizer`, `stats`,
+        `row_weights`, `asymmetry`.
         """
         return self.judge(weights, inputs, target, **more).error
 
