@@ -37,7 +37,7 @@ def slow_layer(random):
     """A layer whose solve takes seconds, with statistics."""
     import bsq
 
-    layer = bsq.Layer(random.standard_normal((512, 768)).astype(np.float32), effort=9, bits=3)
-    layer.calibrate(correlated(random, 2000, 768))
+    layer = bsq.Layer(random.standard_normal((256, 512)).astype(np.float32), effort=8, bits=3)
+    layer.calibrate(correlated(random, 2000, 512))
     yield layer
     layer.close()

@@ -138,7 +138,7 @@ def test_interrupt_ends_a_solve(slow_layer):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert "result" not in slow_layer.state
     started = time.monotonic()
-    slow_layer.optimize(effort=9)
+    slow_layer.optimize()
     assert interrupted < (time.monotonic() - started) * 0.8
     assert "result" in slow_layer.state
 
@@ -164,8 +164,8 @@ def test_handlers_that_raise(slow_layer):
             slow_layer.optimize()
         assert signal.getsignal(signal.SIGALRM) is raising
         signal.signal(signal.SIGALRM, lambda number, frame: called.append(number))
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        slow_layer.optimize(effort=4)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        slow_layer.optimize(effort=6)
         assert called == [signal.SIGALRM]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -109,6 +109,7 @@ class Layer:
 
     @property
     def closed(self) -> bool:
+        """Whether `close` was called."""
         return not self._handle.value
 
     def __enter__(self) -> Layer:
@@ -172,6 +173,7 @@ class Layer:
 
     @property
     def geometry(self) -> Geometry:
+        """What the layer computes."""
         return self._geometry
 
     @property

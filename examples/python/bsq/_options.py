@@ -86,6 +86,7 @@ class Geometry:
 
     @property
     def weight_shape(self) -> Tuple[int, ...]:
+        """The extents of the weights, in their layout."""
         inner = self.in_channels // self.groups
         if self.weight_layout == "ohwi":
             return (self.out_channels, *self.kernel, inner)
@@ -116,6 +117,7 @@ class Geometry:
         return int(shape[0]), tuple(int(v) for v in (shape[1:-1] if last else shape[2:]))
 
     def struct(self) -> Any:
+        """The C struct."""
         desc = native.new(native.LayerDesc)
         desc.in_channels, desc.out_channels, desc.groups = self.in_channels, self.out_channels, self.groups
         desc.kind = native.KINDS["conv" if self.kernel else "linear"]
@@ -251,6 +253,7 @@ class InputQuantizer:
     zero_points: Optional[Int32] = None
 
     def struct(self) -> Any:
+        """The C struct, for one scale."""
         made = native.new(native.InputQuantizer)
         made.scale = number(self.scale, "scale")
         made.bits, made.zero_point = integer(self.bits, 32, "bits"), integer(self.zero_point, 32, "zero_point")
@@ -278,4 +281,5 @@ class InputQuantizer:
                 for a, b in ((self.scales, other.scales), (self.zero_points, other.zero_points)))
 
     def as_dict(self) -> Dict[str, Any]:
+        """The fields by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

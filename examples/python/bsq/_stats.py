@@ -183,6 +183,7 @@ class Stats:
 
     @property
     def has_target(self) -> bool:
+        """Whether the batches brought targets."""
         return not self.empty and bool(self.info()["has_target"])
 
     @property

@@ -91,10 +91,12 @@ class Tensor:
 
     @property
     def channels(self) -> int:
+        """M, the number of output channels."""
         return int(self.codes.shape[0])
 
     @property
     def fan_in(self) -> int:
+        """n, the number of weights of an output channel."""
         return int(self.codes.shape[1])
 
     def __eq__(self, other: object) -> bool:
