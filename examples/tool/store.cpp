@@ -1,5 +1,5 @@
 // Activations of many samples, in memory, or in a file beyond a limit.
-#include "quantize/store.hpp"
+#include "tool/store.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "error.hpp"
+#include "tool/error.hpp"
 
-namespace bsq_onnx {
+namespace tool {
 
 struct Store::Block {
     Room &room;
@@ -50,7 +50,7 @@ struct Store::Block {
     // A file without a name, with its space reserved: writing to the mapping cannot fail later.
     int open_file() const
     {
-        const std::string name = room.folder + "/bsq-onnx-XXXXXX";
+        const std::string name = room.folder + "/bsq-XXXXXX";
         std::vector<char> path(name.begin(), name.end());
         path.push_back('\0');
         const int file = mkstemp(path.data());
@@ -94,4 +94,4 @@ Room make_room(int64_t memory)
     return room;
 }
 
-} // namespace bsq_onnx
+} // namespace tool
