@@ -20,8 +20,9 @@ public:
     ~NewFile();
 
     void write(const void *bytes, size_t size, uint64_t offset);
-    void close();   // all that was written is on the disk
-    void publish(); // after close
+    void close();                                          // all that was written is on the disk
+    void publish();                                        // after close
+    const std::string &temporary() const { return name_; } // where it is until then
 
 private:
     std::string path_, name_;

@@ -79,10 +79,14 @@ float *Store::at(const std::string &tensor, int64_t sample)
     return static_cast<float *>(block.data) + sample * block.count;
 }
 
+int64_t machine_memory()
+{
+    return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
 int64_t default_memory()
 {
-    return std::min<int64_t>(int64_t{4} << 30,
-                             static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2);
+    return std::min<int64_t>(int64_t{4} << 30, machine_memory() / 2);
 }
 
 Room make_room(int64_t memory)

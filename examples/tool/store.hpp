@@ -31,6 +31,8 @@ private:
     std::map<std::string, std::shared_ptr<Block>> blocks_;
 };
 
+int64_t machine_memory(); // bytes
+
 // Half of the machine's memory, at most 4 GiB.
 int64_t default_memory();
 
