@@ -5,7 +5,7 @@ GGUF_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(GGUF_SOURCES))
 GGUF_PARTS := $(filter-out %/bsq-gguf/main.o,$(GGUF_OBJECTS))
 GGUF_TOOL := $(if $(wildcard examples/bsq-gguf/main.cpp),$(BUILD)/bin/bsq-gguf)
 GGUF_CHECK_SOURCES := $(wildcard test/bsq-gguf/check_*.cpp)
-GGUF_PROGRAM_SOURCES := $(GGUF_CHECK_SOURCES) $(wildcard test/bsq-gguf/random_model.cpp)
+GGUF_PROGRAM_SOURCES := $(GGUF_CHECK_SOURCES) $(addprefix test/bsq-gguf/,judge.cpp random_model.cpp)
 GGUF_SUPPORT_SOURCES := $(filter-out $(GGUF_PROGRAM_SOURCES),$(wildcard test/bsq-gguf/*.cpp))
 GGUF_CHECKS := $(patsubst test/bsq-gguf/%.cpp,$(BUILD)/test/bsq-gguf/%,$(GGUF_CHECK_SOURCES))
 GGUF_PROGRAMS := $(patsubst test/bsq-gguf/%.cpp,$(BUILD)/test/bsq-gguf/%,$(GGUF_PROGRAM_SOURCES))
@@ -30,3 +30,22 @@ $(BUILD)/bin/bsq-gguf: $(BUILD)/obj/examples/bsq-gguf/main.o $(BUILD)/examples/l
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
+
+# ---- tests ----------------------------------------------------------------------------------------------------
+
+$(BUILD)/obj/test/bsq-gguf/%.o: test/bsq-gguf/%.cpp $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest -Itest/bsq-gguf $(BLAS_CFLAGS) \
+	    $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/test/bsq-gguf/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(GGUF_SUPPORT_SOURCES))
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(GGUF_CHECKS): $(CHECK_MAIN)
+$(GGUF_PROGRAMS): $(BUILD)/test/bsq-gguf/%: $(BUILD)/obj/test/bsq-gguf/%.o $(BUILD)/test/bsq-gguf/libsupport.a \
+        $(BUILD)/examples/libbsq-gguf.a $(TOOL_LIBRARY) $(TEST_LIBRARIES) $(STATIC)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(BLAS_LIBS) -lm -ldl
