@@ -1,9 +1,8 @@
-/* Public calls on tensors: read a result, put one back, judge one, and pack them in layouts of engines. */
+/* Public calls on tensors of layers: read a result, put one back, judge one. */
 #include "api/layer.h"
 
 #include "base/options.h"
 #include "base/tensor.h"
-#include "format/format.h"
 #include "solve/solve.h"
 #include "stages/scale.h"
 
@@ -167,60 +166,4 @@ bsq_status_t bsq_layer_evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, 
     bsq_status_t status = bsq_layer_enter(layer);
 
     return status == BSQ_OK ? bsq_layer_leave(layer, evaluate(layer, tensor, report)) : status;
-}
-
-/* ---- packing ---- */
-
-const char *bsq_format_string(int32_t format)
-{
-    const struct bsq_format *row = bsq_format_find(format);
-
-    return row ? row->name : "unknown";
-}
-
-static bsq_status_t require(const void *pointer, const char *name, struct bsq_message *message)
-{
-    return pointer ? BSQ_OK : bsq_fail(message, BSQ_E_ARGUMENT, "'%s' is NULL", name);
-}
-
-bsq_status_t bsq_tensor_packed_size(const bsq_tensor_t *tensor, int32_t format, size_t *size, bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    size_t bytes = 0;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK && (status = require(size, "size", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_size(&own, format, &bytes, &message);
-    if (size)
-        *size = status == BSQ_OK ? bytes : 0;
-    return bsq_error_store(error, status, &message);
-}
-
-bsq_status_t bsq_tensor_pack(const bsq_tensor_t *tensor, int32_t format, void *buffer, size_t size, bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK &&
-        (status = require(buffer, "buffer", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_pack(&own, format, buffer, size, &message);
-    return bsq_error_store(error, status, &message);
-}
-
-bsq_status_t bsq_tensor_unpack(int32_t format, const void *packed, size_t size, bsq_tensor_t *tensor,
-                               bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK &&
-        (status = require(packed, "packed", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_unpack(format, packed, size, &own, &message);
-    return bsq_error_store(error, status, &message);
 }

@@ -110,6 +110,11 @@ void bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size)
     init(tensor, struct_size, &default_tensor, sizeof default_tensor);
 }
 
+void bsq_part_init(bsq_part_t *part, size_t struct_size)
+{
+    init_zero(part, struct_size);
+}
+
 void bsq_moments_init(bsq_moments_t *moments, size_t struct_size)
 {
     init_zero(moments, struct_size);
@@ -428,19 +433,36 @@ bsq_status_t bsq_input_quantizer_read(bsq_input_quantizer_t *own, const bsq_inpu
                       message);
 }
 
+/* Bits, grid and scales as options have them too. */
+static bsq_status_t check_tensor_grid(const bsq_tensor_t *tensor, struct bsq_message *message)
+{
+    const struct bsq_grid_choice choice = {
+        .bits = tensor->weight_bits,
+        .grid = tensor->weight_grid,
+        .scale_kind = tensor->scale_kind,
+        .scale_format = tensor->scale_format,
+        .scale_bits = tensor->scale_bits,
+        .scale_signed = tensor->scale_signed,
+        .super_group = tensor->super_group,
+        .level_count = tensor->level_count,
+    };
+    bsq_status_t status = bsq_grid_check(&choice, message);
+
+    if (status == BSQ_OK && tensor->weight_grid == BSQ_WEIGHT_GRID_LEVELS && tensor->levels)
+        status = bsq_grid_check_levels(tensor->levels, tensor->level_count, message);
+    return status;
+}
+
 bsq_status_t bsq_tensor_read(bsq_tensor_t *own, const bsq_tensor_t *from, struct bsq_message *message)
 {
     bsq_status_t status = check_given("tensor", from, message);
 
     *own = default_tensor;
     if (status || (status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_TENSOR, from, "bsq_tensor_t", message)) ||
-        (status = check_int("weight_bits", own->weight_bits, 2, 8, message)) ||
-        (status =
-             check_enum("weight_grid", own->weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, message)) ||
-        (status =
-             check_enum("scale_kind", own->scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, message)) ||
-        (status = check_enum("scale_format", own->scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO,
-                             message)))
+        (status = check_tensor_grid(own, message)) ||
+        (status = check_double("scale_unit", (double)own->scale_unit, 0.0,
+                               own->scale_format == BSQ_SCALE_FORMAT_E4M3 ? (double)FLT_MAX : 0.0, message)) ||
+        (status = check_reserved("bsq_tensor_t", own->reserved, message)))
         return status;
     if (own->channels < 1 || own->fan_in < 1)
         return bsq_fail(message, BSQ_E_SHAPE, "a tensor of %lld x %lld codes: extents must be positive",
@@ -463,10 +485,4 @@ bsq_status_t bsq_error_check(const bsq_error_t *error, struct bsq_message *messa
         return BSQ_OK;
     status = bsq_struct_read(&own, sizeof own, BSQ_FIRST_ERROR, error, "bsq_error_t", message);
     return status ? status : check_reserved("bsq_error_t", own.reserved, message);
-}
-
-void bsq_code_range(int32_t bits, int32_t grid, int32_t *lowest, int32_t *highest)
-{
-    *highest = (1 << (bits - 1)) - 1;
-    *lowest = grid == BSQ_WEIGHT_GRID_FULL ? -*highest - 1 : -*highest;
 }

@@ -3,6 +3,7 @@
 #define BSQ_BASE_OPTIONS_H
 
 #include "base/geometry.h"
+#include "base/grid.h"
 #include "base/status.h"
 
 /* Bytes of the first version of each struct, the least that is accepted: pinned numbers, so that appending a field does
@@ -22,6 +23,7 @@ enum {
     BSQ_FIRST_STAGE = BSQ_FIRST(1, 40),
     BSQ_FIRST_CHANNEL = BSQ_FIRST(1, 80),
     BSQ_FIRST_TENSOR = BSQ_FIRST(6, 80),
+    BSQ_FIRST_PART = BSQ_FIRST(2, 56),
     BSQ_FIRST_NORM = BSQ_FIRST(1, 16),
     BSQ_FIRST_ALLOCATION = BSQ_FIRST(1, 32)
 };
@@ -64,8 +66,5 @@ bsq_status_t bsq_tensor_read(bsq_tensor_t *own, const bsq_tensor_t *from, struct
 
 /* How calls that take the caller's error struct begin: VERSION or ARGUMENT when it cannot be used. NULL is allowed. */
 bsq_status_t bsq_error_check(const bsq_error_t *error, struct bsq_message *message);
-
-/* Lowest and highest code of a number of bits on a grid (BSQ_WEIGHT_GRID_...). */
-void bsq_code_range(int32_t bits, int32_t grid, int32_t *lowest, int32_t *highest);
 
 #endif
