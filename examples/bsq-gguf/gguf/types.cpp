@@ -3,7 +3,6 @@
 #include <cctype>
 
 #include "bsq.h"
-#include "interim.hpp"
 
 namespace bsq_gguf {
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bsq.h"
-#include "interim.hpp"
 #include "shared.hpp"
 
 namespace bsq_gguf {

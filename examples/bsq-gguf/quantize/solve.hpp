@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "bsq.h"
-#include "interim.hpp"
 #include "model/matrix.hpp"
 #include "quantize/result.hpp"
 #include "settings.hpp"
