@@ -60,6 +60,9 @@ API_CHECKS := $(filter $(BUILD)/test/check_api%,$(CHECKS))
 UNIT_CHECKS := $(filter-out $(API_CHECKS),$(CHECKS))
 EXAMPLES := $(call named,examples,$(EXAMPLE_SOURCES))
 
+# What the programs in C++ share (examples/tool/).
+TOOL_LIBRARY := $(BUILD)/examples/libtool.a
+
 STATIC := $(LIB)/libbsq.a
 SHARED := $(LIB)/libbsq.so.$(ABI)
 LINK := $(LIB)/libbsq.so

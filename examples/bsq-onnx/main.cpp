@@ -12,7 +12,7 @@
 
 #include <unistd.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
@@ -20,7 +20,6 @@
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
 #include "plan/share.hpp"
-#include "progress.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
@@ -90,17 +89,6 @@ void choose_or_load_bits(const Model &model, const Settings &settings, const Spl
     choose_bits(model, settings, split.calibration, plan, progress);
     if (checkpoint != nullptr)
         checkpoint->save_bits(plan.bits);
-}
-
-// Before work that takes minutes: whether files can be made where results are to go.
-void check_writable(const std::string &path)
-{
-    if (path.empty())
-        return;
-    const size_t slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-    if (access(folder.c_str(), W_OK | X_OK) != 0)
-        throw Error(path + ": cannot be written: " + std::strerror(errno));
 }
 
 RunResult run(const Settings &settings, Progress &progress)

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 extern "C" {
 #include "arguments.h"

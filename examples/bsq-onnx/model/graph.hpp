@@ -9,7 +9,7 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "model/model.hpp"
 
 namespace bsq_onnx {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 

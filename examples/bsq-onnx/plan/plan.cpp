@@ -6,7 +6,7 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "plan/plan.hpp"
-#include "progress.hpp"
+#include "shared.hpp"
 #include "quantize/quantize.hpp"
 
 namespace bsq_onnx {

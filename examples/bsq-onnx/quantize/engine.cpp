@@ -8,7 +8,7 @@
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 // The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
 extern "C" void openblas_set_num_threads(int count) __attribute__((weak));

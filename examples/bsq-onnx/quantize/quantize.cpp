@@ -5,10 +5,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "plan/strength.hpp"
 #include "quantize/resumed.hpp"
-#include "quantize/store.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {

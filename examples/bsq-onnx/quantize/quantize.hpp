@@ -9,7 +9,7 @@
 
 #include "model/model.hpp"
 #include "plan/plan.hpp"
-#include "progress.hpp"
+#include "shared.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "samples/samples.hpp"

@@ -3,8 +3,6 @@
 #define BSQ_ONNX_WRITE_HPP
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "model/model.hpp"
 #include "quantize/result.hpp"
@@ -23,10 +21,6 @@ std::string write_model(const Model &model, const RunResult &result, Format form
 
 // Bits, scales, zero points, errors of every layer and quantized tensor, as JSON.
 std::string write_sidecar(const RunResult &result);
-
-// Writes all files or none: each goes to a temporary name beside its own first, and they are renamed when all of them
-// are whole and on the disk. Throws Error, with path and cause.
-void write_files(const std::vector<std::pair<std::string, std::string>> &path_and_bytes);
 
 } // namespace bsq_onnx
 

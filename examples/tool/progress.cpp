@@ -1,5 +1,5 @@
 // What the user sees while it works, and Ctrl-C.
-#include "progress.hpp"
+#include "tool/progress.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -7,7 +7,7 @@
 
 #include <unistd.h>
 
-namespace bsq_onnx {
+namespace tool {
 
 static volatile std::sig_atomic_t interrupts = 0;
 
@@ -99,4 +99,4 @@ int32_t Progress::callback(const bsq_progress_t *progress, void *opaque)
     return interrupted();
 }
 
-} // namespace bsq_onnx
+} // namespace tool

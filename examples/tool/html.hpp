@@ -1,12 +1,12 @@
 // Text and numbers as they go into HTML.
-#ifndef BSQ_ONNX_HTML_HPP
-#define BSQ_ONNX_HTML_HPP
+#ifndef BSQ_TOOL_HTML_HPP
+#define BSQ_TOOL_HTML_HPP
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-namespace bsq_onnx {
+namespace tool {
 
 // For text and for attributes in double quotes. Control characters and bytes that are not UTF-8 become U+FFFD.
 std::string escape(const std::string &text);
@@ -26,6 +26,6 @@ std::string base64(const std::vector<unsigned char> &data);
 // A table cell with a number, of a column of class 'column' if that is given.
 std::string number_cell(const std::string &text, const std::string &column = "");
 
-} // namespace bsq_onnx
+} // namespace tool
 
 #endif

@@ -1,13 +1,13 @@
 // Activations of many samples, in memory, or in a file beyond a limit.
-#ifndef BSQ_ONNX_STORE_HPP
-#define BSQ_ONNX_STORE_HPP
+#ifndef BSQ_TOOL_STORE_HPP
+#define BSQ_TOOL_STORE_HPP
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 
-namespace bsq_onnx {
+namespace tool {
 
 // How much memory stores may take together, and where files go beyond it.
 struct Room {
@@ -31,12 +31,14 @@ private:
     std::map<std::string, std::shared_ptr<Block>> blocks_;
 };
 
+int64_t machine_memory(); // bytes
+
 // Half of the machine's memory, at most 4 GiB.
 int64_t default_memory();
 
 // A room of so many bytes, of default_memory() for 0, and the folder for temporary files.
 Room make_room(int64_t memory);
 
-} // namespace bsq_onnx
+} // namespace tool
 
 #endif

@@ -1,8 +1,8 @@
 // The report's style sheet: light and dark, wide and narrow, on paper.
-#ifndef BSQ_ONNX_REPORT_STYLE_HPP
-#define BSQ_ONNX_REPORT_STYLE_HPP
+#ifndef BSQ_TOOL_REPORT_STYLE_HPP
+#define BSQ_TOOL_REPORT_STYLE_HPP
 
-namespace bsq_onnx {
+namespace tool {
 
 inline constexpr char report_style[] = R"css(
 :root {
@@ -188,6 +188,6 @@ footer {
 }
 )css";
 
-} // namespace bsq_onnx
+} // namespace tool
 
 #endif

@@ -1,6 +1,6 @@
 // What the user sees while it works, and Ctrl-C.
-#ifndef BSQ_ONNX_PROGRESS_HPP
-#define BSQ_ONNX_PROGRESS_HPP
+#ifndef BSQ_TOOL_PROGRESS_HPP
+#define BSQ_TOOL_PROGRESS_HPP
 
 #include <chrono>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include "bsq.h"
 
-namespace bsq_onnx {
+namespace tool {
 
 // Ctrl-C was pressed: main says so and exits with 130.
 struct Interrupted {};
@@ -54,6 +54,6 @@ private:
     bool visible_ = false;
 };
 
-} // namespace bsq_onnx
+} // namespace tool
 
 #endif

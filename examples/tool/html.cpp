@@ -1,10 +1,10 @@
-#include "report/html.hpp"
+#include "tool/html.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-namespace bsq_onnx {
+namespace tool {
 
 static const char dash[] = "\u2013", minus[] = "\u2212", thin_space[] = "\u202f", replacement[] = "\ufffd";
 
@@ -176,4 +176,4 @@ std::string number_cell(const std::string &text, const std::string &column)
     return "<td class=\"n" + (column.empty() ? "" : " " + column) + "\">" + text + "</td>";
 }
 
-} // namespace bsq_onnx
+} // namespace tool

@@ -1,5 +1,5 @@
 // Activations of many samples, in memory, or in a file beyond a limit.
-#include "quantize/store.hpp"
+#include "tool/store.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "error.hpp"
+#include "tool/error.hpp"
 
-namespace bsq_onnx {
+namespace tool {
 
 struct Store::Block {
     Room &room;
@@ -50,7 +50,7 @@ struct Store::Block {
     // A file without a name, with its space reserved: writing to the mapping cannot fail later.
     int open_file() const
     {
-        const std::string name = room.folder + "/bsq-onnx-XXXXXX";
+        const std::string name = room.folder + "/bsq-XXXXXX";
         std::vector<char> path(name.begin(), name.end());
         path.push_back('\0');
         const int file = mkstemp(path.data());
@@ -79,10 +79,14 @@ float *Store::at(const std::string &tensor, int64_t sample)
     return static_cast<float *>(block.data) + sample * block.count;
 }
 
+int64_t machine_memory()
+{
+    return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
 int64_t default_memory()
 {
-    return std::min<int64_t>(int64_t{4} << 30,
-                             static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2);
+    return std::min<int64_t>(int64_t{4} << 30, machine_memory() / 2);
 }
 
 Room make_room(int64_t memory)
@@ -94,4 +98,4 @@ Room make_room(int64_t memory)
     return room;
 }
 
-} // namespace bsq_onnx
+} // namespace tool

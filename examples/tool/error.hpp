@@ -1,17 +1,17 @@
 // An input that cannot be used: one line for the user; main prints it and exits with 1.
-#ifndef BSQ_ONNX_ERROR_HPP
-#define BSQ_ONNX_ERROR_HPP
+#ifndef BSQ_TOOL_ERROR_HPP
+#define BSQ_TOOL_ERROR_HPP
 
 #include <stdexcept>
 #include <string>
 
-namespace bsq_onnx {
+namespace tool {
 
 class Error : public std::runtime_error {
 public:
     explicit Error(const std::string &text) : std::runtime_error(text) {}
 };
 
-} // namespace bsq_onnx
+} // namespace tool
 
 #endif
