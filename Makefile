@@ -86,7 +86,7 @@ CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(call ask,--cflags,check))$(CHECK_CFLAGS
 CHECK_LIBS = $(eval CHECK_LIBS := $$(call ask,--libs,check))$(CHECK_LIBS)
 
 # When `deps` is asked for together with something else, it comes first.
-FIRST := $(filter deps deps-onnx deps-long,$(MAKECMDGOALS))
+FIRST := $(filter deps deps-onnx deps-engines deps-long,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ check-%: $(BUILD)/test/check_%
 
 # Each program is built by the file beside it, which adds it to `programs`.
 .PHONY: programs
-include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/bench/bench.mk test/long.mk
+include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk test/bench/bench.mk test/long.mk
 
 # ---- install --------------------------------------------------------------------------------------------------
 
@@ -280,6 +280,7 @@ help:
 	@echo 'make                the libraries in lib/, the examples in build/examples/'
 	@echo 'make deps           install the Debian packages that building and checking need'
 	@echo 'make deps-onnx      install what bsq-onnx needs besides'
+	@echo 'make deps-engines   fetch ONNX Runtime from npm into build/engines, to test and measure files in it'
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-onnx     the tests of bsq-onnx'
