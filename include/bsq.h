@@ -135,7 +135,7 @@ typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
 typedef void(BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
- * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
+ * which then calls back no more, returns BSQ_E_CANCELLED and leaves the layer as it was. */
 typedef struct bsq_progress_t {
     size_t struct_size;
     double fraction;  /* of the whole call, 0..1, never falling */
@@ -345,6 +345,7 @@ enum {
     BSQ_STATE_RESULT = 64
 };
 
+/* What a layer is, and how far it has come. */
 typedef struct bsq_layer_info_t {
     size_t struct_size;
     int64_t in_channels;
@@ -355,6 +356,8 @@ typedef struct bsq_layer_info_t {
     int32_t reserved;
 } bsq_layer_info_t;
 BSQ_API void BSQ_CALL bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size);
+
+/* Reads what the layer is, and how far it has come. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info);
 
 /* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
@@ -405,7 +408,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
 
-/* x ~ scale * (code - zero_point), code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
+/* How inputs become codes: x ~ scale * (code - zero_point), where
+ * code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
  *   BSQ_INPUT_TYPE_UNSIGNED   0..2^bits-1, zero_point 0
  *   BSQ_INPUT_TYPE_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
  *   BSQ_INPUT_TYPE_ZERO_POINT 0..2^bits-1, zero_point in that range
@@ -427,7 +431,8 @@ typedef struct bsq_input_quantizer_t {
 BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
 /* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
- * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above. */
+ * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above, NUMERIC when a code stands for
+ * an input beyond float32. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
 
 /* The same with a scale (each > 0, a normal float32 value) and a zero point for each of 'count' = in_channels channels;
@@ -439,7 +444,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, c
                                                            size_t count);
 
 /* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
- * inputs stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of
+ * inputs stay float. STATE when nothing was observed yet, NUMERIC (from all calls that fix it) when what was observed is
+ * so near the end of float32 that a code would be beyond it. From observations of channels, 'scale' is the largest of
  * the channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 
@@ -555,6 +561,8 @@ typedef struct bsq_stats_info_t {
 } bsq_stats_info_t;
 
 BSQ_API void BSQ_CALL bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
+
+/* Reads what a snapshot holds. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
 
 /* Gives the number of bytes that bsq_stats_export writes. */

@@ -114,7 +114,7 @@ RunResult run(const Settings &settings, Progress &progress)
     check_layers(model, settings, plan, limits);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
-    if (settings.share)
+    if (settings.share || integer_form(settings))
         plan.shared = share_quantizers(model, settings, plan, split.calibration, progress);
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());

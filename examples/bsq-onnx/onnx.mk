@@ -50,6 +50,13 @@ $(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examp
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
 
+# As it is installed: with the library in itself.
+$(BUILD)/bin/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
+        $(BUILD)/examples/libcommon.a $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(ONNX_LIBS) -lm
+
 $(BUILD)/obj/test/bsq-onnx/%.o: test/bsq-onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)

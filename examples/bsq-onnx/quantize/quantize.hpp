@@ -24,8 +24,8 @@ struct SampleRef {
 
 struct Quantized {
     std::vector<LayerResult> layers;             // in the order of Model::layers()
-    std::map<std::string, Quantizer> quantizers; // by tensor
-    std::vector<InputResult> inputs;             // in the order in which layers read them
+    Quantizers quantizers;
+    std::vector<InputResult> inputs; // in the order in which layers read them
 };
 
 // 'samples': first 'calibration' that layers are fitted to, then others that only judge them. 'checkpoint' may be NULL.

@@ -10,7 +10,10 @@
 namespace bsq_onnx {
 
 enum class Format {
-    qdq, // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs, opset 13 or above
+    // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs on every tensor between
+    // layers, int32 biases, opset 13 or above: what ONNX Runtime runs in integers
+    qdq,
+    qdq_layers, // the same before layers only, with float biases
     qdq_float, // dequantized weights in the graph and opset of the file, no Q or DQ
     int4       // opset 21: codes of up to 4 bits packed as INT4, else as qdq
 };
