@@ -19,13 +19,14 @@ int main(int count, char **words)
     }
     test::ModelSpec spec;
     const std::map<std::string, int64_t *> extents = {
-        {"width", &spec.width},   {"heads", &spec.heads},           {"value_heads", &spec.value_heads},
-        {"hidden", &spec.hidden}, {"blocks", &spec.blocks},         {"vocabulary", &spec.vocabulary},
+        {"width", &spec.width},    {"heads", &spec.heads},   {"value_heads", &spec.value_heads},
+        {"hidden", &spec.hidden},  {"blocks", &spec.blocks}, {"vocabulary", &spec.vocabulary},
         {"context", &spec.context}};
     for (int i = 2; i < count; i++) {
         const std::string word = words[i];
         const size_t equal = word.find('=');
-        const std::string name = word.substr(0, equal), value = equal == std::string::npos ? "" : word.substr(equal + 1);
+        const std::string name = word.substr(0, equal),
+                          value = equal == std::string::npos ? "" : word.substr(equal + 1);
         if (word == "7b") {
             spec.width = 4096, spec.heads = spec.value_heads = 32, spec.hidden = 11008, spec.blocks = 1;
             spec.vocabulary = 32000, spec.context = 4096, spec.type = "F16";

@@ -1,6 +1,7 @@
 // Any bytes as a GGUF file: refused with a text, or read, its tokenizer used, and its model run on a few tokens.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "judge/evaluate.hpp"
 #include "shared.hpp"
