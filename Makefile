@@ -179,13 +179,13 @@ TOLD = BUILD='$(BUILD)' LIB='$(LIB)' ABI='$(ABI)' MAKE='$(MAKE_COMMAND)' CC='$(C
 
 .PHONY: check
 check: all $(CHECKS) fuzzers
-	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(call random_layers,2000) $(CHECKS)
+	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(call random_layers,2000) $(CHECKS) $(GGUF_OWN_CHECKS)
 	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
 
 # What makes sense in every kind of build.
 .PHONY: check-programs
 check-programs: all $(CHECKS) fuzzers
-	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(call random_layers,2000) $(CHECKS)
+	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(call random_layers,2000) $(CHECKS) $(GGUF_OWN_CHECKS)
 
 .PHONY: check-abi
 check-abi: $(STATIC) $(LINK)
@@ -252,6 +252,7 @@ help:
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-onnx     the tests of bsq-onnx'
+	@echo 'make check-gguf     the tests of bsq-gguf'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
 	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
@@ -262,6 +263,7 @@ help:
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
 	@echo 'make bench-cpp      what the calls of bsq.hpp cost over those of bsq.h'
+	@echo 'make bench-formats  layers of a language model in the types of llama.cpp beside its own quantizer (ONLY=Q4_K,Q2_K)'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
