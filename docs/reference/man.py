@@ -136,7 +136,7 @@ def page_text(page, version, meanings, others):
 
 
 def collect(units):
-    """Pages in the order of the header. What has no comment goes to the struct of its name, else to who came before."""
+    """Pages in the order of the header. Init functions go to their struct, types without a comment to what came before."""
     pages = []
     for unit in units:
         declarations = [d for d in unit.declarations if not re.match(r" *enum|typedef struct (\w+) \1;|typedef int32_t bsq_status_t", d)]
@@ -148,9 +148,10 @@ def collect(units):
             page = Page(unit)
             page.types, page.calls = structs, unit_calls
             pages.append(page)
-        elif rest:
+        elif unit_calls:
+            sys.exit("man.py: there is no comment on %s" % header.name_of(unit_calls[0]))
+        elif structs:
             pages[-1].types += structs
-            pages[-1].calls += unit_calls
         for init in inits:
             owner = header.name_of(init).replace("_init", "_t")
             matching = [page for page in pages if owner in page.names()]
