@@ -25,6 +25,8 @@ bindir ?= $(PREFIX)/bin
 libdir ?= $(PREFIX)/lib
 includedir ?= $(PREFIX)/include
 pkgconfigdir ?= $(libdir)/pkgconfig
+cmakedir ?= $(libdir)/cmake/bsq
+mandir ?= $(PREFIX)/share/man
 docdir ?= $(PREFIX)/share/doc/libbsq
 
 # Where things are built; every kind of checked build has folders of its own.
@@ -58,6 +60,9 @@ API_CHECKS := $(filter $(BUILD)/test/check_api%,$(CHECKS))
 UNIT_CHECKS := $(filter-out $(API_CHECKS),$(CHECKS))
 EXAMPLES := $(call named,examples,$(EXAMPLE_SOURCES))
 
+# What the programs in C++ share (examples/tool/).
+TOOL_LIBRARY := $(BUILD)/examples/libtool.a
+
 STATIC := $(LIB)/libbsq.a
 SHARED := $(LIB)/libbsq.so.$(ABI)
 LINK := $(LIB)/libbsq.so
@@ -83,7 +88,7 @@ CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(call ask,--cflags,check))$(CHECK_CFLAGS
 CHECK_LIBS = $(eval CHECK_LIBS := $$(call ask,--libs,check))$(CHECK_LIBS)
 
 # When `deps` is asked for together with something else, it comes first.
-FIRST := $(filter deps deps-onnx deps-long,$(MAKECMDGOALS))
+FIRST := $(filter deps deps-onnx deps-engines deps-long,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
@@ -190,47 +195,13 @@ check-abi: $(STATIC) $(LINK)
 check-%: $(BUILD)/test/check_%
 	$<
 
-# ---- programs, measurements, long tests -----------------------------------------------------------------------
+# ---- programs, measurements, long tests, packages --------------------------------------------------------------
 
 # Each program is built by the file beside it, which adds it to `programs`.
 .PHONY: programs
-include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/bench/bench.mk test/long.mk
-
-# ---- install --------------------------------------------------------------------------------------------------
-
-DOCUMENTS := $(wildcard README.md CHANGELOG.md LICENSE docs/*.md)
-TO := $(DESTDIR)
-
-# The .pc file finds the prefix from where it lies, so the tree may be moved; folders elsewhere stay as they are.
-above = $$(realpath -ms --relative-to=$(1) $(PREFIX))
-below = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
-
-.PHONY: install install-library install-tool install-docs uninstall
-install: install-library install-tool install-docs
-
-install-library: $(STATIC) $(LINK)
-	$(INSTALL) -d $(TO)$(libdir) $(TO)$(includedir) $(TO)$(pkgconfigdir)
-	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
-	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
-	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
-	$(INSTALL) -m 644 include/bsq.h include/bsq.hpp $(TO)$(includedir)
-	sed -e "s|@PREFIX@|\$${pcfiledir}/$(call above,$(pkgconfigdir))|" -e 's|@LIBDIR@|$(call below,$(libdir))|' \
-	    -e 's|@INCLUDEDIR@|$(call below,$(includedir))|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/bsq.pc.in \
-	    > $(TO)$(pkgconfigdir)/bsq.pc
-	chmod 644 $(TO)$(pkgconfigdir)/bsq.pc
-
-install-tool: $(TOOL)
-	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))
-	$(if $(TOOL),$(INSTALL) -m 755 $(TOOL) $(TO)$(bindir)/bsq-layer)
-
-install-docs:
-	$(INSTALL) -d $(TO)$(docdir)
-	$(INSTALL) -m 644 $(DOCUMENTS) $(TO)$(docdir)
-
-uninstall:
-	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
-	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
-	-rmdir $(TO)$(docdir) 2>/dev/null
+include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk
+include test/bench/bench.mk test/long.mk pkgconfig/install.mk docs/reference/reference.mk docs/packaging/packaging.mk
+include test/packages/packages.mk
 
 # ---- the rest -------------------------------------------------------------------------------------------------
 
@@ -277,6 +248,7 @@ help:
 	@echo 'make                the libraries in lib/, the examples in build/examples/'
 	@echo 'make deps           install the Debian packages that building and checking need'
 	@echo 'make deps-onnx      install what bsq-onnx needs besides'
+	@echo 'make deps-engines   fetch ONNX Runtime from npm into build/engines, to test and measure files in it'
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-onnx     the tests of bsq-onnx'

@@ -135,7 +135,7 @@ typedef void *(BSQ_CALL *bsq_alloc_fn)(size_t size, void *opaque);
 typedef void(BSQ_CALL *bsq_free_fn)(void *block, void *opaque);
 
 /* Progress: called on the calling thread between blocks of work. Any value but 0 stops the call,
- * which then returns BSQ_E_CANCELLED and leaves the layer as it was. */
+ * which then calls back no more, returns BSQ_E_CANCELLED and leaves the layer as it was. */
 typedef struct bsq_progress_t {
     size_t struct_size;
     double fraction;  /* of the whole call, 0..1, never falling */
@@ -259,17 +259,17 @@ typedef struct bsq_options_t {
                                    statistics, or with another solver than auto, it does nothing [0] */
     int32_t input_scale_kind;   /* one scale for all inputs, or one for each input channel, folded into the weights; see
                                  "input quantizer" for when that is legal [per tensor] */
-    int32_t lower_bound; /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
+    int32_t lower_bound;  /* 1: the report says what J cannot be below, for up to 1024 inputs and one scale a channel or
                             a tensor. May take much longer than the solve, and can change a code here and there [0] */
-    const int8_t *levels;    /* with BSQ_WEIGHT_GRID_LEVELS: 'level_count' levels in ascending order, not all of them 0;
+    const int8_t *levels; /* with BSQ_WEIGHT_GRID_LEVELS: 'level_count' levels in ascending order, not all of them 0;
                                 copied [NULL] */
-    int64_t super_group;     /* with scale_bits: scales that share a multiple; the last may be fewer [0] */
-    int32_t level_count;     /* 2..2^weight_bits [0] */
-    int32_t scale_bits;      /* 4, 6, 8: two-level scales, see "grids"; 0: scales stand alone [0] */
-    int32_t scale_signed;    /* 1: scales may be negative [0] */
-    float scale_unit;        /* with E4M3: what scales are multiples of; 0: chosen from the weights [0] */
+    int64_t super_group;  /* with scale_bits: scales that share a multiple; the last may be fewer [0] */
+    int32_t level_count;  /* 2..2^weight_bits [0] */
+    int32_t scale_bits;   /* 4, 6, 8: two-level scales, see "grids"; 0: scales stand alone [0] */
+    int32_t scale_signed; /* 1: scales may be negative [0] */
+    float scale_unit;     /* with E4M3: what scales are multiples of; 0: chosen from the weights [0] */
     int32_t zero_point_least; /* 1: no zero point is 0, as GPTQ's first version needs it [0] */
-    int32_t keep_scales;     /* 1: bsq_optimize keeps the scales, zero points and offsets of the result that the layer has
+    int32_t keep_scales; /* 1: bsq_optimize keeps the scales, zero points and offsets of the result that the layer has
                                 (STATE without one), and chooses codes alone [0] */
 } bsq_options_t;
 BSQ_API void BSQ_CALL bsq_options_init(bsq_options_t *options, size_t struct_size);
@@ -345,6 +345,7 @@ enum {
     BSQ_STATE_RESULT = 64
 };
 
+/* What a layer is, and how far it has come. */
 typedef struct bsq_layer_info_t {
     size_t struct_size;
     int64_t in_channels;
@@ -355,6 +356,8 @@ typedef struct bsq_layer_info_t {
     int32_t reserved;
 } bsq_layer_info_t;
 BSQ_API void BSQ_CALL bsq_layer_info_init(bsq_layer_info_t *info, size_t struct_size);
+
+/* Reads what the layer is, and how far it has come. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_info(bsq_layer_t *layer, bsq_layer_info_t *info);
 
 /* The largest number of bytes that a layer of this kind will ask from the allocator at one time, over its whole life
@@ -405,7 +408,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
 
-/* x ~ scale * (code - zero_point), code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
+/* How inputs become codes: x ~ scale * (code - zero_point), where
+ * code = clamp(round_half_even(x / scale) + zero_point, lowest, highest):
  *   BSQ_INPUT_TYPE_UNSIGNED   0..2^bits-1, zero_point 0
  *   BSQ_INPUT_TYPE_SIGNED     -2^(bits-1)..2^(bits-1)-1, zero_point 0
  *   BSQ_INPUT_TYPE_ZERO_POINT 0..2^bits-1, zero_point in that range
@@ -427,7 +431,8 @@ typedef struct bsq_input_quantizer_t {
 BSQ_API void BSQ_CALL bsq_input_quantizer_init(bsq_input_quantizer_t *quantizer, size_t struct_size);
 
 /* Gives the layer an input quantizer with one scale for all inputs, copied; options.input_... then no longer matter.
- * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above. */
+ * STATE after the first bsq_layer_calibrate, RANGE for values outside the bounds above, NUMERIC when a code stands for
+ * an input beyond float32. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_quantizer(bsq_layer_t *layer, const bsq_input_quantizer_t *quantizer);
 
 /* The same with a scale (each > 0, a normal float32 value) and a zero point for each of 'count' = in_channels channels;
@@ -439,7 +444,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, c
                                                            size_t count);
 
 /* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
- * inputs stay float. STATE when nothing was observed yet. From observations of channels, 'scale' is the largest of
+ * inputs stay float. STATE when nothing was observed yet, NUMERIC (from all calls that fix it) when what was observed is
+ * so near the end of float32 that a code would be beyond it. From observations of channels, 'scale' is the largest of
  * the channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 
@@ -555,6 +561,8 @@ typedef struct bsq_stats_info_t {
 } bsq_stats_info_t;
 
 BSQ_API void BSQ_CALL bsq_stats_info_init(bsq_stats_info_t *info, size_t struct_size);
+
+/* Reads what a snapshot holds. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_info(const bsq_stats_t *stats, bsq_stats_info_t *info, bsq_error_t *error);
 
 /* Gives the number of bytes that bsq_stats_export writes. */
@@ -724,11 +732,14 @@ typedef struct bsq_tensor_t {
     int32_t weight_grid;
     int32_t scale_kind;
     int32_t scale_format;
-    float scale_unit;    /* with E4M3 what scales are multiples of, > 0; else 0 */
+    float scale_unit; /* with E4M3 what scales are multiples of, > 0; else 0 */
     int32_t scale_bits;
     int32_t scale_signed;
     int32_t reserved;
-    int64_t super_group; /* scales that share a multiple; 0 without scale_bits */
+    int64_t super_group;  /* scales that share a multiple; 0 without scale_bits */
+    int32_t *input_order; /* (n): which input of the engine's layer each of these n is, for formats that keep groups of
+                             inputs apart that do not follow each other; NULL: they are in the engine's order */
+    int64_t input_order_count;
 } bsq_tensor_t;
 BSQ_API void BSQ_CALL bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size);
 
@@ -748,33 +759,119 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_tensor(bsq_layer_t *layer, const bsq
  * kind of scale. Fails as bsq_layer_set_tensor, and as bsq_optimize with BSQ_SOLVER_ROUND. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, bsq_report_t *report);
 
+/* Writes the weights that a tensor stands for, M * n float32 in its weight layout and order: each operation of the grid's
+ * formula is rounded to float32 once, as engines do it. 'count' and those of the tensor must be exact (SIZE); RANGE for a
+ * code outside of the grid, a scale or offset that is not a value of its format. Nothing is written then. */
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_dequantize(const bsq_tensor_t *tensor, float *weights, size_t count,
+                                                    bsq_error_t *error);
+
 /* ---- packing --------------------------------------------------------------------------------------------- */
 
-/* Layouts, byte by byte in docs/formats.md. */
+/* Layouts, byte by byte in docs/formats.md. Those of GGUF are 3000 + the number that its files give the type. */
 enum {
-    BSQ_FORMAT_INT8 = 2000,           /* one byte a code */
+    BSQ_FORMAT_INT8 = 2000,           /* one byte a code; codes alone, as the next four */
     BSQ_FORMAT_ONNX_INT4 = 2100,      /* ONNX INT4: two codes a byte, low nibble first, over the flattened tensor */
     BSQ_FORMAT_ONNX_INT2 = 2110,      /* ONNX INT2: four codes a byte, low bits first, over the flattened tensor */
     BSQ_FORMAT_TERNARY_PLANES = 2200, /* per channel and plane, positive then negative bit mask of 64-bit words */
-    BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 2210 /* per channel, sign then magnitude bit planes of 64-bit words */
+    BSQ_FORMAT_SIGN_MAGNITUDE_PLANES = 2210, /* per channel, sign then magnitude bit planes of 64-bit words */
+    BSQ_FORMAT_ONNX_INT4_BLOCKS = 2120,      /* inputs of ONNX's DequantizeLinear: integers, scales, zero points */
+    BSQ_FORMAT_ONNX_UINT4_BLOCKS = 2121,
+    BSQ_FORMAT_ONNX_INT2_BLOCKS = 2122,
+    BSQ_FORMAT_ONNX_UINT2_BLOCKS = 2123,
+    BSQ_FORMAT_ONNX_INT8_BLOCKS = 2124,
+    BSQ_FORMAT_ONNX_UINT8_BLOCKS = 2125,
+    BSQ_FORMAT_ONNX_MATMUL_NBITS = 2140, /* inputs of com.microsoft MatMulNBits */
+    BSQ_FORMAT_GGUF_Q4_0 = 3002,
+    BSQ_FORMAT_GGUF_Q4_1 = 3003,
+    BSQ_FORMAT_GGUF_Q5_0 = 3006,
+    BSQ_FORMAT_GGUF_Q5_1 = 3007,
+    BSQ_FORMAT_GGUF_Q8_0 = 3008,
+    BSQ_FORMAT_GGUF_Q2_K = 3010,
+    BSQ_FORMAT_GGUF_Q3_K = 3011,
+    BSQ_FORMAT_GGUF_Q4_K = 3012,
+    BSQ_FORMAT_GGUF_Q5_K = 3013,
+    BSQ_FORMAT_GGUF_Q6_K = 3014,
+    BSQ_FORMAT_GGUF_IQ4_NL = 3020,
+    BSQ_FORMAT_GGUF_IQ4_XS = 3023,
+    BSQ_FORMAT_GGUF_TQ2_0 = 3035,
+    BSQ_FORMAT_GGUF_MXFP4 = 3039,
+    BSQ_FORMAT_GPTQ = 4000,    /* zero points stored less 1 */
+    BSQ_FORMAT_GPTQ_V2 = 4001, /* zero points as they are */
+    BSQ_FORMAT_AWQ = 4010,     /* in the order of its matrix-matrix kernels */
+    BSQ_FORMAT_MLX = 4200,
+    BSQ_FORMAT_NCNN_INT8 = 4300,
+    BSQ_FORMAT_NCNN_GEMM = 4310, /* rows of the file that its weight-only Gemm takes */
+    BSQ_FORMAT_TFLITE_INT8 = 4400,
+    BSQ_FORMAT_TFLITE_INT4 = 4410,
+    BSQ_FORMAT_NVFP4 = 4500
 };
 
-/* A short name of a BSQ_FORMAT_... value, never NULL; static, never freed. */
+/* A short name of a BSQ_FORMAT_... value, that of the constant in lower case, never NULL; static, never freed. */
 BSQ_API const char *BSQ_CALL bsq_format_string(int32_t format);
 
-/* Bytes of a tensor of these extents and bits in 'format'; buffers are not looked at. ARGUMENT for an unknown format,
- * FORMAT when it holds fewer bits than the codes have. */
+/* The format of a name, '-' as good as '_'; 0 when there is none. */
+BSQ_API int32_t BSQ_CALL bsq_format_by_name(const char *name);
+
+/* The format that follows 'format' in the list of all; the first for 0, and 0 after the last or for an unknown one. */
+BSQ_API int32_t BSQ_CALL bsq_format_next(int32_t format);
+
+/* Sets what a format needs in 'options': grid, scales and their format, and weight_bits and group_size where it has one of
+ * them alone. Where it leaves a choice they stay the host's, but for a group_size of 0, which becomes the format's usual
+ * one (with scales of groups); RANGE names what is allowed. Nothing is written on failure. */
+BSQ_API bsq_status_t BSQ_CALL bsq_options_for_format(int32_t format, bsq_options_t *options, bsq_error_t *error);
+
+enum {
+    BSQ_ELEMENT_TYPE_INT8 = 1601,
+    BSQ_ELEMENT_TYPE_UINT8 = 1602,
+    BSQ_ELEMENT_TYPE_INT32 = 1603,
+    BSQ_ELEMENT_TYPE_UINT32 = 1604,
+    BSQ_ELEMENT_TYPE_UINT64 = 1605,
+    BSQ_ELEMENT_TYPE_INT4 = 1611, /* two a byte, low bits first, over the flattened part; so UINT4 */
+    BSQ_ELEMENT_TYPE_UINT4 = 1612,
+    BSQ_ELEMENT_TYPE_INT2 = 1613, /* four a byte; so UINT2 */
+    BSQ_ELEMENT_TYPE_UINT2 = 1614,
+    BSQ_ELEMENT_TYPE_FLOAT32 = 1621,
+    BSQ_ELEMENT_TYPE_FLOAT16 = 1622,
+    BSQ_ELEMENT_TYPE_BFLOAT16 = 1623,
+    BSQ_ELEMENT_TYPE_E4M3 = 1624
+};
+
+/* One of the arrays that a packed tensor consists of, dense, little-endian, its last extent innermost. Between parts, which
+ * begin at multiples of 8 bytes, bytes are 0. */
+typedef struct bsq_part_t {
+    size_t struct_size;
+    const char *name; /* as the engine calls it; static, never freed */
+    int64_t offset;   /* bytes into the packed tensor */
+    int64_t size;     /* bytes */
+    int64_t shape[4]; /* 'rank' extents */
+    int32_t rank;
+    int32_t element_type; /* BSQ_ELEMENT_TYPE_... */
+} bsq_part_t;
+BSQ_API void BSQ_CALL bsq_part_init(bsq_part_t *part, size_t struct_size);
+
+/* Bytes of a tensor of this description in 'format'; buffers are not looked at. ARGUMENT for an unknown format; FORMAT
+ * when it does not hold such a tensor, with a text that says why: bits, grid, groups, or extents that are not multiples
+ * of its blocks. */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_packed_size(const bsq_tensor_t *tensor, int32_t format, size_t *size,
                                                      bsq_error_t *error);
 
-/* Writes a tensor into 'buffer' of exactly that size (SIZE). The formats above hold codes alone: scales are not looked
- * at. FORMAT when a code is outside of the tensor's grid, or -2^(b-1) and the format is one of planes. */
+/* How many parts these bytes have, and which is part 'index' (RANGE for another). Fails as bsq_tensor_packed_size. */
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_part_count(const bsq_tensor_t *tensor, int32_t format, int32_t *count,
+                                                    bsq_error_t *error);
+BSQ_API bsq_status_t BSQ_CALL bsq_tensor_get_part(const bsq_tensor_t *tensor, int32_t format, int32_t index,
+                                                  bsq_part_t *part, bsq_error_t *error);
+
+/* Writes a tensor into 'buffer' of exactly that size (SIZE), so that an engine that reads it multiplies with exactly what
+ * bsq_tensor_dequantize gives (but for ncnn, docs/formats.md). Formats of codes alone do not look at scales. FORMAT when
+ * a code, scale, zero point or offset is none that the format holds; nothing is written then. */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_pack(const bsq_tensor_t *tensor, int32_t format, void *buffer, size_t size,
                                               bsq_error_t *error);
 
-/* Reads a packed tensor of the extents, bits and grid of 'tensor' into its buffers; 'size' and the buffers' counts must
- * be exact (SIZE). FORMAT when bits that must be zero are not, or a code is outside of the grid; nothing is written
- * then. */
+/* Reads a packed tensor of the extents, bits, grid and scales that 'tensor' describes into its buffers, and writes its
+ * scale_unit where the format has one. 'size' and the buffers' counts must be exact (SIZE). FORMAT when bits that must
+ * be zero are not, or for what such a tensor cannot hold: a code outside of its grid, a scale outside of its format, an
+ * order of inputs where input_order is NULL. Nothing is written then. A scale of 0 in a GGUF block, whose weights are all
+ * 0, becomes one that is not, with codes of 0. */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_unpack(int32_t format, const void *packed, size_t size, bsq_tensor_t *tensor,
                                                 bsq_error_t *error);
 

@@ -115,6 +115,56 @@ START_TEST(progress_callback_cancels)
 }
 END_TEST
 
+/* Counts callbacks, and stops at one of them: later answers are no, so that only the first counts. */
+struct stop {
+    int64_t calls;
+    int64_t at;
+};
+
+static int32_t stop_once(const bsq_progress_t *progress, void *opaque)
+{
+    struct stop *stop = opaque;
+
+    (void)progress;
+    return ++stop->calls == stop->at;
+}
+
+/* Inside of a block, between blocks, and in a series of solves; on one thread and several. */
+START_TEST(a_stop_is_asked_for_once)
+{
+    bsq_options_t options = options_of(NULL);
+    struct test_data data = test_data_linear(24, 80, 400, 1);
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
+    struct stop stop = {0, 0};
+    double errors[2];
+
+    options.progress = stop_once;
+    options.progress_opaque = &stop;
+    options.threads = _i ? 3 : 1;
+    test_ok(layer, bsq_layer_set_options(layer, &options));
+    test_ok(layer, bsq_optimize(layer, NULL));
+
+    int64_t whole = stop.calls;
+
+    ck_assert_int_gt(whole, 3);
+    for (int64_t at = 1; at <= whole; at += 1 + whole / 20) {
+        stop = (struct stop){0, at};
+
+        bsq_status_t status = bsq_optimize(layer, NULL);
+
+        /* how often several threads call depends on which of them does how much */
+        ck_assert(status == BSQ_E_CANCELLED || (_i && status == BSQ_OK && stop.calls < at));
+        ck_assert_int_le(stop.calls, at);
+        stop = (struct stop){0, at};
+        status = bsq_layer_error_table(layer, 3, 4, errors, 2);
+        ck_assert(status == BSQ_E_CANCELLED || (status == BSQ_OK && stop.calls < at));
+        ck_assert_int_le(stop.calls, at);
+    }
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* ---- create ---- */
 
 START_TEST(failed_create_leaves_null_and_a_text)
@@ -557,6 +607,7 @@ static TCase *all(void)
 
     tcase_add_test(tests, every_status_is_provoked_with_a_text);
     tcase_add_test(tests, progress_callback_cancels);
+    tcase_add_loop_test(tests, a_stop_is_asked_for_once, 0, 2);
     tcase_add_test(tests, failed_create_leaves_null_and_a_text);
     tcase_add_test(tests, create_copies_what_it_is_given);
     tcase_add_test(tests, results_need_optimize);

@@ -328,7 +328,7 @@ START_TEST(packing_looks_at_the_grid)
     tensor.code_count = 5;
     ck_assert_int_eq(bsq_tensor_pack(&tensor, BSQ_FORMAT_ONNX_INT4, packed, 2, &error), BSQ_E_SIZE);
     ck_assert_ptr_nonnull(strstr(text, "code_count"));
-    ck_assert_str_eq(bsq_format_string(BSQ_FORMAT_ONNX_INT4), "ONNX int4");
+    ck_assert_str_eq(bsq_format_string(BSQ_FORMAT_ONNX_INT4), "onnx_int4");
 }
 END_TEST
 

@@ -259,12 +259,15 @@ struct read_case {
     bsq_status_t (*read)(const void *from);
     void (*init)(void *to, size_t size);
     size_t size;
+    size_t least; /* of its first version */
 };
 
 static const struct read_case read_cases[] = {
-    {read_options, init_options, sizeof(bsq_options_t)},   {read_desc, init_layer_desc, sizeof(bsq_layer_desc_t)},
-    {read_batch, init_batch, sizeof(bsq_batch_t)},         {read_moments, init_moments, sizeof(bsq_moments_t)},
-    {read_quantizer, NULL, sizeof(bsq_input_quantizer_t)},
+    {read_options, init_options, sizeof(bsq_options_t), BSQ_FIRST_OPTIONS},
+    {read_desc, init_layer_desc, sizeof(bsq_layer_desc_t), BSQ_FIRST_DESC},
+    {read_batch, init_batch, sizeof(bsq_batch_t), BSQ_FIRST_BATCH},
+    {read_moments, init_moments, sizeof(bsq_moments_t), BSQ_FIRST_MOMENTS},
+    {read_quantizer, NULL, sizeof(bsq_input_quantizer_t), BSQ_FIRST_QUANTIZER},
 };
 
 enum { READ_CASES = sizeof read_cases / sizeof *read_cases };
@@ -293,7 +296,7 @@ START_TEST(read_public_structs)
             from[size - 1] = 0;
         }
     }
-    for (size_t size = 0; size < c->size; size++) {
+    for (size_t size = 0; size < c->least; size++) {
         memcpy(from, &size, sizeof size);
         FAILS(c->read(from), BSQ_E_VERSION, "struct_size", "bsq_");
     }
@@ -327,10 +330,9 @@ struct bound {
     }
 
 static const struct bound bounds[] = {
-    BOUND(weight_bits, 2, 8, BSQ_E_RANGE),
-    BOUND(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, BSQ_E_ARGUMENT),
+    BOUND(weight_bits, 1, 8, BSQ_E_RANGE),
     BOUND(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, BSQ_E_ARGUMENT),
-    BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, BSQ_E_ARGUMENT),
+    BOUND(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_E4M3, BSQ_E_ARGUMENT),
     BOUND(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, BSQ_E_ARGUMENT),
     BOUND(effort, 0, 9, BSQ_E_RANGE),
     BOUND(threads, 1, 1024, BSQ_E_RANGE),
@@ -368,6 +370,100 @@ START_TEST(option_int_bounds)
         (void)snprintf(text, sizeof text, "%d", wrong[i]);
         FAILS(bsq_options_read(&own, &options, &message), b->status, b->name, text);
     }
+}
+END_TEST
+
+/* Options of a grid, and what is said of them: a status and two parts of its text. */
+struct grid_case {
+    int32_t bits, grid, scale_kind, scale_format, scale_bits, scale_signed, zero_point_least;
+    int64_t super_group;
+    float scale_unit;
+    bsq_status_t status;
+    const char *name, *other;
+};
+
+#define SYMMETRIC BSQ_WEIGHT_GRID_SYMMETRIC
+#define FULL BSQ_WEIGHT_GRID_FULL
+#define ZERO BSQ_WEIGHT_GRID_ZERO_POINT
+#define OFFSETS BSQ_WEIGHT_GRID_OFFSET
+#define TENSOR BSQ_SCALE_KIND_PER_TENSOR
+#define CHANNEL BSQ_SCALE_KIND_PER_CHANNEL
+#define GROUP BSQ_SCALE_KIND_PER_GROUP
+#define F32 BSQ_SCALE_FORMAT_FLOAT32
+#define F16 BSQ_SCALE_FORMAT_FLOAT16
+
+static const struct grid_case grid_cases[] = {
+    {4, ZERO, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_OK, "", ""},
+    {1, ZERO, GROUP, F16, 0, 0, 1, 0, 0, BSQ_OK, "", ""},
+    {8, OFFSETS, GROUP, BSQ_SCALE_FORMAT_BFLOAT16, 0, 0, 0, 0, 0, BSQ_OK, "", ""},
+    {4, OFFSETS, GROUP, F16, 6, 0, 0, 8, 0, BSQ_OK, "", ""},
+    {6, FULL, GROUP, F16, 8, 1, 0, 16, 0, BSQ_OK, "", ""},
+    {4, FULL, GROUP, F16, 0, 1, 0, 0, 0, BSQ_OK, "", ""},
+    {4, BSQ_WEIGHT_GRID_E2M1, GROUP, BSQ_SCALE_FORMAT_E4M3, 0, 0, 0, 0, 1.5f, BSQ_OK, "", ""},
+    {4, 109, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_E_ARGUMENT, "weight_grid", "109"},
+    {4, 99, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_E_ARGUMENT, "weight_grid", "99"},
+    {1, FULL, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_E_RANGE, "weight_bits", "1"},
+    {5, BSQ_WEIGHT_GRID_POWERS_OF_TWO, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_E_RANGE, "weight_bits", "5"},
+    {3, BSQ_WEIGHT_GRID_NF4, CHANNEL, F32, 0, 0, 0, 0, 0, BSQ_E_RANGE, "weight_bits", "3"},
+    {4, ZERO, TENSOR, F32, 0, 0, 0, 0, 0, BSQ_E_ARGUMENT, "weight_grid", "group"},
+    {4, BSQ_WEIGHT_GRID_NF4, TENSOR, F32, 0, 0, 0, 0, 0, BSQ_E_ARGUMENT, "weight_grid", "group"},
+    {4, OFFSETS, CHANNEL, BSQ_SCALE_FORMAT_E8M0, 0, 0, 0, 0, 0, BSQ_E_ARGUMENT, "OFFSET", "scale_format"},
+    {4, FULL, GROUP, F16, 5, 0, 0, 8, 0, BSQ_E_RANGE, "scale_bits", "5"},
+    {4, FULL, CHANNEL, F16, 6, 0, 0, 8, 0, BSQ_E_ARGUMENT, "scale_bits", "scale_kind"},
+    {4, FULL, GROUP, F16, 6, 0, 0, 0, 0, BSQ_E_RANGE, "super_group", "0"},
+    {4, FULL, GROUP, F16, 0, 0, 0, 8, 0, BSQ_E_RANGE, "super_group", "8"},
+    {4, FULL, GROUP, BSQ_SCALE_FORMAT_E4M3, 6, 0, 0, 8, 0, BSQ_E_ARGUMENT, "scale_bits", "scale_format"},
+    {4, FULL, CHANNEL, F16, 0, 2, 0, 0, 0, BSQ_E_RANGE, "scale_signed", "2"},
+    {4, SYMMETRIC, CHANNEL, F16, 0, 1, 0, 0, 0, BSQ_E_ARGUMENT, "scale_signed", "full"},
+    {4, FULL, CHANNEL, F32, 0, 0, 1, 0, 0, BSQ_E_ARGUMENT, "zero_point_least", "ZERO_POINT"},
+    {4, ZERO, CHANNEL, F32, 0, 0, 2, 0, 0, BSQ_E_RANGE, "zero_point_least", "2"},
+    {4, FULL, CHANNEL, F32, 0, 0, 0, 0, 1.0f, BSQ_E_RANGE, "scale_unit", "1"},
+    {4, FULL, CHANNEL, BSQ_SCALE_FORMAT_E4M3, 0, 0, 0, 0, -1.0f, BSQ_E_RANGE, "scale_unit", "-1"},
+    {4, FULL, CHANNEL, BSQ_SCALE_FORMAT_E4M3, 0, 0, 0, 0, 1e-40f, BSQ_E_RANGE, "scale_unit", "normal"},
+};
+
+enum { GRID_CASES = sizeof grid_cases / sizeof *grid_cases };
+
+START_TEST(option_grids)
+{
+    const struct grid_case *c = &grid_cases[_i];
+    bsq_options_t own, options = defaults();
+    bsq_status_t status;
+
+    options.weight_bits = c->bits;
+    options.weight_grid = c->grid;
+    options.scale_kind = c->scale_kind;
+    options.scale_format = c->scale_format;
+    options.scale_bits = c->scale_bits;
+    options.scale_signed = c->scale_signed;
+    options.super_group = c->super_group;
+    options.scale_unit = c->scale_unit;
+    options.zero_point_least = c->zero_point_least;
+    options.group_size = 16;
+    status = bsq_options_read(&own, &options, &message);
+    ck_assert_msg(status == c->status, "status %d: %s", (int)status, message.text);
+    if (status != BSQ_OK)
+        FAILS(bsq_options_read(&own, &options, &message), c->status, c->name, c->other);
+}
+END_TEST
+
+START_TEST(option_levels)
+{
+    static const int8_t rising[] = {-5, 0, 3}, equal[] = {-5, 3, 3};
+    bsq_options_t own, options = defaults();
+
+    options.levels = rising;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "levels", "BSQ_WEIGHT_GRID_LEVELS");
+    options.weight_grid = BSQ_WEIGHT_GRID_LEVELS;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_RANGE, "level_count", "0");
+    options.level_count = 17;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_RANGE, "level_count", "17");
+    options.level_count = 3;
+    ck_assert_int_eq(bsq_options_read(&own, &options, &message), BSQ_OK);
+    options.levels = equal;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_RANGE, "levels[2]", "3");
+    options.levels = NULL;
+    FAILS(bsq_options_read(&own, &options, &message), BSQ_E_ARGUMENT, "levels", "NULL");
 }
 END_TEST
 
@@ -616,6 +712,8 @@ Suite *test_suite(void)
     tcase_add_test(all, write_versions);
     tcase_add_loop_test(all, read_public_structs, 0, READ_CASES);
     tcase_add_loop_test(all, option_int_bounds, 0, BOUNDS);
+    tcase_add_loop_test(all, option_grids, 0, GRID_CASES);
+    tcase_add_test(all, option_levels);
     tcase_add_test(all, option_input_bits_off);
     tcase_add_test(all, option_double_bounds);
     tcase_add_test(all, option_paper);

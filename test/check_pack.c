@@ -313,7 +313,7 @@ START_TEST(bits_are_bounded)
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
         expect_refusal(BSQ_E_RANGE, "2..8", format, outside[i], 1, 1, bytes, 1);
     for (int bits = most_bits(format) + 1; bits <= 8; bits++)
-        expect_refusal(BSQ_E_FORMAT, "at most", format, bits, 1, 1, bytes, 1);
+        expect_refusal(BSQ_E_FORMAT, "holds codes of", format, bits, 1, 1, bytes, 1);
 }
 END_TEST
 

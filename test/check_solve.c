@@ -584,7 +584,7 @@ START_TEST(refit_finds_the_best_scales)
 
     double before = stage.point.j;
 
-    ck_assert_int_le(bsq_scale_scratch(stage.point.n, stage.point.scales_per_channel),
+    ck_assert_int_le(bsq_scale_scratch(stage.point.n, stage.point.scales_per_channel, BSQ_SHIFT_NONE),
                      (int64_t)(sizeof scratch / sizeof *scratch));
     least = ref_best_scales(&stage.channel, stage.point.group_size, stage.codes, best);
     for (int64_t s = 0; s < stage.point.scales_per_channel; s++) {

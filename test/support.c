@@ -444,6 +444,8 @@ void test_tensor_free(bsq_tensor_t *tensor)
 {
     free(tensor->codes);
     free(tensor->scales);
+    free(tensor->zero_points);
+    free(tensor->offsets);
 }
 
 /* ---- fingerprint ---- */

@@ -12,7 +12,7 @@
 
 #include <unistd.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
@@ -20,7 +20,6 @@
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
 #include "plan/share.hpp"
-#include "progress.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
@@ -92,17 +91,6 @@ void choose_or_load_bits(const Model &model, const Settings &settings, const Spl
         checkpoint->save_bits(plan.bits);
 }
 
-// Before work that takes minutes: whether files can be made where results are to go.
-void check_writable(const std::string &path)
-{
-    if (path.empty())
-        return;
-    const size_t slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-    if (access(folder.c_str(), W_OK | X_OK) != 0)
-        throw Error(path + ": cannot be written: " + std::strerror(errno));
-}
-
 RunResult run(const Settings &settings, Progress &progress)
 {
     const auto start = std::chrono::steady_clock::now();
@@ -126,7 +114,7 @@ RunResult run(const Settings &settings, Progress &progress)
     check_layers(model, settings, plan, limits);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
-    if (settings.share)
+    if (settings.share || integer_form(settings))
         plan.shared = share_quantizers(model, settings, plan, split.calibration, progress);
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());

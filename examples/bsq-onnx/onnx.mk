@@ -37,7 +37,7 @@ onnx-parts: $(BUILD)/examples/libbsq-onnx.a $(ONNX_TOOL)
 $(BUILD)/obj/examples/bsq-onnx/%.o: examples/bsq-onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples/bsq-onnx -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) \
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) -Iinclude -Iexamples -Iexamples/bsq-onnx -Iexamples/common $(ONNX_CFLAGS) $(CFLAGS) \
 	    -c -o $@ $<
 
 $(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
@@ -46,14 +46,21 @@ $(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
 	@$(AR) rcs $@ $^
 
 $(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
-        $(BUILD)/examples/libcommon.a $(LINK)
+        $(TOOL_LIBRARY) $(BUILD)/examples/libcommon.a $(LINK)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
+
+# As it is installed: with the library in itself.
+$(BUILD)/bin/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
+        $(BUILD)/examples/libcommon.a $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(ONNX_LIBS) -lm
 
 $(BUILD)/obj/test/bsq-onnx/%.o: test/bsq-onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples/bsq-onnx -Iexamples/common -Itest \
+	$(Q)$(CXX) $(NEEDED_CXX) -O1 $(CPPFLAGS) $(TEST_WARNINGS) -Iinclude -Iexamples -Iexamples/bsq-onnx -Iexamples/common -Itest \
 	    $(ONNX_CFLAGS) $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/test/bsq-onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SUPPORT_SOURCES))
@@ -63,7 +70,7 @@ $(BUILD)/test/bsq-onnx/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SU
 
 $(ONNX_CHECKS): $(CHECK_MAIN)
 $(ONNX_PROGRAMS): $(BUILD)/test/bsq-onnx/%: $(BUILD)/obj/test/bsq-onnx/%.o $(BUILD)/test/bsq-onnx/libsupport.a \
-        $(BUILD)/examples/libbsq-onnx.a $(TEST_LIBRARIES) $(LINK)
+        $(BUILD)/examples/libbsq-onnx.a $(TOOL_LIBRARY) $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
 

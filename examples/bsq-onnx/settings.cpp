@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 extern "C" {
 #include "arguments.h"
@@ -23,7 +23,7 @@ namespace {
 
 // What the table of options fills; Settings is made of it.
 struct Fields {
-    struct argument_list images, test, skip, bits_for;
+    struct argument_list images, test, skip, bits_for, keep_float;
     const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
@@ -31,7 +31,7 @@ struct Fields {
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads,
         bias_correction;
     double act_percentile, average_bits, mu, damping;
-    int32_t format, task, json, quiet, help, version;
+    int32_t format, float_head, task, json, quiet, help, version;
 };
 
 const struct argument_choice ranges[] = {
@@ -48,6 +48,7 @@ const struct argument_choice clips[] = {{"squared-error", BSQ_INPUT_CLIP_SQUARED
                                         {"percentile", BSQ_INPUT_CLIP_PERCENTILE},
                                         {nullptr, 0}};
 const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::qdq)},
+                                          {"qdq-layers", static_cast<int32_t>(Format::qdq_layers)},
                                           {"float", static_cast<int32_t>(Format::qdq_float)},
                                           {"int4", static_cast<int32_t>(Format::int4)},
                                           {nullptr, 0}};
@@ -94,7 +95,7 @@ const struct argument preset_table[] = {
 };
 
 const struct argument method_table[] = {
-    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [4]", AT(weight_bits), 2, 8, nullptr},
+    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [8 with --format qdq, else 4]", AT(weight_bits), 2, 8, nullptr},
     {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8,
      nullptr},
     {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]",
@@ -112,6 +113,11 @@ const struct argument method_table[] = {
      "at least so many bits for first and last layers and their inputs; 0: as others [8]", AT(edge_bits), 0, 8,
      nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
+    {"float-head", ARGUMENT_FLAG, nullptr, "leave the last layers float, too, not only what they give", AT(float_head), 0, 0,
+     nullptr},
+    {"keep-float", ARGUMENT_LIST, "NAME",
+     "with --format qdq: no quantizer on this tensor, or on what this node gives; may be given several times",
+     AT(keep_float), 0, 0, nullptr},
     {"bits-for", ARGUMENT_LIST, "LAYER=B", "bits of one layer's weights, 2..8; may be given several times",
      AT(bits_for), 0, 0, nullptr},
     {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
@@ -134,7 +140,9 @@ const struct argument method_table[] = {
 const struct argument output_table[] = {
     {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized network; FILE.json has every number", AT(output), 0, 0,
      nullptr},
-    {"format", ARGUMENT_CHOICE, nullptr, "QuantizeLinear/DequantizeLinear, float weights alone, packed 4 bits [qdq]",
+    {"format", ARGUMENT_CHOICE, nullptr,
+     "qdq: QuantizeLinear/DequantizeLinear on every tensor between layers, for engines that run integers; "
+     "qdq-layers: before layers only; float: float weights; int4: packed 4 bits [qdq]",
      AT(format), 0, 0, formats},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
     {"task", ARGUMENT_CHOICE, nullptr,
@@ -232,15 +240,16 @@ Words sort_words(const std::vector<std::string> &typed, const Table &table)
 Fields defaults(std::vector<const char *> &room)
 {
     Fields fields{};
-    const size_t each = room.size() / 4;
+    const size_t each = room.size() / 5;
     fields.images.text = &room[0];
     fields.test.text = &room[each];
     fields.skip.text = &room[2 * each];
     fields.bits_for.text = &room[3 * each];
+    fields.keep_float.text = &room[4 * each];
     fields.shorter = 256;
     fields.calib = fields.eval = -1;
     fields.held_out = 16;
-    fields.weight_bits = 4;
+    fields.weight_bits = -1;
     fields.range = BSQ_WEIGHT_GRID_FULL;
     fields.act_type = BSQ_INPUT_TYPE_AUTO;
     fields.act_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
@@ -311,7 +320,8 @@ void set_preprocessing(const Fields &fields, Preprocessing &preprocessing)
 void set_options(const Fields &fields, bsq_options_t &options)
 {
     bsq_options_init(&options, sizeof options);
-    options.weight_bits = fields.weight_bits;
+    const bool eight = static_cast<Format>(fields.format) == Format::qdq;
+    options.weight_bits = fields.weight_bits > 0 ? fields.weight_bits : eight ? 8 : 4;
     options.weight_grid = fields.range;
     options.effort = fields.effort;
     options.threads = fields.threads;
@@ -335,6 +345,22 @@ void set_bits_for(const std::vector<std::string> &list, std::map<std::string, in
     }
 }
 
+// What ONNX Runtime's integer operators do not have.
+void check_integer_form(const Fields &fields, const Settings &settings)
+{
+    const bool integers = integer_form(settings);
+    if (!settings.keep_float.empty() && !integers)
+        throw UsageError("--keep-float needs --format qdq and --act-bits above 0");
+    if (!integers)
+        return;
+    if (settings.per_channel)
+        throw UsageError("--act-scale per-channel needs --format qdq-layers, float or int4");
+    if (settings.share)
+        throw UsageError("--act-share needs --format qdq-layers, float or int4: qdq shares quantizers by itself");
+    if (fields.act_type == BSQ_INPUT_TYPE_SIGNED)
+        throw UsageError("--act-type signed needs --format qdq-layers, float or int4: engines fuse unsigned codes");
+}
+
 void check(const Fields &fields, const Settings &settings)
 {
     if (settings.model.empty())
@@ -346,6 +372,7 @@ void check(const Fields &fields, const Settings &settings)
                          "-bits is 2 to 8, or 0, not '1'");
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
+    check_integer_form(fields, settings);
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
         throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
 }
@@ -370,6 +397,9 @@ void take(const Fields &fields, Settings &settings)
     settings.share = fields.act_share != 0;
     for (const std::string &name : texts(fields.skip))
         settings.skip.insert(name);
+    for (const std::string &name : texts(fields.keep_float))
+        settings.keep_float.insert(name);
+    settings.float_head = fields.float_head != 0;
     set_bits_for(texts(fields.bits_for), settings.bits_for);
     settings.format = static_cast<Format>(fields.format);
     settings.task = argument_choice_name(tasks, fields.task);
@@ -380,6 +410,11 @@ void take(const Fields &fields, Settings &settings)
 }
 
 } // namespace
+
+bool integer_form(const Settings &settings)
+{
+    return settings.format == Format::qdq && settings.options.input_bits > 0;
+}
 
 Settings read_settings(int count, char **words)
 {
@@ -396,7 +431,7 @@ Settings read_settings(int count, char **words)
     std::vector<char *> pointers;
     for (std::string &word : options)
         pointers.push_back(word.data());
-    std::vector<const char *> room(4 * (options.size() + 1));
+    std::vector<const char *> room(5 * (options.size() + 1));
     Fields fields = defaults(room);
     char message[ARGUMENTS_MESSAGE_SIZE];
     if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
@@ -464,6 +499,8 @@ std::vector<std::string> describe(const Settings &settings)
         std::string("bias correction ") + (options.bias_correction ? "on" : "off"),
     };
     if (options.input_bits > 0) {
+        lines.push_back(std::string("activations quantized ") +
+                        (integer_form(settings) ? "everywhere" : "before layers"));
         lines.push_back(std::string("activation scale ") + argument_choice_name(kinds, settings.per_channel));
         if (settings.share)
             lines.push_back("activation quantizers shared where Add or Concat join");
@@ -479,6 +516,10 @@ std::vector<std::string> describe(const Settings &settings)
         lines.push_back("bits for " + entry.first + " " + std::to_string(entry.second));
     for (const std::string &name : settings.skip)
         lines.push_back("skip " + name);
+    for (const std::string &name : settings.keep_float)
+        lines.push_back("keep float " + name);
+    if (settings.float_head)
+        lines.push_back("float head yes");
     std::string fit = fits[static_cast<int>(pictures.fit)];
     if (pictures.fit == Fit::crop)
         fit += " from a shorter side of " + std::to_string(pictures.shorter);

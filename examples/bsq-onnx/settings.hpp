@@ -33,6 +33,8 @@ struct Settings {
     bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel
     std::set<std::string> skip;
+    std::set<std::string> keep_float; // tensors, or nodes, that have no quantizer in integer form
+    bool float_head = false;          // last layers stay float
     std::map<std::string, int> bits_for;
     Format format = Format::qdq;
     std::string task = "auto";
@@ -45,6 +47,9 @@ struct Settings {
 Settings read_settings(int count, char **words);
 
 void print_help();
+
+// Whether every tensor between layers has a quantizer, not the inputs of layers alone.
+bool integer_form(const Settings &settings);
 
 // What decides the result, one line an option: the reader sees it, and --resume compares it.
 std::vector<std::string> describe(const Settings &settings);

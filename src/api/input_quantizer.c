@@ -19,6 +19,7 @@ void bsq_layer_forget_choice(bsq_layer_t *layer)
 static bsq_status_t choose_quantizer(bsq_layer_t *layer)
 {
     const struct bsq_histogram *histogram = layer->histogram;
+    bsq_status_t status = BSQ_OK;
 
     if (layer->options.input_bits && (!histogram || bsq_histogram_count(histogram) == 0))
         return bsq_fail(&layer->message, BSQ_E_STATE,
@@ -32,7 +33,10 @@ static bsq_status_t choose_quantizer(bsq_layer_t *layer)
         layer->quantizer = bsq_histogram_quantizer(histogram, &layer->options);
     }
     layer->quantizer_chosen = 1;
-    return BSQ_OK;
+    if (layer->options.input_bits &&
+        (status = bsq_quantizer_check_values(&layer->quantizer, &layer->message)) != BSQ_OK)
+        bsq_layer_forget_choice(layer);
+    return status;
 }
 
 bsq_status_t bsq_layer_resolve_quantizer(bsq_layer_t *layer, struct bsq_quantizer *quantizer)
@@ -87,6 +91,8 @@ static bsq_status_t set_input_quantizer(bsq_layer_t *layer, const bsq_input_quan
     if (own.scale_kind == BSQ_INPUT_SCALE_KIND_PER_CHANNEL)
         return bsq_fail(&layer->message, BSQ_E_ARGUMENT,
                         "scale_kind is that of a quantizer with scales of channels: call bsq_layer_set_input_channels");
+    if ((status = bsq_quantizer_check_values(&given, &layer->message)) != BSQ_OK)
+        return status;
     put_quantizer(layer, &given, BSQ_QUANTIZER_GIVEN);
     return BSQ_OK;
 }
@@ -111,7 +117,8 @@ static bsq_status_t read_channels(bsq_layer_t *layer, const double *scales, cons
     if (zero_points)
         memcpy(channels->zero_point, zero_points, (size_t)channels->count * sizeof *zero_points);
     given->channels = channels;
-    if ((status = bsq_quantizer_check_channels(given, &layer->message)) != BSQ_OK)
+    if ((status = bsq_quantizer_check_channels(given, &layer->message)) != BSQ_OK ||
+        (status = bsq_quantizer_check_values(given, &layer->message)) != BSQ_OK)
         bsq_quantizer_release(given);
     return status;
 }

@@ -72,7 +72,7 @@ static bsq_layer_t *layer_new(const struct plan *plan, const float *weights, con
         return NULL;
     atomic_init(&layer->busy, 0);
     layer->geometry = plan->geometry;
-    layer->options = plan->options;
+    bsq_layer_keep_options(layer, &plan->options);
     layer->memory = plan->memory;
     layer->weights = copy_values(&plan->memory, weights, plan->weight_count);
     if (bias)

@@ -20,7 +20,8 @@ struct bsq_layer_t {
     atomic_int busy;          /* 1 while a call is at work */
     struct bsq_floats floats; /* of the thread whose call that is */
     struct bsq_geometry geometry;
-    bsq_options_t options; /* complete and checked */
+    bsq_options_t options; /* complete and checked; its levels are those below */
+    int8_t levels[BSQ_BEAM_LEVELS];
     struct bsq_memory memory;
     struct bsq_message message;
     float *weights;                  /* M x n */
@@ -69,6 +70,9 @@ bsq_status_t bsq_layer_adopt_quantizer(bsq_layer_t *layer, const struct bsq_quan
 
 /* Fixes the quantizer, from the first statistics on: what was observed no longer matters. */
 void bsq_layer_fix_quantizer(bsq_layer_t *layer, const struct bsq_quantizer *quantizer);
+
+/* Makes a copy of options, and of their levels, the layer's. */
+void bsq_layer_keep_options(bsq_layer_t *layer, const bsq_options_t *options);
 
 /* Forgets what was chosen from observations and no longer holds. */
 void bsq_layer_forget_choice(bsq_layer_t *layer);

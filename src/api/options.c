@@ -3,6 +3,8 @@
 
 #include "base/options.h"
 
+#include <string.h>
+
 /* The name of an option that decides about the input quantizer and differs, or NULL. */
 static const char *changed_input_option(const bsq_options_t *a, const bsq_options_t *b)
 {
@@ -17,6 +19,14 @@ static const char *changed_input_option(const bsq_options_t *a, const bsq_option
     if (a->input_scale_kind != b->input_scale_kind)
         return "input_scale_kind";
     return NULL;
+}
+
+void bsq_layer_keep_options(bsq_layer_t *layer, const bsq_options_t *options)
+{
+    if (options->level_count) /* which may be the layer's own */
+        memmove(layer->levels, options->levels, (size_t)options->level_count);
+    layer->options = *options;
+    layer->options.levels = options->level_count ? layer->levels : NULL;
 }
 
 static bsq_status_t set_options(bsq_layer_t *layer, const bsq_options_t *options)
@@ -39,7 +49,7 @@ static bsq_status_t set_options(bsq_layer_t *layer, const bsq_options_t *options
     if (layer->histogram && own.input_scale_kind != layer->options.input_scale_kind)
         return bsq_fail(&layer->message, BSQ_E_STATE,
                         "options: input_scale_kind cannot change once inputs were observed");
-    layer->options = own;
+    bsq_layer_keep_options(layer, &own);
     if (changed)
         bsq_layer_forget_choice(layer);
     return BSQ_OK;

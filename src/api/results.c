@@ -94,7 +94,7 @@ bsq_status_t bsq_layer_get_codes(bsq_layer_t *layer, int8_t *codes, size_t count
 
     if (status != BSQ_OK)
         return status;
-    memcpy(codes, result->codes, count);
+    bsq_result_codes(result, codes);
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
@@ -127,13 +127,6 @@ bsq_status_t bsq_layer_get_bias(bsq_layer_t *layer, float *bias, size_t count)
     return bsq_layer_leave(layer, BSQ_OK);
 }
 
-/* Gives what multiplies folded inputs: input 'i' of output channel 'm'. */
-static double folded_weight(const struct bsq_result *result, int64_t m, int64_t i)
-{
-    return result->scales[m * result->scales_per_channel + i / result->group_size] *
-           result->codes[m * result->fan_in + i];
-}
-
 /* Gives the input channel of input 'i' of output channel 'm'. */
 static int64_t input_channel(const bsq_layer_t *layer, int64_t m, int64_t i)
 {
@@ -143,7 +136,7 @@ static int64_t input_channel(const bsq_layer_t *layer, int64_t m, int64_t i)
 /* Gives what multiplies real inputs. */
 static float weight_of(const bsq_layer_t *layer, const struct bsq_result *result, int64_t m, int64_t i)
 {
-    return (float)(folded_weight(result, m, i) / bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
+    return (float)(bsq_result_weight(result, m, i) / bsq_quantizer_beta(&result->inputs, input_channel(layer, m, i)));
 }
 
 /* Gives the bias for engines that do not take zero points off. */
@@ -152,7 +145,7 @@ static float code_bias_of(const bsq_layer_t *layer, const struct bsq_result *res
     double sum = 0.0;
 
     for (int64_t i = 0; i < result->fan_in; i++)
-        sum += folded_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
+        sum += bsq_result_weight(result, m, i) * bsq_quantizer_zero_point(&result->inputs, input_channel(layer, m, i));
     return (float)((layer->bias ? layer->bias[m] : 0.0) + result->bias_change[m] - result->inputs.scale * sum);
 }
 
@@ -191,7 +184,9 @@ bsq_status_t bsq_layer_get_planes(bsq_layer_t *layer, int8_t *planes, size_t cou
 
     if (status != BSQ_OK)
         return status;
-    if (!bsq_split(result->bits, code_count(result), result->codes, planes))
+    if (result->grid != BSQ_WEIGHT_GRID_SYMMETRIC && result->grid != BSQ_WEIGHT_GRID_FULL)
+        status = bsq_fail(&layer->message, BSQ_E_FORMAT, "codes of this grid are not sums of ternary planes");
+    else if (!bsq_split(result->bits, code_count(result), result->codes, planes))
         status = bsq_fail(&layer->message, BSQ_E_FORMAT, "a code is %d, which ternary planes cannot express",
                           -(1 << (result->bits - 1)));
     return bsq_layer_leave(layer, status);

@@ -1,11 +1,9 @@
-/* Public calls on tensors: read a result, put one back, judge one, and pack them in layouts of engines. */
+/* Public calls on tensors of layers: read a result, put one back, judge one. */
 #include "api/layer.h"
 
 #include "base/options.h"
 #include "base/tensor.h"
-#include "format/format.h"
 #include "solve/solve.h"
-#include "stages/scale.h"
 
 #include <string.h>
 
@@ -21,12 +19,25 @@ static void describe_result(bsq_tensor_t *tensor, const struct bsq_result *resul
     tensor->weight_grid = result->grid;
     tensor->scale_kind = result->scale_kind;
     tensor->scale_format = result->scale_format;
+    tensor->scale_unit = result->scale_unit;
+    tensor->scale_bits = result->scale_bits;
+    tensor->scale_signed = result->scale_signed;
+    tensor->super_group = result->super_group;
+}
+
+/* Writes levels, which a table brings with it. */
+static void write_levels(const struct bsq_result *result, int8_t *levels)
+{
+    struct bsq_grid grid;
+
+    bsq_grid_describe(result->bits, result->grid, result->levels, result->level_count, &grid);
+    memcpy(levels, grid.levels, (size_t)grid.level_count);
 }
 
 static bsq_status_t get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor)
 {
     const struct bsq_result *result = layer->result;
-    bsq_tensor_t own = {.struct_size = sizeof own};
+    bsq_tensor_t own = {.struct_size = sizeof own}, wanted;
     struct bsq_tensor_counts counts;
     bsq_status_t status;
 
@@ -36,11 +47,19 @@ static bsq_status_t get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor)
             BSQ_OK)
         return status;
     describe_result(&own, result);
-    if ((status = bsq_tensor_count(&own, &counts, &layer->message)) != BSQ_OK ||
+    wanted = own;
+    wanted.level_count = result->level_count;
+    if ((status = bsq_tensor_count(&wanted, &counts, &layer->message)) != BSQ_OK ||
         (status = bsq_tensor_check_counts(&own, &counts, &layer->message)) != BSQ_OK)
         return status;
     if (own.codes)
-        memcpy(own.codes, result->codes, (size_t)counts.codes);
+        bsq_result_codes(result, own.codes);
+    if (own.zero_points)
+        bsq_result_zero_points(result, own.zero_points);
+    if (own.offsets)
+        bsq_result_offsets(result, own.offsets);
+    if (own.levels)
+        write_levels(result, own.levels);
     for (int64_t i = 0; own.scales && i < counts.scales; i++)
         own.scales[i] = (float)result->scales[i];
     own.code_count = counts.codes;
@@ -60,19 +79,6 @@ bsq_status_t bsq_layer_get_tensor(bsq_layer_t *layer, bsq_tensor_t *tensor)
 
 /* ---- into a layer ---- */
 
-static bsq_status_t check_scales(const bsq_tensor_t *tensor, struct bsq_message *message)
-{
-    for (int64_t i = 0; i < tensor->scale_count; i++) {
-        double scale = tensor->scales[i], lower, upper;
-
-        bsq_scale_neighbours(tensor->scale_format, scale > 0.0 ? scale : 0.0, &lower, &upper);
-        if (!(lower <= scale && scale <= lower) && !(upper <= scale && scale <= upper))
-            return bsq_fail(message, BSQ_E_RANGE, "scales[%lld] is %.9g, not a positive value of its format",
-                            (long long)i, scale);
-    }
-    return BSQ_OK;
-}
-
 /* Reads a host's tensor, all of it checked. */
 static bsq_status_t read_tensor(bsq_layer_t *layer, bsq_tensor_t *own, const bsq_tensor_t *from)
 {
@@ -91,41 +97,47 @@ static bsq_status_t read_tensor(bsq_layer_t *layer, bsq_tensor_t *own, const bsq
         (status = bsq_tensor_check_buffers(own, &counts, message)) != BSQ_OK ||
         (status = bsq_tensor_check_codes(own, counts.codes, false, "tensor", BSQ_E_RANGE, message)) != BSQ_OK)
         return status;
-    return check_scales(own, message);
+    return bsq_tensor_check_scales(own, &counts, message);
 }
 
-/* Scales as results have them, one for each channel and group. */
-static void spread_scales(const bsq_tensor_t *tensor, int64_t count, double *scales)
+/* The options of a layer with those of a tensor in their place. */
+static bsq_options_t tensor_options(const bsq_layer_t *layer, const bsq_tensor_t *tensor)
 {
-    for (int64_t i = 0; i < count; i++)
-        scales[i] = tensor->scales[tensor->scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 0 : i];
+    bsq_options_t options = layer->options;
+    bool table = tensor->weight_grid == BSQ_WEIGHT_GRID_LEVELS;
+
+    options.weight_bits = tensor->weight_bits;
+    options.weight_grid = tensor->weight_grid;
+    options.scale_kind = tensor->scale_kind;
+    options.scale_format = tensor->scale_format;
+    options.group_size = tensor->group_size;
+    options.levels = table ? tensor->levels : NULL;
+    options.level_count = table ? (int32_t)tensor->level_count : 0;
+    options.scale_unit = tensor->scale_unit;
+    options.scale_bits = tensor->scale_bits;
+    options.scale_signed = tensor->scale_signed;
+    options.super_group = tensor->super_group;
+    options.zero_point_least = 0;
+    return options;
 }
 
 /* Judges a tensor into a new result. */
 static bsq_status_t judge(bsq_layer_t *layer, const bsq_tensor_t *tensor, struct bsq_result **result)
 {
-    bsq_options_t options = layer->options;
-    struct bsq_result given;
+    struct bsq_result *given;
+    bsq_options_t options;
     bsq_tensor_t own;
     bsq_status_t status;
 
     if ((status = read_tensor(layer, &own, tensor)) != BSQ_OK)
         return status;
-
-    int64_t count = own.channels * ((own.fan_in - 1) / own.group_size + 1);
-    double *scales = bsq_memory_get(&layer->memory, count, sizeof *scales);
-
-    if (!scales)
+    options = tensor_options(layer, &own);
+    given = bsq_result_create(&layer->geometry, &options, 0, &layer->memory);
+    if (!given)
         return bsq_fail_memory(&layer->message);
-    spread_scales(&own, count, scales);
-    given = (struct bsq_result){.codes = own.codes, .scales = scales};
-    options.weight_bits = own.weight_bits;
-    options.weight_grid = own.weight_grid;
-    options.scale_kind = own.scale_kind;
-    options.scale_format = own.scale_format;
-    options.group_size = own.group_size;
-    status = bsq_layer_solve(layer, &options, &given, result);
-    bsq_memory_put(&layer->memory, scales);
+    bsq_result_take(given, &own);
+    status = bsq_layer_solve(layer, &options, given, result);
+    bsq_result_free(given);
     return status;
 }
 
@@ -167,60 +179,4 @@ bsq_status_t bsq_layer_evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, 
     bsq_status_t status = bsq_layer_enter(layer);
 
     return status == BSQ_OK ? bsq_layer_leave(layer, evaluate(layer, tensor, report)) : status;
-}
-
-/* ---- packing ---- */
-
-const char *bsq_format_string(int32_t format)
-{
-    const struct bsq_format *row = bsq_format_find(format);
-
-    return row ? row->name : "unknown";
-}
-
-static bsq_status_t require(const void *pointer, const char *name, struct bsq_message *message)
-{
-    return pointer ? BSQ_OK : bsq_fail(message, BSQ_E_ARGUMENT, "'%s' is NULL", name);
-}
-
-bsq_status_t bsq_tensor_packed_size(const bsq_tensor_t *tensor, int32_t format, size_t *size, bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    size_t bytes = 0;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK && (status = require(size, "size", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_size(&own, format, &bytes, &message);
-    if (size)
-        *size = status == BSQ_OK ? bytes : 0;
-    return bsq_error_store(error, status, &message);
-}
-
-bsq_status_t bsq_tensor_pack(const bsq_tensor_t *tensor, int32_t format, void *buffer, size_t size, bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK &&
-        (status = require(buffer, "buffer", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_pack(&own, format, buffer, size, &message);
-    return bsq_error_store(error, status, &message);
-}
-
-bsq_status_t bsq_tensor_unpack(int32_t format, const void *packed, size_t size, bsq_tensor_t *tensor,
-                               bsq_error_t *error)
-{
-    struct bsq_message message = {""};
-    bsq_tensor_t own;
-    bsq_status_t status;
-
-    if ((status = bsq_error_check(error, &message)) == BSQ_OK &&
-        (status = require(packed, "packed", &message)) == BSQ_OK &&
-        (status = bsq_tensor_read(&own, tensor, &message)) == BSQ_OK)
-        status = bsq_format_unpack(format, packed, size, &own, &message);
-    return bsq_error_store(error, status, &message);
 }

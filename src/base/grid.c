@@ -188,22 +188,21 @@ static bool is_normal(float x)
     return fabsf(x) >= FLT_MIN && fabsf(x) <= FLT_MAX;
 }
 
-/* Looks for the E4M3 value next to x / unit, whose product with the unit must round to x. */
-static bool is_e4m3(float unit, float x)
+bool bsq_scale_write_e4m3(float unit, float x, uint8_t *bits)
 {
     float ratio = x / unit, value, grain;
-    uint8_t bits;
 
     if (!is_normal(unit) || !(ratio < 500.0f))
         return false;
     grain = ldexpf(1.0f, (ratio < 0x1p-6f ? -6 : ilogbf(ratio)) - 3);
     value = nearbyintf(ratio / grain) * grain;
-    return value > 0.0f && bsq_e4m3_write(value, &bits) && !(unit * value < x) && !(unit * value > x);
+    return value > 0.0f && bsq_e4m3_write(value, bits) && !(unit * value < x) && !(unit * value > x);
 }
 
 bool bsq_scale_is_value(int32_t format, float unit, float x)
 {
     uint16_t bits;
+    uint8_t byte;
     int exponent;
 
     if (!(x > 0.0f) || !is_normal(x))
@@ -213,7 +212,7 @@ bool bsq_scale_is_value(int32_t format, float unit, float x)
     case BSQ_SCALE_FORMAT_BFLOAT16: return bsq_bfloat16_write(x, &bits);
     case BSQ_SCALE_FORMAT_POWER_OF_TWO:
     case BSQ_SCALE_FORMAT_E8M0: return !(frexpf(x, &exponent) > 0.5f);
-    case BSQ_SCALE_FORMAT_E4M3: return is_e4m3(unit, x);
+    case BSQ_SCALE_FORMAT_E4M3: return bsq_scale_write_e4m3(unit, x, &byte);
     default: return true;
     }
 }

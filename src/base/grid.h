@@ -49,6 +49,9 @@ static inline int32_t bsq_grid_code(const struct bsq_grid *grid, const int8_t *c
  * values: engines read them, and the multiples that K types share seldom are above. */
 bool bsq_scale_is_value(int32_t format, float unit, float x);
 
+/* The 8-bit float whose product with 'unit' is rounded to x > 0; false when there is none. */
+bool bsq_scale_write_e4m3(float unit, float x, uint8_t *bits);
+
 /* Tells whether x is 0 or a value of either sign: what offsets may be. */
 bool bsq_offset_is_value(int32_t format, float x);
 

@@ -110,6 +110,11 @@ void bsq_tensor_init(bsq_tensor_t *tensor, size_t struct_size)
     init(tensor, struct_size, &default_tensor, sizeof default_tensor);
 }
 
+void bsq_part_init(bsq_part_t *part, size_t struct_size)
+{
+    init_zero(part, struct_size);
+}
+
 void bsq_moments_init(bsq_moments_t *moments, size_t struct_size)
 {
     init_zero(moments, struct_size);
@@ -251,10 +256,6 @@ struct int_bound {
 #define FIELD(name) #name, offsetof(bsq_options_t, name)
 
 static const struct int_bound int_bounds[] = {
-    {FIELD(weight_bits), 2, 8, false},
-    {FIELD(weight_grid), BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL, true},
-    {FIELD(scale_kind), BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_GROUP, true},
-    {FIELD(scale_format), BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO, true},
     {FIELD(solver), BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER, true},
     {FIELD(effort), 0, 9, false},
     {FIELD(threads), 1, 1024, false},
@@ -265,6 +266,8 @@ static const struct int_bound int_bounds[] = {
     {FIELD(select_on_held_out), 0, 1, false},
     {FIELD(lower_bound), 0, 1, false},
     {FIELD(input_scale_kind), BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL, true},
+    {FIELD(zero_point_least), 0, 1, false},
+    {FIELD(keep_scales), 0, 1, false},
 };
 
 static bsq_status_t check_ints(const bsq_options_t *options, struct bsq_message *message)
@@ -298,6 +301,39 @@ static bsq_status_t check_doubles(const bsq_options_t *options, struct bsq_messa
                     options->input_percentile);
 }
 
+/* Fields of the grid, and those that only some grids have. */
+static bsq_status_t check_grid(const bsq_options_t *options, struct bsq_message *message)
+{
+    const struct bsq_grid_choice choice = {
+        .bits = options->weight_bits,
+        .grid = options->weight_grid,
+        .scale_kind = options->scale_kind,
+        .scale_format = options->scale_format,
+        .scale_bits = options->scale_bits,
+        .scale_signed = options->scale_signed,
+        .super_group = options->super_group,
+        .level_count = options->level_count,
+    };
+    bool table = options->weight_grid == BSQ_WEIGHT_GRID_LEVELS, e4m3 = options->scale_format == BSQ_SCALE_FORMAT_E4M3;
+    bsq_status_t status = bsq_grid_check(&choice, message);
+
+    if (status ||
+        (status = check_double("scale_unit", (double)options->scale_unit, 0.0, e4m3 ? (double)FLT_MAX : 0.0, message)))
+        return status;
+    if (e4m3 && options->scale_unit > 0.0f && options->scale_unit < FLT_MIN)
+        return bsq_fail(message, BSQ_E_RANGE, "scale_unit is %g, must be 0 or a normal float32",
+                        (double)options->scale_unit);
+    if (options->zero_point_least && options->weight_grid != BSQ_WEIGHT_GRID_ZERO_POINT)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "zero_point_least needs weight_grid BSQ_WEIGHT_GRID_ZERO_POINT");
+    if (!table)
+        return options->level_count || options->levels
+                   ? bsq_fail(message, BSQ_E_ARGUMENT, "levels need weight_grid BSQ_WEIGHT_GRID_LEVELS")
+                   : BSQ_OK;
+    if (!options->levels)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "levels is NULL");
+    return bsq_grid_check_levels(options->levels, options->level_count, message);
+}
+
 static bsq_status_t check_paper(const bsq_options_t *options, struct bsq_message *message)
 {
     if (options->solver != BSQ_SOLVER_PAPER)
@@ -327,7 +363,7 @@ bsq_status_t bsq_options_read(bsq_options_t *own, const bsq_options_t *from, str
         return BSQ_OK;
     if ((status = bsq_struct_read(own, sizeof *own, BSQ_FIRST_OPTIONS, from, "bsq_options_t", message)) ||
         (status = check_hooks(own, message)) || (status = check_doubles(own, message)) ||
-        (status = check_ints(own, message)))
+        (status = check_ints(own, message)) || (status = check_grid(own, message)))
         return status;
     return check_paper(own, message);
 }

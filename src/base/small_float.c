@@ -57,6 +57,10 @@ bool bsq_float16_write(float x, uint16_t *bits)
 {
     uint32_t wide;
 
+    /* Most numbers that are none are told by the bits that normal values do not have. */
+    memcpy(&wide, &x, sizeof wide);
+    if (wide & 0x1fff && fabsf(x) >= 0x1p-14f)
+        return false;
     if (!write_finite(&float16, 30, (double)x, &wide))
         return false;
     *bits = (uint16_t)wide;

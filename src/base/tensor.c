@@ -18,6 +18,7 @@ bsq_status_t bsq_tensor_count(const bsq_tensor_t *tensor, struct bsq_tensor_coun
                         tensor->channels, tensor->fan_in);
     counts->scales = tensor->scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 1 : tensor->channels * groups;
     counts->zero_points = tensor->weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT ? counts->scales : 0;
+    counts->input_order = tensor->fan_in;
     counts->offsets = tensor->weight_grid == BSQ_WEIGHT_GRID_OFFSET ? counts->scales : 0;
     if (bsq_grid_is_table(tensor->weight_grid)) {
         struct bsq_grid grid;
@@ -40,7 +41,7 @@ struct buffer {
     int64_t count, needed;
 };
 
-enum { LEVELS = 4, BUFFERS };
+enum { LEVELS = 4, INPUT_ORDER, BUFFERS };
 
 static void list_buffers(const bsq_tensor_t *tensor, const struct bsq_tensor_counts *counts,
                          struct buffer list[BUFFERS])
@@ -51,6 +52,7 @@ static void list_buffers(const bsq_tensor_t *tensor, const struct bsq_tensor_cou
         {"zero_point", tensor->zero_points, tensor->zero_point_count, counts->zero_points},
         {"offset", tensor->offsets, tensor->offset_count, counts->offsets},
         {"level", tensor->levels, tensor->level_count, counts->levels},
+        {"input_order", tensor->input_order, tensor->input_order_count, counts->input_order},
     };
 
     for (int i = 0; i < BUFFERS; i++)
@@ -76,7 +78,7 @@ bsq_status_t bsq_tensor_check_buffers(const bsq_tensor_t *tensor, const struct b
     struct buffer list[BUFFERS];
 
     list_buffers(tensor, counts, list);
-    for (int i = 0; i < BUFFERS; i++)
+    for (int i = 0; i < INPUT_ORDER; i++)
         if (list[i].needed && !list[i].place && !(i == LEVELS && tensor->weight_grid != BSQ_WEIGHT_GRID_LEVELS))
             return bsq_fail(message, BSQ_E_ARGUMENT, "'tensor' has no %ss", list[i].name);
     return bsq_tensor_check_counts(tensor, counts, message);
@@ -108,22 +110,29 @@ bsq_status_t bsq_tensor_check_codes(const bsq_tensor_t *tensor, int64_t count, b
 
 /* ---- scales, zero points and offsets ---- */
 
+bool bsq_tensor_takes_scale(const bsq_tensor_t *tensor, float scale)
+{
+    return bsq_scale_is_value(tensor->scale_format, tensor->scale_unit, tensor->scale_signed ? fabsf(scale) : scale);
+}
+
+bool bsq_tensor_takes_offset(const bsq_tensor_t *tensor, float offset)
+{
+    return bsq_offset_is_value(tensor->scale_format, offset);
+}
+
 static bsq_status_t check_single_scales(const bsq_tensor_t *tensor, int64_t count, struct bsq_message *message)
 {
-    for (int64_t i = 0; i < count; i++) {
-        float scale = tensor->scale_signed ? fabsf(tensor->scales[i]) : tensor->scales[i];
-
-        if (!bsq_scale_is_value(tensor->scale_format, tensor->scale_unit, scale))
+    for (int64_t i = 0; i < count; i++)
+        if (!bsq_tensor_takes_scale(tensor, tensor->scales[i]))
             return bsq_fail(message, BSQ_E_RANGE, "scales[%" PRId64 "] is %.9g, not a %svalue of its format", i,
                             (double)tensor->scales[i], tensor->scale_signed ? "" : "positive ");
-    }
     return BSQ_OK;
 }
 
 static bsq_status_t check_single_offsets(const bsq_tensor_t *tensor, int64_t count, struct bsq_message *message)
 {
     for (int64_t i = 0; i < count; i++)
-        if (!bsq_offset_is_value(tensor->scale_format, tensor->offsets[i]))
+        if (!bsq_tensor_takes_offset(tensor, tensor->offsets[i]))
             return bsq_fail(message, BSQ_E_RANGE, "offsets[%" PRId64 "] is %.9g, not a value of its format", i,
                             (double)tensor->offsets[i]);
     return BSQ_OK;

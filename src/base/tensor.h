@@ -9,7 +9,7 @@
 
 /* Counts the elements of each buffer of a tensor, 0 where its grid has no such thing. */
 struct bsq_tensor_counts {
-    int64_t codes, scales, zero_points, offsets, levels;
+    int64_t codes, scales, zero_points, offsets, levels, input_order;
 };
 
 /* Counts of a tensor that was read with bsq_tensor_read; SHAPE when they are too large for this machine. */
@@ -31,6 +31,10 @@ bsq_status_t bsq_tensor_check_buffers(const bsq_tensor_t *tensor, const struct b
  * grid. 'name' says in the text what cannot hold it. */
 bsq_status_t bsq_tensor_check_codes(const bsq_tensor_t *tensor, int64_t count, bool symmetric, const char *name,
                                     bsq_status_t status, struct bsq_message *message);
+
+/* Tells whether a number is a scale or an offset of the tensor's format and signs, where they stand alone. */
+bool bsq_tensor_takes_scale(const bsq_tensor_t *tensor, float scale);
+bool bsq_tensor_takes_offset(const bsq_tensor_t *tensor, float offset);
 
 /* RANGE with the first scale or offset that is not a value of its format, with the first super-group that is not of two
  * levels, or with the first zero point that is no code; buffers were checked. */

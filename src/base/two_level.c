@@ -39,9 +39,12 @@ bool bsq_two_level_split(const struct bsq_two_level *rule, const float *numbers,
     int32_t most = rule->highest > -rule->lowest ? rule->highest : -rule->lowest;
     float largest = 0.0f;
 
-    for (int64_t i = 0; i < count; i++)
-        largest = fmaxf(largest, fabsf(numbers[i]));
     *shared = 0.0f;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(numbers[i]))
+            return false;
+        largest = fmaxf(largest, fabsf(numbers[i]));
+    }
     if (!(largest > 0.0f)) {
         for (int64_t i = 0; integers && i < count; i++)
             integers[i] = 0;

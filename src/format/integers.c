@@ -1,6 +1,6 @@
 /* Layouts of codes one after the other over the flattened tensor, 8, 4 or 2 bits each, low bits first: bytes, and
  * ONNX's small integers. */
-#include "format/format.h"
+#include "format/families.h"
 
 #include "base/options.h"
 #include "kernels/kernels.h"
@@ -22,21 +22,25 @@ static inline int field_code(const unsigned char *packed, int64_t index, int wid
     return (field ^ half) - half;
 }
 
-bool bsq_integers_size(const struct bsq_format *format, const bsq_tensor_t *tensor, int64_t *bytes)
+bsq_status_t bsq_integers_describe(const struct bsq_format *format, const bsq_tensor_t *tensor, struct bsq_parts *parts,
+                                   struct bsq_message *message)
 {
-    int64_t per_byte = 8 / format->most_bits;
+    static const int32_t types[] = {
+        [2] = BSQ_ELEMENT_TYPE_INT2, [4] = BSQ_ELEMENT_TYPE_INT4, [8] = BSQ_ELEMENT_TYPE_INT8};
+    const int64_t shape[] = {tensor->channels, tensor->fan_in};
 
-    *bytes = count_of(tensor) / per_byte + (count_of(tensor) % per_byte != 0);
-    return true;
+    return bsq_parts_add(parts, "codes", types[format->width], 2, shape, message);
 }
 
 /* Whole bytes in one go, then what is left of the last one. */
-void bsq_integers_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, unsigned char *packed)
+void bsq_integers_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, const struct bsq_parts *parts,
+                       unsigned char *packed)
 {
-    int width = format->most_bits, per_byte = 8 / width, mask = (1 << width) - 1, byte = 0;
+    int width = format->width, per_byte = 8 / width, mask = (1 << width) - 1, byte = 0;
     int rest = (int)(count_of(tensor) % per_byte);
     int64_t whole = count_of(tensor) - rest;
 
+    (void)parts;
     switch (width) {
     case 2: bsq_kernels()->pack2(tensor->codes, whole, packed); break;
     case 4: bsq_kernels()->pack4(tensor->codes, whole, packed); break;
@@ -69,13 +73,14 @@ static bsq_status_t check_fields(const bsq_tensor_t *tensor, const unsigned char
     return BSQ_OK;
 }
 
-bsq_status_t bsq_integers_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor,
+bsq_status_t bsq_integers_unpack(const struct bsq_format *format, bsq_tensor_t *tensor, const struct bsq_parts *parts,
                                  const unsigned char *packed, struct bsq_message *message)
 {
-    int width = format->most_bits;
+    int width = format->width;
     bsq_status_t status = check_fields(tensor, packed, width, message);
     int64_t whole = count_of(tensor) - count_of(tensor) % (8 / width);
 
+    (void)parts;
     if (status != BSQ_OK)
         return status;
     switch (width) {

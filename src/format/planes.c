@@ -1,7 +1,5 @@
 /* Layouts of bit planes, 64 codes to a word. */
-#include "format/format.h"
-
-#include "base/memory.h"
+#include "format/families.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -118,20 +116,22 @@ static int64_t ternary_stride(const bsq_tensor_t *tensor)
     return 2 * (tensor->weight_bits - 1) * words_of(tensor) * WORD_BYTES;
 }
 
-bool bsq_ternary_size(const struct bsq_format *format, const bsq_tensor_t *tensor, int64_t *bytes)
+bsq_status_t bsq_ternary_describe(const struct bsq_format *format, const bsq_tensor_t *tensor, struct bsq_parts *parts,
+                                  struct bsq_message *message)
 {
-    int64_t words;
+    const int64_t shape[] = {tensor->channels, 2 * (tensor->weight_bits - 1), words_of(tensor)};
 
     (void)format;
-    return bsq_extent_mul(words_of(tensor), 2 * (tensor->weight_bits - 1) * WORD_BYTES, &words) &&
-           bsq_extent_mul(tensor->channels, words, bytes);
+    return bsq_parts_add(parts, "planes", BSQ_ELEMENT_TYPE_UINT64, 3, shape, message);
 }
 
-void bsq_ternary_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, unsigned char *packed)
+void bsq_ternary_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, const struct bsq_parts *parts,
+                      unsigned char *packed)
 {
     int64_t side = words_of(tensor) * WORD_BYTES;
 
     (void)format;
+    (void)parts;
     for (int64_t o = 0; o < tensor->channels; o++)
         for (int64_t w = 0; w < words_of(tensor); w++) {
             unsigned char *place = packed + o * ternary_stride(tensor) + w * WORD_BYTES;
@@ -184,10 +184,11 @@ static void ternary_unpack_word(const bsq_tensor_t *tensor, const unsigned char 
         tensor->codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)(positive[k] - negative[k]);
 }
 
-bsq_status_t bsq_ternary_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor,
+bsq_status_t bsq_ternary_unpack(const struct bsq_format *format, bsq_tensor_t *tensor, const struct bsq_parts *parts,
                                 const unsigned char *packed, struct bsq_message *message)
 {
     (void)format;
+    (void)parts;
     for (int64_t o = 0; o < tensor->channels; o++)
         for (int64_t w = 0; w < words_of(tensor); w++) {
             bsq_status_t status = ternary_check_word(tensor, packed, o, w, message);
@@ -208,20 +209,22 @@ static int64_t signed_stride(const bsq_tensor_t *tensor)
     return tensor->weight_bits * words_of(tensor) * WORD_BYTES;
 }
 
-bool bsq_signed_size(const struct bsq_format *format, const bsq_tensor_t *tensor, int64_t *bytes)
+bsq_status_t bsq_signed_describe(const struct bsq_format *format, const bsq_tensor_t *tensor, struct bsq_parts *parts,
+                                 struct bsq_message *message)
 {
-    int64_t words;
+    const int64_t shape[] = {tensor->channels, tensor->weight_bits, words_of(tensor)};
 
     (void)format;
-    return bsq_extent_mul(words_of(tensor), tensor->weight_bits * WORD_BYTES, &words) &&
-           bsq_extent_mul(tensor->channels, words, bytes);
+    return bsq_parts_add(parts, "planes", BSQ_ELEMENT_TYPE_UINT64, 3, shape, message);
 }
 
-void bsq_signed_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, unsigned char *packed)
+void bsq_signed_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, const struct bsq_parts *parts,
+                     unsigned char *packed)
 {
     int64_t plane = words_of(tensor) * WORD_BYTES;
 
     (void)format;
+    (void)parts;
     for (int64_t o = 0; o < tensor->channels; o++)
         for (int64_t w = 0; w < words_of(tensor); w++) {
             unsigned char *place = packed + o * signed_stride(tensor) + w * WORD_BYTES;
@@ -266,10 +269,11 @@ static void signed_unpack_word(const bsq_tensor_t *tensor, const unsigned char *
         tensor->codes[channel * tensor->fan_in + word * BLOCK + k] = (int8_t)negate_if(sign[k], magnitude[k]);
 }
 
-bsq_status_t bsq_signed_unpack(const struct bsq_format *format, const bsq_tensor_t *tensor, const unsigned char *packed,
-                               struct bsq_message *message)
+bsq_status_t bsq_signed_unpack(const struct bsq_format *format, bsq_tensor_t *tensor, const struct bsq_parts *parts,
+                               const unsigned char *packed, struct bsq_message *message)
 {
     (void)format;
+    (void)parts;
     for (int64_t o = 0; o < tensor->channels; o++)
         for (int64_t w = 0; w < words_of(tensor); w++) {
             bsq_status_t status = signed_check_word(tensor, packed, o, w, message);

@@ -129,6 +129,32 @@ bsq_status_t bsq_quantizer_check_channels(const struct bsq_quantizer *quantizer,
     return BSQ_OK;
 }
 
+/* Checks that every code has a value that float32 holds, its zero point and scale being these. */
+static bool holds_values(const struct bsq_quantizer *quantizer, double scale, int32_t zero_point)
+{
+    int32_t lowest, highest;
+
+    bsq_quantizer_codes(quantizer, &lowest, &highest);
+    return scale * (highest - zero_point) <= FLT_MAX && scale * (zero_point - lowest) <= FLT_MAX;
+}
+
+bsq_status_t bsq_quantizer_check_values(const struct bsq_quantizer *quantizer, struct bsq_message *message)
+{
+    const struct bsq_input_channels *channels = quantizer->channels;
+
+    if (!channels && !holds_values(quantizer, quantizer->scale, quantizer->zero_point))
+        return bsq_fail(message, BSQ_E_NUMERIC, "input quantizer: with a scale of %g some codes are beyond float32",
+                        quantizer->scale);
+    for (int64_t c = 0; channels && c < channels->count; c++)
+        if (!holds_values(quantizer, channels->scale[c], channels->zero_point[c]) ||
+            !holds_values(quantizer, quantizer->scale, channels->zero_point[c]))
+            return bsq_fail(message, BSQ_E_NUMERIC,
+                            "channel %lld: input quantizer: with scales of %g, and %g of all channels, some codes are "
+                            "beyond float32",
+                            (long long)c, channels->scale[c], quantizer->scale);
+    return BSQ_OK;
+}
+
 double bsq_quantizer_scale(const struct bsq_quantizer *quantizer, int64_t channel)
 {
     return quantizer->channels ? quantizer->channels->scale[channel] : quantizer->scale;

@@ -47,6 +47,9 @@ void bsq_quantizer_codes(const struct bsq_quantizer *quantizer, int32_t *lowest,
 bsq_status_t bsq_quantizer_check(const struct bsq_quantizer *quantizer, struct bsq_message *message);
 bsq_status_t bsq_quantizer_check_channels(const struct bsq_quantizer *quantizer, struct bsq_message *message);
 
+/* Refuses a quantizer one of whose codes stands for an input, plain or folded, that float32 does not hold. */
+bsq_status_t bsq_quantizer_check_values(const struct bsq_quantizer *quantizer, struct bsq_message *message);
+
 bool bsq_quantizer_same(const struct bsq_quantizer *a, const struct bsq_quantizer *b);
 
 /* Replaces each of 'count' values by the real value of the code that it gets. */

@@ -12,6 +12,9 @@ enum { MOST_VECTORS = BSQ_BEAM_WIDTH / FLOATS > 2 ? BSQ_BEAM_WIDTH / FLOATS : 2,
 /* Added to the bits of a cost: the double is then never subnormal, and infinity is still a finite one. */
 enum { COST_BIAS = 0x00100000 };
 
+/* Levels of a table that are searched here: larger ones are the portable version's. */
+enum { TABLE_LEVELS = 16, TABLE_VECTORS = TABLE_LEVELS / FLOATS };
+
 /* Parts of the lower half of a key. */
 enum { CODE_BIAS = 128, CODE_MASK = 0xff, TURN_SHIFT = 8, SURVIVOR_SHIFT = 16 };
 
@@ -167,9 +170,12 @@ static INLINE void take_best(keys best[][2], keys key[][2], int width)
 
 /* ---- one row ---------------------------------------------------------------------------------------------- */
 
-/* What a row of the factor says to all states. */
+/* What a row of the factor says to all states, and the levels where codes count those of a table (from -128, so that their
+ * place in a key is their number); NULL where codes are values. */
 struct row {
     floats diagonal, inverse, lowest, highest;
+    const float *levels;
+    int32_t level_count;
 };
 
 /* Where each survivor of a vector is on its way outwards: the next codes on both sides, and what they would cost. */
@@ -186,10 +192,16 @@ static INLINE void make_keys(keys key[2], floats total, floats code, ints id)
     key[1] = k_upper(low, bits);
 }
 
+/* What a code stands for; of what is no code, anything finite. */
+static INLINE floats value_of(const float *levels, floats code)
+{
+    return levels ? f_lookup(levels, i_from_codes(code), TABLE_VECTORS) : code;
+}
+
 /* Infinite where 'code' is none. */
 static INLINE floats total_of(const struct way *way, const struct row *row, floats code)
 {
-    floats e = f_sub(way->v, f_mul(way->step, code));
+    floats e = f_sub(way->v, f_mul(way->step, value_of(row->levels, code)));
     floats residual = f_add(way->t, f_mul(row->diagonal, e));
     floats total = f_add(way->cost, f_mul(residual, residual)), none = f_all(INFINITY);
 
@@ -204,6 +216,11 @@ static INLINE void start_way(struct way *way, const struct row *row)
     floats below = f_min(f_max(f_sub(wanted, f_all(0.5F)), f_sub(row->lowest, one)), row->highest);
 
     way->down = f_sub(f_add(below, rounder), rounder);
+    if (row->levels) {
+        way->down = f_all(-(float)CODE_BIAS - 1.0F);
+        for (int32_t i = 0; i < row->level_count; i++)
+            way->down = f_select(f_at_most(f_all(row->levels[i]), wanted), f_all((float)(i - CODE_BIAS)), way->down);
+    }
     way->up = f_add(way->down, one);
     way->down_total = total_of(way, row, way->down);
     way->up_total = total_of(way, row, way->up);
@@ -281,7 +298,8 @@ static INLINE void extend(const struct group *group, int64_t k, const struct row
 }
 
 /* The survivors become the best extensions. */
-static INLINE void choose(struct group *group, int64_t k, const struct places *places, int width, keys best[][2])
+static INLINE void choose(struct group *group, int64_t k, const float *levels, const struct places *places, int width,
+                          keys best[][2])
 {
     int count = vectors_of(width);
 
@@ -295,7 +313,7 @@ static INLINE void choose(struct group *group, int64_t k, const struct places *p
         if (width < FLOATS)
             parent = i_add(parent, i_load(places->base));
         f_store(group->cost + i * FLOATS, f_from_bits(i_sub(k_high(best[i][0], best[i][1]), i_all(COST_BIAS))));
-        f_store(group->e[k] + i * FLOATS, f_sub(v, f_mul(step, code)));
+        f_store(group->e[k] + i * FLOATS, f_sub(v, f_mul(step, value_of(levels, code))));
         i_store(group->parent[k] + i * FLOATS, parent);
     }
 }
@@ -386,21 +404,26 @@ static INLINE void store_group(struct group *group, const struct bsq_beam_block 
 }
 
 static INLINE void search_group(struct group *group, const struct bsq_beam_block *block, const struct places *places,
-                                int width)
+                                int width, const float *levels)
 {
+    float lowest = levels ? -(float)CODE_BIAS : block->lowest;
+    float highest = levels ? (float)(block->level_count - 1 - CODE_BIAS) : block->highest;
+
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         float diagonal = block->r[k * block->ldr + k];
-        struct row row = {f_all(diagonal), f_all(1.0F / diagonal), f_all(block->lowest), f_all(block->highest)};
+        struct row row = {f_all(diagonal), f_all(1.0F / diagonal), f_all(lowest),
+                          f_all(highest),  levels,                 block->level_count};
         keys best[MOST_VECTORS][2];
 
         extend(group, k, &row, places, width, best);
-        choose(group, k, places, width, best);
+        choose(group, k, levels, places, width, best);
         follow_row(group, k, block->r, block->ldr, width);
     }
 }
 
-/* 'width' is a constant where this is called: every loop over vectors and every mask is then one, too. */
-static INLINE void search_lanes(const struct bsq_beam_block *block, int width)
+/* 'width' is a constant where this is called, and 'levels' NULL or the block's: every loop over vectors and every mask is
+ * then one, too. */
+static INLINE void search_lanes(const struct bsq_beam_block *block, int width, const float *levels)
 {
     const struct places places = places_of(width);
     int64_t room = vectors_of(width) * FLOATS / width, first = 0;
@@ -409,13 +432,13 @@ static INLINE void search_lanes(const struct bsq_beam_block *block, int width)
     clear_group(&group);
     for (; first + room <= block->lanes; first += room) {
         load_group(&group, block, first, room, width);
-        search_group(&group, block, &places, width);
+        search_group(&group, block, &places, width, levels);
         store_group(&group, block, first, room, width);
     }
     if (first < block->lanes) {
         clear_group(&group);
         load_group(&group, block, first, block->lanes - first, width);
-        search_group(&group, block, &places, width);
+        search_group(&group, block, &places, width, levels);
         store_group(&group, block, first, block->lanes - first, width);
     }
 }
@@ -423,32 +446,43 @@ static INLINE void search_lanes(const struct bsq_beam_block *block, int width)
 /* One function each, so that compilers optimise them one at a time. */
 static NOINLINE void search_2(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 2);
+    search_lanes(block, 2, NULL);
 }
 
 static NOINLINE void search_4(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 4);
+    search_lanes(block, 4, NULL);
 }
 
 static NOINLINE void search_8(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 8);
+    search_lanes(block, 8, NULL);
 }
 
 static NOINLINE void search_16(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 16);
+    search_lanes(block, 16, NULL);
 }
 
 static NOINLINE void search_32(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 32);
+    search_lanes(block, 32, NULL);
 }
 
 static NOINLINE void search_64(const struct bsq_beam_block *block)
 {
-    search_lanes(block, 64);
+    search_lanes(block, 64, NULL);
+}
+
+/* The same for tables, at the widths that efforts have (effort.c). */
+static NOINLINE void search_table_16(const struct bsq_beam_block *block)
+{
+    search_lanes(block, 16, block->levels);
+}
+
+static NOINLINE void search_table_64(const struct bsq_beam_block *block)
+{
+    search_lanes(block, 64, block->levels);
 }
 
 /* ---- error feedback --------------------------------------------------------------------------------------- */
@@ -468,8 +502,18 @@ static INLINE void feed(floats t[FEEDBACK_VECTORS], const float (*e)[FEEDBACK_LA
     }
 }
 
+/* The nearest level of a table, of two as near the upper one. */
+static INLINE floats nearest_level(floats x, const float *levels, int32_t count)
+{
+    floats nearest = f_all(levels[0]);
+
+    for (int32_t i = 1; i < count; i++)
+        nearest = f_select(f_at_most(f_all(0.5F * (levels[i - 1] + levels[i])), x), f_all(levels[i]), nearest);
+    return nearest;
+}
+
 /* As many lanes as fill 'vectors', from 'first' on, all of which there are. */
-static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, int vectors)
+static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, int vectors, const float *levels)
 {
     int64_t lanes = block->lanes;
     _Alignas(64) float e[BSQ_BEAM_ROWS][FEEDBACK_LANES];
@@ -493,8 +537,12 @@ static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, i
             floats v = f_load(block->v + k * block->ldv + lane);
             floats code = f_mul(f_add(v, f_mul(t[i], inverse)), f_load(block->inverse + at)), residual;
 
-            code = f_min(f_max(code, lowest), highest);
-            code = f_sub(f_add(code, rounder), rounder);
+            if (levels) {
+                code = nearest_level(code, levels, block->level_count);
+            } else {
+                code = f_min(f_max(code, lowest), highest);
+                code = f_sub(f_add(code, rounder), rounder);
+            }
             v = f_sub(v, f_mul(f_load(block->step + at), code));
             residual = f_add(t[i], f_mul(diagonal, v));
             cost[i] = f_add(cost[i], f_mul(residual, residual));
@@ -507,21 +555,45 @@ static INLINE void feedback(const struct bsq_beam_block *block, int64_t first, i
         f_store(block->cost + first + i * FLOATS, cost[i]);
 }
 
-static NOINLINE void search_1(const struct bsq_beam_block *block)
+static INLINE void feed_lanes(const struct bsq_beam_block *block, const float *levels)
 {
     int64_t first = 0;
 
     for (; first + FEEDBACK_LANES <= block->lanes; first += FEEDBACK_LANES)
-        feedback(block, first, FEEDBACK_VECTORS);
+        feedback(block, first, FEEDBACK_VECTORS, levels);
     for (; first + FLOATS <= block->lanes; first += FLOATS)
-        feedback(block, first, 1);
+        feedback(block, first, 1, levels);
     bsq_beam_feedback(block, first);
+}
+
+static NOINLINE void search_1(const struct bsq_beam_block *block)
+{
+    feed_lanes(block, NULL);
+}
+
+static NOINLINE void search_table_1(const struct bsq_beam_block *block)
+{
+    feed_lanes(block, block->levels);
 }
 
 /* ---- all -------------------------------------------------------------------------------------------------- */
 
+static void search_table(const struct bsq_beam_block *block)
+{
+    switch (block->level_count > TABLE_LEVELS ? 0 : block->width) {
+    case 1: search_table_1(block); break;
+    case 16: search_table_16(block); break;
+    case 64: search_table_64(block); break;
+    default: bsq_kernels_portable.beam(block); break;
+    }
+}
+
 static void beam(const struct bsq_beam_block *block)
 {
+    if (block->levels) {
+        search_table(block);
+        return;
+    }
     switch (block->width) {
     case 1: search_1(block); break;
     case 2: search_2(block); break;

@@ -11,7 +11,8 @@
 
 enum {
     BSQ_BEAM_ROWS = 32, /* rows of the factor that one call of beam() decides */
-    BSQ_BEAM_WIDTH = 64 /* most survivors of a lane */
+    BSQ_BEAM_WIDTH = 64,  /* most survivors of a lane */
+    BSQ_BEAM_LEVELS = 256 /* most levels of a table */
 };
 
 enum {
@@ -36,7 +37,9 @@ struct bsq_beam_block {
     float *e;        /* rows x states, out: v - step q along each survivor's path; may be v when width is 1 */
     float *cost;     /* states, in and out: squared residual so far; infinity where there is no survivor */
     int32_t *parent; /* states, out: which survivor of the lane each one descends from; untouched when width is 1 */
-    float lowest, highest; /* codes, integers from -128 to 127 */
+    float lowest, highest; /* codes, integers from -128 to 127; the least and the greatest level of a table */
+    const float *levels;   /* what codes stand for, integers in ascending order, with room for 16; NULL: for themselves */
+    int32_t level_count;
 };
 
 /* What rows before a block add to it for each of the 'width' survivors of one lane, from what they add for the first:
@@ -63,6 +66,21 @@ struct bsq_gemm_tn {
     double *scratch; /* rows x (columns_a rounded up to a multiple of 8) */
     double *to;
     int64_t ldt;
+};
+
+/* What rounding x / scale to the codes of a grid leaves: x is weighted, a shift is taken off before. */
+struct bsq_fit {
+    const float *x, *weight; /* count; weight NULL: all are 1 */
+    int64_t count;
+    float inverse, shift;    /* of the scale; in steps */
+    float lowest, highest;   /* codes */
+    const float *levels;     /* 'level_count' that codes are one of, in ascending order; NULL: all integers between */
+    int32_t level_count;
+};
+
+/* With r = x / scale - shift - code and d = code + shift: weighted sums of r^2, r d, d^2, r, d. */
+struct bsq_fit_sums {
+    double rr, rd, dd, r, d;
 };
 
 struct bsq_kernels {
@@ -97,6 +115,8 @@ struct bsq_kernels {
      * few terms at a time. */
     void (*round_sums)(const float *x, int64_t count, float inverse, float low, float high, double *along,
                        double *square);
+    /* In single precision for a few terms at a time. */
+    void (*fit)(const struct bsq_fit *fit, struct bsq_fit_sums *sums);
     /* errors = x * inverse - (that clamped and rounded half to even); returns the sum of their squares. */
     double (*round_errors)(const float *x, int64_t count, double inverse, double low, double high, float *errors);
     /* codes = x / scale clamped and rounded half to even. */

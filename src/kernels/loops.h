@@ -270,6 +270,71 @@ static void round_sums(const float *restrict x, int64_t count, float inverse, fl
     *square = lane_sum(s);
 }
 
+/* Codes of some values: y becomes what is left, code what it rounds to. */
+static INLINE void fit_codes(const struct bsq_fit *fit, float *restrict y, float *restrict code, int count)
+{
+    if (!fit->levels) {
+        LANEWISE for (int l = 0; l < count; l++) code[l] =
+            round_even_float(clamp_float(y[l], fit->lowest, fit->highest));
+    } else {
+        LANEWISE for (int l = 0; l < count; l++) code[l] = fit->levels[0];
+        for (int32_t i = 1; i < fit->level_count; i++) {
+            float level = fit->levels[i], middle = 0.5F * (fit->levels[i - 1] + level);
+
+            LANEWISE for (int l = 0; l < count; l++) code[l] = middle <= y[l] ? level : code[l];
+        }
+    }
+    LANEWISE for (int l = 0; l < count; l++) y[l] -= code[l];
+}
+
+static void fit_sums(const struct bsq_fit *fit, struct bsq_fit_sums *sums)
+{
+    enum { TURNS = 16 };
+    double rr[ROUND_LANES] = {0}, rd[ROUND_LANES] = {0}, dd[ROUND_LANES] = {0}, r[ROUND_LANES] = {0};
+    double d[ROUND_LANES] = {0};
+
+    for (int64_t i = 0; i < fit->count;) {
+        float near_rr[ROUND_LANES] = {0}, near_rd[ROUND_LANES] = {0}, near_dd[ROUND_LANES] = {0};
+        float near_r[ROUND_LANES] = {0}, near_d[ROUND_LANES] = {0};
+
+        for (int turn = 0; turn < TURNS && i < fit->count; turn++, i += ROUND_LANES) {
+            int64_t left = fit->count - i;
+            float x[ROUND_LANES] = {0}, weight[ROUND_LANES] = {0}, code[ROUND_LANES];
+
+            if (left >= ROUND_LANES) {
+                memcpy(x, fit->x + i, sizeof x);
+                LANEWISE for (int l = 0; l < ROUND_LANES; l++) weight[l] = fit->weight ? fit->weight[i + l] : 1.0F;
+            } else {
+                for (int l = 0; l < left; l++) {
+                    x[l] = fit->x[i + l];
+                    weight[l] = fit->weight ? fit->weight[i + l] : 1.0F;
+                }
+            }
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++) x[l] = x[l] * fit->inverse - fit->shift;
+            fit_codes(fit, x, code, ROUND_LANES);
+            LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+            {
+                float whole = code[l] + fit->shift, of_r = weight[l] * x[l], of_d = weight[l] * whole;
+
+                near_rr[l] += of_r * x[l];
+                near_rd[l] += of_r * whole;
+                near_dd[l] += of_d * whole;
+                near_r[l] += of_r;
+                near_d[l] += of_d;
+            }
+        }
+        LANEWISE for (int l = 0; l < ROUND_LANES; l++)
+        {
+            rr[l] += (double)near_rr[l];
+            rd[l] += (double)near_rd[l];
+            dd[l] += (double)near_dd[l];
+            r[l] += (double)near_r[l];
+            d[l] += (double)near_d[l];
+        }
+    }
+    *sums = (struct bsq_fit_sums){lane_sum(rr), lane_sum(rd), lane_sum(dd), lane_sum(r), lane_sum(d)};
+}
+
 static double round_errors(const float *restrict x, int64_t count, double inverse, double low, double high,
                            float *restrict errors)
 {
@@ -505,7 +570,8 @@ static void gather(const float *from, const int64_t *column, int64_t step, int64
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .gemm_tn = multiply, .syrk = multiply_self,  \
         .gather = gather, .sums = sums, .requantize = requantize, .magnitudes = magnitudes, .list_bits = list_bits,    \
-        .extremes = extremes, .round_sums = round_sums, .round_errors = round_errors, .round_codes = round_codes,      \
+        .extremes = extremes, .round_sums = round_sums, .fit = fit_sums, .round_errors = round_errors,                  \
+        .round_codes = round_codes,                                                                                    \
         .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums, .add_scaled = add_scaled,              \
         .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4, .unpack2 = unpack2                   \
     }

@@ -18,6 +18,16 @@ static float nearest_code(float x, float lowest, float highest)
     return (x + ROUNDER) - ROUNDER;
 }
 
+/* Gives the nearest level of a table, of two as near the upper one. */
+static float nearest_level(float x, const float *levels, int32_t count)
+{
+    float nearest = levels[0];
+
+    for (int32_t i = 1; i < count; i++)
+        nearest = 0.5f * (levels[i - 1] + levels[i]) <= x ? levels[i] : nearest;
+    return nearest;
+}
+
 /* One survivor a lane: each code is the nearest one, and its error is fed to the rows that follow. */
 static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t count)
 {
@@ -39,8 +49,9 @@ static void feedback(const struct bsq_beam_block *block, int64_t first, int64_t 
                 t[l] += r[j] * decided[l];
         }
         for (int64_t l = 0; l < count; l++) {
-            float code = nearest_code((v[l] + t[l] * inverse) * by_step[l], block->lowest, block->highest);
-            float residual;
+            float wanted = (v[l] + t[l] * inverse) * by_step[l], residual;
+            float code = block->levels ? nearest_level(wanted, block->levels, block->level_count)
+                                       : nearest_code(wanted, block->lowest, block->highest);
 
             e[l] = v[l] - step[l] * code;
             residual = t[l] + diagonal * e[l];
@@ -80,14 +91,35 @@ static INLINE void insert(struct extensions *list, int64_t width, float cost, fl
 /* What one row of one lane needs to know. */
 struct row {
     float diagonal, inverse, v, step, step_inverse, lowest, highest;
+    const float *levels; /* NULL: codes are values; else they count the table's levels, from 0 */
 };
+
+/* Gives v - step q; of what is no code, anything finite. */
+static INLINE float error_of(const struct row *row, float code)
+{
+    if (row->levels)
+        code = code < row->lowest || code > row->highest ? 0.0f : row->levels[(int32_t)code];
+    return row->v - row->step * code;
+}
 
 /* What a survivor would cost with a code: infinity for what is no code. */
 static INLINE float total_of(const struct row *row, float cost, float t, float code)
 {
-    float residual = t + row->diagonal * (row->v - row->step * code);
+    float residual = t + row->diagonal * error_of(row, code);
 
     return code < row->lowest || code > row->highest ? INFINITY : cost + residual * residual;
+}
+
+/* Gives the code next below the wanted value, about, or the one before the first. */
+static INLINE float code_below(const struct row *row, float wanted)
+{
+    float below = row->lowest - 1.0f;
+
+    if (!row->levels)
+        return nearest_code(wanted - 0.5f, below, row->highest);
+    for (int32_t i = 0; i <= (int32_t)row->highest; i++)
+        below = row->levels[i] <= wanted ? (float)i : below;
+    return below;
 }
 
 /* Extends a survivor by codes from the nearest outwards, for as long as they are among the best. Costs rise on both
@@ -96,12 +128,12 @@ static INLINE void extend(struct extensions *list, int64_t width, const struct r
                           int32_t survivor)
 {
     float wanted = (row->v + t * row->inverse) * row->step_inverse;
-    float down = nearest_code(wanted - 0.5f, row->lowest - 1.0f, row->highest), up = down + 1.0f;
+    float down = code_below(row, wanted), up = down + 1.0f;
     float down_total = total_of(row, cost, t, down), up_total = total_of(row, cost, t, up);
 
     for (;;) {
         bool upwards = up_total <= down_total;
-        float total = upwards ? up_total : down_total, code = upwards ? up : down, e = row->v - row->step * code;
+        float total = upwards ? up_total : down_total, code = upwards ? up : down, e = error_of(row, code);
 
         if (!(total < list->cost[width - 1]))
             return;
@@ -170,8 +202,9 @@ static INLINE void search_lane(const struct bsq_beam_block *block, int64_t index
                           .v = block->v[k * block->ldv + index],
                           .step = block->step[at],
                           .step_inverse = block->inverse[at],
-                          .lowest = block->lowest,
-                          .highest = block->highest};
+                          .lowest = block->levels ? 0.0f : block->lowest,
+                          .highest = block->levels ? (float)(block->level_count - 1) : block->highest,
+                          .levels = block->levels};
 
         choose(&lane, width, k, &row);
         follow_row(&lane, width, k, block->r, block->ldr);

@@ -25,12 +25,16 @@ static struct bsq_beam_task beam_task(struct bsq_search *search, const struct bs
                                   .v = search->block.v,
                                   .p = search->block.p,
                                   .scales = search->trial.scales,
+                                  .shifts = search->trial.shifts,
+                                  .shifting = plan->rounding.shifting,
                                   .group_size = plan->group_size,
                                   .scales_per_channel = plan->scales_per_channel,
                                   .multipliers = multipliers,
                                   .count = count,
                                   .lowest = plan->rounding.lowest,
                                   .highest = plan->rounding.highest,
+                                  .levels = plan->rounding.levels,
+                                  .level_count = plan->rounding.level_count,
                                   .refit = refit,
                                   .codes = search->trial.codes,
                                   .multiplier = search->multiplier,
@@ -53,6 +57,8 @@ bool bsq_search_beam(struct bsq_search *search, int32_t width, const double *mul
 
         for (int64_t a = c * scales; a < (c + 1) * scales; a++)
             search->trial.scales[a] *= search->multiplier[c];
+        for (int64_t a = c * scales; task.shifting.kind == BSQ_SHIFT_FREE && a < (c + 1) * scales; a++)
+            search->trial.shifts[a] *= search->multiplier[c];
     }
     return true;
 }

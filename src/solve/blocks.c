@@ -54,6 +54,9 @@ static void note_result(struct bsq_solve *solve, struct bsq_search *search, cons
     memcpy(result->codes + channel * n, candidate->codes, (size_t)(block->channels * n));
     memcpy(result->scales + channel * scales, candidate->scales,
            (size_t)(block->channels * scales) * sizeof *candidate->scales);
+    if (result->shifts)
+        memcpy(result->shifts + channel * scales, candidate->shifts,
+               (size_t)(block->channels * scales) * sizeof *candidate->shifts);
     for (int64_t c = 0; c < block->channels; c++) {
         bsq_channel_t *out = &result->channel[channel + c];
 
@@ -149,14 +152,17 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
     note_result(solve, search, &search->best, channel);
 }
 
-/* Puts codes and scales that stand somewhere into the trial and judges them. */
-static void judge(struct bsq_search *search, const int8_t *codes, const double *scales, int64_t channel)
+/* Puts codes, scales and shifts (NULL: none) that stand somewhere into the trial and judges them. */
+static void judge(struct bsq_search *search, const int8_t *codes, const double *scales, const double *shifts,
+                  int64_t channel)
 {
     struct bsq_candidate *trial = &search->trial;
     int64_t n = search->block.hessian->n, channels = search->block.channels, count = trial->scales_per_channel;
 
     memcpy(trial->codes, codes + channel * n, (size_t)(channels * n));
     memcpy(trial->scales, scales + channel * count, (size_t)(channels * count) * sizeof *scales);
+    if (trial->shifts)
+        memcpy(trial->shifts, shifts + channel * count, (size_t)(channels * count) * sizeof *shifts);
     bsq_candidate_judge(trial, &search->block, search->u);
 }
 
@@ -166,7 +172,7 @@ void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *sear
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->per_tensor.best.codes, solve->result->scales, channel);
+    judge(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
     (void)memcpy(search->best.j, search->trial.j, (size_t)search->block.channels * sizeof *search->trial.j);
     memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.hessian->n));
     memcpy(search->best.scales, search->trial.scales, (size_t)search->block.channels * sizeof *search->trial.scales);
@@ -178,7 +184,7 @@ void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *sea
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->per_tensor.best.codes, solve->result->scales, channel);
+    judge(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
     bsq_search_reset(search);
     bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
@@ -192,7 +198,7 @@ void bsq_solve_block_given(struct bsq_pass *pass, struct bsq_search *search, int
         bsq_start_round(search, &bsq_solve_records(solve, block)[BSQ_RECORD_ROUND]);
         note_start(solve, search, channel);
     }
-    judge(search, solve->given->codes, solve->given->scales, channel);
+    judge(search, solve->given->codes, solve->given->scales, solve->given->shifts, channel);
     bsq_search_reset(search);
     bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
@@ -203,7 +209,7 @@ void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, 
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->result->codes, solve->result->scales, channel);
+    judge(search, solve->result->codes, solve->result->scales, solve->result->shifts, channel);
     for (int64_t c = 0; c < search->block.channels; c++) {
         solve->held_energy[channel + c] = search->block.energy[c];
         solve->held_error[channel + c] = fmax(search->trial.j[c], 0.0);

@@ -12,7 +12,7 @@ static const double first_share = 0.01;
 
 bool bsq_lower_bound_applies(const struct bsq_search_plan *plan)
 {
-    return plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
+    return bsq_round_is_plain(&plan->rounding) && plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
 }
 
 static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)

@@ -31,7 +31,7 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 
     for (int32_t effort = 1; effort <= plan->effort; effort++)
         runs |= node_limit(plan->fan_in, effort) > 0;
-    return runs && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
+    return runs && bsq_round_is_plain(&plan->rounding) && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
 }
 
 /* Looks for the optimum of one channel, into the trial; false when nothing is better than what is kept. */
@@ -78,7 +78,7 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
 
                 bsq_reduce_codes(plan, &search->trial, c);
                 wanted = search->trial.scales[c];
-                stored = search->trial.scales[c] = bsq_scale_float32(wanted);
+                stored = search->trial.scales[c] = bsq_scale_stored(wanted, search->trial.codes + c * n, n);
                 if (fabs(stored - wanted) > FLT_EPSILON * wanted) /* out of float32's range: not what was proven */
                     search->proven[c] = 0;
             }

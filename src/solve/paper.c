@@ -62,7 +62,7 @@ static void alternate(struct bsq_paper *paper, const float *weights)
         paper->scales[c] = bsq_round_maximum_scale(&rounding, weights + c * n, n);
     for (int i = 0; i < MOST_ALTERNATIONS; i++) {
         for (int64_t c = 0; c < paper->channels; c++)
-            bsq_round_codes(&rounding, weights + c * n, n, paper->scales[c], paper->codes + c * n);
+            bsq_round_codes(&rounding, weights + c * n, n, paper->scales[c], 0.0, paper->codes + c * n);
         if (!(refit_all(paper, weights) > still))
             return;
     }
@@ -113,8 +113,7 @@ void bsq_paper_reconstruct(struct bsq_paper *paper, struct bsq_search *search, i
     bsq_candidate_judge(trial, &search->block, search->u);
     record->before = 0.0;
     for (int64_t c = 0; c < channels; c++) {
-        struct bsq_point point = bsq_candidate_point(trial, &search->block, c, search->plan->rounding.lowest,
-                                                     search->plan->rounding.highest);
+        struct bsq_point point = bsq_search_point(search, c);
 
         record->before += point.j;
         for (int epoch = 0; epoch < RESPONSE_EPOCHS; epoch++) {
@@ -123,8 +122,8 @@ void bsq_paper_reconstruct(struct bsq_paper *paper, struct bsq_search *search, i
         }
         (void)bsq_scale_refit(&point, search->scratch);
         search->sweeps[c] += RESPONSE_EPOCHS;
-        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
         bsq_stitch(paper->bits, n, paper->planes + (channel + c) * planes * n, trial->codes + c * n);
+        trial->scales[c] = bsq_scale_stored(trial->scales[c], trial->codes + c * n, n);
     }
     bsq_candidate_judge(trial, &search->block, search->u);
     for (int64_t c = 0; c < channels; c++)

@@ -7,9 +7,13 @@
 /* With a progress callback, blocks run in waves of this many for each thread, and at least this share of all. */
 enum { WAVE_BLOCKS = 2, WAVE_SHARE = 64 };
 
-/* Reports that 'done' blocks are finished, parts of blocks counted; on the calling thread only. True means stop. */
+/* Reports that 'done' blocks are finished, parts of blocks counted; on the calling thread only. True means stop: work
+ * that is under way asks a few times more until it ends, but the host, who has answered, is not asked again. */
 static bool report_progress(struct bsq_pass *pass, double done)
 {
+    if (atomic_load(&pass->cancelled))
+        return true;
+
     bsq_progress_t progress = {.struct_size = sizeof progress,
                                .objective = pass->objective,
                                .done = pass->done,
@@ -158,7 +162,7 @@ static bsq_status_t run_range(struct bsq_pass *pass, int64_t first, int64_t end)
             return status;
         pass->done += count;
         sum_objective(pass);
-        if (atomic_load(&pass->cancelled) || report_progress(pass, (double)pass->done))
+        if (report_progress(pass, (double)pass->done))
             return bsq_fail_cancelled(pass->input->message);
     }
     return status;

@@ -3,6 +3,7 @@
 
 #include "solve/polish.h"
 #include "stages/scale.h"
+#include "stages/values.h"
 
 #include <math.h>
 #include <string.h>
@@ -91,7 +92,8 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
         tensor->along[channel + c] = along;
         tensor->square[channel + c] = square;
         tensor->j[channel + c] = trial->j[c];
-        if (work->effort_plan && !bsq_block_admits(&search->block, c, trial->j[c]))
+        if (work->effort_plan &&
+            (!bsq_block_admits(&search->block, c, trial->j[c]) || !bsq_candidate_fits(trial, n, c)))
             tensor->j[channel + c] = INFINITY;
     }
     for (int k = 0; k < BSQ_EFFORT_STAGES; k++) {
@@ -158,7 +160,7 @@ bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass
         bsq_status_t status;
 
         tensor->trial.scale = bsq_round_allowed_scale(rounding, weights, count, wanted[i]);
-        bsq_round_codes(rounding, weights, count, tensor->trial.scale, tensor->trial.codes);
+        bsq_round_codes(rounding, weights, count, tensor->trial.scale, 0.0, tensor->trial.codes);
         status = run_trial(tensor, pass, NULL, 0);
         if (status != BSQ_OK)
             return status;
@@ -216,17 +218,17 @@ static bsq_status_t take_turns(struct bsq_per_tensor *tensor, struct bsq_pass *p
 static bsq_status_t settle(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
                            const struct bsq_effort_plan *effort_plan, int32_t width)
 {
-    int32_t format = pass->plan->search.rounding.scale_format;
+    const struct bsq_rounding *rounding = &pass->plan->search.rounding;
     double neighbours[2], wanted;
 
     (void)refit_j(&tensor->unrestricted, &wanted);
-    bsq_scale_neighbours(format, wanted, &neighbours[0], &neighbours[1]);
+    bsq_values_neighbours(rounding, wanted, &neighbours[0], &neighbours[1]);
     for (int i = 0; i < (neighbours[0] < neighbours[1] ? 2 : 1); i++) {
         bsq_status_t status;
 
         copy_point(tensor, &tensor->trial, &tensor->unrestricted);
         tensor->trial.scale = neighbours[i];
-        status = run_trial(tensor, pass, effort_plan, format == BSQ_SCALE_FORMAT_FLOAT32 ? 0 : width);
+        status = run_trial(tensor, pass, effort_plan, bsq_values_are_free(rounding) ? 0 : width);
         if (status != BSQ_OK)
             return status;
         if (tensor->trial.j < tensor->best.j)

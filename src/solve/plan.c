@@ -1,10 +1,12 @@
 /* What follows from a layer, its options and its statistics before any memory is held. */
 #include "solve/plan.h"
 
+#include "base/grid.h"
 #include "base/options.h"
 #include "solve/lower_bound.h"
 #include "solve/optimum.h"
 #include "solve/single_precision.h"
+#include "stages/scale.h"
 
 #include <math.h>
 
@@ -36,6 +38,15 @@ static double choose_damping(const bsq_options_t *options, double rows, int64_t 
     return fmax(most * fmin((double)fan_in / rows, 1.0), least);
 }
 
+struct bsq_shifting bsq_plan_shifting(int32_t bits, int32_t grid)
+{
+    switch (grid) {
+    case BSQ_WEIGHT_GRID_ZERO_POINT: return (struct bsq_shifting){BSQ_SHIFT_STEPS, 0.0};
+    case BSQ_WEIGHT_GRID_OFFSET: return (struct bsq_shifting){BSQ_SHIFT_FREE, (double)(1 << (bits - 1))};
+    default: return (struct bsq_shifting){BSQ_SHIFT_NONE, 0.0};
+    }
+}
+
 static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *options)
 {
     const struct bsq_geometry *geometry = plan->geometry;
@@ -45,16 +56,19 @@ static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *option
                                        .block_channels = bsq_block_channels(geometry),
                                        .group_size = geometry->fan_in,
                                        .scales_per_channel = 1,
-                                       .effort = plan->efforts,
-                                       .planes = options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC};
-    search->rounding.scale_format = options->scale_format;
+                                       .effort = plan->efforts};
+    search->rounding = (struct bsq_rounding){.scale_format = options->scale_format,
+                                             .scale_unit = 1.0,
+                                             .scale_signed = options->scale_signed,
+                                             .scale_bits = options->scale_bits,
+                                             .super_group = options->super_group};
     if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP) {
         search->group_size = options->group_size;
         search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
     }
+    bsq_solve_plan_bits(plan, options, options->weight_bits);
     search->exact = bsq_optimum_applies(search);
     search->lower_bound = options->lower_bound && bsq_lower_bound_applies(search);
-    bsq_solve_plan_bits(plan, options, options->weight_bits);
 }
 
 static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *options, const struct known *known)
@@ -119,11 +133,27 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
     return plan;
 }
 
+/* Gives what values of the format E4M3 are multiplied with: the option, or what makes the largest of them the scale of the
+ * largest weight. */
+static double choose_unit(const struct bsq_solve_input *input, const struct bsq_rounding *rounding)
+{
+    const double most = 448.0;
+    const struct bsq_geometry *geometry = input->geometry;
+
+    if (input->options->scale_unit > 0.0f)
+        return (double)input->options->scale_unit;
+    return bsq_scale_float32(
+        bsq_round_maximum_scale(rounding, input->weights, geometry->out_channels * geometry->fan_in) / most);
+}
+
 struct bsq_solve_plan bsq_solve_plan(const struct bsq_solve_input *input)
 {
     struct known stats = look_at(input->stats), held_out = look_at(input->held_out);
+    struct bsq_solve_plan plan = make(input->geometry, input->options, &stats, &held_out);
 
-    return make(input->geometry, input->options, &stats, &held_out);
+    if (input->options->scale_format == BSQ_SCALE_FORMAT_E4M3)
+        plan.search.rounding.scale_unit = choose_unit(input, &plan.search.rounding);
+    return plan;
 }
 
 struct bsq_solve_plan bsq_solve_plan_presumed(const struct bsq_geometry *geometry, const bsq_options_t *options)
@@ -138,7 +168,21 @@ struct bsq_solve_plan bsq_solve_plan_presumed(const struct bsq_geometry *geometr
 void bsq_solve_plan_bits(struct bsq_solve_plan *plan, const bsq_options_t *options, int32_t bits)
 {
     struct bsq_rounding *rounding = &plan->search.rounding;
+    struct bsq_grid grid;
+    int32_t middle = 1 << (bits - 1);
 
     plan->search.bits = bits;
-    bsq_code_range(bits, options->weight_grid, &rounding->lowest, &rounding->highest);
+    bsq_grid_describe(bits, options->weight_grid, options->levels, options->level_count, &grid);
+    rounding->levels = grid.levels;
+    rounding->level_count = grid.level_count;
+    rounding->lowest = grid.levels ? grid.levels[0] : grid.lowest;
+    rounding->highest = grid.levels ? grid.levels[grid.level_count - 1] : grid.highest;
+    rounding->shifting = bsq_plan_shifting(bits, options->weight_grid);
+    if (rounding->shifting.kind != BSQ_SHIFT_NONE) { /* codes from 0 on, kept as int8 around their middle */
+        rounding->lowest -= middle;
+        rounding->highest -= middle;
+        rounding->least_shift = middle - grid.highest;
+        rounding->most_shift = middle - options->zero_point_least;
+    }
+    plan->search.planes = options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC && !grid.levels;
 }

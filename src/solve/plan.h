@@ -46,6 +46,9 @@ struct bsq_solve_plan bsq_solve_plan(const struct bsq_solve_input *input);
 /* Plans a solve with statistics that bring means and targets, and nothing held out. */
 struct bsq_solve_plan bsq_solve_plan_presumed(const struct bsq_geometry *geometry, const bsq_options_t *options);
 
+/* Gives how the weights of a grid are shifted. */
+struct bsq_shifting bsq_plan_shifting(int32_t bits, int32_t grid);
+
 /* Sets the number of bits and the codes that go with it; at most the bits of the options that were planned for. */
 void bsq_solve_plan_bits(struct bsq_solve_plan *plan, const bsq_options_t *options, int32_t bits);
 

@@ -6,6 +6,7 @@
 #include "stages/descent.h"
 #include "stages/scale.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
 /* Codes and scales in turn until neither moves; false when the limit came first. */
 static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
 {
-    bool met = false, pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1;
+    bool met = false, pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1 && !point->levels;
 
     for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
         bool still = descend(search, point, channel);
@@ -70,7 +71,7 @@ static void restart(struct bsq_search *search, struct bsq_point *point, int64_t 
 {
     enum { PUSHED = 4 };
     uint64_t random = (uint64_t)(search->block.first + channel) * 2 + 1;
-    double j = point->j, scale = point->scales[0];
+    double j = point->j, scale = point->scales[0], shift = point->shifts ? point->shifts[0] : 0.0;
 
     keep_point(search, point);
     for (int32_t i = 0; i < search->effort_plan->restarts; i++) {
@@ -86,10 +87,13 @@ static void restart(struct bsq_search *search, struct bsq_point *point, int64_t 
         if (point->j < j) {
             j = point->j;
             scale = point->scales[0];
+            shift = point->shifts ? point->shifts[0] : 0.0;
             keep_point(search, point);
         } else {
             point->j = j;
             point->scales[0] = scale;
+            if (point->shifts)
+                point->shifts[0] = shift;
             memcpy(point->codes, search->kept_codes, (size_t)point->n);
             memcpy(point->g, search->kept_g, (size_t)point->n * sizeof *point->g);
         }
@@ -118,6 +122,8 @@ static void descend_listed(struct bsq_search *search, bool refit)
 
 void bsq_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *candidate, int64_t channel)
 {
+    if (plan->rounding.levels || plan->rounding.shifting.kind != BSQ_SHIFT_NONE)
+        return;
     for (int64_t a = 0; a < plan->scales_per_channel; a++) {
         int8_t *codes = candidate->codes + channel * plan->fan_in + a * plan->group_size;
         int64_t count = bsq_scale_span(plan->fan_in, plan->group_size, a);
@@ -138,28 +144,34 @@ void bsq_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *
     }
 }
 
-/* Moves scales to the values that will be stored, g and j with them. With several scales in a channel it is less work to
- * judge anew. */
+/* Moves scales to the values that will be stored, g and j with them. With several scales in a channel, or shifts, it is less
+ * work to judge anew. */
 static void store_scales(struct bsq_search *search)
 {
     struct bsq_candidate *trial = &search->trial;
     int64_t scales = trial->scales_per_channel;
+    bool alone = scales == 1 && !trial->shifts;
 
     for (int64_t i = 0; i < search->listed; i++) {
         int64_t c = bsq_search_channel(search, i);
+        struct bsq_point point = bsq_search_point(search, c);
 
         bsq_reduce_codes(search->plan, trial, c);
         for (int64_t a = 0; a < scales; a++) {
-            struct bsq_point point = bsq_search_point(search, c);
-            double stored = bsq_scale_float32(point.scales[a]);
+            int64_t first = a * point.group_size;
+            double stored = copysign(bsq_scale_stored(fabs(point.scales[a]), point.codes + first,
+                                                      bsq_scale_span(point.n, point.group_size, a)),
+                                     point.scales[a]);
 
-            if (scales == 1)
+            if (alone)
                 bsq_scale_set(&point, stored);
             point.scales[a] = stored;
+            if (point.shifting.kind == BSQ_SHIFT_FREE)
+                point.shifts[a] = (double)(float)point.shifts[a];
             trial->j[c] = point.j;
         }
     }
-    if (scales > 1)
+    if (!alone)
         bsq_search_judge(search);
 }
 

@@ -1,7 +1,8 @@
 /* Bias correction, and how a solve went. */
 #include "solve/private.h"
 
-#include "stages/scale.h"
+#include "solve/scale_format.h"
+#include "stages/values.h"
 
 #include <math.h>
 
@@ -33,12 +34,14 @@ static void weight_squares(const struct bsq_solve *solve, int64_t c, double *dis
     struct bsq_candidate candidate = {.group_size = result->group_size,
                                       .codes = result->codes,
                                       .scales_per_channel = result->scales_per_channel,
-                                      .scales = result->scales};
+                                      .shifting = result->shifting,
+                                      .scales = result->scales,
+                                      .shifts = result->shifts};
     int64_t n = result->fan_in;
     const float *weights = solve->input->weights + c * n;
 
     *distance = bsq_candidate_distance(&candidate, n, c, weights);
-    *square = bsq_kernels()->distance(weights, result->codes + c * n, 0.0, n);
+    *square = bsq_kernels()->distance(weights, result->codes + c * n, 0.0, n); /* from zero */
 }
 
 static void report_channels(struct bsq_solve *solve)
@@ -92,16 +95,19 @@ static void report_channels(struct bsq_solve *solve)
     report->held_out_error = solve->held_error ? bsq_solve_ratio(held_error, report->held_out_energy) : -1.0;
 }
 
+/* Tells whether a scale is the least or the largest of its format; of two levels only what float32 ends is known. */
 static bool has_limited_scale(const struct bsq_solve *solve)
 {
     const struct bsq_result *result = solve->result;
-    int32_t format = solve->input->options->scale_format;
+    const struct bsq_rounding *rounding = &solve->plan.search.rounding;
     double least, most, unused;
 
-    bsq_scale_neighbours(format, 0.0, &least, &unused);
-    bsq_scale_neighbours(format, INFINITY, &unused, &most);
+    if (rounding->scale_bits)
+        return false;
+    bsq_values_neighbours(rounding, 0.0, &least, &unused);
+    bsq_values_neighbours(rounding, INFINITY, &unused, &most);
     for (int64_t i = 0; i < result->channels * result->scales_per_channel; i++)
-        if (result->scales[i] <= least || result->scales[i] >= most)
+        if (fabs(result->scales[i]) <= least || fabs(result->scales[i]) >= most)
             return true;
     return false;
 }
@@ -171,10 +177,10 @@ static void report_stages(struct bsq_solve *solve)
         prepared->seconds += solve->pass.prepare_seconds[b];
     for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
         for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
-            bool digits = bsq_effort_plan(effort)->digits && options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC;
+            bool digits = bsq_effort_plan(effort)->digits && solve->plan.search.planes;
             bool idle =
                 (k == BSQ_EFFORT_BITSPLIT && !digits) ||
-                (k == BSQ_EFFORT_SCALE && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 && !solve->plan.per_tensor);
+                (k == BSQ_EFFORT_SCALE && !bsq_scale_format_applies(&solve->plan.search.rounding) && !solve->plan.per_tensor);
 
             if (!idle)
                 report_stage(solve, BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);

@@ -5,6 +5,7 @@
 #include "base/geometry.h"
 #include "base/memory.h"
 #include "input/quantizer.h"
+#include "stages/objective.h"
 
 struct bsq_result {
     struct bsq_memory memory;
@@ -16,9 +17,17 @@ struct bsq_result {
     int32_t grid;
     int32_t scale_kind;
     int32_t scale_format;
+    int32_t scale_bits;
+    int32_t scale_signed;
+    int64_t super_group;
+    float scale_unit;    /* of the format E4M3; else 0 */
+    int32_t level_count; /* of a host's table */
+    int8_t levels[BSQ_BEAM_LEVELS];
+    struct bsq_shifting shifting;
     int32_t stage_count;
-    int8_t *codes;       /* M x n */
+    int8_t *codes;       /* M x n: as stages have them (objective.h) */
     double *scales;      /* M x scales_per_channel, per tensor too (all the same); each a float32 value */
+    double *shifts;      /* the same, of grids that have them (objective.h); else NULL */
     double *bias_change; /* M, to be added to the layer's bias; zeros without correction */
     bsq_report_t report;
     bsq_stage_t *stages;         /* stage_count */
@@ -31,6 +40,17 @@ struct bsq_result {
 struct bsq_result *bsq_result_create(const struct bsq_geometry *geometry, const bsq_options_t *options, int32_t stages,
                                      const struct bsq_memory *memory);
 void bsq_result_free(struct bsq_result *result);
+
+/* Writes the codes, zero points (M x scales_per_channel) and offsets by which a host knows them, of grids that have them. */
+void bsq_result_codes(const struct bsq_result *result, int8_t *codes);
+void bsq_result_zero_points(const struct bsq_result *result, int32_t *zero_points);
+void bsq_result_offsets(const struct bsq_result *result, float *offsets);
+
+/* Takes over a host's tensor, which was checked; 'result' has its extents. */
+void bsq_result_take(struct bsq_result *result, const bsq_tensor_t *tensor);
+
+/* Gives the weight of input 'i' of output channel 'm' that the result stands for. */
+double bsq_result_weight(const struct bsq_result *result, int64_t m, int64_t i);
 
 /* Counts the bytes that it takes. */
 size_t bsq_result_bytes(const struct bsq_geometry *geometry, const bsq_options_t *options, int32_t stages);

@@ -4,6 +4,9 @@
 
 #include "solve/workspace.h"
 
+/* Tells whether there is anything to settle: scales, zero points or offsets that may not be any float32. */
+bool bsq_scale_format_applies(const struct bsq_rounding *rounding);
+
 /* Brings best up to what unrestricted has found; nothing to do where any float32 is allowed. 'effort' is the effort that
  * runs. */
 void bsq_scale_format_settle(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records);

@@ -7,6 +7,7 @@
 #include "solve/start.h"
 #include "stages/scale.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ static const double margin = 1e-5;
 
 bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const struct bsq_hessian_plan *hessian)
 {
-    return plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
+    return bsq_round_is_plain(&plan->rounding) && plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
            plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32 && hessian->mu == 0.0 && !hessian->centred;
 }
 
@@ -157,7 +158,7 @@ static bool take_rounding(struct bsq_search *search, int64_t c, double scale, do
         return true; /* the other rule's, which has been taken, is the same */
     if (!(sum * (1.0 + margin) < trial->j[c] * (1.0 - 2.0 * margin)))
         return false;
-    bsq_round_codes(&search->plan->rounding, search->block.weights + c * n, n, scale, trial->codes + c * n);
+    bsq_round_codes(&search->plan->rounding, search->block.weights + c * n, n, scale, 0.0, trial->codes + c * n);
     trial->scales[c] = scale;
     trial->j[c] = start[c] = sum * (1.0 + margin);
     return true;
@@ -203,8 +204,13 @@ static bool feed_back(struct bsq_search *search)
     if (!bsq_search_beam(search, 1, hessian->multipliers, hessian->tried, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
+        double wanted;
+
         bsq_reduce_codes(search->plan, trial, c);
-        trial->scales[c] = bsq_scale_float32(trial->scales[c]);
+        wanted = trial->scales[c];
+        trial->scales[c] = bsq_scale_stored(wanted, trial->codes + c * search->plan->fan_in, search->plan->fan_in);
+        if (fabs(trial->scales[c] - wanted) > FLT_EPSILON * wanted) /* out of float32's range: J is not known */
+            return false;
         trial->j[c] = search->error[c] * (1.0 + margin);
     }
     return true;

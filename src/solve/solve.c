@@ -189,7 +189,8 @@ static bsq_status_t check_finite(const struct bsq_solve *solve)
 
         for (int64_t a = 0; a < result->scales_per_channel; a++)
             finite = finite && isfinite(result->scales[c * result->scales_per_channel + a]) &&
-                     result->scales[c * result->scales_per_channel + a] > 0.0;
+                     fabs(result->scales[c * result->scales_per_channel + a]) > 0.0 &&
+                     !(result->shifts && !isfinite(result->shifts[c * result->scales_per_channel + a]));
         if (!finite)
             return bsq_fail(solve->input->message, BSQ_E_NUMERIC,
                             "output channel %lld: its weights and the statistics are too large, no codes have a finite "
@@ -215,6 +216,8 @@ static bsq_status_t run_solve(struct bsq_solve *solve, int32_t bits)
     solve->result = bsq_result_create(input->geometry, &solve->options, stages_of(&solve->plan), input->memory);
     if (!solve->result)
         return bsq_fail_memory(input->message);
+    if (solve->options.scale_format == BSQ_SCALE_FORMAT_E4M3)
+        solve->result->scale_unit = (float)solve->plan.search.rounding.scale_unit;
     pass->finished = solve->result->channel;
     status = solve->given             ? judge_given(solve)
              : solve->plan.paper      ? solve_as_published(solve)

@@ -1,6 +1,8 @@
 /* The start: rounding from the weights alone. */
 #include "solve/start.h"
 
+#include "stages/values.h"
+
 #include <math.h>
 
 static double scale_by_rule(const struct bsq_rounding *rounding, const float *weights, int64_t count, double maximum,
@@ -13,7 +15,8 @@ static double scale_by_rule(const struct bsq_rounding *rounding, const float *we
     }
 }
 
-void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+/* Scales of a plain grid. */
+static void start_plain(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
 
@@ -31,6 +34,37 @@ void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate
     search->has_maximum = true;
 }
 
+/* Scales and shifts of any grid. What a search starts from need not have allowed values yet. */
+static void start_any(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+{
+    const struct bsq_search_plan *plan = search->plan;
+    const double *diagonal = search->block.hessian->diagonal;
+
+    for (int64_t j = 0; j < plan->fan_in; j++)
+        search->importance[j] = (float)(diagonal[j] / search->block.hessian->unit);
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        int64_t first = c * plan->scales_per_channel;
+        double *shifts = candidate->shifts ? candidate->shifts + first : NULL;
+
+        for (int64_t a = 0; a < plan->scales_per_channel; a++)
+            bsq_round_fit(&plan->rounding, search->block.weights + c * plan->fan_in + a * plan->group_size,
+                          rule == BSQ_RULE_LEAST ? search->importance + a * plan->group_size : NULL,
+                          bsq_scale_span(plan->fan_in, plan->group_size, a), rule, &candidate->scales[first + a],
+                          shifts ? shifts + a : NULL);
+        if (rule != BSQ_RULE_LEAST)
+            bsq_values_restrict(&plan->rounding, plan->scales_per_channel, BSQ_VALUES_NEAREST,
+                                candidate->scales + first, shifts);
+    }
+}
+
+void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+{
+    if (bsq_round_is_plain(&search->plan->rounding))
+        start_plain(search, candidate, rule);
+    else
+        start_any(search, candidate, rule);
+}
+
 void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
 {
     const struct bsq_search_plan *plan = search->plan;
@@ -42,7 +76,8 @@ void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
 
             bsq_round_codes(&plan->rounding, search->block.weights + first,
                             bsq_scale_span(plan->fan_in, plan->group_size, a),
-                            candidate->scales[c * plan->scales_per_channel + a], candidate->codes + first);
+                            candidate->scales[c * plan->scales_per_channel + a],
+                            bsq_candidate_offset(candidate, c, a), candidate->codes + first);
         }
 }
 

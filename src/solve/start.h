@@ -4,10 +4,7 @@
 
 #include "solve/workspace.h"
 
-/* Which scale a rounding uses. */
-enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
-
-/* Writes the scales of the block into 'candidate'; and codes rounded with them. */
+/* Writes scales and shifts of the block into 'candidate'; and codes rounded with them. */
 void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
 void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
 

@@ -2,6 +2,7 @@
 #include "solve/workspace.h"
 
 #include "stages/scale.h"
+#include "stages/values.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,8 +21,13 @@ static void lay_out_candidate(struct bsq_candidate *candidate, const struct bsq_
 {
     candidate->group_size = plan->group_size;
     candidate->scales_per_channel = plan->scales_per_channel;
+    candidate->shifting = plan->rounding.shifting;
     candidate->codes = bsq_carve(carver, plan->block_channels * plan->fan_in, sizeof *candidate->codes);
     candidate->scales = bsq_carve(carver, plan->block_channels * plan->scales_per_channel, sizeof *candidate->scales);
+    candidate->shifts = NULL;
+    if (candidate->shifting.kind != BSQ_SHIFT_NONE)
+        candidate->shifts =
+            bsq_carve(carver, plan->block_channels * plan->scales_per_channel, sizeof *candidate->shifts);
     candidate->j = bsq_carve(carver, plan->block_channels, sizeof *candidate->j);
 }
 
@@ -40,13 +46,13 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->plan = plan;
     lay_out_candidate(&search->best, plan, &carver);
     lay_out_candidate(&search->trial, plan, &carver);
-    if (plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32)
+    if (bsq_values_are_free(&plan->rounding))
         search->unrestricted = search->best;
     else
         lay_out_candidate(&search->unrestricted, plan, &carver);
     search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
     search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
-    search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel), sizeof *search->scratch);
+    search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel, plan->rounding.shifting.kind), sizeof *search->scratch);
     search->kept_g = bsq_carve(&carver, n, sizeof *search->kept_g);
     search->kept_codes = bsq_carve(&carver, n, sizeof *search->kept_codes);
     search->prices = bsq_carve(&carver, 2 * n, sizeof *search->prices);
@@ -57,6 +63,7 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->planes = bsq_carve(&carver, (plan->bits - 1) * n, sizeof *search->planes);
     search->error = bsq_carve(&carver, plan->block_channels, sizeof *search->error);
     search->maximum = bsq_carve(&carver, plan->block_channels * plan->scales_per_channel, sizeof *search->maximum);
+    search->importance = bsq_carve(&carver, bsq_round_is_plain(&plan->rounding) ? 0 : n, sizeof *search->importance);
     search->distance = bsq_carve(&carver, plan->block_channels, sizeof *search->distance);
     search->sweeps = bsq_carve(&carver, plan->block_channels, sizeof *search->sweeps);
     search->limited = bsq_carve(&carver, plan->block_channels, sizeof *search->limited);
@@ -152,8 +159,13 @@ void bsq_search_start_from(struct bsq_search *search, const struct bsq_candidate
 
 struct bsq_point bsq_search_point(struct bsq_search *search, int64_t channel)
 {
-    return bsq_candidate_point(&search->trial, &search->block, channel, search->plan->rounding.lowest,
-                               search->plan->rounding.highest);
+    struct bsq_point point = bsq_candidate_point(&search->trial, &search->block, channel);
+
+    point.lowest = search->plan->rounding.lowest;
+    point.highest = search->plan->rounding.highest;
+    point.levels = search->plan->rounding.levels;
+    point.level_count = search->plan->rounding.level_count;
+    return point;
 }
 
 bool bsq_search_stop(void *opaque)

@@ -60,6 +60,7 @@ struct bsq_search {
     double *maximum;    /* channels x scales_per_channel: maximum scales */
     bool has_maximum;   /* they stand there */
     double *error;      /* channels: of the beam's result */
+    float *importance;  /* n: diag H in units of its mean, where the grid is not plain */
     double *distance;   /* channels: |w - u|^2 of rounding, from single_precision.h */
     int8_t *planes;     /* (bits - 1) x n */
     void *beam;

@@ -17,6 +17,7 @@
 
 #include "base/blas.h"
 #include "base/memory.h"
+#include "stages/levels.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,7 +57,7 @@ struct beam_state {
     float *base;        /* STRIP_ROWS x lanes: what e of the rows before a strip adds */
     float *t;           /* BSQ_BEAM_ROWS x near states: what e of the rows before a block adds, for every survivor */
     float *window;      /* BSQ_BEAM_ROWS x near states: e of the block that is being decided */
-    float *lane_v;      /* BSQ_BEAM_ROWS x lanes */
+    float *lane_v;      /* BSQ_BEAM_ROWS x lanes: v, offsets taken off */
     float *step;        /* BSQ_BEAM_ROWS x lanes, or one row for all */
     float *inverse;     /* 1 / step */
     float *open;        /* lanes x MOST_OPEN_ROWS x width: e of every survivor in the rows where they differ */
@@ -70,6 +71,7 @@ struct beam_state {
     int32_t *parent;    /* states */
     int32_t *open_row;  /* lanes x MOST_OPEN_ROWS, oldest first */
     int32_t *open_rows; /* lanes: how many */
+    float levels[BSQ_BEAM_LEVELS];
 };
 
 /* ---- what there is room for --------------------------------------------------------------------------------- */
@@ -172,11 +174,20 @@ static int64_t scale_of(const struct bsq_beam_task *task, int64_t k)
 
 static double largest(const double *values, int64_t count)
 {
-    double most = values[0];
+    double most = fabs(values[0]);
 
     for (int64_t i = 1; i < count; i++)
-        most = values[i] > most ? values[i] : most;
+        most = fabs(values[i]) > most ? fabs(values[i]) : most;
     return most;
+}
+
+/* What is added to scale times code at input k of the factor's order, in the channel's unit. */
+static double offset_of(const struct beam_state *state, int64_t c, int64_t k)
+{
+    const struct bsq_beam_task *task = state->task;
+    int64_t a = scale_of(task, k), at = channel_of(state, c) * task->scales_per_channel + a;
+
+    return bsq_shift_offset(&task->shifting, task->scales[at], &task->shifts[at]) / state->unit[c];
 }
 
 /* Channels that are loaded and taken side by side: a line of memory. */
@@ -210,7 +221,7 @@ static void load_targets(struct beam_state *state, int64_t first, int64_t count)
             double y = v[c][j] * inverse[c];
 
             if (task->scales_per_channel > 1)
-                limit[c] = far_steps * channel_scales(state, first + c)[scale_of(task, k)] * inverse[c];
+                limit[c] = far_steps * fabs(channel_scales(state, first + c)[scale_of(task, k)]) * inverse[c];
             if (!(fabs(y) <= limit[c])) {
                 y = y > 0.0 ? limit[c] : -limit[c];
                 state->cut_off[first + c] = 1;
@@ -255,9 +266,26 @@ static void load_steps(struct beam_state *state, int64_t first, int64_t rows)
             }
 }
 
+/* Takes the offsets of every lane off its v. */
+static void shift_lanes(struct beam_state *state, int64_t first, int64_t rows)
+{
+    for (int64_t k = 0; k < rows; k++)
+        for (int64_t c = 0; c < state->channels; c++) {
+            float *to = state->lane_v + k * state->lanes + c;
+            double v = (double)state->v[(first + k) * state->channels + c], offset = offset_of(state, c, first + k);
+
+            for (int64_t s = 0; s < state->count; s++)
+                to[s * state->channels] = (float)(v - state->multipliers[s] * offset);
+        }
+}
+
 /* Repeats a row of channels for every multiplier. */
 static void load_lanes(struct beam_state *state, int64_t first, int64_t rows)
 {
+    if (state->task->shifts) {
+        shift_lanes(state, first, rows);
+        return;
+    }
     for (int64_t k = 0; k < rows; k++)
         for (int64_t s = 0; s < state->count; s++)
             memcpy(state->lane_v + k * state->lanes + s * state->channels, state->v + (first + k) * state->channels,
@@ -269,6 +297,8 @@ static void start(struct beam_state *state)
     int64_t width = state->width;
 
     load_units(state);
+    for (int32_t i = 0; i < state->task->level_count; i++)
+        state->levels[i] = state->task->levels[i];
     for (int64_t c = 0; c < state->channels; c += SIDE_BY_SIDE)
         load_targets(state, c, state->channels - c < SIDE_BY_SIDE ? state->channels - c : SIDE_BY_SIDE);
     for (int64_t c = 0; state->task->refit && c < state->channels; c++)
@@ -451,7 +481,9 @@ static void decide_block(struct beam_state *state, const float *base, int64_t fi
                                    .cost = state->cost,
                                    .parent = state->parent,
                                    .lowest = (float)task->lowest,
-                                   .highest = (float)task->highest};
+                                   .highest = (float)task->highest,
+                                   .levels = task->levels ? state->levels : NULL,
+                                   .level_count = task->level_count};
 
     load_lanes(state, first, rows);
     if (!one_scale)
@@ -584,8 +616,14 @@ static void take_codes(struct beam_state *state, const int64_t *lane, int64_t fi
             const double *scales = channel_scales(state, first + c);
             double code = lane[c] < 0 ? 0.0 : (double)(v[c] - e[lane[c]]) * inverse[c];
 
+            if (task->shifts && lane[c] >= 0)
+                code = ((double)v[c] - multiplier_of(state, lane[c]) * offset_of(state, first + c, k) -
+                        (double)e[lane[c]]) *
+                       inverse[c];
             if (task->scales_per_channel > 1)
                 code *= scales[0] / scales[scale_of(task, k)];
+            if (task->levels)
+                code = task->levels[bsq_level_nearest(task->levels, task->level_count, code)];
             code = code < task->lowest ? task->lowest : code > task->highest ? task->highest : code;
             codes[c][factor->order[k]] = (int8_t)((int32_t)(code + 128.5) - 128);
         }

@@ -3,6 +3,7 @@
 #define BSQ_STAGES_BEAM_H
 
 #include "kernels/kernels.h"
+#include "stages/shift.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ struct bsq_beam_plan {
     int32_t tried; /* of them, with every channel: the best for a sample of the channels; small problems try all */
 };
 
-/* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m scale q)| small. */
+/* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m (scale q + offset))| small. */
 struct bsq_beam_task {
     const struct bsq_factor *factor;
     int32_t width;        /* survivors */
@@ -33,12 +34,16 @@ struct bsq_beam_task {
     int64_t channels;     /* how many */
     const double *v;      /* channels x n */
     const double *p;      /* channels x n: H v; read for a refit only */
-    const double *scales; /* channels x scales_per_channel, > 0 */
+    const double *scales; /* channels x scales_per_channel, not 0 */
+    const double *shifts; /* the same, as a candidate has them (objective.h); or NULL */
+    struct bsq_shifting shifting;
     int64_t group_size;   /* inputs that share a scale */
     int64_t scales_per_channel;
     const double *multipliers;
     int32_t count; /* of them */
     int32_t lowest, highest;
+    const int8_t *levels; /* 'level_count' values in ascending order that codes may have; NULL: all of these */
+    int32_t level_count;
     int32_t refit; /* judge what is left at the end by the error after a refit of the multiplier */
     bool (*stop)(void *opaque,
                  double share); /* asked between passes with the share that is done: true ends the search */

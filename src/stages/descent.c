@@ -2,21 +2,32 @@
 #include "stages/descent.h"
 
 #include "kernels/kernels.h"
+#include "stages/levels.h"
 
 #include <math.h>
 
 /* A step must gain more than this, in units of (step size)^2 h_jj: rounding alone must not move codes to and fro. */
 static const double least_gain = 1e-12;
 
+/* Gives the allowed code nearest to code j and x steps, less code j. */
+static double nearest_step(const struct bsq_point *point, int64_t j, double x)
+{
+    int32_t code = point->codes[j];
+
+    if (point->levels)
+        return point->levels[bsq_level_nearest(point->levels, point->level_count, code + x)] - code;
+    return rint(fmin(fmax(x, point->lowest - code), point->highest - code));
+}
+
 /* Moves code j to where J is least; true when that is elsewhere. */
 static bool step(struct bsq_point *point, int64_t j, double scale)
 {
     double unit = scale * point->diagonal[j], slope, best, gain;
 
-    if (!(unit > 0.0))
+    if (!(fabs(unit) > 0.0))
         return false;           /* a dead input */
     slope = point->g[j] / unit; /* J = unit scale ((x - slope)^2 - slope^2) for a step of x codes */
-    best = rint(fmin(fmax(slope, point->lowest - point->codes[j]), point->highest - point->codes[j]));
+    best = nearest_step(point, j, slope);
     gain = slope * slope - (best - slope) * (best - slope);
     if (!(gain > least_gain))
         return false;
@@ -36,28 +47,39 @@ int64_t bsq_descent_sweep(struct bsq_point *point)
         double scale = point->scales[a];
 
         for (int64_t j = a * point->group_size; j < end; j++) {
-            j = kernels->next_step(point->g, point->diagonal, 0.5 * scale, j, end);
+            j = kernels->next_step(point->g, point->diagonal, 0.5 * fabs(scale), j, end);
             changes += j < end && step(point, j, scale);
         }
     }
     return changes;
 }
 
-/* Gives what a step of one code up and down costs beside its slope; more than anything gains where there is no such code. */
+/* Gives the code that u_j has after 'steps' steps of the scale's magnitude. */
+static int32_t code_after(const struct bsq_point *point, int64_t j, int32_t steps)
+{
+    return point->codes[j] + (point->scales[0] < 0.0 ? -steps : steps);
+}
+
+static bool is_code(const struct bsq_point *point, int32_t code)
+{
+    return code >= point->lowest && code <= point->highest;
+}
+
+/* Gives what a step of u up and down costs beside its slope; more than anything gains where there is no such code. */
 static void price_steps(const struct bsq_point *point, int64_t j, double *up, double *down)
 {
     const double never = 1e300;
-    double price = point->scales[0] * point->diagonal[j];
+    double price = fabs(point->scales[0]) * point->diagonal[j];
 
-    up[j] = point->codes[j] < point->highest ? price : never;
-    down[j] = point->codes[j] > point->lowest ? price : never;
+    up[j] = is_code(point, code_after(point, j, 1)) ? price : never;
+    down[j] = is_code(point, code_after(point, j, -1)) ? price : never;
 }
 
 static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
 {
-    double change = steps * point->scales[0];
+    double change = steps * fabs(point->scales[0]);
 
-    point->codes[j] = (int8_t)(point->codes[j] + steps);
+    point->codes[j] = (int8_t)code_after(point, j, steps);
     point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
     bsq_point_add_row(point, j, -change, point->g);
 }
@@ -65,7 +87,7 @@ static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
 /* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
 static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double reach, double *up, double *down)
 {
-    double scale = point->scales[0], shift = steps * scale, unit = scale * point->diagonal[i];
+    double scale = fabs(point->scales[0]), shift = steps * scale, unit = scale * point->diagonal[i];
     double least = unit - 2.0 * steps * point->g[i] + least_gain * unit;
     const double *h = point->h + i * point->n;
     int64_t partner = -1;
@@ -93,11 +115,26 @@ static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double 
     return true;
 }
 
+/* Moves code j to the level above or below it, or the other way round where there is none. */
+static void push_level(struct bsq_point *point, int64_t j, int32_t steps)
+{
+    int32_t from = point->codes[j], to = bsq_level_next(point->levels, point->level_count, from, steps);
+    double change;
+
+    if (to == from)
+        to = bsq_level_next(point->levels, point->level_count, from, -steps);
+    change = (to - from) * point->scales[0];
+    point->codes[j] = (int8_t)to;
+    point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
+    bsq_point_add_row(point, j, -change, point->g);
+}
+
 void bsq_descent_push(struct bsq_point *point, int64_t j, int32_t steps)
 {
-    int32_t code = point->codes[j] + steps;
-
-    take_step(point, j, code > point->highest || code < point->lowest ? -steps : steps);
+    if (point->levels)
+        push_level(point, j, steps);
+    else
+        take_step(point, j, is_code(point, code_after(point, j, steps)) ? steps : -steps);
 }
 
 int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch)

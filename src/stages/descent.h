@@ -9,7 +9,7 @@
 int64_t bsq_descent_sweep(struct bsq_point *point);
 
 /* Goes once over pairs of codes that gain together by a step of one each, though neither does alone; for one scale, H in
- * double, and codes that no sweep changes. 'reach' is the largest |H_ij|, j other than i, of each row; 'scratch' is 2 n
+ * double, no table, and codes that no sweep changes. 'reach' is the largest |H_ij|, j other than i, of each row; 'scratch' is 2 n
  * doubles. At most n operations for each code and direction. Returns how many pairs moved. */
 int64_t bsq_descent_pairs(struct bsq_point *point, const double *reach, double *scratch);
 

@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "stats/tile.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -248,14 +249,37 @@ void bsq_block_load(struct bsq_block *block, const struct bsq_hessian *hessian, 
 
 /* ---- candidates ---- */
 
+double bsq_candidate_offset(const struct bsq_candidate *candidate, int64_t channel, int64_t a)
+{
+    int64_t at = channel * candidate->scales_per_channel + a;
+
+    return candidate->shifts ? bsq_shift_offset(&candidate->shifting, candidate->scales[at], &candidate->shifts[at])
+                             : 0.0;
+}
+
+/* Sums (w - scale code - offset)^2. */
+static double shifted_distance(const float *weights, const int8_t *codes, double scale, double offset, int64_t count)
+{
+    double sum = 0.0;
+
+    for (int64_t j = 0; j < count; j++) {
+        double apart = (double)weights[j] - (scale * codes[j] + offset);
+
+        sum += apart * apart;
+    }
+    return sum;
+}
+
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u)
 {
     const int8_t *codes = candidate->codes + channel * n;
     const double *scales = candidate->scales + channel * candidate->scales_per_channel;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        double offset = bsq_candidate_offset(candidate, channel, a);
+
         for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++)
-            u[j] = scales[a] * codes[j];
+            u[j] = scales[a] * codes[j] + offset;
     }
 }
 
@@ -266,10 +290,11 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
     double sum = 0.0;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
-        int64_t first = a * candidate->group_size;
+        int64_t first = a * candidate->group_size, count = bsq_scale_span(n, candidate->group_size, a);
 
-        sum += bsq_kernels()->distance(weights + first, codes + first, scales[a],
-                                       bsq_scale_span(n, candidate->group_size, a));
+        sum += candidate->shifts ? shifted_distance(weights + first, codes + first, scales[a],
+                                                    bsq_candidate_offset(candidate, channel, a), count)
+                                 : bsq_kernels()->distance(weights + first, codes + first, scales[a], count);
     }
     return sum;
 }
@@ -318,24 +343,23 @@ void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, doubl
         add_split_row(point->hessian, j, a, y);
 }
 
-struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
-                                     int32_t lowest, int32_t highest)
+struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel)
 {
-    int64_t n = block->hessian->n;
+    int64_t n = block->hessian->n, first = channel * candidate->scales_per_channel;
 
     return (struct bsq_point){.n = n,
                               .group_size = candidate->group_size,
                               .scales_per_channel = candidate->scales_per_channel,
+                              .shifting = candidate->shifting,
                               .h = block->hessian->h,
                               .hessian = block->hessian,
                               .diagonal = block->hessian->diagonal,
                               .p = block->p + channel * n,
                               .codes = candidate->codes + channel * n,
-                              .scales = candidate->scales + channel * candidate->scales_per_channel,
+                              .scales = candidate->scales + first,
+                              .shifts = candidate->shifts ? candidate->shifts + first : NULL,
                               .g = candidate->g + channel * n,
-                              .j = candidate->j[channel],
-                              .lowest = lowest,
-                              .highest = highest};
+                              .j = candidate->j[channel]};
 }
 
 void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
@@ -415,7 +439,11 @@ void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block
 
 void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels)
 {
-    memcpy(to->scales, from->scales, (size_t)(channels * to->scales_per_channel) * sizeof *to->scales);
+    size_t bytes = (size_t)(channels * to->scales_per_channel) * sizeof *to->scales;
+
+    memcpy(to->scales, from->scales, bytes);
+    if (to->shifts)
+        memcpy(to->shifts, from->shifts, bytes);
 }
 
 bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j)
@@ -423,6 +451,23 @@ bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j)
     const double slack = 0x1p-40; /* of the energy: more than sums of products in double lose */
 
     return j >= -slack * block->energy[channel];
+}
+
+bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel)
+{
+    const int8_t *codes = candidate->codes + channel * n;
+    const double *scales = candidate->scales + channel * candidate->scales_per_channel;
+    bool fits = true;
+
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        double offset = bsq_candidate_offset(candidate, channel, a);
+
+        if (fabs(scales[a]) * -INT8_MIN + fabs(offset) <= (double)FLT_MAX)
+            continue;
+        for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++)
+            fits = fits && fabs(scales[a] * codes[j] + offset) <= (double)FLT_MAX;
+    }
+    return fits;
 }
 
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
@@ -435,11 +480,14 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
         double least = noise * block->energy[c];
         bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
 
-        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) || !bsq_block_admits(block, c, from->j[c])))
+        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
+                       !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
         into->j[c] = from->j[c];
         memcpy(into->codes + c * n, from->codes + c * n, (size_t)n);
         memcpy(into->scales + c * scales, from->scales + c * scales, (size_t)scales * sizeof *into->scales);
+        if (into->shifts)
+            memcpy(into->shifts + c * scales, from->shifts + c * scales, (size_t)scales * sizeof *into->shifts);
         taken++;
     }
     return taken;

@@ -1,6 +1,6 @@
 /* The problem that every stage works on: the objective of docs/method.md for one convolution group, block by block.
  *
- *     J(u) = constant - 2 p'u + u'H u,   u = scale * code per input
+ *     J(u) = constant - 2 p'u + u'H u,   u = scale * value + offset per input
  *
  * with H damped (and centred, when the bias is corrected). It is kept relative to a point v near the minimum (w itself
  * when there is no target), which loses no digits when J is small: with s = p - H v and g = p - H u,
@@ -10,6 +10,7 @@
 #define BSQ_STAGES_OBJECTIVE_H
 
 #include "stages/hessian.h"
+#include "stages/shift.h"
 
 /* Channels are cut into blocks, counted from the first of a group, of a size that depends on the problem only, so that
  * every product has such a shape too: large enough for BLAS, small enough to leave blocks for threads. */
@@ -55,12 +56,15 @@ static inline int64_t bsq_scale_span(int64_t n, int64_t group_size, int64_t scal
     return bsq_scale_end(n, group_size, scale) - scale * group_size;
 }
 
-/* Codes and scales of a block of channels: u_j = scales[j / group_size] * codes[j]. */
+/* Codes, scales and shifts of a block of channels: u_j = scales[j / group_size] * codes[j], shifted by the shift of the same
+ * place. Codes are the values that a scale multiplies, not the numbers by which a host knows them. */
 struct bsq_candidate {
     int64_t group_size;
     int64_t scales_per_channel;
+    struct bsq_shifting shifting;
     int8_t *codes;  /* channels x n */
     double *scales; /* channels x scales_per_channel */
+    double *shifts; /* channels x scales_per_channel; NULL without */
     double *j;      /* channels: objective */
     double *g;      /* channels x n: p - H u, half the negative gradient */
 };
@@ -70,22 +74,26 @@ struct bsq_point {
     int64_t n;
     int64_t group_size;
     int64_t scales_per_channel;
+    struct bsq_shifting shifting;
     const double *h; /* n x n; or NULL: rows come from the group */
     const struct bsq_hessian *hessian;
     const double *diagonal; /* n: of H */
     const double *p;        /* n */
     int8_t *codes;          /* n */
     double *scales;         /* scales_per_channel */
+    double *shifts;         /* scales_per_channel; NULL without */
     double *g;              /* n */
     double j;
     int32_t lowest, highest;
+    const int8_t *levels; /* 'level_count' values in ascending order; NULL: all from lowest to highest */
+    int32_t level_count;
 };
 
 /* Adds y += a * row j of H. */
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y);
 
-struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
-                                     int32_t lowest, int32_t highest);
+/* Gives one channel; what values codes may take is for the caller to fill in. */
+struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel);
 
 /* Sets j and g of every channel; 'u' is channels x n of scratch. */
 void bsq_candidate_judge(struct bsq_candidate *candidate, const struct bsq_block *block, double *u);
@@ -104,6 +112,9 @@ double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, 
 double bsq_candidate_square(const struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel,
                             double *u, double *product);
 
+/* Gives what is added to the products of scale number 'a' of a channel. */
+double bsq_candidate_offset(const struct bsq_candidate *candidate, int64_t channel, int64_t a);
+
 /* Writes u of one channel. */
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u);
 
@@ -112,14 +123,17 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);
 
-/* Copies the scales of the first 'channels' channels. */
+/* Copies scales and shifts of the first 'channels' channels. */
 void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels);
 
 /* Tells whether J of a channel is possible: H is never so exact that J cannot fall a little below zero, but where it falls
  * further, H is not positive definite in that direction and J means nothing. */
 bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
 
-/* Takes over every channel of 'from' whose objective is lower, and possible; returns how many. Objectives below the rounding
+/* Tells whether float32 holds every weight of a channel. */
+bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel);
+
+/* Takes over every channel of 'from' whose objective is lower, and possible, and whose weights float32 holds; returns how many. Objectives below the rounding
  * error of their terms are equals. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
                              const struct bsq_block *block);

@@ -569,6 +569,8 @@ bsq_status_t bsq_stats_decode(const void *data, size_t size, const struct bsq_me
     if (header.layout.flags & FLAG_CHANNELS &&
         !get_channels(&reader, &header.quantizer, header.geometry.in_channels, memory))
         return bsq_fail_memory(message);
+    if (header.quantizer.bits)
+        require(&reader, bsq_quantizer_check_values(&header.quantizer, &reason) == BSQ_OK);
 
     struct bsq_stats_t *read = create_from(&header, memory);
 

@@ -1,5 +1,5 @@
 // Networks read, refused, and cut into segments that OpenCV runs.
-#include "error.hpp"
+#include "shared.hpp"
 #include "support.hpp"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // The report: what it says of a made-up run with everything in it, and that a real browser shows it.
-#include "report/html.hpp"
+#include "shared.hpp"
+#include "tool/html.hpp"
 #include "report/report.hpp"
 
 #include <algorithm>

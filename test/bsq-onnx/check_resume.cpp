@@ -1,5 +1,5 @@
 // Work kept for --resume: fields that cannot be of the layer are noticed although the checksum is right.
-#include "error.hpp"
+#include "shared.hpp"
 #include "plan/allocate.hpp"
 #include "quantize/quantize.hpp"
 #include "support.hpp"

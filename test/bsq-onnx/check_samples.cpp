@@ -1,5 +1,5 @@
 // Samples: where pictures go in the network's input, which class they have, and which of them serve what.
-#include "error.hpp"
+#include "shared.hpp"
 #include "samples/split.hpp"
 
 #include <cmath>

@@ -1,5 +1,5 @@
 // Heads of detection and segmentation networks: what was encoded by hand comes back; boxes and masks are compared.
-#include "error.hpp"
+#include "shared.hpp"
 #include "judge/tasks/boxes.hpp"
 #include "judge/tasks/tasks.hpp"
 

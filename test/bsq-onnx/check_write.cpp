@@ -1,6 +1,6 @@
 // Files written whole or not at all, and what OpenCV makes of them.
 #include "report/write.hpp"
-#include "error.hpp"
+#include "shared.hpp"
 #include "support.hpp"
 
 #include <cerrno>

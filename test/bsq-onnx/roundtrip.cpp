@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "report/write.hpp"
 
 extern "C" {

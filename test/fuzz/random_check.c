@@ -45,6 +45,7 @@ struct run {
     struct input_codes codes;
     float *weights; /* folded */
     bool verbose;
+    bool refused; /* before there was anything to solve */
     int64_t failures;
     /* the result */
     bsq_report_t report;
@@ -106,13 +107,20 @@ static real relative_rounding(const struct rows *rows)
     return rows->n >= 256 ? 1e-6L : 0x1p-53L * 4 * (real)(rows->count + 4 * rows->n + 16);
 }
 
+/* Whether each channel has one scale of its own. */
+static bool has_one_scale(const struct drawn_layer *drawn)
+{
+    return drawn->options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL ||
+           (drawn->options.scale_kind == BSQ_SCALE_KIND_PER_GROUP && drawn->options.group_size == drawn->fan_in);
+}
+
 /* At effort 1 J may come from products in single precision. */
 static bool may_be_single(const struct run *run)
 {
     const bsq_options_t *options = &run->drawn->options;
 
     return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
-           options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
+           has_one_scale(run->drawn) && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
            !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
 }
 
@@ -125,16 +133,69 @@ static bool ok(struct run *run, const char *call, bsq_status_t status)
     return status == BSQ_OK;
 }
 
+/* Whether every code of a quantizer stands for a float32. */
+static bool codes_have_values(int32_t type, int32_t bits, double scale, int32_t zero_point)
+{
+    int32_t lowest = type == BSQ_INPUT_TYPE_SIGNED ? -(1 << (bits - 1)) : 0, highest = lowest + (1 << bits) - 1;
+
+    return fabs(scale * (lowest - zero_point)) <= (double)FLT_MAX &&
+           fabs(scale * (highest - zero_point)) <= (double)FLT_MAX;
+}
+
+/* Whether the given quantizer is one that the library may take. */
+static bool given_has_values(const struct drawn_layer *drawn)
+{
+    const bsq_input_quantizer_t *given = &drawn->quantizer;
+    bool has = true;
+
+    if (drawn->source == QUANTIZER_GIVEN)
+        return codes_have_values(given->type, given->bits, given->scale, given->zero_point);
+    for (int64_t c = 0; c < drawn->desc.in_channels; c++)
+        has = has &&
+              codes_have_values(given->type, given->bits, drawn->channel_scales[c], drawn->channel_zero_points[c]) &&
+              codes_have_values(given->type, given->bits, given->scale, drawn->channel_zero_points[c]);
+    return has;
+}
+
+/* Whether what is observed may lead to codes beyond float32: no step is above the largest input, but for rounding. */
+static bool observed_is_near_limit(const struct drawn_layer *drawn)
+{
+    float most = 0;
+
+    for (int32_t b = 0; b < drawn->batch_count; b++)
+        for (int64_t i = 0; i < drawn->batches[b].inputs; i++)
+            most = fmaxf(most, fabsf(drawn->batches[b].input[i]));
+    return 2.0 * (double)most * (1 << drawn->options.input_bits) > (double)FLT_MAX;
+}
+
+/* A call that must be refused, as it is; false when there is nothing to go on with. */
+static bool expect_refused(struct run *run, const char *call, bsq_status_t status)
+{
+    if (status != BSQ_E_NUMERIC)
+        fail(run, "%s: codes beyond float32, and the status %d", call, (int)status);
+    run->refused = true;
+    return false;
+}
+
+static bool give_quantizer(struct run *run)
+{
+    const struct drawn_layer *drawn = run->drawn;
+    bool plain = drawn->source == QUANTIZER_GIVEN;
+    const char *call = plain ? "set_input_quantizer" : "set_input_channels";
+    bsq_status_t status =
+        plain ? bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer)
+              : bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
+                                             drawn->channel_zero_points, (size_t)drawn->desc.in_channels);
+
+    return given_has_values(drawn) ? ok(run, call, status) : expect_refused(run, call, status);
+}
+
 static bool set_quantizer(struct run *run)
 {
     const struct drawn_layer *drawn = run->drawn;
 
-    if (drawn->source == QUANTIZER_GIVEN)
-        return ok(run, "set_input_quantizer", bsq_layer_set_input_quantizer(run->layer, &drawn->quantizer));
-    if (drawn->source == QUANTIZER_GIVEN_CHANNELS)
-        return ok(run, "set_input_channels",
-                  bsq_layer_set_input_channels(run->layer, &drawn->quantizer, drawn->channel_scales,
-                                               drawn->channel_zero_points, (size_t)drawn->desc.in_channels));
+    if (drawn->source == QUANTIZER_GIVEN || drawn->source == QUANTIZER_GIVEN_CHANNELS)
+        return give_quantizer(run);
     for (int32_t b = 0; drawn->source == QUANTIZER_OBSERVED && b < drawn->batch_count; b++)
         if (!ok(run, "observe", bsq_layer_observe(run->layer, &drawn->batches[b].batch)))
             return false;
@@ -148,13 +209,17 @@ static bool read_quantizer(struct run *run)
     int64_t count = drawn->desc.in_channels;
     struct input_codes *codes = &run->codes;
     bsq_input_quantizer_t quantizer;
+    bsq_status_t status;
 
     codes->scales = zeroed(count, sizeof *codes->scales);
     codes->zero_points = zeroed(count, sizeof *codes->zero_points);
     if (drawn->source == QUANTIZER_NONE)
         return true;
     bsq_input_quantizer_init(&quantizer, sizeof quantizer);
-    if (!ok(run, "get_input_quantizer", bsq_layer_get_input_quantizer(run->layer, &quantizer)) ||
+    status = bsq_layer_get_input_quantizer(run->layer, &quantizer);
+    if (status == BSQ_E_NUMERIC && drawn->source == QUANTIZER_OBSERVED && observed_is_near_limit(drawn))
+        return expect_refused(run, "calibrate", bsq_layer_calibrate(run->layer, &drawn->batches[0].batch));
+    if (!ok(run, "get_input_quantizer", status) ||
         !ok(run, "get_input_channels",
             bsq_layer_get_input_channels(run->layer, codes->scales, codes->zero_points, (size_t)count)))
         return false;
@@ -174,6 +239,9 @@ static bool read_quantizer(struct run *run)
         if (zero_point ? codes->zero_points[c] < codes->lowest || codes->zero_points[c] > codes->highest
                        : codes->zero_points[c] != 0)
             fail(run, "zero point of input channel %lld is %d", (long long)c, (int)codes->zero_points[c]);
+        if (!codes_have_values(quantizer.type, codes->bits, codes->scales[c], codes->zero_points[c]) ||
+            !codes_have_values(quantizer.type, codes->bits, codes->scale, codes->zero_points[c]))
+            fail(run, "codes of input channel %lld are beyond float32", (long long)c);
     }
     return true;
 }
@@ -544,6 +612,31 @@ static real constant_part(const struct run *run, int64_t group, const float *w, 
     return 2 * part * sqrtl(size) + part * part;
 }
 
+/* What products in single precision may lose. J is |R e|^2 with e = w - u, kept 1e-5 of it too high. A row of R e is a sum of
+ * n terms of both signs, whose rounding errors are like random ones: 2^-24 of the root of n times the length of its terms
+ * (N. J. Higham and T. Mary, probabilistic error analysis), here with four times as much room. Over all rows terms are as
+ * long as e with each input times the root of its diagonal; where they cancel, J is small beside them. */
+static real single_part(const struct run *run, int64_t group, const float *w, const real *u, real objective)
+{
+    int64_t n = run->drawn->fan_in;
+    real *diagonal = zeroed(n, sizeof *diagonal), ridge, square = 0, off;
+
+    rows_diagonal(&run->training, group, false, diagonal);
+    ridge = (real)run->report.damping * mean_of(diagonal, n);
+    for (int64_t i = 0; i < n; i++)
+        square += (diagonal[i] + ridge) * ((real)w[i] - u[i]) * ((real)w[i] - u[i]);
+    free(diagonal);
+    off = 4 * 0x1p-24L * sqrtl((real)n * square);
+    return 1e-5L * objective + 2 * off * sqrtl(objective) + off * off;
+}
+
+/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most: some steps, and forms of
+ * n terms, are rounded at the size of that start. */
+static real kept_part(const struct run *run, real objective)
+{
+    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? 0x1p-43L * (real)(run->drawn->fan_in + 8) * objective : 0;
+}
+
 static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums, real *independence)
 {
     const struct drawn_layer *drawn = run->drawn;
@@ -563,9 +656,9 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
     objective += ridge_part(run, group, w, u, &size);
     pivot = add_floor(run, m, sums, independence);
     tolerance = relative_rounding(&run->training) * size + constant_part(run, group, w, u, size) +
-                minimiser_part(run, pivot, size);
+                minimiser_part(run, pivot, size) + kept_part(run, objective);
     if (may_be_single(run))
-        tolerance += 3e-5L * objective;
+        tolerance += single_part(run, group, w, u, objective);
     rest = centred ? error.variance + (channel->bias_corrected ? 0 : error.gap * error.gap) : error.mean_square;
     energy = centred && run->training.y && options->asymmetry > 0.0
                  ? error.variance_energy + error.wanted_mean * error.wanted_mean
@@ -975,6 +1068,7 @@ void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally)
             solve_and_check(&run, tally);
     }
     tally->layers++;
+    tally->refused += run.refused;
     tally->failures += run.failures > 0;
     rows_free(&run.training);
     rows_free(&run.held_out);

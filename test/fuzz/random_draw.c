@@ -385,7 +385,8 @@ static void draw_inputs(struct source *source, const struct drawn_layer *layer, 
     int64_t places = area(layer, &drawn->batch), channels = style->channels;
     double *values = zeroed(channels + style->factors, sizeof *values);
 
-    drawn->input = zeroed(drawn->batch.size * places * channels, sizeof *drawn->input);
+    drawn->inputs = drawn->batch.size * places * channels;
+    drawn->input = zeroed(drawn->inputs, sizeof *drawn->input);
     for (int64_t s = 0; s < drawn->batch.size; s++)
         for (int64_t place = 0; place < places; place++) {
             float *to = drawn->input + s * places * channels;

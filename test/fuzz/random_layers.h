@@ -18,6 +18,7 @@ struct drawn_batch {
     bsq_batch_t batch;
     int64_t output[3];
     int64_t positions; /* rows of one sample */
+    int64_t inputs;    /* values in 'input' */
     float *input;
     float *target;
     float *row_weights;

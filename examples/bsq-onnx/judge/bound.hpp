@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "model/model.hpp"
-#include "progress.hpp"
+#include "shared.hpp"
 #include "settings.hpp"
 
 namespace bsq_onnx {

@@ -14,7 +14,7 @@ constexpr size_t exhibits_most = 6;
 // ---- the quantized network -----------------------------------------------------------------------------------
 
 Chain::Chain(const Model &model, const std::vector<LayerResult> &layers,
-             const std::map<std::string, Quantizer> &quantizers, const std::vector<std::string> &extra)
+             const Quantizers &quantizers, const std::vector<std::string> &extra)
     : model_(model)
 {
     const onnx::GraphProto &graph = model.proto().graph();
@@ -25,13 +25,10 @@ Chain::Chain(const Model &model, const std::vector<LayerResult> &layers,
                     std::count(segment.outputs.begin(), segment.outputs.end(), tensor) == 0)
                     segment.outputs.push_back(tensor);
         const LayerResult *layer = segment.layer < 0 ? nullptr : &layers[static_cast<size_t>(segment.layer)];
-        if (layer != nullptr && layer->bits > 0) {
-            const auto quantizer = quantizers.find(layer->input);
-            runners_.emplace_back(model, segment, segment.outputs, layer->dequantized, layer->bias,
-                                  quantizer == quantizers.end() ? Quantizer() : quantizer->second);
-        } else {
-            runners_.emplace_back(model, segment, segment.outputs);
-        }
+        if (layer != nullptr && layer->bits > 0)
+            runners_.emplace_back(model, segment, segment.outputs, quantizers, layer->dequantized, layer->bias);
+        else
+            runners_.emplace_back(model, segment, segment.outputs, everywhere(quantizers));
         outputs_.push_back(segment.outputs);
         for (const std::string &tensor : segment.outputs)
             tensors_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));

@@ -19,7 +19,7 @@ class Chain {
 public:
     // Of the layers, those with bits; 'extra' tensors are kept besides the network's outputs.
     Chain(const Model &model, const std::vector<LayerResult> &layers,
-          const std::map<std::string, Quantizer> &quantizers, const std::vector<std::string> &extra);
+          const Quantizers &quantizers, const std::vector<std::string> &extra);
 
     void run(const std::vector<float> &input);
     const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }

@@ -221,6 +221,27 @@ int64_t count(const Shape &shape)
     return product;
 }
 
+bool keeps_values(const onnx::NodeProto &node)
+{
+    static const std::set<std::string> keep = {"Concat",  "DepthToSpace", "Expand",       "Flatten", "Identity",
+                                               "MaxPool", "Pad",          "Reshape",      "Slice",   "SpaceToDepth",
+                                               "Split",   "Squeeze",      "Transpose",    "Unsqueeze"};
+    if (node.op_type() == "Resize")
+        return get_text(node, "mode", "nearest") == "nearest";
+    return keep.count(node.op_type()) > 0;
+}
+
+std::vector<std::string> data_inputs(const Graph &graph, const onnx::NodeProto &node)
+{
+    static const std::set<std::string> several = {"Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Sum"};
+    std::vector<std::string> inputs;
+    const int count = several.count(node.op_type()) ? node.input_size() : std::min(node.input_size(), 1);
+    for (int i = 0; i < count; i++)
+        if (!node.input(i).empty() && !graph.constant(node.input(i)))
+            inputs.push_back(node.input(i));
+    return inputs;
+}
+
 // ---- the graph ----
 
 Graph::Graph(const onnx::ModelProto &model) : frame_(model)

@@ -9,7 +9,7 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "model/model.hpp"
 
 namespace bsq_onnx {
@@ -58,6 +58,14 @@ onnx::NodeProto make_node(const std::string &op, const std::string &name, const 
 
 // What a tensor of float32 is, for a graph's list of inputs or outputs.
 onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape);
+
+class Graph;
+
+// Whether a node's output values are values of its inputs, or zero.
+bool keeps_values(const onnx::NodeProto &node);
+
+// The inputs whose values it works on: not constants, shapes, sizes.
+std::vector<std::string> data_inputs(const Graph &graph, const onnx::NodeProto &node);
 
 // ---- the graph ----
 

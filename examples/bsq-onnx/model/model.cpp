@@ -97,7 +97,7 @@ std::vector<Segment> cut(const Graph &graph, const std::vector<Layer> &layers)
 // A network that is being put together from nodes of the graph, in OpenCV's form.
 class Part {
 public:
-    explicit Part(const Graph &graph) : graph_(graph)
+    Part(const Graph &graph, const Roundings &roundings) : graph_(graph), roundings_(roundings)
     {
         model_.set_ir_version(7);
         model_.add_opset_import()->set_version(graph.opset);
@@ -107,6 +107,7 @@ public:
     void add_input(const std::string &name, const Shape &shape)
     {
         describe(*model_.mutable_graph()->add_input(), name, shape);
+        round(name);
     }
 
     void add_output(const std::string &name)
@@ -128,16 +129,50 @@ public:
         for (const auto &[name, tensor] : form.constants)
             add_constant(name, tensor);
         for (const onnx::NodeProto &part : form.nodes) {
-            *model_.mutable_graph()->add_node() = part;
-            for (const std::string &name : part.input())
+            onnx::NodeProto &added = *model_.mutable_graph()->add_node();
+            added = part;
+            for (std::string &name : *added.mutable_input()) {
                 if (graph_.constant(name))
                     add_constant(name, graph_.constants.at(name));
+                if (const auto found = rounded_.find(name); found != rounded_.end())
+                    name = found->second;
+            }
         }
+        for (const std::string &name : node.output())
+            if (!is_rounded_already(node, name))
+                round(name);
     }
 
     std::string bytes() const { return model_.SerializeAsString(); }
 
 private:
+    // Whether the values of an output are all values of inputs that were rounded in the same way.
+    bool is_rounded_already(const onnx::NodeProto &node, const std::string &output) const
+    {
+        const auto found = roundings_.find(output);
+        if (found == roundings_.end() || !keeps_values(node))
+            return false;
+        const std::vector<std::string> inputs = data_inputs(graph_, node);
+        return std::all_of(inputs.begin(), inputs.end(), [&](const std::string &name) {
+            const auto other = roundings_.find(name);
+            return other != roundings_.end() && other->second == found->second;
+        });
+    }
+
+    void round(const std::string &tensor)
+    {
+        const auto found = roundings_.find(tensor);
+        if (found == roundings_.end())
+            return;
+        const std::string name = graph_.unused(tensor + "/rounded");
+        onnx::NodeProto node = make_node(round_operator, name, {tensor}, name);
+        set_real(node, "scale", found->second.scale);
+        set_integer(node, "lowest", found->second.lowest);
+        set_integer(node, "highest", found->second.highest);
+        *model_.mutable_graph()->add_node() = node;
+        rounded_[tensor] = name;
+    }
+
     static void describe(onnx::ValueInfoProto &info, const std::string &name, const Shape &shape)
     {
         info.set_name(name);
@@ -148,8 +183,10 @@ private:
     }
 
     const Graph &graph_;
+    const Roundings &roundings_;
     onnx::ModelProto model_;
     std::set<std::string> constants_;
+    std::map<std::string, std::string> rounded_; // names of rounded tensors
 };
 
 } // namespace
@@ -227,14 +264,18 @@ uint64_t Model::digest() const
 }
 
 std::string Model::segment_model(const Segment &segment, const std::vector<float> &weights,
-                                 const std::vector<float> &bias) const
+                                 const std::vector<float> &bias, const Roundings &roundings) const
 {
     const Graph &graph = impl_->graph;
     const Layer *layer = segment.layer < 0 ? nullptr : &impl_->layers[static_cast<size_t>(segment.layer)];
-    Part part(graph);
+    Part part(graph, roundings);
     std::vector<std::string> outputs = segment.outputs;
+    const std::string layer_input = layer == nullptr ? "" : roundings.empty() ? segment.layer_input : layer->input;
+    for (const std::string &name : segment.inputs)
+        if (name != layer_input)
+            part.add_input(name, graph.shape(name));
     if (layer) {
-        part.add_input(segment.layer_input, layer->input_shape);
+        part.add_input(layer_input, layer->input_shape);
         const std::vector<float> &own_bias = bias.empty() ? layer->bias : bias;
         const std::string weight_name = graph.unused(layer->output + "/weights");
         const std::string bias_name = own_bias.empty() ? "" : graph.unused(layer->output + "/bias");
@@ -242,13 +283,10 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
         part.add_constant(weight_name, make_tensor(weight_shape(*layer, graph), node_order(*layer, own_weights)));
         if (!own_bias.empty())
             part.add_constant(bias_name, make_tensor({layer->desc.out_channels}, own_bias));
-        for (const auto &node : layer_nodes(*layer, graph, segment.layer_input, weight_name, bias_name))
+        for (const auto &node : layer_nodes(*layer, graph, layer_input, weight_name, bias_name))
             part.add_node(node);
         add_once(outputs, layer->output);
     }
-    for (const std::string &name : segment.inputs)
-        if (name != segment.layer_input)
-            part.add_input(name, graph.shape(name));
     for (int i = layer ? layer->last_node + 1 : segment.first_node; i <= segment.last_node; i++)
         part.add_node(impl_->node(i));
     for (const std::string &name : outputs)
@@ -284,10 +322,6 @@ bool Model::may_fold(const std::string &tensor, std::string &reason) const
 
 std::vector<std::string> Model::joined(const std::string &tensor) const
 {
-    // Operators whose output values are values of their inputs, or zero.
-    static const std::set<std::string> keep = {"DepthToSpace", "Expand",    "Flatten",  "Identity",     "MaxPool",
-                                               "Pad",          "Reshape",   "Slice",    "SpaceToDepth", "Split",
-                                               "Squeeze",      "Transpose", "Unsqueeze"};
     const Graph &graph = impl_->graph;
     std::vector<std::string> found = {tensor};
     bool joins = false;
@@ -295,13 +329,9 @@ std::vector<std::string> Model::joined(const std::string &tensor) const
         const std::string name = found[i];
         for (const onnx::NodeProto &node : graph.nodes) {
             const bool joining = node.op_type() == "Add" || node.op_type() == "Concat";
-            const bool nearest = node.op_type() == "Resize" && get_text(node, "mode", "nearest") == "nearest";
-            if (!joining && !nearest && !keep.count(node.op_type()))
+            if (!joining && !keeps_values(node))
                 continue;
-            std::vector<std::string> shared;
-            for (int k = 0; k < (joining ? node.input_size() : 1); k++)
-                if (!graph.constant(node.input(k)))
-                    shared.push_back(node.input(k));
+            std::vector<std::string> shared = data_inputs(graph, node);
             if (node.op_type() != "Add")
                 shared.insert(shared.end(), node.output().begin(), node.output().end());
             if (!contains(shared, name) || shared.size() < 2)

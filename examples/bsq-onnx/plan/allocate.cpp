@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 
@@ -121,7 +121,7 @@ double Chooser::effect(size_t segment, size_t index, const LayerResult &probe)
 {
     Segment nodes = model_.segments()[segment];
     nodes.outputs = chain_.outputs(segment);
-    Runner runner(model_, nodes, nodes.outputs, probe.dequantized, model_.layers()[index].bias);
+    Runner runner(model_, nodes, nodes.outputs, {}, probe.dequantized, model_.layers()[index].bias);
     chain_.swap(segment, runner);
     Difference difference;
     for (const Chain::Tensors &reference : kept_) {

@@ -7,9 +7,8 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "model/graph.hpp"
-#include "quantize/store.hpp"
 
 namespace bsq_onnx {
 

@@ -6,7 +6,7 @@
 
 #include <onnx/onnx_pb.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 
@@ -45,6 +45,20 @@ std::vector<bool> edge_layers(const Model &model)
     return edge;
 }
 
+std::set<std::string> tensors_before_layers(const Model &model)
+{
+    std::set<std::string> tensors;
+    for (const Layer &layer : model.layers())
+        tensors.insert(layer.input);
+    const auto &nodes = model.proto().graph().node();
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+        const auto &outputs = node->output();
+        if (std::any_of(outputs.begin(), outputs.end(), [&](const std::string &name) { return tensors.count(name); }))
+            tensors.insert(node->input().begin(), node->input().end());
+    }
+    return tensors;
+}
+
 static void check_names(const Model &model, const Settings &settings)
 {
     std::set<std::string> known, named = settings.skip;
@@ -61,6 +75,7 @@ Plan make_plan(const Model &model, const Settings &settings)
 {
     check_names(model, settings);
     const std::vector<bool> edge = edge_layers(model);
+    const std::set<std::string> before_layers = tensors_before_layers(model);
     Plan plan;
     for (size_t i = 0; i < model.layers().size(); i++) {
         const std::string &name = model.layers()[i].name;
@@ -71,9 +86,10 @@ Plan make_plan(const Model &model, const Settings &settings)
         if (given != settings.bits_for.end())
             bits = given->second;
         const bool skipped = settings.skip.count(name) > 0;
-        plan.bits.push_back(skipped ? 0 : bits);
-        plan.reasons.push_back(skipped ? "asked for" : "");
-        plan.fixed.push_back(skipped || given != settings.bits_for.end());
+        const bool head = settings.float_head && before_layers.count(model.layers()[i].output) == 0;
+        plan.bits.push_back(skipped || head ? 0 : bits);
+        plan.reasons.push_back(skipped || head ? "asked for" : "");
+        plan.fixed.push_back(skipped || head || given != settings.bits_for.end());
     }
     plan.input_bits = plan_inputs(model, settings, plan.bits);
     return plan;

@@ -3,6 +3,7 @@
 #define BSQ_ONNX_PLAN_HPP
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,11 @@
 
 namespace bsq_onnx {
 
-// What tensors that meet in an Add or Concat have in common.
+// What tensors have in common that meet in an Add or Concat, or between which values only move.
 struct SharedQuantizer {
     Quantizer quantizer;
     std::vector<std::string> tensors;
+    std::map<std::string, std::pair<float, float>> ranges; // of the float network, by tensor
 };
 
 struct Plan {
@@ -23,12 +25,15 @@ struct Plan {
     std::vector<std::string> reasons;              // why it does, or ""
     std::vector<bool> fixed;                       // --avg-bits may not change these bits
     std::map<std::string, int> input_bits;         // of the tensors that quantized layers read
-    std::map<std::string, SharedQuantizer> shared; // by tensor; others have quantizers of their own
+    std::map<std::string, SharedQuantizer> shared; // by tensor, in integer form all; others have quantizers of their own
 };
 
 // First layers are those that no other layer comes before, last ones those that no other layer follows on a way to an
 // output.
 std::vector<bool> edge_layers(const Model &model);
+
+// Tensors that lead to a layer.
+std::set<std::string> tensors_before_layers(const Model &model);
 
 // Throws Error when a layer is named that does not exist.
 Plan make_plan(const Model &model, const Settings &settings);

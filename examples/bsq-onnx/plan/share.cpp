@@ -1,17 +1,23 @@
-// One quantizer for tensors that meet in an Add or Concat.
+// Quantizers that are chosen before layers are.
 #include "plan/share.hpp"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 #include <set>
+
+#include "plan/points.hpp"
 
 namespace bsq_onnx {
 
 namespace {
 
 struct Group {
-    std::vector<std::string> tensors;
+    PointGroup points;
     int bits = 0;
+    bool everywhere = false;
     LayerHandle observer; // sees the values of all of them
+    std::map<std::string, std::pair<float, float>> ranges;
 };
 
 // A layer of one weight: every value of a tensor is a row of its input, whatever shape the tensor has.
@@ -26,7 +32,14 @@ Layer single_input()
     return layer;
 }
 
-std::vector<Group> find_groups(const Model &model, const Settings &settings, const Plan &plan)
+void open_observer(const Settings &settings, Group &group)
+{
+    bsq_options_t options = settings.options;
+    options.input_bits = group.bits;
+    group.observer = make_layer(single_input(), options);
+}
+
+std::vector<Group> find_joined(const Model &model, const Plan &plan)
 {
     std::vector<Group> groups;
     std::set<std::string> seen;
@@ -34,28 +47,69 @@ std::vector<Group> find_groups(const Model &model, const Settings &settings, con
         if (!seen.insert(tensor).second)
             continue;
         Group group;
-        group.tensors = {tensor};
+        group.points.tensors = {tensor};
         group.bits = bits;
         for (const std::string &other : model.joined(tensor)) {
             const auto found = plan.input_bits.find(other);
             if (found == plan.input_bits.end())
                 continue;
             seen.insert(other);
-            group.tensors.push_back(other);
+            group.points.tensors.push_back(other);
             group.bits = std::max(group.bits, found->second);
         }
-        if (group.tensors.size() < 2)
-            continue;
-        bsq_options_t options = settings.options;
-        options.input_bits = group.bits;
-        group.observer = make_layer(single_input(), options);
+        if (group.points.tensors.size() > 1)
+            groups.push_back(std::move(group));
+    }
+    return groups;
+}
+
+// Bits are those of layers' inputs among a group's tensors, or as asked for.
+std::vector<Group> find_points(const Model &model, const Settings &settings, const Plan &plan)
+{
+    std::vector<Group> groups;
+    for (const PointGroup &points : integer_points(model, settings, plan)) {
+        Group group;
+        group.points = points;
+        group.bits = settings.options.input_bits;
+        for (const std::string &tensor : points.tensors)
+            if (const auto found = plan.input_bits.find(tensor); found != plan.input_bits.end())
+                group.bits = std::max(group.bits, found->second);
+        group.everywhere = true;
         groups.push_back(std::move(group));
     }
     return groups;
 }
 
-void observe(const std::vector<float> &values, const Group &group)
+// No code stands for more than 'most'.
+void cap(Quantizer &quantizer, float most)
 {
+    const double codes = quantizer.grid(0).highest;
+    auto step = static_cast<float>(static_cast<double>(most) / codes);
+    // Engines multiply in single precision.
+    while (step * static_cast<float>(codes) > most)
+        step = std::nextafter(step, 0.0F);
+    quantizer.values.scale = static_cast<double>(step);
+}
+
+// Steps are what files hold; none reaches beyond what ends all of the group's tensors, nor a little beyond a single
+// one's Clip, which ONNX Runtime would take away twice.
+void limit(const PointGroup &points, Quantizer &quantizer)
+{
+    quantizer.values.scale =
+        std::max(static_cast<double>(static_cast<float>(quantizer.values.scale)), static_cast<double>(FLT_MIN));
+    const auto top = [&] { return static_cast<float>(quantizer.values.scale * quantizer.grid(0).highest); };
+    if (std::isfinite(points.most) && points.most > 0 && top() > points.most)
+        cap(quantizer, points.most);
+    for (const float clip : points.clips)
+        if (clip > 0 && top() > clip && top() < clip + static_cast<float>(quantizer.values.scale))
+            cap(quantizer, clip);
+}
+
+void observe(const std::vector<float> &values, Group &group, const std::string &tensor)
+{
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    const auto range = group.ranges.emplace(tensor, std::make_pair(*least, *most)).first;
+    range->second = {std::min(range->second.first, *least), std::max(range->second.second, *most)};
     const Layer layer = single_input();
     bsq_batch_t batch = make_batch(layer, values.data(), nullptr, false);
     batch.size = static_cast<int64_t>(values.size());
@@ -68,39 +122,46 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
                                                         const std::vector<SampleRef> &samples, Progress &progress)
 {
     std::map<std::string, SharedQuantizer> shared;
-    const std::vector<Group> groups = find_groups(model, settings, plan);
+    std::vector<Group> groups =
+        integer_form(settings) ? find_points(model, settings, plan) : find_joined(model, plan);
     if (groups.empty())
         return shared;
     std::map<std::string, std::vector<float>> values;
     std::vector<std::string> computed;
-    for (const Group &group : groups)
-        for (const std::string &tensor : group.tensors) {
+    for (Group &group : groups) {
+        open_observer(settings, group);
+        for (const std::string &tensor : group.points.tensors) {
             values[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
             if (tensor != model.input().name)
                 computed.push_back(tensor);
         }
+    }
     Runner runner(model, whole(model, computed), computed);
     std::vector<float *> to;
     for (const std::string &tensor : computed)
         to.push_back(values.at(tensor).data());
     progress.begin(static_cast<double>(samples.size()));
     for (const SampleRef &ref : samples) {
-        progress.step("shared quantizers", 1);
+        progress.step("quantizers of activations", 1);
         const Sample sample = ref.from->load(ref.index);
         runner.run({sample.input.data()}, to);
         if (const auto input = values.find(model.input().name); input != values.end())
             input->second = sample.input;
-        for (const Group &group : groups)
-            for (const std::string &tensor : group.tensors)
-                observe(values.at(tensor), group);
+        for (Group &group : groups)
+            for (const std::string &tensor : group.points.tensors)
+                observe(values.at(tensor), group, tensor);
         progress.end("");
     }
     for (const Group &group : groups) {
         SharedQuantizer quantizer;
-        quantizer.tensors = group.tensors;
+        quantizer.tensors = group.points.tensors;
+        quantizer.ranges = group.ranges;
         check(bsq_layer_get_input_quantizer(group.observer.get(), &quantizer.quantizer.values), single_input(),
               group.observer.get());
-        for (const std::string &tensor : group.tensors)
+        quantizer.quantizer.everywhere = group.everywhere;
+        if (group.everywhere)
+            limit(group.points, quantizer.quantizer);
+        for (const std::string &tensor : group.points.tensors)
             shared[tensor] = quantizer;
     }
     return shared;

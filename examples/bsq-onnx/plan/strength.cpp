@@ -54,7 +54,7 @@ private:
 
 Trial::Trial(const Model &model, const Segment &segment, const Reader &reader, const Quantizer &quantizer)
     : layer_(*reader.layer), quantizer_(quantizer), passing_(passing_of(model, layer_.output)),
-      target_(model, segment, layer_, quantizer), handle_(make_layer(layer_, reader.options))
+      target_(model, segment, layer_, {{layer_.input, quantizer}}), handle_(make_layer(layer_, reader.options))
 {
     set_quantizer(layer_, quantizer, handle_.get());
 }
@@ -78,7 +78,7 @@ double Trial::solve(const Model &model, const Segment &segment)
     check(bsq_layer_get_dequantized(handle_.get(), weights.data(), weights.size()), layer_, handle_.get());
     check(bsq_layer_get_bias(handle_.get(), bias.data(), bias.size()), layer_, handle_.get());
     runner_ =
-        std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output}, weights, bias, quantizer_);
+        std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output}, Quantizers{{layer_.input, quantizer_}}, weights, bias);
     got_.resize(static_cast<size_t>(count(layer_.output_shape)));
     return report.seconds;
 }

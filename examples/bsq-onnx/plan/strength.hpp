@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "progress.hpp"
+#include "shared.hpp"
 #include "quantize/engine.hpp"
 
 namespace bsq_onnx {

@@ -7,6 +7,7 @@
 
 #include "quantize/engine.hpp"
 #include "quantize/result.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 
@@ -19,11 +20,9 @@ struct DoneLayer {
 
 class Checkpoint {
 public:
-    // What must be the same for work to go on: a name and a value each.
-    using Conditions = std::vector<std::pair<std::string, std::string>>;
+    using Conditions = WorkFolder::Conditions;
 
-    // Makes the folder, or reads what is in it. Throws Error when it holds something else, or the work of other
-    // conditions: it then names the first that differs.
+    // As the folder's constructor: throws Error when work that is there cannot go on.
     Checkpoint(const std::string &folder, const Conditions &conditions);
 
     bool load_layer(size_t index, DoneLayer &done) const; // false when it is not there
@@ -36,19 +35,12 @@ public:
 
     // Bits that were chosen for the layers; empty when they are not there. Throws Error where there is something else.
     std::vector<int> load_bits() const;
-    std::string bits_path() const { return path("bits"); }
+    std::string bits_path() const { return folder_.path("bits"); }
     void save_bits(const std::vector<int> &bits);
 
 private:
-    std::string path(const std::string &name) const { return folder_ + "/" + name; }
-    void write(const std::string &name, const std::string &bytes) const;
-
-    std::string folder_;
+    WorkFolder folder_;
 };
-
-// FNV-1a, for what is told apart, not protected.
-uint64_t digest(const void *bytes, size_t size, uint64_t start = 0xcbf29ce484222325u);
-std::string hexadecimal(uint64_t value);
 
 } // namespace bsq_onnx
 

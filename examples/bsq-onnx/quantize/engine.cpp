@@ -7,8 +7,9 @@
 
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
+#include <opencv2/dnn/layer.details.hpp>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 // The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
 extern "C" void openblas_set_num_threads(int count) __attribute__((weak));
@@ -38,22 +39,36 @@ static inline double round_even(double x)
     return (x + far) - far;
 }
 
-void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const
+// What a value becomes: double, so that a tie is the same one as in the library.
+static inline float rounded(float x, const Quantizer::Grid &g)
 {
     constexpr double most = static_cast<double>(FLT_MAX);
+    const double code = round_even(std::min(std::max(static_cast<double>(x) / g.step, g.lowest), g.highest));
+    return static_cast<float>(std::min(std::max(g.step * code, -most), most));
+}
+
+void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const
+{
     if (!folded()) {
         inner *= outer * channels;
         outer = channels = 1;
     }
     for (int64_t k = 0; k < outer * channels; k++) {
         const Grid g = grid(k % channels);
-        for (int64_t i = 0; i < inner; i++) {
-            const double code = round_even(std::min(std::max(in[i] / g.step, g.lowest), g.highest));
-            out[i] = static_cast<float>(std::min(std::max(g.step * code, -most), most));
-        }
+        for (int64_t i = 0; i < inner; i++)
+            out[i] = rounded(in[i], g);
         in += inner;
         out += inner;
     }
+}
+
+Quantizers everywhere(const Quantizers &quantizers)
+{
+    Quantizers those;
+    for (const auto &entry : quantizers)
+        if (entry.second.everywhere)
+            those.insert(entry);
+    return those;
 }
 
 Layout input_layout(const Layer &layer)
@@ -63,6 +78,41 @@ Layout input_layout(const Layer &layer)
         return {all / channels, channels, 1};
     return {1, channels, all / channels};
 }
+
+namespace {
+
+// round_operator for OpenCV.
+class RoundLayer : public cv::dnn::Layer {
+public:
+    static cv::Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams &params) { return cv::makePtr<RoundLayer>(params); }
+
+    explicit RoundLayer(const cv::dnn::LayerParams &params)
+        : Layer(params), grid_{params.get<double>("scale"), params.get<double>("lowest"), params.get<double>("highest")}
+    {
+    }
+
+    void forward(cv::InputArrayOfArrays inputs, cv::OutputArrayOfArrays outputs, cv::OutputArrayOfArrays) override
+    {
+        std::vector<cv::Mat> from, to;
+        inputs.getMatVector(from);
+        outputs.getMatVector(to);
+        const float *in = from[0].ptr<float>();
+        float *out = to[0].ptr<float>();
+        for (size_t i = 0; i < from[0].total(); i++)
+            out[i] = rounded(in[i], grid_);
+    }
+
+private:
+    Quantizer::Grid grid_;
+};
+
+Rounding rounding_of(const Quantizer &quantizer)
+{
+    const Quantizer::Grid grid = quantizer.grid(0);
+    return {static_cast<float>(grid.step), static_cast<int>(grid.lowest), static_cast<int>(grid.highest)};
+}
+
+} // namespace
 
 struct Runner::Impl {
     cv::dnn::Net net;
@@ -112,22 +162,30 @@ static Error refused(const cv::Exception &error)
 }
 
 Runner::Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
-               const std::vector<float> &weights, const std::vector<float> &bias, const Quantizer &quantizer)
+               const Quantizers &quantizers, const std::vector<float> &weights, const std::vector<float> &bias)
     : impl_(new Impl)
 {
     impl_->outputs = outputs;
-    impl_->quantizer = quantizer;
+    Roundings roundings;
+    for (const auto &[tensor, quantizer] : quantizers)
+        if (quantizer.everywhere)
+            roundings[tensor] = rounding_of(quantizer);
     const Layer *layer = segment.layer < 0 ? nullptr : &model.layers()[static_cast<size_t>(segment.layer)];
+    const bool layer_alone = layer != nullptr && roundings.empty();
     for (const std::string &name : segment.inputs)
-        if (layer == nullptr || name != layer->input || name != segment.layer_input)
+        if (!layer_alone || name != layer->input || name != segment.layer_input)
             impl_->add_feed(model, segment, name, name, false);
-    if (layer != nullptr) {
+    if (layer_alone) {
         impl_->add_feed(model, segment, layer->input, segment.layer_input, true);
         impl_->layout = input_layout(*layer);
+        if (const auto found = quantizers.find(layer->input); found != quantizers.end())
+            impl_->quantizer = found->second;
     }
     for (const std::string &name : outputs)
         impl_->counts.push_back(count(model.shape(name)));
-    const std::string bytes = model.segment_model(segment, weights, bias);
+    const std::string bytes = model.segment_model(segment, weights, bias, roundings);
+    static const bool known = (cv::dnn::LayerFactory::registerLayer(round_operator, RoundLayer::create), true);
+    static_cast<void>(known);
     try {
         impl_->net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
     } catch (const cv::Exception &error) {

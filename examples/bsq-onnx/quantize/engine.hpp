@@ -2,6 +2,7 @@
 #ifndef BSQ_ONNX_ENGINE_HPP
 #define BSQ_ONNX_ENGINE_HPP
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct Quantizer {
     bsq_input_quantizer_t values;
     std::vector<double> scales; // empty: one scale and zero point for all channels
     std::vector<int32_t> zero_points;
+    bool everywhere = false; // all that reads the tensor reads it quantized, not layers alone; not with scales
 
     Quantizer();
     bool quantizes() const { return values.bits > 0; }
@@ -31,6 +33,11 @@ struct Quantizer {
     void apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const;
 };
 
+using Quantizers = std::map<std::string, Quantizer>; // by tensor
+
+// Those that are so everywhere: what holds for a layer that stays float, too.
+Quantizers everywhere(const Quantizers &quantizers);
+
 // How a layer's input is laid out for Quantizer::apply.
 struct Layout {
     int64_t outer, channels, inner;
@@ -40,12 +47,13 @@ Layout input_layout(const Layer &layer);
 // A segment that runs.
 class Runner {
 public:
-    // Gives 'outputs', any of the segment's and the layer's output. 'weights' and 'bias' replace those of the segment's
-    // layer where they are not empty. With 'quantizer' the layer, not the other nodes, reads its input quantized.
+    // Gives 'outputs', any of the segment's and the layer's output, as they are before they are quantized themselves.
+    // 'weights' and 'bias' replace those of the segment's layer where they are not empty. Tensors are read quantized as
+    // 'quantizers' say: by the segment's layer, or, those that are so everywhere, by all nodes.
     // Throws Error when the engine refuses the nodes.
     Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
-           const std::vector<float> &weights = {}, const std::vector<float> &bias = {},
-           const Quantizer &quantizer = Quantizer());
+           const Quantizers &quantizers = {}, const std::vector<float> &weights = {},
+           const std::vector<float> &bias = {});
     Runner(Runner &&) noexcept;
     Runner &operator=(Runner &&) noexcept;
     ~Runner();

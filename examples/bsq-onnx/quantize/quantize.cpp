@@ -5,10 +5,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "plan/strength.hpp"
 #include "quantize/resumed.hpp"
-#include "quantize/store.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {
@@ -101,11 +100,14 @@ private:
     Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
     bsq_options_t layer_options(const Layer &layer, int bits) const;
     bool may_fold(const std::string &tensor, std::string &reason) const;
+    bool is_described(const std::string &tensor) const;
+    void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
     bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
+    void round_bias(const Layer &layer, LayerResult &l) const;
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
 
@@ -191,8 +193,12 @@ Quantized Pass::run()
         total += effort_of(model_.layers()[i], samples(), settings_.options.effort);
     progress_.begin(total);
     load_samples();
+    for (const auto &[tensor, shared] : plan_.shared)
+        if (shared.quantizer.everywhere)
+            result_.quantizers[tensor] = shared.quantizer;
     for (size_t i = 0; i < model_.segments().size(); i++)
         run_segment(static_cast<int>(i));
+    describe_others();
     return std::move(result_);
 }
 
@@ -226,8 +232,10 @@ void Pass::run_segment(int index)
         } else if (checkpoint_ != nullptr && checkpoint_->load_layer(which, done)) {
             check_resumed(layer, which, done);
             result_.layers[which] = done.layer;
-            if (done.quantizer.quantizes() && result_.quantizers.emplace(layer.input, done.quantizer).second)
+            if (done.quantizer.quantizes() && !is_described(layer.input)) {
+                result_.quantizers.emplace(layer.input, done.quantizer);
                 result_.inputs.push_back(done.input);
+            }
             run_float(index, nullptr, nullptr);
             readers_left_[input_key(model_, layer)]--;
             progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
@@ -260,9 +268,7 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         float_.add(tensor, samples(), count_of(tensor));
     std::unique_ptr<Target> target;
     if (handle != nullptr) {
-        const auto quantizer = result_.quantizers.find(layer->input);
-        target = std::make_unique<Target>(model_, segment, *layer,
-                                          quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+        target = std::make_unique<Target>(model_, segment, *layer, result_.quantizers);
         outputs.push_back(layer->output);
     }
     if (outputs.empty())
@@ -298,12 +304,11 @@ void Pass::run_quantized(int index)
     const bool own = layer != nullptr && layer->bits > 0;
     const bool changed = std::any_of(segment.inputs.begin(), segment.inputs.end(),
                                      [&](const std::string &tensor) { return quantized_.has(tensor); });
-    if (outputs.empty() || !(own || changed))
+    // In integer form each segment reads quantized tensors.
+    if (outputs.empty() || !(own || changed || integer_form(settings_)))
         return;
-    const auto quantizer = own ? result_.quantizers.find(layer->input) : result_.quantizers.end();
-    Runner runner(model_, segment, outputs, own ? layer->dequantized : std::vector<float>(),
-                  own ? layer->bias : std::vector<float>(),
-                  quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+    Runner runner(model_, segment, outputs, own ? result_.quantizers : everywhere(result_.quantizers),
+                  own ? layer->dequantized : std::vector<float>(), own ? layer->bias : std::vector<float>());
     for (const std::string &tensor : outputs)
         quantized_.add(tensor, samples(), count_of(tensor));
     std::vector<const float *> from(segment.inputs.size());
@@ -348,10 +353,17 @@ bsq_options_t Pass::layer_options(const Layer &layer, int bits) const
     return options;
 }
 
+bool Pass::is_described(const std::string &tensor) const
+{
+    return std::any_of(result_.inputs.begin(), result_.inputs.end(),
+                       [&](const InputResult &input) { return input.tensor == tensor; });
+}
+
 LayerHandle Pass::prepare(const Layer &layer, int bits)
 {
     seconds_choosing_ = 0;
-    if (settings_.options.input_bits > 0 && result_.quantizers.count(layer.input) == 0)
+    const bool stays_float = integer_form(settings_) && plan_.shared.count(layer.input) == 0;
+    if (settings_.options.input_bits > 0 && !stays_float && !is_described(layer.input))
         choose_quantizer(layer, plan_.input_bits.at(layer.input));
     bsq_options_t options = layer_options(layer, bits);
     options.progress = Progress::callback;
@@ -418,7 +430,10 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
                              : shared != plan_.shared.end()     ? &shared->second.quantizer
                                                                 : nullptr;
     const std::string note = note_on(layer.input);
-    const int input_bits = settings_.options.input_bits > 0 ? plan_.input_bits.at(layer.input) : 0;
+    const bool stays_float = integer_form(settings_) && shared == plan_.shared.end();
+    const int input_bits = settings_.options.input_bits == 0 || stays_float ? 0
+                           : known != nullptr ? known->values.bits
+                                              : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
     const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
                                             input_bits, samples() > calibration_, chooses_scales, note, known});
@@ -517,14 +532,32 @@ void Pass::describe_input(const Layer &layer, const Candidate &scales, const std
     result_.inputs.push_back(input);
 }
 
+// Tensors that no layer reads are not kept: of them there is no histogram, and the range is the float network's.
+void Pass::describe_others()
+{
+    for (const auto &[tensor, shared] : plan_.shared) {
+        if (is_described(tensor))
+            continue;
+        InputResult input;
+        input.tensor = tensor;
+        input.bits = shared.quantizer.values.bits;
+        input.type = shared.quantizer.values.type;
+        input.zero_point = shared.quantizer.values.zero_point;
+        input.scales = {shared.quantizer.values.scale};
+        input.note = note_on(tensor);
+        const auto &[least, most] = shared.ranges.at(tensor);
+        input.minimum = static_cast<double>(least);
+        input.maximum = static_cast<double>(most);
+        result_.inputs.push_back(input);
+    }
+}
+
 // What quantizing the layer and its input changes in its output, on a few samples.
 double Pass::own_error(const Segment &segment, const Layer &layer)
 {
     const LayerResult &l = result_.layers[static_cast<size_t>(segment.layer)];
-    const auto quantizer = result_.quantizers.find(layer.input);
     Runner real(model_, segment, {layer.output});
-    Runner quantized(model_, segment, {layer.output}, l.dequantized, l.bias,
-                     quantizer == result_.quantizers.end() ? Quantizer() : quantizer->second);
+    Runner quantized(model_, segment, {layer.output}, result_.quantizers, l.dequantized, l.bias);
     std::vector<float> wanted(static_cast<size_t>(count_of(layer.output))), got(wanted.size());
     std::vector<const float *> from(segment.inputs.size());
     const int64_t few = std::min<int64_t>(calibration_, 8);
@@ -540,6 +573,35 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
         }
     }
     return std::sqrt(sum / static_cast<double>(few));
+}
+
+// Biases are int32 in steps of the products that they are added to. A channel whose weights are so small that its bias
+// would not fit, one that is nearly dead, takes larger steps, in which its weights are rounded again.
+void Pass::round_bias(const Layer &layer, LayerResult &l) const
+{
+    const auto quantizer = result_.quantizers.find(layer.input);
+    if (quantizer == result_.quantizers.end() || l.bias.empty())
+        return;
+    constexpr double most = 1 << 30; // leaves as much room to the sum of products
+    const auto input_step = static_cast<float>(quantizer->second.values.scale);
+    const size_t fan_in = l.codes.size() / l.scales.size();
+    const int lowest = -(1 << (l.bits - 1)), highest = -lowest - 1;
+    l.bias_codes.resize(l.bias.size());
+    for (size_t c = 0; c < l.bias.size(); c++) {
+        const auto bias = static_cast<double>(l.bias[c]);
+        const double least = std::fabs(bias) / (static_cast<double>(input_step) * most);
+        if (static_cast<double>(l.scales[c]) < least) {
+            l.scales[c] = static_cast<float>(least * 1.001);
+            for (size_t i = c * fan_in; i < (c + 1) * fan_in; i++) {
+                const double code = std::nearbyint(static_cast<double>(l.dequantized[i]) / static_cast<double>(l.scales[c]));
+                l.codes[i] = static_cast<int8_t>(std::min<double>(std::max<double>(code, lowest), highest));
+                l.dequantized[i] = l.scales[c] * static_cast<float>(l.codes[i]);
+            }
+        }
+        const float step = input_step * l.scales[c];
+        l.bias_codes[c] = step > 0 ? static_cast<int32_t>(std::nearbyint(bias / static_cast<double>(step))) : 0;
+        l.bias[c] = step > 0 ? step * static_cast<float>(l.bias_codes[c]) : 0.0F;
+    }
 }
 
 void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
@@ -561,6 +623,8 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
+    if (integer_form(settings_) && layer.kind != Kind::matmul)
+        round_bias(layer, l);
     l.error = report.error;
     l.error_rounding = report.error_start;
     l.held_out_error = report.held_out_error;

@@ -9,7 +9,7 @@
 
 #include "model/model.hpp"
 #include "plan/plan.hpp"
-#include "progress.hpp"
+#include "shared.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "samples/samples.hpp"
@@ -24,8 +24,8 @@ struct SampleRef {
 
 struct Quantized {
     std::vector<LayerResult> layers;             // in the order of Model::layers()
-    std::map<std::string, Quantizer> quantizers; // by tensor
-    std::vector<InputResult> inputs;             // in the order in which layers read them
+    Quantizers quantizers;
+    std::vector<InputResult> inputs; // in the order in which layers read them
 };
 
 // 'samples': first 'calibration' that layers are fitted to, then others that only judge them. 'checkpoint' may be NULL.

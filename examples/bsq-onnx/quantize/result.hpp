@@ -23,6 +23,7 @@ struct LayerResult {
     std::vector<int8_t> codes;      // (M, n)
     std::vector<float> scales;      // M
     std::vector<float> bias;        // M, or empty when the layer has none and needs none
+    std::vector<int32_t> bias_codes; // in integer form: M, in steps of the input's scale times the channel's
     std::vector<float> dequantized; // (M, n): weights that multiply the dequantized, unfolded inputs
     double error = 0;               // relative output errors
     double error_rounding = 0;

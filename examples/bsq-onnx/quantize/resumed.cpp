@@ -59,6 +59,21 @@ bool weights_fit(const DoneLayer &done, const Layer &layer)
     return true;
 }
 
+// In integer form, biases are codes times the scales of the input and of the channel.
+bool bias_codes_fit(const LayerResult &l, const Expected &expected)
+{
+    const bool integers = expected.quantizer != nullptr && expected.quantizer->everywhere &&
+                          expected.layer.kind != Kind::matmul && !l.bias.empty();
+    if (l.bias_codes.size() != (integers ? l.bias.size() : 0))
+        return false;
+    for (size_t c = 0; c < l.bias_codes.size(); c++) {
+        const double bias = expected.quantizer->values.scale * static_cast<double>(l.scales[c]) * l.bias_codes[c];
+        if (!(std::fabs(static_cast<double>(l.bias[c]) - bias) <= rounding * std::fabs(bias)))
+            return false;
+    }
+    return true;
+}
+
 std::string result_misfit(const LayerResult &l, const Expected &expected)
 {
     constexpr int32_t warnings = BSQ_WARNING_FEW_ROWS | BSQ_WARNING_SCALE_LIMITED | BSQ_WARNING_RAISED_DAMPING |
@@ -83,6 +98,7 @@ std::string result_misfit(const LayerResult &l, const Expected &expected)
         {"scales", l.scales.size() == static_cast<size_t>(known.channels) && finite(l.scales) &&
                        std::all_of(l.scales.begin(), l.scales.end(), [](float scale) { return scale > 0; })},
         {"bias", l.bias.size() == (has_bias ? static_cast<size_t>(known.channels) : 0) && finite(l.bias)},
+        {"codes of the bias", bias_codes_fit(l, expected)},
         {"error", within(l.error, 0)},
         {"error of rounding", within(l.error_rounding, 0)},
         {"held-out error", expected.held_out ? within(l.held_out_error, 0) : l.held_out_error == -1},

@@ -91,15 +91,14 @@ Passing passing_of(const Model &model, const std::string &tensor)
     return {-infinite, infinite, goes_through_silu(graph, tensor)};
 }
 
-Target::Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer)
+Target::Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizers &quantizers)
     : passing_(passing_of(model, layer.output)), channels_(layer.desc.out_channels),
       positions_(count(layer.output_shape) / channels_), channels_last_(layer.desc.kind == BSQ_KIND_LINEAR),
       values_(static_cast<size_t>(count(layer.output_shape)))
 {
     if (!passing_.cuts())
         return;
-    own_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer.output}, std::vector<float>(),
-                                    std::vector<float>(), quantizer);
+    own_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer.output}, quantizers);
     own_values_.resize(values_.size());
     weights_.resize(static_cast<size_t>(positions_));
 }

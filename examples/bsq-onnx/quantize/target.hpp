@@ -26,7 +26,7 @@ Passing passing_of(const Model &model, const std::string &tensor);
 // (output positions) count by the share that passes, over channels.
 class Target {
 public:
-    Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizer &quantizer);
+    Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizers &quantizers);
 
     float *values() { return values_.data(); } // where the float network's output goes first
     // 'inputs': those of the segment in the already quantized part.

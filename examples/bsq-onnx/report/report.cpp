@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/html.hpp"
+#include "shared.hpp"
+#include "tool/html.hpp"
 #include "report/report_charts.hpp"
 #include "report/report_pictures.hpp"
-#include "report/report_style.hpp"
+#include "tool/report_style.hpp"
 
 namespace bsq_onnx {
 

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/html.hpp"
+#include "shared.hpp"
+#include "tool/html.hpp"
 
 namespace bsq_onnx {
 

@@ -7,7 +7,8 @@
 #include <opencv2/imgproc.hpp>
 
 #include "judge/tasks/tasks.hpp"
-#include "report/html.hpp"
+#include "shared.hpp"
+#include "tool/html.hpp"
 
 namespace bsq_onnx {
 

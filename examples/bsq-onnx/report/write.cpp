@@ -21,6 +21,15 @@ onnx::TensorProto make_tensor(const Shape &shape, const std::vector<uint8_t> &va
     return tensor;
 }
 
+onnx::TensorProto make_tensor(const std::vector<int32_t> &values)
+{
+    onnx::TensorProto tensor;
+    tensor.set_data_type(onnx::TensorProto::INT32);
+    tensor.add_dims(static_cast<int64_t>(values.size()));
+    tensor.set_raw_data(values.data(), values.size() * sizeof(int32_t));
+    return tensor;
+}
+
 // Two codes a byte, the first one in the lower half.
 onnx::TensorProto int4_tensor(const Shape &shape, const std::vector<int8_t> &codes)
 {
@@ -57,14 +66,16 @@ public:
         for (size_t i = 0; i < model_.layers().size(); i++)
             if (result_.layers.at(i).bits > 0)
                 layer_at[first_node(model_.layers()[i], graph_)] = i;
+        add_point(graph_.input);
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
             const auto found = layer_at.find(i);
             if (found == layer_at.end()) {
-                nodes_.push_back(graph_.nodes[static_cast<size_t>(i)]);
+                add_other(graph_.nodes[static_cast<size_t>(i)]);
                 continue;
             }
             const Layer &layer = model_.layers()[found->second];
             add_layer(layer, result_.layers[found->second]);
+            add_point(layer.output);
             i += layer.last_node - layer.node;
         }
         graph_.nodes = nodes_;
@@ -87,17 +98,69 @@ private:
         return name;
     }
 
+    // A node that is no quantized layer; in integer form it reads what is quantized after quantization, too.
+    void add_other(onnx::NodeProto node)
+    {
+        for (std::string &name : *node.mutable_input())
+            if (const auto found = dequantized_.find(name); format_ == Format::qdq && found != dequantized_.end())
+                name = found->second;
+        nodes_.push_back(node);
+        for (const std::string &name : node.output())
+            add_point(name);
+    }
+
+    // In integer form: quantizes a tensor where it comes from.
+    void add_point(const std::string &tensor)
+    {
+        if (format_ == Format::qdq)
+            quantized(tensor, 1);
+    }
+
+    // The tensor after QuantizeLinear and DequantizeLinear, which its readers share; itself when it has no quantizer.
+    std::string quantized(const std::string &tensor, int64_t channel_axis)
+    {
+        for (const InputResult &input : result_.inputs) {
+            if (input.tensor != tensor || input.bits == 0)
+                continue;
+            std::string &name = dequantized_[tensor];
+            if (name.empty())
+                name = quantize_dequantize(channel_axis, input);
+            return name;
+        }
+        return tensor;
+    }
+
     void add_layer(const Layer &layer, const LayerResult &result)
     {
         const bool as_float = format_ == Format::qdq_float;
-        const std::string input = as_float ? layer.input : quantized_input(layer);
+        const int64_t axis = layer.kind == Kind::conv ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
+        const std::string input = as_float ? layer.input : quantized(layer.input, axis);
         const std::string weights = as_float ? float_weights(layer, result) : quantized_weights(layer, result);
         std::string bias;
-        if (!result.bias.empty())
+        if (format_ == Format::qdq && !result.bias_codes.empty())
+            bias = quantized_bias(layer, result);
+        else if (!result.bias.empty())
             bias =
                 constant(layer.name + ".bias_corrected", bsq_onnx::make_tensor({layer.desc.out_channels}, result.bias));
         for (const auto &node : layer_nodes(layer, graph_, input, weights, bias))
             nodes_.push_back(node);
+    }
+
+    std::string quantized_bias(const Layer &layer, const LayerResult &result)
+    {
+        const auto input = std::find_if(result_.inputs.begin(), result_.inputs.end(),
+                                        [&](const InputResult &one) { return one.tensor == layer.input; });
+        const auto input_step = static_cast<float>(input->scales[0]);
+        std::vector<float> steps;
+        for (const float scale : result.scales)
+            steps.push_back(input_step * scale);
+        const std::string codes = constant(layer.name + ".bias_quantized", make_tensor(result.bias_codes));
+        const std::string scale =
+            constant(layer.name + ".bias_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, steps));
+        const std::string name = graph_.unused(layer.name + ".bias_dequantized");
+        add_node("DequantizeLinear", {codes, scale}, name);
+        set_integer(nodes_.back(), "axis", 0);
+        return name;
     }
 
     std::string float_weights(const Layer &layer, const LayerResult &result)
@@ -121,23 +184,9 @@ private:
         return name;
     }
 
-    // The layer's input tensor after QuantizeLinear and DequantizeLinear, which readers of one tensor share.
-    std::string quantized_input(const Layer &layer)
-    {
-        for (const InputResult &input : result_.inputs) {
-            if (input.tensor != layer.input || input.bits == 0)
-                continue;
-            std::string &name = dequantized_[layer.input];
-            if (name.empty())
-                name = quantize_dequantize(layer, input);
-            return name;
-        }
-        return layer.input;
-    }
-
     // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one
     // scale, the largest.
-    std::string quantize_dequantize(const Layer &layer, const InputResult &input)
+    std::string quantize_dequantize(int64_t channel_axis, const InputResult &input)
     {
         const std::string &tensor = input.tensor;
         const int64_t channels = static_cast<int64_t>(input.scales.size());
@@ -146,11 +195,11 @@ private:
         const std::vector<float> scales(input.scales.begin(), input.scales.end());
         const std::string scale = constant(tensor + "/scale", bsq_onnx::make_tensor(shape, scales));
         const std::string zero_points = constant(tensor + "/zero_point", zero_point(input, shape));
-        const std::string clipped = input.bits < 8 ? clip(layer, input) : tensor;
+        const std::string clipped = input.bits < 8 ? clip(channel_axis, input) : tensor;
         const std::string quantized =
             add_node("QuantizeLinear", {clipped, scale, zero_points}, graph_.unused(tensor + "/quantized"));
         if (folded)
-            set_integer(nodes_.back(), "axis", channel_axis(layer));
+            set_integer(nodes_.back(), "axis", channel_axis);
         std::vector<std::string> inputs = {quantized, scale, zero_points};
         const bool one = folded && std::all_of(input.zero_points.begin(), input.zero_points.end(),
                                                [&](int32_t zero) { return zero == input.zero_points[0]; });
@@ -163,7 +212,7 @@ private:
         }
         const std::string name = add_node("DequantizeLinear", inputs, graph_.unused(tensor + "/dequantized"));
         if (folded && !one)
-            set_integer(nodes_.back(), "axis", channel_axis(layer));
+            set_integer(nodes_.back(), "axis", channel_axis);
         return name;
     }
 
@@ -183,17 +232,12 @@ private:
         return make_tensor(shape, zeros);
     }
 
-    static int64_t channel_axis(const Layer &layer)
-    {
-        return layer.kind == Kind::conv ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
-    }
-
     // QuantizeLinear has codes of 8 bits: values are clipped to what codes of fewer bits reach.
-    std::string clip(const Layer &layer, const InputResult &input)
+    std::string clip(int64_t channel_axis, const InputResult &input)
     {
         int lowest, highest;
         code_limits(input, lowest, highest);
-        const std::string low = limit(layer, input, lowest, "/lowest"), high = limit(layer, input, highest, "/highest");
+        const std::string low = limit(channel_axis, input, lowest, "/lowest"), high = limit(channel_axis, input, highest, "/highest");
         const std::string name = graph_.unused(input.tensor + "/clipped");
         if (input.scales.size() == 1)
             return add_node("Clip", {input.tensor, low, high}, name);
@@ -201,14 +245,14 @@ private:
         return add_node("Max", {below, low}, name);
     }
 
-    std::string limit(const Layer &layer, const InputResult &input, int code, const std::string &suffix)
+    std::string limit(int64_t channel_axis, const InputResult &input, int code, const std::string &suffix)
     {
         std::vector<float> values;
         for (size_t i = 0; i < input.scales.size(); i++)
             values.push_back(static_cast<float>(input.scales[i] * (code - zero_of(input, i))));
         Shape shape;
         if (values.size() > 1) {
-            shape.assign(layer.input_shape.size() - static_cast<size_t>(channel_axis(layer)), 1);
+            shape.assign(model_.shape(input.tensor).size() - static_cast<size_t>(channel_axis), 1);
             shape[0] = static_cast<int64_t>(values.size());
         }
         return constant(input.tensor + suffix, bsq_onnx::make_tensor(shape, values));

@@ -3,8 +3,6 @@
 #define BSQ_ONNX_WRITE_HPP
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "model/model.hpp"
 #include "quantize/result.hpp"
@@ -12,7 +10,10 @@
 namespace bsq_onnx {
 
 enum class Format {
-    qdq, // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs, opset 13 or above
+    // int8 codes + DequantizeLinear, activations as QuantizeLinear / DequantizeLinear pairs on every tensor between
+    // layers, int32 biases, opset 13 or above: what ONNX Runtime runs in integers
+    qdq,
+    qdq_layers, // the same before layers only, with float biases
     qdq_float, // dequantized weights in the graph and opset of the file, no Q or DQ
     int4       // opset 21: codes of up to 4 bits packed as INT4, else as qdq
 };
@@ -23,10 +24,6 @@ std::string write_model(const Model &model, const RunResult &result, Format form
 
 // Bits, scales, zero points, errors of every layer and quantized tensor, as JSON.
 std::string write_sidecar(const RunResult &result);
-
-// Writes all files or none: each goes to a temporary name beside its own first, and they are renamed when all of them
-// are whole and on the disk. Throws Error, with path and cause.
-void write_files(const std::vector<std::pair<std::string, std::string>> &path_and_bytes);
 
 } // namespace bsq_onnx
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 extern "C" {
 #include "npy.h"

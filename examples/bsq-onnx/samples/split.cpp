@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 

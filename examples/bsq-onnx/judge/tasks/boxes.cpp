@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "error.hpp"
+#include "shared.hpp"
 
 namespace bsq_onnx {
 

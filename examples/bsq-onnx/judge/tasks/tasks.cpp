@@ -1,6 +1,6 @@
 #include "judge/tasks/tasks.hpp"
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "judge/tasks/heads.hpp"
 
 namespace bsq_onnx {

@@ -1,0 +1,221 @@
+// bsq-gguf: quantizes a language model in a GGUF file, with text to calibrate on, and says how good the result is.
+//
+// Results go to stdout. Whatever is wrong is one line on stderr, exit status 2 for a wrong command line and 1 for
+// everything else; files are then not written.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <new>
+
+#include <cblas.h>
+#include <unistd.h>
+
+#include "bsq.h"
+#include "gguf/writer.hpp"
+#include "judge/evaluate.hpp"
+#include "quantize/allocate.hpp"
+#include "quantize/quantize.hpp"
+#include "report/report.hpp"
+#include "settings.hpp"
+#include "shared.hpp"
+
+using namespace bsq_gguf;
+
+namespace {
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+int complain(int status, const std::string &text)
+{
+    std::string line = text;
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::cerr << "bsq-gguf: " << line << std::endl;
+    return status;
+}
+
+double since(std::chrono::steady_clock::time_point start)
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// A model and the file that it lies in.
+struct OpenModel {
+    MappedFile mapped;
+    Gguf file;
+    Model model;
+    explicit OpenModel(const std::string &path) : mapped(path), file(mapped.data(), mapped.size(), path), model(file) {}
+};
+
+WorkFolder::Conditions conditions(const OpenModel &open, const Settings &settings, const Samples &samples)
+{
+    WorkFolder::Conditions list = {
+        {"library", bsq_version_string()},
+        {"model", hexadecimal(digest(open.mapped.data(), open.mapped.size()))},
+        {"number of sequences", std::to_string(samples.sequences()) + " of " + std::to_string(samples.context)},
+        {"text", hexadecimal(digest(samples.tokens.data(), samples.tokens.size() * sizeof(int32_t)))}};
+    for (const std::string &line : describe(settings)) {
+        const size_t space = line.rfind(' ');
+        list.emplace_back("setting", line.substr(0, space) + " " + line.substr(space + 1));
+    }
+    return list;
+}
+
+double matrix_weights(const Model &model)
+{
+    double weights = 0;
+    for (const Tensor &tensor : model.file().tensors())
+        if (tensor.extents.size() == 2)
+            weights += static_cast<double>(tensor.rows()) * static_cast<double>(tensor.columns());
+    return weights;
+}
+
+void check_memory(const Model &model, const Settings &settings, const Plan &plan)
+{
+    const Need need = memory_need(model, settings, plan, settings.context);
+    if (need.bytes > static_cast<size_t>(settings.memory))
+        throw Error(model.file().name() + ": " + need.tensor + " needs " + std::to_string((need.bytes >> 20) + 1) +
+                    " MB to be solved; --memory is " + std::to_string(settings.memory >> 20));
+}
+
+// Writes the new file beside its name, for it to take when all is done.
+std::unique_ptr<Writer> quantize_to_file(const OpenModel &open, const Settings &settings, Progress &progress,
+                                         RunResult &result)
+{
+    const Model &model = open.model;
+    Plan plan = make_plan(model, settings);
+    check_memory(model, settings, plan);
+    const Samples samples =
+        read_samples(open.file, model.shape().vocabulary, settings.calibration, settings.context, settings.sequences);
+    std::unique_ptr<Kept> kept;
+    if (!settings.resume.empty())
+        kept = std::make_unique<Kept>(settings.resume, conditions(open, settings, samples));
+    if (settings.average_bits > 0) {
+        progress.begin(matrix_weights(model));
+        choose_types(model, settings, samples, plan, kept.get(), progress);
+    }
+    const Metadata metadata = new_metadata(model, settings, plan, samples.sequences(), samples.context);
+    std::unique_ptr<Writer> writer;
+    if (!settings.output.empty())
+        writer =
+            std::make_unique<Writer>(settings.output, metadata, planned_tensors(model, plan), open.file.alignment());
+    progress.begin(matrix_weights(model));
+    const Sink sink = [&](size_t index, const void *bytes, size_t size) {
+        if (writer)
+            writer->write(index, bytes, size);
+    };
+    result.tensors = quantize(model, settings, plan, samples, sink, kept.get(), progress, result.seconds);
+    result.sequences = samples.sequences();
+    result.context = samples.context;
+    if (writer)
+        result.size_after = writer->size();
+    return writer;
+}
+
+RunResult run(Settings settings, Progress &progress)
+{
+    const auto start = std::chrono::steady_clock::now();
+    check_writable(settings.output);
+    check_writable(settings.report);
+    const OpenModel open(settings.model);
+    settings.context =
+        settings.context > 0 ? settings.context : std::min<int64_t>(512, open.model.shape().trained_context);
+
+    RunResult result;
+    result.model = settings.model;
+    result.output = settings.output;
+    result.command = settings.command;
+    result.shape = open.model.shape();
+    result.size_before = open.mapped.size();
+    // Read first: what is wrong with it is known before the work.
+    Samples evaluation;
+    const bool evaluates = !settings.evaluation.texts.empty() || !settings.evaluation.tokens.empty();
+    if (evaluates)
+        evaluation = read_samples(open.file, open.model.shape().vocabulary, settings.evaluation, settings.context,
+                                  settings.evaluation_sequences);
+    std::unique_ptr<Writer> writer;
+    if (settings.quantizes()) {
+        result.settings = describe(settings);
+        writer = quantize_to_file(open, settings, progress, result);
+    }
+    if (evaluates) {
+        const auto before = std::chrono::steady_clock::now();
+        progress.begin(1);
+        std::unique_ptr<OpenModel> quantized;
+        if (writer)
+            quantized = std::make_unique<OpenModel>(writer->finish());
+        result.judgement =
+            evaluate(open.model, quantized ? &quantized->model : nullptr, evaluation, settings.threads, progress);
+        result.seconds.evaluation = since(before);
+    }
+    progress.clear();
+    result.seconds.all = since(start);
+    if (writer)
+        writer->publish();
+    if (!settings.report.empty())
+        write_files({{settings.report, write_report(result)}});
+    return result;
+}
+
+Progress::Style style_of(const Settings &settings)
+{
+    if (settings.quiet)
+        return Progress::Style::none;
+    if (isatty(STDERR_FILENO))
+        return Progress::Style::bar;
+    return settings.json ? Progress::Style::none : Progress::Style::lines;
+}
+
+int work(const Settings &settings)
+{
+    Progress progress(style_of(settings));
+    try {
+        const RunResult result = run(settings, progress);
+        if (settings.json)
+            print_json(result);
+        else
+            print_text(result);
+        if (std::fflush(stdout) != 0)
+            return complain(EXIT_FAILED, std::string("stdout: ") + std::strerror(errno));
+        return EXIT_DONE;
+    } catch (const Interrupted &) {
+        progress.clear();
+        return complain(EXIT_INTERRUPTED, settings.resume.empty()
+                                              ? "interrupted; with --resume DIR finished work is kept"
+                                              : "interrupted; the same command goes on from " + settings.resume);
+    } catch (const std::bad_alloc &) {
+        progress.clear();
+        return complain(EXIT_FAILED, "not enough memory");
+    } catch (const std::exception &error) {
+        progress.clear();
+        return complain(EXIT_FAILED, error.what());
+    }
+}
+
+} // namespace
+
+int main(int count, char **words)
+{
+    try {
+        const Settings settings = read_settings(count, words);
+        if (settings.help) {
+            print_help();
+            return EXIT_DONE;
+        }
+        if (settings.version) {
+            std::cout << "bsq-gguf " << bsq_version_string() << std::endl;
+            return EXIT_DONE;
+        }
+        // Work is cut into pieces here and in the library, one thread each.
+        openblas_set_num_threads(1);
+        catch_interrupts();
+        return work(settings);
+    } catch (const UsageError &error) {
+        return complain(EXIT_USAGE, error.what());
+    } catch (const std::exception &error) {
+        return complain(EXIT_FAILED, error.what());
+    }
+}

@@ -1,0 +1,17 @@
+// What bsq-gguf has in common with other programs goes by its plain name here.
+#ifndef BSQ_GGUF_SHARED_HPP
+#define BSQ_GGUF_SHARED_HPP
+
+#include "tool/error.hpp"
+#include "tool/files.hpp"
+#include "tool/progress.hpp"
+#include "tool/store.hpp"
+#include "tool/work_folder.hpp"
+
+namespace bsq_gguf {
+
+using namespace tool;
+
+} // namespace bsq_gguf
+
+#endif

@@ -1,0 +1,59 @@
+# What `make install` puts into PREFIX, below DESTDIR, and `make uninstall` takes away.
+
+DOCUMENTS := $(wildcard README.md CHANGELOG.md LICENSE docs/*.md)
+TO := $(DESTDIR)
+
+# Debug information is for who works on the library, not for who installs it: INSTALL_DEBUG=1 keeps it, STRIP= too.
+STRIP ?= strip
+without_debug = $(if $(STRIP),$(if $(INSTALL_DEBUG),,$(STRIP) $(1)))
+
+# The .pc file and the CMake files find the prefix from where they lie, so the tree may be moved; folders elsewhere stay as
+# they are.
+above = $$(realpath -ms --relative-to=$(1) $(PREFIX))
+below = $(patsubst $(PREFIX)/%,$${$(2)}/%,$(1))
+
+# $(call fill,SOURCE,FOLDER,WHERE IT LIES,NAME OF THE PREFIX): a file with the places of this installation in it.
+filled = $(TO)$(2)/$(basename $(notdir $(1)))
+fill = sed -e 's|@PREFIX@|$${$(3)}/'"$(call above,$(2))"'|' -e 's|@LIBDIR@|$(call below,$(libdir),$(4))|' \
+    -e 's|@INCLUDEDIR@|$(call below,$(includedir),$(4))|' -e 's|@ABI@|$(ABI)|g' -e 's|@VERSION@|$(VERSION)|g' $(1) > $(filled) && \
+    chmod 644 $(filled)
+
+.PHONY: install install-library install-tool install-onnx install-onnx-program install-docs uninstall
+install: install-library install-tool install-docs install-man
+
+install-library: $(STATIC) $(LINK)
+	$(INSTALL) -d $(TO)$(libdir) $(TO)$(includedir) $(TO)$(pkgconfigdir) $(TO)$(cmakedir)
+	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
+	$(call without_debug,--strip-debug $(TO)$(libdir)/libbsq.a)
+	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
+	$(call without_debug,--strip-unneeded $(TO)$(libdir)/libbsq.so.$(ABI))
+	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
+	$(INSTALL) -m 644 include/bsq.h include/bsq.hpp $(TO)$(includedir)
+	$(call fill,pkgconfig/bsq.pc.in,$(pkgconfigdir),pcfiledir,prefix)
+	$(call fill,pkgconfig/cmake/bsq-config.cmake.in,$(cmakedir),bsq_here,bsq_prefix)
+	$(call fill,pkgconfig/cmake/bsq-config-version.cmake.in,$(cmakedir),bsq_here,bsq_prefix)
+
+install-tool: $(TOOL)
+	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))
+	$(if $(TOOL),$(INSTALL) -m 755 $(TOOL) $(TO)$(bindir)/bsq-layer)
+	$(if $(TOOL),$(call without_debug,$(TO)$(bindir)/bsq-layer))
+
+# Apart from the others, for it needs OpenCV, protobuf and ONNX: left out, saying so, where they are not.
+install-onnx: $(STATIC) $(BUILD)/examples/libcommon.a
+	+@$(call BUILD_ONNX,install-onnx-program,bsq-onnx)
+
+install-onnx-program: $(BUILD)/bin/bsq-onnx install-man-onnx
+	$(INSTALL) -d $(TO)$(bindir)
+	$(INSTALL) -m 755 $(BUILD)/bin/bsq-onnx $(TO)$(bindir)/bsq-onnx
+	$(call without_debug,$(TO)$(bindir)/bsq-onnx)
+
+install-docs:
+	$(INSTALL) -d $(TO)$(docdir)
+	$(INSTALL) -m 644 $(DOCUMENTS) $(TO)$(docdir)
+
+uninstall: uninstall-man
+	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
+	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(cmakedir)/bsq-config.cmake \
+	    $(TO)$(cmakedir)/bsq-config-version.cmake $(TO)$(bindir)/bsq-layer $(TO)$(bindir)/bsq-onnx \
+	    $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
+	-rmdir $(TO)$(docdir) $(TO)$(cmakedir) 2>/dev/null

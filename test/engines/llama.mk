@@ -1,0 +1,30 @@
+# llama.cpp as a judge of GGUF's blocks: its library, fetched from npm, and the program that holds ours against it.
+
+LLAMA_PACKAGE := @node-llama-cpp/linux-x64@3.22.1
+LLAMA := $(ENGINES)/llama
+LLAMA_LIBRARIES := $(LLAMA)/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64
+CHECK_LLAMA := $(BUILD)/test/engines/check_llama
+
+deps-engines: $(LLAMA)/installed
+
+# A folder of its own: npm removes what is not asked for together.
+$(LLAMA)/installed: test/engines/llama.mk
+	@if ! command -v $(NPM) >/dev/null; then echo 'deps-engines: $(NPM) is not here: please install npm' >&2; exit 1; fi
+	@mkdir -p $(@D)
+	$(Q)$(NPM) install --prefix $(@D) --ignore-scripts --no-save --no-audit --no-fund --loglevel=error $(LLAMA_PACKAGE)
+	@touch $@
+
+$(CHECK_LLAMA): $(BUILD)/obj/test/engines/check_llama.o $(TEST_LIBRARIES) $(LINK)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -ldl -lm
+
+TOLD += LLAMA='$(LLAMA_LIBRARIES)'
+SCRIPTS += test/engines/llama.sh
+ENGINE_SCRIPTS += test/engines/llama.sh
+check: $(CHECK_LLAMA)
+
+# The tests in engines alone.
+.PHONY: check-engines
+check-engines: all $(CHECK_LLAMA)
+	@$(TOLD) $(RUNNER) $(ENGINE_SCRIPTS)
