@@ -21,8 +21,7 @@ static bool run_beam(struct bsq_search *search)
     return bsq_search_beam(search, effort_plan->beam.width, search->multipliers, search->tried, 1);
 }
 
-/* Begins an effort. */
-static void enter_effort(struct bsq_search *search, int32_t effort)
+void bsq_search_enter(struct bsq_search *search, int32_t effort)
 {
     double before = 0.0, all = 0.0;
 
@@ -71,7 +70,7 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
 {
     int64_t channels = search->block.channels;
 
-    enter_effort(search, 1);
+    bsq_search_enter(search, 1);
     for (int64_t c = 0; c < channels; c++) /* what is known of J is not in double */
         search->best.j[c] = INFINITY;
     bsq_search_estimate(search);
@@ -83,7 +82,7 @@ void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_sta
 {
     int64_t channels = search->block.channels;
 
-    enter_effort(search, effort);
+    bsq_search_enter(search, effort);
     list_channels(search);
     for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
         search->trial.j[c] = INFINITY;
