@@ -1,6 +1,7 @@
 """bsq.torch on models of every kind of module: what comes out is what bsq.quantize gives for the same inputs, and the
 errors are those that PyTorch computes."""
 import collections
+import json
 import os
 import signal
 import sys
@@ -517,11 +518,12 @@ def test_resume(mlp, tmp_path):
 def test_packed_state_dict(mlp, tmp_path):
     model, samples = mlp
     state, x = weights_of(model), torch.cat(samples)
-    for options in ({"bits": 3}, {"bits": 4, "group_size": 8, "grid": "full"}, {"bits": 6, "input_bits": 8}):
+    for options in ({"bits": 3}, {"bits": 4, "group_size": 8, "grid": "full"}, {"bits": 4, "grid": "nf4"},
+                    {"bits": 6, "input_bits": 8}):
         result = bsq.torch.quantize(load(state), samples, **options)
         torch.save(result.state_dict(), tmp_path / "model.pt")
         packed = torch.load(tmp_path / "model.pt")
-        assert packed["a.weight.packed"].numel() == (120 if options["bits"] < 5 else 240)
+        assert packed["a.weight.packed"].numel() == (240 if options.get("grid") == "nf4" or options["bits"] > 4 else 120)
         other = load(state)
         tensors = bsq.torch.load_state_dict(other, packed)
         assert tensors["b"].codes.tolist() == result.tensors["b"].codes.tolist()
@@ -543,6 +545,59 @@ def test_packed_state_dict(mlp, tmp_path):
     other = nn.Sequential(nn.ConvTranspose2d(3, 4, 3, stride=2), nn.ReLU(), nn.Embedding(5, 3))
     bsq.torch.load_state_dict(other, result.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), transposed.state_dict().values()))
+
+
+def read_gptq(arrays, name, bits, group_size):
+    """Weights of a linear layer from the published layout, read by numpy alone: codes along the inputs in words of 32
+    bits, zero points along the outputs and less 1, float16 scales (groups, out), and the group of each input."""
+    qweight, qzeros = arrays[name + ".qweight"].view(np.uint32), arrays[name + ".qzeros"].view(np.uint32)
+    scales, group_of = arrays[name + ".scales"].astype(np.float32), arrays[name + ".g_idx"]
+    outputs, mask = qweight.shape[1], (1 << bits) - 1
+
+    def unpack(words, count, axis):
+        """'count' numbers of 'bits' bits that follow each other, low bits first, across words, along an axis."""
+        words = np.moveaxis(words, axis, 0)
+        flat = np.unpackbits(np.ascontiguousarray(words.T).view(np.uint8), axis=-1, bitorder="little")
+        flat = flat.reshape(words.shape[1], -1)[:, :count * bits].reshape(words.shape[1], count, bits)
+        return (flat * (1 << np.arange(bits))).sum(-1)
+
+    codes = unpack(qweight, len(group_of), 0)  # (out, in)
+    zeros = unpack(qzeros, outputs, 1) + 1 & mask if bits < 8 else unpack(qzeros, outputs, 1) + 1  # (groups, out)
+    assert np.array_equal(group_of, np.arange(len(group_of)) // group_size)
+    return (scales.T[:, group_of] * (codes - zeros.T[:, group_of])).astype(np.float32)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_gptq_files(bits, tmp_path):
+    """The file of GPTQ's layout holds exactly the weights that the model has now."""
+    torch.manual_seed(12)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.up, self.down = nn.Embedding(9, 64), nn.Linear(64, 96), nn.Linear(96, 64, bias=False)
+
+        def forward(self, ids):
+            return self.down(torch.relu(self.up(self.table(ids))))
+
+    model = Model()
+    result = bsq.torch.quantize(model, [torch.randint(0, 9, (40, 5)) for _ in range(3)], bits=bits, group_size=32,
+                                format="gptq", overrides={"table": None})
+    result.save_gptq(tmp_path / "model.safetensors")
+    arrays, metadata = bsq.load_safetensors(tmp_path / "model.safetensors")
+    assert metadata == {"format": "pt"} and "up.weight" not in arrays
+    for name in ("up", "down"):
+        assert np.array_equal(read_gptq(arrays, name, bits, 32), numbers(getattr(model, name).weight))
+    assert np.array_equal(arrays["up.bias"], numbers(model.up.bias))
+    assert np.array_equal(arrays["table.weight"], numbers(model.table.weight))
+    config = json.loads((tmp_path / "quantize_config.json").read_text())
+    assert (config["bits"], config["group_size"], config["desc_act"], config["sym"]) == (bits, 32, False, False)
+    other = Model()
+    bsq.torch.load_state_dict(other, result.state_dict())
+    assert torch.equal(other.up.weight, model.up.weight)
+    plain = bsq.torch.quantize(Model(), [torch.arange(9)], bits=4, overrides={"table": None})
+    with pytest.raises(bsq.FormatError, match="up: gptq"):
+        plain.save_gptq(tmp_path / "other.safetensors")
 
 
 def test_result_shows_itself(mlp):

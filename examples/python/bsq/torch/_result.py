@@ -1,33 +1,35 @@
 """What comes out of a model: numbers by layer, packed tensors, files."""
 from __future__ import annotations
 
+import contextlib
 import html
 import json
+import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import _native as native
 from .._errors import ArgumentError, CorruptError, FormatError
-from .._files import describe, restore
-from .._tensor import Tensor
+from .._files import describe, replacing, restore, save_safetensors
+from .._tensor import Path, Tensor
 from ._sites import KINDS
 
 
 @dataclass
 class LayerResult:
     """One module: its `Tensor`, and the numbers of its report (`bsq.Report.as_dict`). `kind` is how the module's weight
-    lies: "linear", "linear_transposed", "conv", "conv_transposed", "embedding"."""
+    lies: "linear", "linear_transposed", "conv", "conv_transposed", "embedding"; `format` what it was solved for."""
 
     name: str
     kind: str
     tensor: Tensor
     numbers: Dict[str, Any]
     seconds: float
+    format: Optional[str] = None
 
     @property
     def error(self) -> float:
@@ -97,8 +99,9 @@ class Result:
 
     def state_dict(self, format: Optional[str] = None) -> Dict[str, torch.Tensor]:
         """The model's state dict with packed weights: in the place of NAME.weight there are NAME.weight.packed, the bytes
-        of `format` (None: the smallest of onnx_int2, onnx_int4, int8 that holds the codes), NAME.weight.scales and what
-        else the tensor has, and NAME.weight.bsq, a description as JSON. `load_state_dict` reads it."""
+        of `format` (None: the one that the layer was solved for, else the smallest of onnx_int2, onnx_int4, int8 that holds
+        the codes, else a byte each), NAME.weight.scales and what else the tensor has, and NAME.weight.bsq, a description
+        as JSON. `load_state_dict` reads it."""
         state: Dict[str, torch.Tensor] = OrderedDict(self.model.state_dict())
         for name, layer in self.layers.items():
             prefix = name + "." if name else ""
@@ -106,22 +109,59 @@ class Result:
             arrays, said = describe(layer.tensor)
             codes = arrays.pop("codes")
             arrays.pop("bias", None)  # the module's own
-            said["format"], arrays["packed"] = _packed(layer.tensor, format)
+            said["format"], arrays["packed"] = _packed(layer.tensor, format, layer.format)
             said["codes"], said["kind"] = list(codes.shape), layer.kind
             arrays["bsq"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
             for key, array in arrays.items():
                 state["%sweight.%s" % (prefix, key)] = torch.from_numpy(np.array(array))
         return state
 
+    def save_gptq(self, path: Path, format: str = "gptq") -> None:
+        """Writes the model as a .safetensors file in the layout of GPTQ: for each linear layer NAME.qweight, NAME.qzeros,
+        NAME.scales and NAME.g_idx in the place of NAME.weight; all else is float, embeddings and convolutions with their
+        dequantized weights. Needs layers that were solved for it: quantize(..., format="gptq", group_size=128). "gptq_v2"
+        is its second version, whose zero points are stored as they are. quantize_config.json, beside the file, says bits
+        and group size as loaders ask for them."""
+        arrays: Dict[str, Any] = {}
+        state = OrderedDict(self.model.state_dict())
+        config: Dict[str, Any] = {}
+        for name, layer in self.layers.items():
+            if layer.kind not in ("linear", "linear_transposed"):
+                continue
+            prefix = name + "." if name else ""
+            try:
+                parts = layer.tensor.parts(format)
+            except FormatError as error:
+                raise FormatError("%s: %s" % (name, error.text)) from None
+            arrays.update({prefix + key: part for key, part in parts.items()})
+            state.pop(prefix + "weight")
+            tensor = layer.tensor
+            said = {"bits": tensor.bits, "group_size": tensor.group_size or -1, "desc_act": False,
+                    "sym": tensor.grid != "zero_point", "quant_method": "gptq", "checkpoint_format": format}
+            # Loaders know one setting for all; what differs is listed by module.
+            if not config:
+                config = said
+            elif any(said[key] != config[key] for key in said):
+                config.setdefault("dynamic", {})[name] = {key: said[key] for key in ("bits", "group_size")}
+        if not config:
+            raise FormatError("no linear layer was quantized")
+        for key, value in state.items():
+            plain = value.detach().cpu().contiguous()
+            arrays[key] = plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()
+        save_safetensors(path, arrays, {"format": "pt"})
+        with replacing(os.path.join(os.path.dirname(os.fspath(path)), "quantize_config.json")) as file:
+            file.write(json.dumps(config, indent=2).encode() + b"\n")
 
-def _packed(tensor: Tensor, format: Optional[str]) -> Any:
-    for name in [format] if format is not None else [f for f in ("onnx_int2", "onnx_int4", "int8") if f in native.FORMATS]:
-        try:
-            return name, tensor.pack(name)
-        except FormatError:
-            if name in (format, "int8"):
-                raise
-    raise FormatError("no format holds these codes")
+
+def _packed(tensor: Tensor, format: Optional[str], solved_for: Optional[str]) -> Tuple[Optional[str], Any]:
+    """The name of a format, and the bytes in it; None: the codes as they are."""
+    if format is not None:
+        return format, tensor.pack(format)
+    for name in (solved_for, "onnx_int2", "onnx_int4", "int8"):
+        if name is not None:
+            with contextlib.suppress(FormatError):
+                return name, tensor.pack(name)
+    return None, tensor.codes.view(np.uint8)
 
 
 def load_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor], activations: bool = True) -> Dict[str, Tensor]:
@@ -142,10 +182,14 @@ def load_state_dict(model: nn.Module, state: Mapping[str, torch.Tensor], activat
             said = json.loads(parts.pop("bsq").tobytes().decode())
             packed, format, kind = parts.pop("packed"), said["format"], KINDS[said["kind"]]
             parts["codes"] = np.zeros(said["codes"], np.int8)
+            if said["grid"] not in ("symmetric", "full"):
+                parts["codes"] = parts["codes"].view(np.uint8)
+            if format is None:
+                parts["codes"] = packed.reshape(said["codes"]).view(parts["codes"].dtype)
             blank = restore(parts, said)
         except (KeyError, TypeError, ValueError) as problem:
             raise CorruptError("%s: not a packed tensor: %s" % (name, problem)) from None
-        tensor = blank.unpack(format, packed)
+        tensor = blank if format is None else blank.unpack(format, packed)
         site = kind(name, modules[name])
         values = torch.from_numpy(tensor.dequantize().reshape(site.geometry.weight_shape))
         state[prefix[:-1]] = site.restored(values).contiguous()

@@ -365,7 +365,8 @@ class _Run:
         tensor = layer.tensor()
         tensor.shape = site.geometry.weight_shape
         tensor.report = report
-        return LayerResult(site.name, site.kind, tensor, report.as_dict(), time.perf_counter() - started)
+        return LayerResult(site.name, site.kind, tensor, report.as_dict(), time.perf_counter() - started,
+                           self.options[site.name].format)
 
     def _take(self, site: Site, result: LayerResult) -> None:
         self.layers[site.name] = result
@@ -426,7 +427,7 @@ class _Kept:
             with open(self._path(site) + ".json", encoding="utf-8") as file:
                 said = json.load(file)
             tensor = Tensor.load(self._path(site) + ".npz")
-            return LayerResult(site.name, site.kind, tensor, dict(said["numbers"]), float(said["seconds"]))
+            return LayerResult(site.name, site.kind, tensor, dict(said["numbers"]), float(said["seconds"]), said["format"])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # not there, or not whole: it is solved again
 
@@ -435,4 +436,4 @@ class _Kept:
             return
         result.tensor.save(self._path(site) + ".npz")
         with replacing(self._path(site) + ".json") as file:
-            file.write(json.dumps({"numbers": result.numbers, "seconds": result.seconds}).encode())
+            file.write(json.dumps({"numbers": result.numbers, "seconds": result.seconds, "format": result.format}).encode())
