@@ -88,7 +88,7 @@ CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(call ask,--cflags,check))$(CHECK_CFLAGS
 CHECK_LIBS = $(eval CHECK_LIBS := $$(call ask,--libs,check))$(CHECK_LIBS)
 
 # When `deps` is asked for together with something else, it comes first.
-FIRST := $(filter deps deps-onnx deps-engines deps-long deps-packages,$(MAKECMDGOALS))
+FIRST := $(filter deps deps-%,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ check-%: $(BUILD)/test/check_%
 .PHONY: programs
 include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk
 include test/bench/bench.mk test/long.mk pkgconfig/install.mk docs/reference/reference.mk docs/packaging/packaging.mk
-include test/packages/packages.mk
+include test/packages/packages.mk test/python/python.mk
 
 # ---- the rest -------------------------------------------------------------------------------------------------
 
@@ -261,6 +261,8 @@ help:
 	@echo 'make check-gguf     the tests of bsq-gguf'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-packages the programs of docs/bindings.md, make dist, make deb, recipes (make deps-packages)'
+	@echo 'make check-python   the tests of the Python package, whole networks too; installs nothing'
+	@echo 'make deps-python    install what check-python and bench-python need besides'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
 	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
 	@echo '                    ABI against the last release'
@@ -269,6 +271,7 @@ help:
 	@echo 'make check-format   whether they are in it'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
+	@echo 'make bench-python   what one line of Python costs over C, what bsq.torch takes besides forward passes and solves'
 	@echo 'make bench-cpp      what the calls of bsq.hpp cost over those of bsq.h'
 	@echo 'make bench-formats  layers of a language model in the types of llama.cpp beside its own quantizer (ONLY=Q4_K,Q2_K)'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
