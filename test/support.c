@@ -362,16 +362,15 @@ static double mean_diagonal(const double *h, int64_t n)
 }
 
 /* energy - 2 p'v + v'Hv with p = (1 - mu) H w + mu P, expanded around e = v - w: no digits are lost when e is small. */
-static struct test_error channel_error(const struct test_output *result, const struct test_data *data,
+static struct test_error channel_error(const double *v, const struct test_data *data,
                                        const struct test_moments *moments, double mu, double lambda, int64_t m)
 {
     int64_t n = data->fan_in, g = m / (data->channels / data->groups);
     const double *h = moments->h + g * n * n;
-    double *w = doubles(n), *v = doubles(n), *e = doubles(n), damping = 0;
+    double *w = doubles(n), *e = doubles(n), damping = 0;
 
     for (int64_t i = 0; i < n; i++) {
         w[i] = (double)data->weights[m * n + i];
-        v[i] = test_output_scale(result, data, m, i) * result->codes[m * n + i];
         e[i] = v[i] - w[i];
         damping += e[i] * e[i];
     }
@@ -390,24 +389,37 @@ static struct test_error channel_error(const struct test_output *result, const s
     struct test_error error = {loss + lambda * mean_diagonal(h, n) * damping, loss, energy};
 
     free(w);
-    free(v);
     free(e);
     return error;
 }
 
-struct test_error test_output_error(const struct test_output *result, const struct test_data *data,
-                                    const struct test_moments *moments, double mu, double lambda)
+struct test_error test_weights_error(const double *weights, const struct test_data *data,
+                                     const struct test_moments *moments, double mu, double lambda)
 {
     struct test_error sum = {0, 0, 0};
 
     for (int64_t m = 0; m < data->channels; m++) {
-        struct test_error one = channel_error(result, data, moments, mu, lambda, m);
+        struct test_error one = channel_error(weights + m * data->fan_in, data, moments, mu, lambda, m);
 
         sum.objective += one.objective;
         sum.loss += one.loss;
         sum.energy += one.energy;
     }
     return sum;
+}
+
+struct test_error test_output_error(const struct test_output *result, const struct test_data *data,
+                                    const struct test_moments *moments, double mu, double lambda)
+{
+    int64_t n = data->fan_in;
+    double *weights = doubles(data->channels * n);
+    struct test_error error;
+
+    for (int64_t i = 0; i < data->channels * n; i++)
+        weights[i] = test_output_scale(result, data, i / n, i % n) * result->codes[i];
+    error = test_weights_error(weights, data, moments, mu, lambda);
+    free(weights);
+    return error;
 }
 
 /* ---- tensors ---- */
@@ -436,6 +448,12 @@ bsq_tensor_t test_tensor_get(bsq_layer_t *layer)
     tensor.codes = malloc((size_t)tensor.code_count);
     tensor.scales = malloc((size_t)tensor.scale_count * sizeof *tensor.scales);
     ck_assert(tensor.codes && tensor.scales);
+    if (tensor.zero_point_count)
+        ck_assert_ptr_nonnull(tensor.zero_points = malloc((size_t)tensor.zero_point_count * sizeof(int32_t)));
+    if (tensor.offset_count)
+        ck_assert_ptr_nonnull(tensor.offsets = malloc((size_t)tensor.offset_count * sizeof(float)));
+    if (tensor.level_count)
+        ck_assert_ptr_nonnull(tensor.levels = malloc((size_t)tensor.level_count));
     test_ok(layer, bsq_layer_get_tensor(layer, &tensor));
     return tensor;
 }
@@ -446,6 +464,7 @@ void test_tensor_free(bsq_tensor_t *tensor)
     free(tensor->scales);
     free(tensor->zero_points);
     free(tensor->offsets);
+    free(tensor->levels);
 }
 
 /* ---- fingerprint ---- */

@@ -117,6 +117,10 @@ struct test_error {
 struct test_error test_output_error(const struct test_output *result, const struct test_data *data,
                                     const struct test_moments *moments, double mu, double lambda);
 
+/* The same of any weights (M, n). */
+struct test_error test_weights_error(const double *weights, const struct test_data *data,
+                                     const struct test_moments *moments, double mu, double lambda);
+
 /* ---- tensors ---- */
 
 /* Codes alone, on the full grid. */

@@ -67,12 +67,20 @@ static bsq_status_t make_input(bsq_layer_t *layer, const bsq_options_t *options,
 bsq_status_t bsq_layer_solve(bsq_layer_t *layer, const bsq_options_t *options, const struct bsq_result *given,
                              struct bsq_result **result)
 {
+    bsq_options_t own = *options;
     struct bsq_solve_input input;
     struct bsq_quantizer quantizer;
     float *folded;
-    bsq_status_t status = make_input(layer, options, &quantizer, &input, &folded);
+    bsq_status_t status;
 
     *result = NULL;
+    own.keep_scales = options->keep_scales && !given;
+    if (own.keep_scales && !layer->result)
+        return bsq_fail(&layer->message, BSQ_E_STATE, "keep_scales: there is no result whose scales could be kept");
+    if (own.keep_scales)
+        bsq_result_grid(layer->result, &own);
+    status = make_input(layer, &own, &quantizer, &input, &folded);
+    input.kept = own.keep_scales ? layer->result : NULL;
     if (status == BSQ_OK)
         status = given ? bsq_solve_evaluate(&input, given, result) : bsq_solve(&input, result);
     bsq_memory_put(&layer->memory, folded);
@@ -221,6 +229,20 @@ bsq_status_t bsq_optimize(bsq_layer_t *layer, bsq_report_t *report)
     return status == BSQ_OK ? bsq_layer_leave(layer, optimize(layer, report)) : status;
 }
 
+/* RANGE when the layer's grid does not have all these numbers of bits. */
+static bsq_status_t check_table_bits(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi)
+{
+    bsq_status_t status = BSQ_OK;
+
+    for (int32_t bits = bits_lo; bits <= bits_hi && status == BSQ_OK; bits++) {
+        bsq_options_t options = layer->options, checked;
+
+        options.weight_bits = bits;
+        status = bsq_options_read(&checked, &options, &layer->message);
+    }
+    return status;
+}
+
 static bsq_status_t error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bits_hi, double *errors, size_t count)
 {
     double table[9];
@@ -234,6 +256,8 @@ static bsq_status_t error_table(bsq_layer_t *layer, int32_t bits_lo, int32_t bit
     if (bits_lo < 2 || bits_hi > 8 || bits_lo > bits_hi)
         return bsq_fail(&layer->message, BSQ_E_RANGE, "bits_lo..bits_hi is %d..%d, not a range inside 2..8",
                         (int)bits_lo, (int)bits_hi);
+    if ((status = check_table_bits(layer, bits_lo, bits_hi)) != BSQ_OK)
+        return status;
     if (count != (size_t)(bits_hi - bits_lo + 1))
         return bsq_fail(&layer->message, BSQ_E_SIZE, "'count' is %llu, %d errors are asked for",
                         (unsigned long long)count, (int)(bits_hi - bits_lo + 1));

@@ -344,6 +344,10 @@ static bsq_status_t check_paper(const bsq_options_t *options, struct bsq_message
         return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_kind BSQ_SCALE_KIND_PER_CHANNEL");
     if (options->scale_format != BSQ_SCALE_FORMAT_FLOAT32)
         return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs scale_format BSQ_SCALE_FORMAT_FLOAT32");
+    if (options->weight_bits < 2)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER needs weight_bits of at least 2");
+    if (options->keep_scales)
+        return bsq_fail(message, BSQ_E_ARGUMENT, "BSQ_SOLVER_PAPER does not keep scales");
     return BSQ_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "solve/private.h"
 
 #include "base/blas.h"
+#include "solve/kept_scales.h"
 #include "solve/lower_bound.h"
 #include "solve/optimum.h"
 #include "solve/single_precision.h"
@@ -137,6 +138,28 @@ void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t b
     for (; effort <= solve->plan.efforts; effort++)
         keep_objective(search, records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
     bsq_lower_bound_block(search, &search->best, &records[BSQ_RECORD_EXACT]);
+    note_result(solve, search, &search->best, channel);
+}
+
+void bsq_solve_block_kept(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+    const struct bsq_result *kept = solve->input->kept;
+    struct bsq_stage_record *records = bsq_solve_records(solve, block);
+
+    bsq_kept_scales_round(search, kept, channel, &records[BSQ_RECORD_ROUND]);
+    note_start(solve, search, channel);
+    if (solve->plan.efforts > 0)
+        bsq_kept_scales_take_codes(search, kept, channel);
+    for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
+        struct bsq_stage_record *own = records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES;
+
+        if (search->block.hessian->searchable)
+            bsq_kept_scales_effort(search, effort, own);
+        else
+            keep_objective(search, own);
+    }
+    bsq_lower_bound_block(search, &search->best, NULL);
     note_result(solve, search, &search->best, channel);
 }
 

@@ -16,3 +16,10 @@ const struct bsq_effort_plan *bsq_effort_plan(int32_t effort)
 {
     return &effort_plans[effort];
 }
+
+int32_t bsq_effort_width(int32_t effort)
+{
+    static const int32_t widths[BSQ_EFFORT_MOST + 1] = {0, 1, 2, 4, 8, 16, 32, 64, 64, 64};
+
+    return widths[effort];
+}

@@ -35,14 +35,6 @@ static int32_t grid_scales(const struct bsq_effort_plan *effort_plan)
     return effort_plan->beam.count < MOST ? effort_plan->beam.count : MOST;
 }
 
-/* Gives the survivors of an effort's beams, at most those of its plan. */
-static int32_t width_of(int32_t effort)
-{
-    static const int32_t widths[BSQ_EFFORT_MOST + 1] = {0, 1, 2, 4, 8, 16, 32, 64, 64, 64};
-
-    return widths[effort];
-}
-
 int64_t bsq_per_tensor_passes(int32_t effort)
 {
     int64_t passes = 2;
@@ -262,7 +254,7 @@ bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pas
         centre =
             bsq_round_least_scale(&pass->plan->search.rounding, pass->input->weights, count,
                                   bsq_round_maximum_scale(&pass->plan->search.rounding, pass->input->weights, count));
-    status = try_grid(tensor, pass, effort_plan, width_of(effort), centre);
+    status = try_grid(tensor, pass, effort_plan, bsq_effort_width(effort), centre);
     if (status == BSQ_OK) {
         records[BSQ_EFFORT_BEAM].after = tensor->unrestricted.j;
         records[BSQ_EFFORT_BITSPLIT].before = records[BSQ_EFFORT_BITSPLIT].after = tensor->unrestricted.j;
@@ -273,7 +265,7 @@ bsq_status_t bsq_per_tensor_effort(struct bsq_per_tensor *tensor, struct bsq_pas
     if (status == BSQ_OK) {
         records[BSQ_EFFORT_SCALE].before = tensor->best.j;
         found = bsq_seconds();
-        status = settle(tensor, pass, effort_plan, width_of(effort));
+        status = settle(tensor, pass, effort_plan, bsq_effort_width(effort));
         records[BSQ_EFFORT_SCALE].seconds = bsq_seconds() - found;
         records[BSQ_EFFORT_SCALE].after = tensor->best.j;
     }

@@ -24,7 +24,7 @@ static struct known look_at(const struct bsq_stats_t *stats)
     return (struct known){stats, true, bsq_stats_has_target(stats), bsq_stats_has_means(stats), bsq_stats_rows(stats)};
 }
 
-/* Gives lambda: that of the options, or from N / n (docs/method.md, section 10). */
+/* Gives lambda: that of the options, or from N / n (docs/method.md, section 11). */
 static double choose_damping(const bsq_options_t *options, double rows, int64_t fan_in)
 {
     const double most = 0.3, least = 1e-6;
@@ -67,7 +67,7 @@ static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *option
         search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
     }
     bsq_solve_plan_bits(plan, options, options->weight_bits);
-    search->exact = bsq_optimum_applies(search);
+    search->exact = bsq_optimum_applies(search) && !plan->keeps_scales;
     search->lower_bound = options->lower_bound && bsq_lower_bound_applies(search);
 }
 
@@ -87,7 +87,7 @@ static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *optio
                                          .factor64 = bounds,
                                          .dense = plan->paper || plan->search.scales_per_channel > 1 || bounds};
     hessian->single =
-        !plan->per_tensor && (plan->efforts > 1 || !bounds) && bsq_single_precision_applies(&plan->search, hessian);
+        !plan->per_tensor && !plan->keeps_scales && (plan->efforts > 1 || !bounds) && bsq_single_precision_applies(&plan->search, hessian);
 }
 
 static void plan_held_out(struct bsq_solve_plan *plan, const struct known *known)
@@ -121,7 +121,9 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
 {
     struct bsq_solve_plan plan = {.geometry = geometry,
                                   .paper = options->solver == BSQ_SOLVER_PAPER,
-                                  .per_tensor = options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR,
+                                  .keeps_scales = options->keep_scales,
+                                  .per_tensor = options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR &&
+                                                !options->keep_scales,
                                   .has_means = stats->means,
                                   .efforts = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
 

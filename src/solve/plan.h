@@ -7,12 +7,15 @@
 #include "base/parallel.h"
 #include "solve/workspace.h"
 
+struct bsq_result;
+
 /* What a solve is given. */
 struct bsq_solve_input {
     const struct bsq_geometry *geometry;
     const float *weights;               /* M x n */
     const struct bsq_stats_t *stats;    /* or NULL: from the weights alone */
     const struct bsq_stats_t *held_out; /* or NULL */
+    const struct bsq_result *kept;      /* of the options' grid: its scales and shifts stay; or NULL */
     const bsq_options_t *options;       /* complete and checked */
     const struct bsq_memory *memory;
     struct bsq_message *message;
@@ -23,6 +26,7 @@ struct bsq_solve_plan {
     struct bsq_search_plan search;
     struct bsq_hessian_plan hessian;
     struct bsq_hessian_plan held_out; /* with judges_held_out */
+    bool keeps_scales;                /* codes alone are chosen */
     bool paper;                       /* the published algorithm */
     bool per_tensor;                  /* one scale for all channels */
     bool judges_held_out;

@@ -139,13 +139,33 @@ void bsq_result_take(struct bsq_result *result, const bsq_tensor_t *tensor)
     }
 }
 
+void bsq_result_grid(const struct bsq_result *result, bsq_options_t *options)
+{
+    options->weight_bits = result->bits;
+    options->weight_grid = result->grid;
+    options->scale_kind = result->scale_kind;
+    options->scale_format = result->scale_format;
+    options->group_size = result->group_size;
+    options->levels = result->level_count ? result->levels : NULL;
+    options->level_count = result->level_count;
+    options->scale_unit = result->scale_unit;
+    options->scale_bits = result->scale_bits;
+    options->scale_signed = result->scale_signed;
+    options->super_group = result->super_group;
+    options->zero_point_least = 0;
+}
+
 double bsq_result_weight(const struct bsq_result *result, int64_t m, int64_t i)
 {
     int64_t at = m * result->scales_per_channel + i / result->group_size;
-    double product = result->scales[at] * result->codes[m * result->fan_in + i];
+    double code = result->codes[m * result->fan_in + i];
 
-    return result->shifts ? product + bsq_shift_offset(&result->shifting, result->scales[at], &result->shifts[at])
-                          : product;
+    switch (result->shifting.kind) {
+    case BSQ_SHIFT_STEPS: return result->scales[at] * (code + result->shifts[at]);
+    case BSQ_SHIFT_FREE: /* rounded as bsq_tensor_dequantize does, before an offset is added in float32 */
+        return (double)(float)(result->scales[at] * (code + result->shifting.base)) + result->shifts[at];
+    default: return result->scales[at] * code;
+    }
 }
 
 void bsq_result_free(struct bsq_result *result)

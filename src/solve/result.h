@@ -49,6 +49,9 @@ void bsq_result_offsets(const struct bsq_result *result, float *offsets);
 /* Takes over a host's tensor, which was checked; 'result' has its extents. */
 void bsq_result_take(struct bsq_result *result, const bsq_tensor_t *tensor);
 
+/* Sets the fields of the grid in options to those of a result. The levels stay the result's. */
+void bsq_result_grid(const struct bsq_result *result, bsq_options_t *options);
+
 /* Gives the weight of input 'i' of output channel 'm' that the result stands for. */
 double bsq_result_weight(const struct bsq_result *result, int64_t m, int64_t i);
 

@@ -15,7 +15,7 @@ static bsq_status_t solve_channels(struct bsq_solve *solve)
 
     pass->stage = solve->plan.efforts > 0 ? BSQ_STAGE_BEAM : BSQ_STAGE_ROUND;
     pass->begin = bsq_solve_begin_group;
-    status = bsq_pass_run(pass, bsq_solve_block, solve);
+    status = bsq_pass_run(pass, solve->plan.keeps_scales ? bsq_solve_block_kept : bsq_solve_block, solve);
     pass->begin = NULL;
     return status;
 }
@@ -266,6 +266,7 @@ bsq_status_t bsq_solve_evaluate(const struct bsq_solve_input *input, const struc
     bsq_status_t status;
 
     options.solver = BSQ_SOLVER_ROUND;
+    options.keep_scales = 0;
     own_input.options = &options;
     if ((status = solve_once(&own_input, given, result)) != BSQ_OK)
         return status;
@@ -298,6 +299,7 @@ bsq_status_t bsq_solve_errors(const struct bsq_solve_input *input, int32_t bits_
 
     options.weight_bits = bits_hi;
     options.effort = table_effort(input);
+    options.keep_scales = 0;
     options.lower_bound = 0;
     own.options = &options;
     if (!options.bias_correction) /* held-out statistics decide about nothing else */

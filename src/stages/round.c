@@ -153,7 +153,7 @@ static struct fit try_fit(const struct bsq_rounding *rounding, const struct bsq_
             gain = share * sums.rd + constant * sums.r;
         }
     }
-    if (!(share > -0.5) || !isfinite(share) || !isfinite(constant)) /* of another grid than was tried */
+    if (!(share > -1.0) || !isfinite(share) || !isfinite(constant)) /* of another grid than was tried */
         return (struct fit){scale, steps, INFINITY};
     return (struct fit){scale * (1.0 + share), rounding->shifting.kind == BSQ_SHIFT_FREE ? steps + constant / (1.0 + share) : steps,
                         scale * scale * fmax(sums.rr - gain, 0.0)};
