@@ -254,7 +254,7 @@ help:
 	@echo 'make check-onnx     the tests of bsq-onnx'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
-	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
+	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 400,000 random layers, networks,'
 	@echo '                    ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make format         write src, include, examples and test in the form of .clang-format'
