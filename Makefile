@@ -265,7 +265,7 @@ help:
 	@echo 'make check-python   the tests of the Python package, whole networks too; installs nothing'
 	@echo 'make deps-python    install what check-python and bench-python need besides'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
-	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
+	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 400,000 random layers, networks,'
 	@echo '                    ABI against the last release'
 	@echo 'make deps-long      install what check-long needs besides'
 	@echo 'make format         write src, include, examples and test in the form of .clang-format'
