@@ -303,6 +303,20 @@ for format in "int8|(60,)" "onnx-int4|(30,)" "onnx-int2|(15,)" "ternary-planes|(
     is packed "${format%|*}"
     expect "size of $format" has two/packed.npy "'shape': ${format#*|}, }"
 done
+awk 'BEGIN { for (i = 0; i < 128; i++) print i * 37 % 101 - 50 }' | array blocks.npy 1 "2, 64"
+awk 'BEGIN { for (i = 0; i < 96; i++) print i * 37 % 101 - 50 }' | array wide.npy 1 "2, 48"
+run "blocks of GGUF" --weights blocks.npy --effort 0 --format gguf-q8_0 --out gguf
+is packed gguf-q8_0
+is bits 8
+is scale group:32
+is scale_format float16
+expect "4 blocks of 34 bytes" has gguf/packed.npy "'shape': (136,), }"
+expect "the first code stands behind its scale" test "$(od -An -v -t d1 -j 130 -N 1 gguf/packed.npy | tr -d ' ')" = \
+    "$(od -An -v -t d1 -j 128 -N 1 gguf/codes.npy | tr -d ' ')"
+run "parts of TFLite" --weights blocks.npy --effort 0 --format tflite_int8 --bits 8 --out tflite
+is packed tflite-int8
+expect "one file for all parts" test -f tflite/packed.safetensors -a ! -e tflite/packed.npy
+expect "parts by name" grep -aqF '"weight": {"dtype": "I8", "shape": [2, 64], "data_offsets": [0, 128]}' tflite/packed.safetensors
 
 # ---- convolutions: (3, 2, 5, 6), M = 4, 3 x 3 ---------------------------------------------------------------------
 
@@ -403,7 +417,7 @@ for value in -0.1 1.1 nan inf x "" 0.5x; do
     refuse 2 "mu is a number from 0 to 1, not '$value'" --weights w.npy --stats h.npy --mu "$value"
     refuse 2 "damping is a number from 0 to 1, not '$value'" --weights w.npy --stats h.npy --damping "$value"
 done
-refuse 2 "range is one of symmetric, full, not 'half'" --weights w.npy --stats h.npy --range half
+refuse 2 "range is one of symmetric, full, .*not 'half'" --weights w.npy --stats h.npy --range half
 refuse 2 "solver is one of auto, round, paper" --weights w.npy --stats h.npy --solver best
 refuse 2 "effort is a whole number from 0 to 9" --weights w.npy --stats h.npy --effort 10
 refuse 2 "threads is a whole number from 1 to 1024" --weights w.npy --stats h.npy --threads 0
@@ -433,7 +447,11 @@ refuse 2 "act-bits is a whole number" --weights w.npy --input x.npy --act-bits 9
 refuse 2 "need --act-bits" --weights w.npy --input x.npy --act-type signed
 refuse 2 "select-on-held-out needs --held-out" --weights w.npy --stats h.npy --select-on-held-out
 refuse 2 "format needs --out" --weights w.npy --stats h.npy --format int8
-refuse 2 "format holds 2 bits, --bits is 4" --weights w.npy --stats h.npy --format onnx-int2 --out none
+refuse 2 "format holds 2 bits, --bits is 4" --weights w.npy --stats h.npy --bits 4 --format onnx-int2 --out none
+refuse 2 "format has no 'gguf-q4_9'" --weights w.npy --stats h.npy --format gguf-q4_9 --out none
+refuse 2 "format gptq: weight_bits is 5, gptq holds 2, 3, 4, 8" --weights w.npy --stats h.npy --bits 5 --format gptq --out none
+refuse 1 "gguf_q8_0 has blocks of 32 inputs; fan_in is 48" --weights wide.npy --effort 0 --format gguf-q8_0 --out none
+refuse 1 "gguf_q8_0 holds scales of 32 inputs, these are of 16" --weights wide.npy --effort 0 --format gguf-q8_0 --scale group:16 --out none
 refuse 2 "there are 2 --input but 1 --target" --weights w.npy --input x1.npy --input x2.npy --target y1.npy
 
 refuse 1 "missing.npy: No such file" --weights missing.npy --stats h.npy --out none

@@ -35,7 +35,7 @@ build()
 # prints PROGRAM: the error that 'save' had reported, and the size of 32 x 80 codes of 4 bits.
 prints()
 {
-    { cat "$scratch/saved"; echo '1280 bytes of ONNX int4'; } >"$scratch/expected"
+    { cat "$scratch/saved"; echo '1280 bytes of onnx_int4'; } >"$scratch/expected"
     "$scratch/$1" "$scratch/tensor" >"$scratch/loaded" && diff -u "$scratch/expected" "$scratch/loaded"
 }
 

@@ -5,6 +5,7 @@
 #include "load.h"
 #include "messages.h"
 #include "outputs.h"
+#include "packed.h"
 #include "report.h"
 #include "settings.h"
 
@@ -30,6 +31,9 @@ static int run(struct work *work)
     bsq_report_t report;
     bsq_report_init(&report, sizeof report);
     int status = load_layer(work);
+    if (status == 0 && work->settings->out != NULL) {
+        status = check_packed(work);
+    }
     if (status == 0 && work->settings->out != NULL) {
         status = make_directory(work);
     }

@@ -1,7 +1,8 @@
-/* The .npy files that come out. */
+/* The files that come out. */
 #include "outputs.h"
 
 #include "messages.h"
+#include "packed.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,85 +11,101 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OUT_CODES, OUT_SCALES, OUT_BIAS, OUT_DEQUANTIZED, OUT_PACKED, OUTPUTS };
+enum { OUT_CODES, OUT_SCALES, OUT_ZERO_POINTS, OUT_OFFSETS, OUT_BIAS, OUT_DEQUANTIZED, OUT_PACKED, OUTPUTS };
 
+/* A file; one without a name is not written. */
 struct output {
     const char *name;
     enum npy_type type;
-    int32_t dims;
+    int32_t dims; /* -1: the bytes as they are, not an array */
     int64_t shape[NPY_MAX_DIMS];
     void *data;
 };
 
-int32_t packed_format(const struct settings *settings)
+/* Codes of other grids than these two are from 0 on. */
+static int is_around_zero(int32_t grid)
 {
-    if (settings->format != 0) {
-        return settings->format;
-    }
-    return settings->options.weight_bits <= 2   ? BSQ_FORMAT_ONNX_INT2
-           : settings->options.weight_bits <= 4 ? BSQ_FORMAT_ONNX_INT4
-                                                : BSQ_FORMAT_INT8;
+    return grid == BSQ_WEIGHT_GRID_SYMMETRIC || grid == BSQ_WEIGHT_GRID_FULL;
 }
 
-static void shape_outputs(const struct work *work, size_t scales, size_t packed, struct output *outputs)
+static void shape_scales(const struct work *work, const bsq_tensor_t *tensor, struct output *output)
+{
+    output->dims = tensor->scale_kind - BSQ_SCALE_KIND_PER_TENSOR;
+    output->shape[0] = work->channels;
+    output->shape[1] = tensor->scale_count / work->channels;
+}
+
+static void shape_outputs(const struct work *work, const bsq_tensor_t *tensor, struct output *outputs)
 {
     static const struct output names[OUTPUTS] = {{.name = "codes.npy", .type = NPY_INT8},
                                                  {.name = "scales.npy", .type = NPY_FLOAT32},
+                                                 {.name = "zero_points.npy", .type = NPY_INT32},
+                                                 {.name = "offsets.npy", .type = NPY_FLOAT32},
                                                  {.name = "bias.npy", .type = NPY_FLOAT32},
                                                  {.name = "dequantized.npy", .type = NPY_FLOAT32},
-                                                 {.name = "packed.npy", .type = NPY_UINT8}};
+                                                 {.name = "packed.npy", .type = NPY_UINT8, .dims = 1}};
     memcpy(outputs, names, sizeof names);
+    outputs[OUT_CODES].type = is_around_zero(tensor->weight_grid) ? NPY_INT8 : NPY_UINT8;
     outputs[OUT_CODES].dims = outputs[OUT_DEQUANTIZED].dims = work->weights.dims;
     memcpy(outputs[OUT_CODES].shape, work->weights.shape, sizeof work->weights.shape);
     memcpy(outputs[OUT_DEQUANTIZED].shape, work->weights.shape, sizeof work->weights.shape);
-    outputs[OUT_SCALES].dims = work->settings->options.scale_kind - BSQ_SCALE_KIND_PER_TENSOR;
-    outputs[OUT_SCALES].shape[0] = outputs[OUT_BIAS].shape[0] = work->channels;
-    outputs[OUT_SCALES].shape[1] = (int64_t)scales / work->channels;
-    outputs[OUT_BIAS].dims = outputs[OUT_PACKED].dims = 1;
-    outputs[OUT_PACKED].shape[0] = (int64_t)packed;
+    shape_scales(work, tensor, &outputs[OUT_SCALES]);
+    shape_scales(work, tensor, &outputs[OUT_ZERO_POINTS]);
+    shape_scales(work, tensor, &outputs[OUT_OFFSETS]);
+    outputs[OUT_BIAS].dims = 1;
+    outputs[OUT_BIAS].shape[0] = work->channels;
+    if (tensor->zero_point_count == 0) {
+        outputs[OUT_ZERO_POINTS].name = NULL;
+    }
+    if (tensor->offset_count == 0) {
+        outputs[OUT_OFFSETS].name = NULL;
+    }
+}
+
+static int pack(const struct work *work, const bsq_tensor_t *tensor, struct output *output)
+{
+    struct packed packed = {.name = NULL};
+    const int status = pack_result(work, tensor, &packed);
+    output->name = packed.name;
+    output->data = packed.bytes;
+    output->shape[0] = (int64_t)packed.size;
+    output->dims = packed.name != NULL && strcmp(packed.name, "packed.npy") != 0 ? -1 : 1;
+    return status;
 }
 
 /* Reads all results out of the layer. */
 static int gather(struct work *work, struct output *outputs)
 {
     bsq_layer_t *layer = work->layer;
-    const int32_t format = packed_format(work->settings);
     const size_t weights = (size_t)work->weights.count;
     bsq_tensor_t tensor;
-    bsq_error_t error;
-    char text[256] = "";
-    size_t packed = 0;
     bsq_tensor_init(&tensor, sizeof tensor);
-    bsq_error_init(&error, sizeof error);
-    error.message = text;
-    error.capacity = sizeof text;
     if (bsq_layer_get_tensor(layer, &tensor) != BSQ_OK) {
         return complain_layer(layer, "results");
     }
-    if (bsq_tensor_packed_size(&tensor, format, &packed, &error) != BSQ_OK) {
-        return complain(EXIT_FAILED, "--format: %s", text);
-    }
-    const size_t scales = (size_t)tensor.scale_count;
-    shape_outputs(work, scales, packed, outputs);
-    const size_t sizes[OUTPUTS] = {weights, scales * sizeof(float), (size_t)work->channels * sizeof(float),
-                                   weights * sizeof(float), packed};
-    for (int i = 0; i < OUTPUTS; i++) {
-        outputs[i].data = malloc(sizes[i]);
-        if (outputs[i].data == NULL) {
+    shape_outputs(work, &tensor, outputs);
+    const size_t sizes[OUT_PACKED] = {weights,
+                                      (size_t)tensor.scale_count * sizeof(float),
+                                      (size_t)tensor.zero_point_count * sizeof(int32_t),
+                                      (size_t)tensor.offset_count * sizeof(float),
+                                      (size_t)work->channels * sizeof(float),
+                                      weights * sizeof(float)};
+    for (int i = 0; i < OUT_PACKED; i++) {
+        outputs[i].data = outputs[i].name != NULL ? malloc(sizes[i]) : NULL;
+        if (outputs[i].name != NULL && outputs[i].data == NULL) {
             return complain_memory();
         }
     }
     tensor.codes = outputs[OUT_CODES].data;
     tensor.scales = outputs[OUT_SCALES].data;
+    tensor.zero_points = outputs[OUT_ZERO_POINTS].data;
+    tensor.offsets = outputs[OUT_OFFSETS].data;
     if (bsq_layer_get_tensor(layer, &tensor) != BSQ_OK ||
         bsq_layer_get_bias(layer, outputs[OUT_BIAS].data, (size_t)work->channels) != BSQ_OK ||
         bsq_layer_get_dequantized(layer, outputs[OUT_DEQUANTIZED].data, weights) != BSQ_OK) {
         return complain_layer(layer, "results");
     }
-    if (bsq_tensor_pack(&tensor, format, outputs[OUT_PACKED].data, packed, &error) != BSQ_OK) {
-        return complain(EXIT_FAILED, "--format: %s", text);
-    }
-    return 0;
+    return pack(work, &tensor, &outputs[OUT_PACKED]);
 }
 
 /* DIR/name, or the hidden name beside it under which a file grows; malloc'ed. */
@@ -104,11 +121,25 @@ static char *output_path(const char *directory, const char *name, int hidden)
     return path;
 }
 
+static int save_output(const struct output *output, const char *path)
+{
+    if (output->dims >= 0) {
+        return npy_save(path, output->type, output->dims, output->shape, output->data);
+    }
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) {
+        return 0;
+    }
+    const size_t size = (size_t)output->shape[0];
+    const int whole = fwrite(output->data, 1, size, file) == size;
+    return fclose(file) == 0 && whole;
+}
+
 static int save_outputs(const struct output *outputs, char *const *hidden)
 {
     for (int i = 0; i < OUTPUTS; i++) {
         const struct output *output = &outputs[i];
-        if (!npy_save(hidden[i], output->type, output->dims, output->shape, output->data)) {
+        if (output->name != NULL && !save_output(output, hidden[i])) {
             return complain(EXIT_FAILED, "%s: %s", hidden[i], strerror(errno));
         }
     }
@@ -118,7 +149,7 @@ static int save_outputs(const struct output *outputs, char *const *hidden)
 static int rename_outputs(char *const *hidden, char *const *final)
 {
     for (int i = 0; i < OUTPUTS; i++) {
-        if (rename(hidden[i], final[i]) != 0) {
+        if (hidden[i] != NULL && rename(hidden[i], final[i]) != 0) {
             return complain(EXIT_FAILED, "%s: %s", final[i], strerror(errno));
         }
     }
@@ -132,6 +163,9 @@ static int write_files(const struct work *work, const struct output *outputs)
     char *final[OUTPUTS] = {NULL};
     int status = 0;
     for (int i = 0; i < OUTPUTS; i++) {
+        if (outputs[i].name == NULL) {
+            continue;
+        }
         hidden[i] = output_path(work->settings->out, outputs[i].name, 1);
         final[i] = output_path(work->settings->out, outputs[i].name, 0);
         if (hidden[i] == NULL || final[i] == NULL) {

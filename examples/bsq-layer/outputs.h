@@ -1,11 +1,8 @@
-/* The .npy files that come out. */
+/* The files that come out. */
 #ifndef BSQ_LAYER_OUTPUTS_H
 #define BSQ_LAYER_OUTPUTS_H
 
 #include "load.h"
-
-/* The format of packed.npy. */
-int32_t packed_format(const struct settings *settings);
 
 /* Makes --out: before the long work, so that a wrong name is seen early. */
 int make_directory(struct work *work);

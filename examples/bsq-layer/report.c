@@ -3,7 +3,7 @@
 
 #include "common/json.h"
 #include "messages.h"
-#include "outputs.h"
+#include "packed.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -145,6 +145,7 @@ static int write_report(const struct work *work, const bsq_report_t *report, FIL
 {
     const struct settings *settings = work->settings;
     struct json json = json_begin(file, settings->pretty);
+    char packed[64];
     json_open(&json, NULL, '{');
     print_errors(&json, report, settings);
     json_string(&json, "outcome", bsq_outcome_string(report->outcome));
@@ -168,7 +169,7 @@ static int write_report(const struct work *work, const bsq_report_t *report, FIL
     json_integer(&json, "sweeps", report->sweeps);
     json_integer(&json, "threads", settings->options.threads);
     json_string(&json, "kernel", bsq_kernel_string(report->kernel));
-    json_string(&json, "packed", settings->out != NULL ? argument_choice_name(formats, packed_format(settings)) : NULL);
+    json_string(&json, "packed", packed_name(settings, packed));
     int status = print_inputs(&json, work->layer, settings->options.input_bits);
     print_warnings(&json, report->warnings);
     if (status == 0) {

@@ -8,13 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct argument_choice ranges[] = {
-    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {NULL, 0}};
+const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC},
+                                         {"full", BSQ_WEIGHT_GRID_FULL},
+                                         {"zero-point", BSQ_WEIGHT_GRID_ZERO_POINT},
+                                         {"offset", BSQ_WEIGHT_GRID_OFFSET},
+                                         {"pow2", BSQ_WEIGHT_GRID_POWERS_OF_TWO},
+                                         {"nf4", BSQ_WEIGHT_GRID_NF4},
+                                         {"iq4-nl", BSQ_WEIGHT_GRID_IQ4_NL},
+                                         {"e2m1", BSQ_WEIGHT_GRID_E2M1},
+                                         {NULL, 0}};
 const struct argument_choice solvers[] = {
     {"auto", BSQ_SOLVER_AUTO}, {"round", BSQ_SOLVER_ROUND}, {"paper", BSQ_SOLVER_PAPER}, {NULL, 0}};
 const struct argument_choice scale_formats[] = {{"float32", BSQ_SCALE_FORMAT_FLOAT32},
                                                 {"float16", BSQ_SCALE_FORMAT_FLOAT16},
                                                 {"pow2", BSQ_SCALE_FORMAT_POWER_OF_TWO},
+                                                {"bfloat16", BSQ_SCALE_FORMAT_BFLOAT16},
+                                                {"e8m0", BSQ_SCALE_FORMAT_E8M0},
+                                                {"e4m3", BSQ_SCALE_FORMAT_E4M3},
                                                 {NULL, 0}};
 const struct argument_choice input_types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
                                               {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
@@ -27,12 +37,6 @@ static const struct argument_choice input_clips[] = {{"squared-error", BSQ_INPUT
                                                      {"minimum-maximum", BSQ_INPUT_CLIP_MINIMUM_MAXIMUM},
                                                      {"percentile", BSQ_INPUT_CLIP_PERCENTILE},
                                                      {NULL, 0}};
-const struct argument_choice formats[] = {{"int8", BSQ_FORMAT_INT8},
-                                          {"onnx-int4", BSQ_FORMAT_ONNX_INT4},
-                                          {"onnx-int2", BSQ_FORMAT_ONNX_INT2},
-                                          {"ternary-planes", BSQ_FORMAT_TERNARY_PLANES},
-                                          {"sign-magnitude-planes", BSQ_FORMAT_SIGN_MAGNITUDE_PLANES},
-                                          {NULL, 0}};
 static const struct argument_choice layouts[] = {{"compact", 0}, {"pretty", 1}, {NULL, 0}};
 
 /* Extents beyond this are mistakes, and sums of them still fit. */
@@ -56,8 +60,8 @@ static const struct argument table[] = {
     {"channels-last", ARGUMENT_FLAG, NULL, "X and Y are (size, spatial..., channels)", AT(channels_last), 0, 0, NULL},
     {"ohwi", ARGUMENT_FLAG, NULL, "W is (M, K..., I)", AT(ohwi), 0, 0, NULL},
     {"bits", ARGUMENT_INTEGER, "B", "bits of a weight, 2..8 [4]", AT(options.weight_bits), 2, 8, NULL},
-    {"range", ARGUMENT_CHOICE, NULL, "of codes: -7..7 or -8..7 at 4 bits [symmetric]", AT(options.weight_grid), 0, 0,
-     ranges},
+    {"range", ARGUMENT_CHOICE, NULL, "of weights: -7..7, -8..7 at 4 bits, and other grids [symmetric]",
+     AT(options.weight_grid), 0, 0, ranges},
     {"scale", ARGUMENT_TEXT, "S", "tensor, channel or group:<inputs> [channel]", AT(scale), 0, 0, NULL},
     {"scale-format", ARGUMENT_CHOICE, NULL, "values that a scale may take [float32]", AT(options.scale_format), 0, 0,
      scale_formats},
@@ -81,12 +85,38 @@ static const struct argument table[] = {
     {"act-scale", ARGUMENT_CHOICE, NULL, "one for all inputs, or one a channel, folded into the weights [tensor]",
      AT(options.input_scale_kind), 0, 0, input_scales},
     {"out", ARGUMENT_TEXT, "DIR", "write codes, scales, bias, dequantized, packed .npy there", AT(out), 0, 0, NULL},
-    {"format", ARGUMENT_CHOICE, NULL, "of packed.npy [int2, int4 or int8, by --bits]", AT(format), 0, 0, formats},
+    {"format", ARGUMENT_TEXT, "NAME", "of the packed tensor, and what it needs of the above; see below",
+     AT(format_name), 0, 0, NULL},
     {"json", ARGUMENT_CHOICE, NULL, "layout of the object on stdout [compact]", AT(pretty), 0, 0, layouts},
     {"help", ARGUMENT_FLAG, NULL, "print this and stop", AT(help), 0, 0, NULL},
     {"version", ARGUMENT_FLAG, NULL, "print the version and stop", AT(version), 0, 0, NULL},
     {NULL, ARGUMENT_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
+
+const char *format_text(int32_t format, char text[64])
+{
+    snprintf(text, 64, "%s", bsq_format_string(format));
+    /* The types of GGUF are named Q4_0, Q4_K. */
+    const int only_first = strncmp(text, "gguf_", 5) == 0;
+    for (char *c = strchr(text, '_'); c != NULL; c = only_first ? NULL : strchr(c, '_')) {
+        *c = '-';
+    }
+    return text;
+}
+
+static void print_formats(void)
+{
+    int column = 0;
+    for (int32_t format = bsq_format_next(0); format != 0; format = bsq_format_next(format)) {
+        char text[64];
+        column += printf("%s%s", column == 0 ? "  " : " ", format_text(format, text));
+        if (column > 90) {
+            putchar('\n');
+            column = 0;
+        }
+    }
+    putchar('\n');
+}
 
 void print_help(void)
 {
@@ -98,7 +128,10 @@ void print_help(void)
     arguments_print(table);
     puts("\n"
          "X is (rows, inputs) for a linear layer, (size, channels, spatial...) for a convolution; Y likewise.\n"
-         "Exit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.");
+         "Formats, in packed.npy or, where they have several parts, in packed.safetensors; without one onnx-int2,\n"
+         "onnx-int4 or int8 by --bits:");
+    print_formats();
+    puts("Exit status: 0 done, 1 failed, 2 wrong command line, 130 interrupted.");
 }
 
 static int read_scale(const char *text, bsq_options_t *options)
@@ -115,14 +148,41 @@ static int read_scale(const char *text, bsq_options_t *options)
     return 0;
 }
 
-/* How many bits a code may have in a format. */
-static int32_t format_bits(int32_t format)
+/* Fills in what was not given: what the format asks for, or the defaults. What was given stays; whether the format holds it
+ * is seen when the layer's extents are known. */
+static int read_format(struct settings *settings)
 {
-    switch (format) {
-    case BSQ_FORMAT_ONNX_INT2: return 2;
-    case BSQ_FORMAT_ONNX_INT4: return 4;
-    default: return 8;
+    const bsq_options_t given = settings->options;
+    bsq_options_t *options = &settings->options;
+    char text[256] = "", name[64];
+    bsq_error_t error = {.struct_size = sizeof error, .message = text, .capacity = sizeof text};
+    bsq_options_t defaults;
+    bsq_options_init(&defaults, sizeof defaults);
+    options->weight_bits = given.weight_bits != 0 ? given.weight_bits : defaults.weight_bits;
+    options->weight_grid = given.weight_grid != 0 ? given.weight_grid : defaults.weight_grid;
+    options->scale_format = given.scale_format != 0 ? given.scale_format : defaults.scale_format;
+    if (settings->format_name == NULL) {
+        return 0;
     }
+    settings->format = bsq_format_by_name(settings->format_name);
+    if (settings->format == 0) {
+        return complain(EXIT_USAGE, "--format has no '%s' (--help lists the formats)", settings->format_name);
+    }
+    if (bsq_options_for_format(settings->format, options, &error) != BSQ_OK) {
+        return complain(EXIT_USAGE, "--format %s: %s", format_text(settings->format, name), text);
+    }
+    if (given.weight_bits != 0 && given.weight_bits != options->weight_bits) {
+        return complain(EXIT_USAGE, "--format holds %d bits, --bits is %d", (int)options->weight_bits,
+                        (int)given.weight_bits);
+    }
+    if (given.scale_format != 0) {
+        options->scale_format = given.scale_format;
+    }
+    if (given.weight_grid != 0) {
+        options->weight_grid = given.weight_grid;
+        options->scale_signed = given.weight_grid != BSQ_WEIGHT_GRID_SYMMETRIC ? options->scale_signed : 0;
+    }
+    return settings->scale != NULL ? read_scale(settings->scale, options) : 0;
 }
 
 /* The name of an option that says something about inputs, if one was given, else NULL. */
@@ -188,10 +248,6 @@ static int check_settings(const struct settings *settings)
     if (settings->format != 0 && settings->out == NULL) {
         return complain(EXIT_USAGE, "--format needs --out");
     }
-    if (settings->format != 0 && format_bits(settings->format) < options->weight_bits) {
-        return complain(EXIT_USAGE, "--format holds %d bits, --bits is %d", (int)format_bits(settings->format),
-                        (int)options->weight_bits);
-    }
     return 0;
 }
 
@@ -201,6 +257,8 @@ int read_settings(int count, char **words, struct settings *settings)
     memset(settings, 0, sizeof *settings);
     bsq_options_init(&settings->options, sizeof settings->options);
     settings->options.progress = on_progress;
+    /* Not given. */
+    settings->options.weight_bits = settings->options.weight_grid = settings->options.scale_format = 0;
     settings->input.text = calloc((size_t)count, sizeof *settings->input.text);
     settings->target.text = calloc((size_t)count, sizeof *settings->target.text);
     if (settings->input.text == NULL || settings->target.text == NULL) {
@@ -212,7 +270,10 @@ int read_settings(int count, char **words, struct settings *settings)
     if (settings->help || settings->version) {
         return 0;
     }
-    const int status = read_scale(settings->scale, &settings->options);
+    int status = read_scale(settings->scale, &settings->options);
+    if (status == 0) {
+        status = read_format(settings);
+    }
     return status == 0 ? check_settings(settings) : status;
 }
 

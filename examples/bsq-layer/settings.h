@@ -22,6 +22,7 @@ struct settings {
     int32_t groups; /* 0: not given */
     int32_t channels_last;
     int32_t ohwi;
+    const char *format_name;
     int32_t format; /* 0: by the number of bits */
     int32_t pretty;
     int32_t help;
@@ -34,7 +35,6 @@ extern const struct argument_choice ranges[];
 extern const struct argument_choice solvers[];
 extern const struct argument_choice scale_formats[];
 extern const struct argument_choice input_types[];
-extern const struct argument_choice formats[];
 
 /* Reads and checks the command line; returns the exit status, after a message where that is not 0. In any case
  * free_settings() comes in the end. With 'help' or 'version' nothing else is checked. */
@@ -42,5 +42,8 @@ int read_settings(int count, char **words, struct settings *settings);
 void free_settings(struct settings *settings);
 
 void print_help(void);
+
+/* A format's name as this program writes it, in 'text'. */
+const char *format_text(int32_t format, char text[64]);
 
 #endif

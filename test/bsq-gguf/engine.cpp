@@ -175,7 +175,7 @@ std::vector<float> Llama::Model::logits(const std::vector<int32_t> &tokens)
 std::vector<int32_t> Llama::Model::tokenize(const std::string &text, bool begin) const
 {
     const void *vocabulary = llama_.call<const void *(const void *)>("llama_model_get_vocab")(model_);
-    std::vector<int32_t> tokens(text.size() + 8);
+    std::vector<int32_t> tokens(4 * text.size() + 8);
     const int32_t count = llama_.call<int32_t(const void *, const char *, int32_t, int32_t *, int32_t, bool, bool)>(
         "llama_tokenize")(vocabulary, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
                           static_cast<int32_t>(tokens.size()), begin, false);

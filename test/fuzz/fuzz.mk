@@ -1,13 +1,14 @@
 # Targets for a fuzzing engine, which `make check` runs on the corpus, and random layers held against their own rows.
 
 FUZZ_SOURCES := $(wildcard test/fuzz/fuzz_*.c)
-FUZZERS := $(call named,fuzz,$(FUZZ_SOURCES))
+C_FUZZERS := $(call named,fuzz,$(FUZZ_SOURCES))
+FUZZERS := $(C_FUZZERS) $(GGUF_FUZZER)
 FUZZ_RUNS ?= 20000
 
 # Our driver replays the corpus; `make check-long` puts an engine that searches in its place.
 FUZZ_ENGINE ?= $(call objects,test/fuzz/driver.c)
 
-$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(TEST_LIBRARIES) $(STATIC)
+$(C_FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) $(TEST_LIBRARIES) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(filter-out %.o,$(FUZZ_ENGINE)) $(BLAS_LIBS) -lm
