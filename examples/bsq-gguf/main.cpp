@@ -12,6 +12,7 @@
 #include <new>
 
 #include <cblas.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bsq.h"
@@ -106,6 +107,7 @@ std::unique_ptr<Writer> quantize_to_file(const OpenModel &open, const Settings &
     const Sink sink = [&](size_t index, const void *bytes, size_t size) {
         if (writer)
             writer->write(index, bytes, size);
+        open.mapped.release();
     };
     result.tensors = quantize(model, settings, plan, samples, sink, kept.get(), progress, result.seconds);
     result.sequences = samples.sequences();
@@ -153,6 +155,9 @@ RunResult run(Settings settings, Progress &progress)
     }
     progress.clear();
     result.seconds.all = since(start);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    result.peak_memory = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
     if (writer)
         writer->publish();
     if (!settings.report.empty())
