@@ -117,6 +117,18 @@ std::unique_ptr<Writer> quantize_to_file(const OpenModel &open, const Settings &
     return writer;
 }
 
+// A model that has the tokens of the float one; what it is goes into the result.
+std::unique_ptr<OpenModel> open_to_compare(const std::string &path, const Model &model, RunResult &result)
+{
+    auto other = std::make_unique<OpenModel>(path);
+    if (other->model.shape().vocabulary != model.shape().vocabulary)
+        throw Error(path + ": has " + std::to_string(other->model.shape().vocabulary) + " tokens, " +
+                    model.file().name() + " has " + std::to_string(model.shape().vocabulary));
+    result.output = path;
+    result.size_after = other->mapped.size();
+    return other;
+}
+
 RunResult run(Settings settings, Progress &progress)
 {
     const auto start = std::chrono::steady_clock::now();
@@ -149,6 +161,8 @@ RunResult run(Settings settings, Progress &progress)
         std::unique_ptr<OpenModel> quantized;
         if (writer)
             quantized = std::make_unique<OpenModel>(writer->finish());
+        else if (!settings.compare.empty())
+            quantized = open_to_compare(settings.compare, open.model, result);
         result.judgement =
             evaluate(open.model, quantized ? &quantized->model : nullptr, evaluation, settings.threads, progress);
         result.seconds.evaluation = since(before);
