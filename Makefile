@@ -88,7 +88,7 @@ CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(call ask,--cflags,check))$(CHECK_CFLAGS
 CHECK_LIBS = $(eval CHECK_LIBS := $$(call ask,--libs,check))$(CHECK_LIBS)
 
 # When `deps` is asked for together with something else, it comes first.
-FIRST := $(filter deps deps-onnx deps-engines deps-long,$(MAKECMDGOALS))
+FIRST := $(filter deps deps-%,$(MAKECMDGOALS))
 
 # ---- library --------------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ check-%: $(BUILD)/test/check_%
 .PHONY: programs
 include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk
 include test/bench/bench.mk test/long.mk pkgconfig/install.mk docs/reference/reference.mk docs/packaging/packaging.mk
-include test/packages/packages.mk
+include test/packages/packages.mk test/python/python.mk
 
 # ---- the rest -------------------------------------------------------------------------------------------------
 
@@ -212,7 +212,10 @@ LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
 
 ONNX_PACKAGES := libopencv-dev libprotobuf-dev libonnx-dev python3-onnx python3-numpy chromium
 
-.PHONY: deps deps-onnx deps-long
+PACKAGES_PACKAGES := cmake meson ninja-build doxygen man-db debhelper dh-python lintian dpkg-dev fakeroot python3-setuptools \
+    python3-wheel golang-go rustc
+
+.PHONY: deps deps-onnx deps-long deps-packages
 deps:
 	@.ci/deps $(NEEDED_PACKAGES)
 
@@ -221,6 +224,9 @@ deps-onnx: deps
 
 deps-long: deps
 	@.ci/deps $(LONG_PACKAGES)
+
+deps-packages: deps
+	@.ci/deps $(PACKAGES_PACKAGES)
 
 # Everything that is written in C or C++. Not part of `check`: another version of clang-format would see it otherwise.
 CLANG_FORMAT ?= clang-format
@@ -254,6 +260,9 @@ help:
 	@echo 'make check-onnx     the tests of bsq-onnx'
 	@echo 'make check-gguf     the tests of bsq-gguf'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
+	@echo 'make check-packages the programs of docs/bindings.md, make dist, make deb, recipes (make deps-packages)'
+	@echo 'make check-python   the tests of the Python package, whole networks too; installs nothing'
+	@echo 'make deps-python    install what check-python and bench-python need besides'
 	@echo 'make check-abi      exported symbols, the header alone in C and C++'
 	@echo 'make check-long     the tests under sanitizers, valgrind and emulated ARM too, fuzzing, 200,000 random layers, networks,'
 	@echo '                    ABI against the last release'
@@ -262,14 +271,22 @@ help:
 	@echo 'make check-format   whether they are in it'
 	@echo 'make demo           quantize a small network, show what is left of its accuracy'
 	@echo 'make bench          the same as bench-solver'
+	@echo 'make bench-python   what one line of Python costs over C, what bsq.torch takes besides forward passes and solves'
 	@echo 'make bench-cpp      what the calls of bsq.hpp cost over those of bsq.h'
 	@echo 'make bench-formats  layers of a language model in the types of llama.cpp beside its own quantizer (ONLY=Q4_K,Q2_K)'
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
-	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'
+	@echo 'make man            manual pages of the calls and the programs, in $(BUILD)/man'
+	@echo 'make docs           the reference as HTML, in build/docs, by Doxygen'
+	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir cmakedir mandir'
+	@echo '                    docdir; without debug information, unless INSTALL_DEBUG=1'
+	@echo 'make install-onnx   bsq-onnx and its manual page, too'
 	@echo 'make uninstall      remove what install put there'
+	@echo 'make dist           a source archive of what git knows, in build/dist'
+	@echo 'make deb            Debian packages of it, in build/deb'
+	@echo 'make deps-packages  install what man, docs, deb and check-packages need'
 	@echo 'make clean          remove what was built'
 	@echo
 	@echo 'CC=gcc or clang, CFLAGS, CPPFLAGS and LDFLAGS are added to what the library needs.'

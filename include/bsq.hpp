@@ -463,7 +463,17 @@ private:
 // ---- enumerations, with the values of bsq.h -------------------------------------------------------------------
 
 enum class solver : std::int32_t { automatic = BSQ_SOLVER_AUTO, round = BSQ_SOLVER_ROUND, paper = BSQ_SOLVER_PAPER };
-enum class weight_grid : std::int32_t { symmetric = BSQ_WEIGHT_GRID_SYMMETRIC, full = BSQ_WEIGHT_GRID_FULL };
+enum class weight_grid : std::int32_t {
+    symmetric = BSQ_WEIGHT_GRID_SYMMETRIC,
+    full = BSQ_WEIGHT_GRID_FULL,
+    zero_point = BSQ_WEIGHT_GRID_ZERO_POINT,
+    offset = BSQ_WEIGHT_GRID_OFFSET,
+    levels = BSQ_WEIGHT_GRID_LEVELS,
+    powers_of_two = BSQ_WEIGHT_GRID_POWERS_OF_TWO,
+    nf4 = BSQ_WEIGHT_GRID_NF4,
+    iq4_nl = BSQ_WEIGHT_GRID_IQ4_NL,
+    e2m1 = BSQ_WEIGHT_GRID_E2M1
+};
 enum class scale_kind : std::int32_t {
     per_tensor = BSQ_SCALE_KIND_PER_TENSOR,
     per_channel = BSQ_SCALE_KIND_PER_CHANNEL,
@@ -472,7 +482,10 @@ enum class scale_kind : std::int32_t {
 enum class scale_format : std::int32_t {
     float32 = BSQ_SCALE_FORMAT_FLOAT32,
     float16 = BSQ_SCALE_FORMAT_FLOAT16,
-    power_of_two = BSQ_SCALE_FORMAT_POWER_OF_TWO
+    power_of_two = BSQ_SCALE_FORMAT_POWER_OF_TWO,
+    bfloat16 = BSQ_SCALE_FORMAT_BFLOAT16,
+    e8m0 = BSQ_SCALE_FORMAT_E8M0,
+    e4m3 = BSQ_SCALE_FORMAT_E4M3
 };
 enum class input_type : std::int32_t {
     automatic = BSQ_INPUT_TYPE_AUTO,
@@ -528,7 +541,52 @@ enum class format : std::int32_t {
     onnx_int4 = BSQ_FORMAT_ONNX_INT4,
     onnx_int2 = BSQ_FORMAT_ONNX_INT2,
     ternary_planes = BSQ_FORMAT_TERNARY_PLANES,
-    sign_magnitude_planes = BSQ_FORMAT_SIGN_MAGNITUDE_PLANES
+    sign_magnitude_planes = BSQ_FORMAT_SIGN_MAGNITUDE_PLANES,
+    onnx_int4_blocks = BSQ_FORMAT_ONNX_INT4_BLOCKS,
+    onnx_uint4_blocks = BSQ_FORMAT_ONNX_UINT4_BLOCKS,
+    onnx_int2_blocks = BSQ_FORMAT_ONNX_INT2_BLOCKS,
+    onnx_uint2_blocks = BSQ_FORMAT_ONNX_UINT2_BLOCKS,
+    onnx_int8_blocks = BSQ_FORMAT_ONNX_INT8_BLOCKS,
+    onnx_uint8_blocks = BSQ_FORMAT_ONNX_UINT8_BLOCKS,
+    onnx_matmul_nbits = BSQ_FORMAT_ONNX_MATMUL_NBITS,
+    gguf_q4_0 = BSQ_FORMAT_GGUF_Q4_0,
+    gguf_q4_1 = BSQ_FORMAT_GGUF_Q4_1,
+    gguf_q5_0 = BSQ_FORMAT_GGUF_Q5_0,
+    gguf_q5_1 = BSQ_FORMAT_GGUF_Q5_1,
+    gguf_q8_0 = BSQ_FORMAT_GGUF_Q8_0,
+    gguf_q2_k = BSQ_FORMAT_GGUF_Q2_K,
+    gguf_q3_k = BSQ_FORMAT_GGUF_Q3_K,
+    gguf_q4_k = BSQ_FORMAT_GGUF_Q4_K,
+    gguf_q5_k = BSQ_FORMAT_GGUF_Q5_K,
+    gguf_q6_k = BSQ_FORMAT_GGUF_Q6_K,
+    gguf_iq4_nl = BSQ_FORMAT_GGUF_IQ4_NL,
+    gguf_iq4_xs = BSQ_FORMAT_GGUF_IQ4_XS,
+    gguf_tq2_0 = BSQ_FORMAT_GGUF_TQ2_0,
+    gguf_mxfp4 = BSQ_FORMAT_GGUF_MXFP4,
+    gptq = BSQ_FORMAT_GPTQ,
+    gptq_v2 = BSQ_FORMAT_GPTQ_V2,
+    awq = BSQ_FORMAT_AWQ,
+    mlx = BSQ_FORMAT_MLX,
+    ncnn_int8 = BSQ_FORMAT_NCNN_INT8,
+    ncnn_gemm = BSQ_FORMAT_NCNN_GEMM,
+    tflite_int8 = BSQ_FORMAT_TFLITE_INT8,
+    tflite_int4 = BSQ_FORMAT_TFLITE_INT4,
+    nvfp4 = BSQ_FORMAT_NVFP4
+};
+enum class element_type : std::int32_t {
+    int8 = BSQ_ELEMENT_TYPE_INT8,
+    uint8 = BSQ_ELEMENT_TYPE_UINT8,
+    int32 = BSQ_ELEMENT_TYPE_INT32,
+    uint32 = BSQ_ELEMENT_TYPE_UINT32,
+    uint64 = BSQ_ELEMENT_TYPE_UINT64,
+    int4 = BSQ_ELEMENT_TYPE_INT4,
+    uint4 = BSQ_ELEMENT_TYPE_UINT4,
+    int2 = BSQ_ELEMENT_TYPE_INT2,
+    uint2 = BSQ_ELEMENT_TYPE_UINT2,
+    float32 = BSQ_ELEMENT_TYPE_FLOAT32,
+    float16 = BSQ_ELEMENT_TYPE_FLOAT16,
+    bfloat16 = BSQ_ELEMENT_TYPE_BFLOAT16,
+    e4m3 = BSQ_ELEMENT_TYPE_E4M3
 };
 enum class result : std::int32_t {
     codes = BSQ_RESULT_CODES,
@@ -606,6 +664,13 @@ struct options {
     bool select_on_held_out = false;
     bsq::input_scale_kind input_scale_kind = bsq::input_scale_kind::per_tensor;
     bool lower_bound = false;
+    span<const std::int8_t> levels{}; // with weight_grid::levels, ascending
+    std::int64_t super_group = 0;     // with scale_bits: scales that share a multiple
+    std::int32_t scale_bits = 0;      // 4, 6, 8: two-level scales
+    bool scale_signed = false;
+    float scale_unit = 0.0F; // with scale_format::e4m3; 0: chosen from the weights
+    bool zero_point_least = false;
+    bool keep_scales = false;
 
     options &set_memory(memory_ref value) noexcept { return memory = value, *this; }
     options &set_progress(progress_ref value) noexcept { return progress = value, *this; }
@@ -629,6 +694,13 @@ struct options {
     options &set_select_on_held_out(bool value) noexcept { return select_on_held_out = value, *this; }
     options &set_input_scale_kind(bsq::input_scale_kind value) noexcept { return input_scale_kind = value, *this; }
     options &set_lower_bound(bool value) noexcept { return lower_bound = value, *this; }
+    options &set_levels(span<const std::int8_t> value) noexcept { return levels = value, *this; }
+    options &set_super_group(std::int64_t value) noexcept { return super_group = value, *this; }
+    options &set_scale_bits(std::int32_t value) noexcept { return scale_bits = value, *this; }
+    options &set_scale_signed(bool value) noexcept { return scale_signed = value, *this; }
+    options &set_scale_unit(float value) noexcept { return scale_unit = value, *this; }
+    options &set_zero_point_least(bool value) noexcept { return zero_point_least = value, *this; }
+    options &set_keep_scales(bool value) noexcept { return keep_scales = value, *this; }
 };
 
 // What a layer computes: bsq_layer_desc_t, in its order and with its defaults.
@@ -741,7 +813,7 @@ struct tensor {
     span<float> scales{};             // (), (M) or (M, ceil(n / group_size))
     span<std::int32_t> zero_points{}; // as many as scales, of grids that have them
     span<float> offsets{};            // as many as scales, of grids that have them
-    span<std::int8_t> levels{};       // 2^bits, of grids that are tables
+    span<std::int8_t> levels{};       // of grids that are tables, ascending
     std::int64_t channels = 0;        // M
     std::int64_t fan_in = 0;          // n
     std::int64_t group_size = 0;      // inputs that share a scale
@@ -749,6 +821,11 @@ struct tensor {
     bsq::weight_grid weight_grid = bsq::weight_grid::symmetric;
     bsq::scale_kind scale_kind = bsq::scale_kind::per_channel;
     bsq::scale_format scale_format = bsq::scale_format::float32;
+    float scale_unit = 0.0F;     // with scale_format::e4m3
+    std::int32_t scale_bits = 0; // 4, 6, 8: two-level scales
+    bool scale_signed = false;
+    std::int64_t super_group = 0;     // with scale_bits
+    span<std::int32_t> input_order{}; // (n): the engine's input that each of these is; none: they are in its order
 
     tensor &set_codes(span<std::int8_t> value) noexcept { return codes = value, *this; }
     tensor &set_scales(span<float> value) noexcept { return scales = value, *this; }
@@ -762,6 +839,11 @@ struct tensor {
     tensor &set_weight_grid(bsq::weight_grid value) noexcept { return weight_grid = value, *this; }
     tensor &set_scale_kind(bsq::scale_kind value) noexcept { return scale_kind = value, *this; }
     tensor &set_scale_format(bsq::scale_format value) noexcept { return scale_format = value, *this; }
+    tensor &set_scale_unit(float value) noexcept { return scale_unit = value, *this; }
+    tensor &set_scale_bits(std::int32_t value) noexcept { return scale_bits = value, *this; }
+    tensor &set_scale_signed(bool value) noexcept { return scale_signed = value, *this; }
+    tensor &set_super_group(std::int64_t value) noexcept { return super_group = value, *this; }
+    tensor &set_input_order(span<std::int32_t> value) noexcept { return input_order = value, *this; }
 };
 
 namespace detail {
@@ -797,6 +879,14 @@ inline bsq_options_t to_c(const options &from) noexcept
     to.select_on_held_out = number(from.select_on_held_out);
     to.input_scale_kind = number(from.input_scale_kind);
     to.lower_bound = number(from.lower_bound);
+    to.levels = from.levels.data();
+    to.level_count = static_cast<std::int32_t>(count(from.levels));
+    to.super_group = from.super_group;
+    to.scale_bits = from.scale_bits;
+    to.scale_signed = number(from.scale_signed);
+    to.scale_unit = from.scale_unit;
+    to.zero_point_least = number(from.zero_point_least);
+    to.keep_scales = number(from.keep_scales);
     return to;
 }
 
@@ -894,6 +984,12 @@ inline bsq_tensor_t to_c(const tensor &from) noexcept
     to.weight_grid = number(from.weight_grid);
     to.scale_kind = number(from.scale_kind);
     to.scale_format = number(from.scale_format);
+    to.scale_unit = from.scale_unit;
+    to.scale_bits = from.scale_bits;
+    to.scale_signed = number(from.scale_signed);
+    to.super_group = from.super_group;
+    to.input_order = from.input_order.data();
+    to.input_order_count = count(from.input_order);
     return to;
 }
 
@@ -921,6 +1017,13 @@ inline void from_c(options &to, const bsq_options_t &from) noexcept
     to.select_on_held_out = from.select_on_held_out != 0;
     to.input_scale_kind = static_cast<bsq::input_scale_kind>(from.input_scale_kind);
     to.lower_bound = from.lower_bound != 0;
+    to.levels = span<const std::int8_t>(from.levels, static_cast<std::size_t>(from.level_count));
+    to.super_group = from.super_group;
+    to.scale_bits = from.scale_bits;
+    to.scale_signed = from.scale_signed != 0;
+    to.scale_unit = from.scale_unit;
+    to.zero_point_least = from.zero_point_least != 0;
+    to.keep_scales = from.keep_scales != 0;
 }
 
 inline void from_c(input_quantizer &to, const bsq_input_quantizer_t &from) noexcept
@@ -942,6 +1045,10 @@ inline void from_c(tensor &to, const bsq_tensor_t &from) noexcept
     to.weight_grid = static_cast<bsq::weight_grid>(from.weight_grid);
     to.scale_kind = static_cast<bsq::scale_kind>(from.scale_kind);
     to.scale_format = static_cast<bsq::scale_format>(from.scale_format);
+    to.scale_unit = from.scale_unit;
+    to.scale_bits = from.scale_bits;
+    to.scale_signed = from.scale_signed != 0;
+    to.super_group = from.super_group;
 }
 
 } // namespace detail
@@ -973,6 +1080,11 @@ struct layer_info : bsq_layer_info_t {
 // What a snapshot holds: bsq_stats_info_t.
 struct stats_info : bsq_stats_info_t {
     stats_info() noexcept : bsq_stats_info_t() { bsq_stats_info_init(this, sizeof(bsq_stats_info_t)); }
+};
+
+// One array of a packed tensor: bsq_part_t.
+struct part : bsq_part_t {
+    part() noexcept : bsq_part_t() { bsq_part_init(this, sizeof(bsq_part_t)); }
 };
 
 // Bounds of an operator norm: bsq_norm_t.
@@ -1803,6 +1915,54 @@ private:
 
 // ---- packing -------------------------------------------------------------------------------------------------
 
+// bsq_format_by_name: format(0) when there is none of that name, which ends in 0.
+inline format format_by_name(const char *name) noexcept
+{
+    return static_cast<format>(bsq_format_by_name(name));
+}
+
+// bsq_format_next: the first for format(0), which also follows the last.
+inline format next(format before) noexcept
+{
+    return static_cast<format>(bsq_format_next(detail::number(before)));
+}
+
+// bsq_options_for_format: what the format needs; the rest of 'how' stays.
+inline status try_options_for_format(format layout, options &how, message *text = nullptr) noexcept
+{
+    bsq_options_t c = detail::to_c(how);
+    const status code = detail::with_text(
+        text, [&](bsq_error_t *c_error) { return bsq_options_for_format(detail::number(layout), &c, c_error); });
+    if (code == status::ok)
+        detail::from_c(how, c);
+    return code;
+}
+
+// bsq_tensor_dequantize: (M, n).
+inline status try_dequantize(const tensor &weights, span<float> values, message *text = nullptr) noexcept
+{
+    const bsq_tensor_t c = detail::to_c(weights);
+    return detail::with_text(
+        text, [&](bsq_error_t *c_error) { return bsq_tensor_dequantize(&c, values.data(), values.size(), c_error); });
+}
+
+// bsq_tensor_part_count, bsq_tensor_get_part: the arrays of a packed tensor; buffers of 'weights' are not looked at.
+inline status try_part_count(const tensor &weights, format layout, std::int32_t &count,
+                             message *text = nullptr) noexcept
+{
+    const bsq_tensor_t c = detail::to_c(weights);
+    return detail::with_text(
+        text, [&](bsq_error_t *c_error) { return bsq_tensor_part_count(&c, detail::number(layout), &count, c_error); });
+}
+inline status try_get_part(const tensor &weights, format layout, std::int32_t index, part &described,
+                           message *text = nullptr) noexcept
+{
+    const bsq_tensor_t c = detail::to_c(weights);
+    return detail::with_text(text, [&](bsq_error_t *c_error) {
+        return bsq_tensor_get_part(&c, detail::number(layout), index, &described, c_error);
+    });
+}
+
 // bsq_tensor_packed_size: bytes of such a tensor; its buffers are not looked at.
 inline status try_packed_size(const tensor &weights, format layout, std::size_t &size, message *text = nullptr) noexcept
 {
@@ -1870,6 +2030,28 @@ inline status try_allocate_bits(span<const double> errors, span<const std::int64
 #if BSQ_HPP_EXCEPTIONS
 
 // ---- the same calls, which throw -----------------------------------------------------------------------------
+
+inline void options_for_format(format layout, options &how)
+{
+    detail::run([&](message &text) { return try_options_for_format(layout, how, &text); });
+}
+
+inline void dequantize(const tensor &weights, span<float> values)
+{
+    detail::run([&](message &text) { return try_dequantize(weights, values, &text); });
+}
+
+// Allocates.
+inline std::vector<part> parts(const tensor &weights, format layout)
+{
+    std::int32_t count = 0;
+    detail::run([&](message &text) { return try_part_count(weights, layout, count, &text); });
+    std::vector<part> all(static_cast<std::size_t>(count));
+    for (std::int32_t i = 0; i < count; i++)
+        detail::run(
+            [&](message &text) { return try_get_part(weights, layout, i, all[static_cast<std::size_t>(i)], &text); });
+    return all;
+}
 
 inline std::size_t packed_size(const tensor &weights, format layout)
 {

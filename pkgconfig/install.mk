@@ -18,20 +18,29 @@ fill = sed -e 's|@PREFIX@|$${$(3)}/'"$(call above,$(2))"'|' -e 's|@LIBDIR@|$(cal
     -e 's|@INCLUDEDIR@|$(call below,$(includedir),$(4))|' -e 's|@ABI@|$(ABI)|g' -e 's|@VERSION@|$(VERSION)|g' $(1) > $(filled) && \
     chmod 644 $(filled)
 
-.PHONY: install install-library install-tool install-onnx install-onnx-program install-docs uninstall
+.PHONY: install install-library install-headers install-static install-shared install-tool install-onnx \
+    install-onnx-program install-docs uninstall
 install: install-library install-tool install-docs install-man
 
-install-library: $(STATIC) $(LINK)
-	$(INSTALL) -d $(TO)$(libdir) $(TO)$(includedir) $(TO)$(pkgconfigdir) $(TO)$(cmakedir)
-	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
-	$(call without_debug,--strip-debug $(TO)$(libdir)/libbsq.a)
-	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
-	$(call without_debug,--strip-unneeded $(TO)$(libdir)/libbsq.so.$(ABI))
-	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
+install-library: install-static install-shared
+
+install-headers:
+	$(INSTALL) -d $(TO)$(includedir) $(TO)$(pkgconfigdir) $(TO)$(cmakedir)
 	$(INSTALL) -m 644 include/bsq.h include/bsq.hpp $(TO)$(includedir)
 	$(call fill,pkgconfig/bsq.pc.in,$(pkgconfigdir),pcfiledir,prefix)
 	$(call fill,pkgconfig/cmake/bsq-config.cmake.in,$(cmakedir),bsq_here,bsq_prefix)
 	$(call fill,pkgconfig/cmake/bsq-config-version.cmake.in,$(cmakedir),bsq_here,bsq_prefix)
+
+install-static: $(STATIC) install-headers
+	$(INSTALL) -d $(TO)$(libdir)
+	$(INSTALL) -m 644 $(STATIC) $(TO)$(libdir)/libbsq.a
+	$(call without_debug,--strip-debug $(TO)$(libdir)/libbsq.a)
+
+install-shared: $(LINK) install-headers
+	$(INSTALL) -d $(TO)$(libdir)
+	$(INSTALL) -m 755 $(SHARED) $(TO)$(libdir)/libbsq.so.$(ABI)
+	$(call without_debug,--strip-unneeded $(TO)$(libdir)/libbsq.so.$(ABI))
+	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
 
 install-tool: $(TOOL)
 	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))

@@ -211,8 +211,8 @@ static void refuse_int(const char *name, size_t offset, int32_t value, bsq_statu
 
 START_TEST(integer_options_have_bounds)
 {
-    REFUSE(weight_bits, 1, BSQ_E_RANGE);
-    REFUSE(weight_bits, 2, BSQ_OK);
+    REFUSE(weight_bits, 0, BSQ_E_RANGE);
+    REFUSE(weight_bits, 1, BSQ_OK);
     REFUSE(weight_bits, 8, BSQ_OK);
     REFUSE(weight_bits, 9, BSQ_E_RANGE);
     REFUSE(effort, -1, BSQ_E_RANGE);
@@ -247,9 +247,9 @@ START_TEST(enumerations_cannot_be_mixed_up)
     } fields[] = {
 #define FIELD(field, first, last) {#field, offsetof(bsq_options_t, field), first, last}
         FIELD(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER),
-        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_FULL),
+        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_E2M1), /* a table of the host needs levels */
         FIELD(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_CHANNEL), /* groups need a size */
-        FIELD(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_POWER_OF_TWO),
+        FIELD(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_E4M3),
         FIELD(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT),
         FIELD(input_scale_kind, BSQ_INPUT_SCALE_KIND_PER_TENSOR, BSQ_INPUT_SCALE_KIND_PER_CHANNEL),
         FIELD(input_clip, BSQ_INPUT_CLIP_SQUARED_ERROR, BSQ_INPUT_CLIP_PERCENTILE),
@@ -259,7 +259,8 @@ START_TEST(enumerations_cannot_be_mixed_up)
         for (int32_t value = -1; value <= BSQ_FORMAT_SIGN_MAGNITUDE_PLANES; value++) {
             bool own = value >= fields[i].first && value <= fields[i].last;
 
-            if (strcmp(fields[i].name, "scale_kind") == 0 && value == BSQ_SCALE_KIND_PER_GROUP)
+            if ((strcmp(fields[i].name, "scale_kind") == 0 && value == BSQ_SCALE_KIND_PER_GROUP) ||
+                (strcmp(fields[i].name, "weight_grid") == 0 && value == BSQ_WEIGHT_GRID_LEVELS))
                 continue;
             refuse_int(fields[i].name, fields[i].offset, value, own ? BSQ_OK : BSQ_E_ARGUMENT);
         }

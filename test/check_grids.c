@@ -275,6 +275,79 @@ START_TEST(grids_go_with_the_rest)
 }
 END_TEST
 
+/* The least J of any codes of the grid, of each with its best scale: counted through. Shifts are whole numbers. */
+static double least_objective(const struct grid *grid, const double *h, const double *w, int64_t n, double ridge)
+{
+    int32_t span = 1 << grid->bits, shifts = grid->grid == ZERO ? span : 1, low = grid->grid == FULL ? -span / 2 : 0;
+    double least = INFINITY;
+
+    for (int32_t shift = 0; shift < shifts; shift++)
+        for (int64_t all = 0; all < (int64_t)pow(span, (double)n); all++) {
+            double along = 0.0, square = 0.0, own = 0.0, q[8], scale;
+            int64_t rest = all;
+
+            for (int64_t j = 0; j < n; j++, rest /= span) {
+                int32_t code = (int32_t)(rest % span);
+
+                q[j] = grid->grid == BSQ_WEIGHT_GRID_POWERS_OF_TWO ? (double[]){-1, 0, 1, 1}[code]
+                       : grid->grid == SYMMETRIC                   ? (double[]){-1, 1}[code]
+                                                                   : code + low - shift;
+            }
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < n; j++) {
+                    double hij = h[i * n + j] + (i == j ? ridge : 0.0);
+
+                    along += w[i] * hij * q[j];
+                    square += q[i] * hij * q[j];
+                    own += w[i] * hij * w[j];
+                }
+            scale = square > 0.0 ? along / square : 0.0;
+            if (grid->scale_signed || scale > 0.0)
+                least = fmin(least, own - scale * along);
+        }
+    return least;
+}
+
+static const struct grid small_grids[] = {
+    {"zero point", 2, ZERO, F32, 0, 0, 0, 0, 0},
+    {"full, signed", 2, FULL, F32, 0, 1, 0, 0, 0},
+    {"powers of two", 2, BSQ_WEIGHT_GRID_POWERS_OF_TWO, F32, 0, 0, 0, 0, 0},
+    {"one bit", 1, SYMMETRIC, F32, 0, 0, 0, 0, 0},
+};
+
+enum { SMALL_GRIDS = sizeof small_grids / sizeof *small_grids };
+
+/* Small channels are proven to be optima, and are what counting through finds. */
+START_TEST(optima_of_small_channels)
+{
+    const struct grid *grid = &small_grids[_i];
+    struct test_data data = test_data_linear(9, 6, 80, 37);
+    bsq_options_t options = options_of(grid, 5);
+    bsq_layer_t *layer = test_data_calibrated(&data, &options, false);
+    struct test_moments moments = test_moments_get(layer, &data, 0, false);
+    double ridge = 0.0, weights[6];
+
+    test_ok(layer, bsq_optimize(layer, NULL));
+    for (int64_t j = 0; j < data.fan_in; j++)
+        ridge += 0.01 * moments.h[j * data.fan_in + j] / (double)data.fan_in;
+    for (int64_t c = 0; c < data.channels; c++) {
+        bsq_channel_t channel;
+        double least;
+
+        bsq_channel_init(&channel, sizeof channel);
+        test_ok(layer, bsq_layer_get_channel_report(layer, c, &channel));
+        for (int64_t j = 0; j < data.fan_in; j++)
+            weights[j] = (double)data.weights[c * data.fan_in + j];
+        least = least_objective(grid, moments.h, weights, data.fan_in, ridge);
+        ck_assert_int_eq(channel.outcome, BSQ_OUTCOME_PROVEN);
+        ck_assert_double_eq_tol(channel.objective, least, 1e-6 * least);
+    }
+    test_moments_free(&moments);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* A host's table outlives the host's copy of it, and options read back are those that were given. */
 START_TEST(levels_are_copied)
 {
@@ -351,6 +424,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(all, kept_scales_stay, 0, GRIDS);
     tcase_add_test(all, kept_scales_need_a_result);
     tcase_add_loop_test(all, grids_go_with_the_rest, 0, GRIDS);
+    tcase_add_loop_test(all, optima_of_small_channels, 0, SMALL_GRIDS);
     tcase_add_test(all, levels_are_copied);
     tcase_add_test(all, tables_of_bits);
     tcase_add_test(all, planes_need_plain_codes);

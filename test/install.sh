@@ -98,7 +98,7 @@ END
 expect "make install" $MAKE install DESTDIR="$stage" PREFIX=/opt/bsq
 root=$stage/opt/bsq
 for file in lib/libbsq.a lib/libbsq.so lib/libbsq.so."$ABI" include/bsq.h include/bsq.hpp lib/pkgconfig/bsq.pc bin/bsq-layer \
-    share/doc/libbsq/LICENSE; do
+    share/doc/libbsq/LICENSE share/man/man1/bsq-layer.1 share/man/man3/bsq_optimize.3 lib/cmake/bsq/bsq-config.cmake; do
     expect "$file is installed" test -f "$root/$file"
 done
 expect "the symbolic link is relative" test "$(readlink "$root/lib/libbsq.so")" = "libbsq.so.$ABI"

@@ -21,6 +21,7 @@ check-long: check
 	$(MAKE) check-random
 	$(MAKE) check-abidiff
 	$(MAKE) check-neon
+	$(MAKE) check-packages
 	$(MAKE) check-networks
 
 check-asan-gcc:

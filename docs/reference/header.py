@@ -14,16 +14,6 @@ class Unit:
         self.comment = comment
         self.declarations = []
 
-    def functions(self):
-        return [d for d in self.declarations if d.startswith("BSQ_API")]
-
-    def struct(self):
-        for declaration in self.declarations:
-            match = re.match(r"typedef struct (\w+) {", declaration)
-            if match:
-                return match.group(1)
-        return None
-
 
 def name_of(declaration):
     """The name that a function or a type of callback declares."""

@@ -16,11 +16,11 @@ MOST_IN_NAME = 100
 class Page:
     """What one file says: a comment, the types that it explains, and the calls."""
 
-    def __init__(self, unit):
+    def __init__(self, unit, types, calls):
         self.section = unit.section
         self.comment = unit.comment
-        self.types = [d for d in unit.declarations if not d.startswith("BSQ_API")]
-        self.calls = unit.functions()
+        self.types = types
+        self.calls = calls
 
     def names(self):
         named = []
@@ -136,21 +136,19 @@ def page_text(page, version, meanings, others):
 
 
 def collect(units):
-    """Pages in the order of the header. What has no comment goes to the struct of its name, else to who came before."""
+    """Pages in the order of the header. Init functions go to their struct, types without a comment to what came before."""
     pages = []
     for unit in units:
-        declarations = [d for d in unit.declarations if not re.match(r" *enum|typedef struct (\w+) \1;|typedef int32_t bsq_status_t", d)]
-        inits = [d for d in declarations if header.name_of(d) and header.name_of(d).endswith("_init")]
-        rest = [d for d in declarations if d not in inits]
-        unit_calls = [d for d in rest if d.startswith("BSQ_API")]
-        structs = [d for d in rest if d not in unit_calls]
-        if rest and unit.comment:
-            page = Page(unit)
-            page.types, page.calls = structs, unit_calls
-            pages.append(page)
-        elif rest:
-            pages[-1].types += structs
-            pages[-1].calls += unit_calls
+        known = [d for d in unit.declarations if not re.match(r" *enum|typedef struct (\w+) \1;|typedef int32_t bsq_status_t", d)]
+        inits = [d for d in known if (header.name_of(d) or "").endswith("_init")]
+        calls = [d for d in known if d.startswith("BSQ_API") and d not in inits]
+        types = [d for d in known if not d.startswith("BSQ_API")]
+        if unit.comment and calls + types:
+            pages.append(Page(unit, types, calls))
+        elif calls:
+            sys.exit("man.py: there is no comment on %s" % header.name_of(calls[0]))
+        elif types:
+            pages[-1].types += types
         for init in inits:
             owner = header.name_of(init).replace("_init", "_t")
             matching = [page for page in pages if owner in page.names()]
@@ -198,7 +196,7 @@ def write(folder, name, text):
         file.write(text)
 
 
-def calls(path, folder, version):
+def write_calls(path, folder, version):
     intro, units = header.parse(path)
     pages, meanings = collect(units), statuses(units)
     os.makedirs(folder, exist_ok=True)
@@ -226,7 +224,7 @@ def options(lines):
     return [line for line in out if line]
 
 
-def program(page, path, version):
+def write_program(page, path, version):
     """@OPTIONS@ in the page becomes what --help says between its usage and its last lines on the exit status."""
     helped = sys.stdin.read().split("\n")
     if not helped[0].startswith("Usage: "):
@@ -247,4 +245,4 @@ def program(page, path, version):
 
 
 if __name__ == "__main__":
-    {"calls": calls, "program": program}[sys.argv[1]](*sys.argv[2:])
+    {"calls": write_calls, "program": write_program}[sys.argv[1]](*sys.argv[2:])

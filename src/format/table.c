@@ -98,7 +98,7 @@ static const struct bsq_format formats[] = {
      HOLDS(.bits = PACKABLE, GRIDS(WITH_ZERO_POINT, ZERO_POINT), GROUPS(FREE, 128), SCALES(FLOAT16)), FAMILY(gptq)},
     {FORMAT(AWQ, "awq"),
      HOLDS(.bits = BSQ_BIT(4), GRIDS(WITH_ZERO_POINT, ZERO_POINT), GROUPS(FREE, 128), SCALES(FLOAT16)), FAMILY(awq)},
-    {FORMAT(MLX, "mlx"), HOLDS(.bits = PACKABLE | BSQ_BIT(6), ONLY(OFFSET), GROUPS(32_64_128, 64)), FAMILY(mlx)},
+    {FORMAT(MLX, "mlx"), HOLDS(.bits = UP_TO(6) | BSQ_BIT(8), ONLY(OFFSET), GROUPS(32_64_128, 64)), FAMILY(mlx)},
     {FORMAT(NCNN_INT8, "ncnn_int8"),
      HOLDS(.bits = BSQ_BIT(8), ONLY(SYMMETRIC), .groups = BSQ_GROUPS_CHANNEL, SCALES(FLOAT32)), FAMILY(ncnn)},
     {FORMAT(NCNN_GEMM, "ncnn_gemm"),

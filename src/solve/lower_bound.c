@@ -2,6 +2,8 @@
  * it finds on the way is not taken over: a bound is a report. */
 #include "solve/lower_bound.h"
 
+#include "solve/exact_grid.h"
+
 #include <math.h>
 
 /* Bounds are looked for up to this fan-in, with so many nodes a channel: ten times as many double what is proven of 576
@@ -12,24 +14,23 @@ static const double first_share = 0.01;
 
 bool bsq_lower_bound_applies(const struct bsq_search_plan *plan)
 {
-    return bsq_round_is_plain(&plan->rounding) && plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
+    return bsq_exact_grid_applies(&plan->rounding) && plan->scales_per_channel == 1 && plan->fan_in <= MOST_INPUTS;
 }
 
 static double bound_of(struct bsq_search *search, int64_t channel, double cost, double scale)
 {
     const struct bsq_rounding *rounding = &search->plan->rounding;
     struct bsq_exact_task task = {.v = search->block.v + channel * search->plan->fan_in,
-                                  .lowest = rounding->lowest,
-                                  .highest = rounding->highest,
                                   .first_share = first_share,
                                   .node_limit = NODES,
                                   .stop = bsq_search_stop,
                                   .stop_opaque = search,
-                                  .codes = search->planes,
+                                  .codes = search->kept_codes,
                                   .scale = scale,
                                   .cost = cost};
+    double unused;
 
-    (void)bsq_exact_solve(&search->exact, &task);
+    (void)bsq_exact_grid_solve(&search->exact, rounding, &task, &unused);
     return task.bound;
 }
 

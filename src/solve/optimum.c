@@ -1,8 +1,10 @@
 /* The optimum of single channels, and what their J cannot be below: the branch and bound of exact.c on a block. */
 #include "solve/optimum.h"
 
+#include "solve/exact_grid.h"
 #include "solve/polish.h"
 #include "stages/scale.h"
+#include "stages/values.h"
 
 #include <float.h>
 #include <math.h>
@@ -31,7 +33,7 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 
     for (int32_t effort = 1; effort <= plan->effort; effort++)
         runs |= node_limit(plan->fan_in, effort) > 0;
-    return runs && bsq_round_is_plain(&plan->rounding) && plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32;
+    return runs && bsq_exact_grid_applies(&plan->rounding) && plan->scales_per_channel == 1 && bsq_values_are_free(&plan->rounding);
 }
 
 /* Looks for the optimum of one channel, into the trial; false when nothing is better than what is kept. */
@@ -40,8 +42,6 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
     const struct bsq_block *block = &search->block;
     int64_t n = block->hessian->n;
     struct bsq_exact_task task = {.v = block->v + channel * n,
-                                  .lowest = search->plan->rounding.lowest,
-                                  .highest = search->plan->rounding.highest,
                                   .first_share = 0.5,
                                   .node_limit = limit,
                                   .stop = bsq_search_stop,
@@ -49,13 +49,15 @@ static bool exact_channel(struct bsq_search *search, int64_t channel, int64_t li
                                   .codes = search->trial.codes + channel * n,
                                   .scale = search->trial.scales[channel],
                                   .cost = search->best.j[channel] - block->base[channel]};
-    double known = task.cost;
+    double known = task.cost, shift = search->trial.shifts ? search->trial.shifts[channel] : 0.0;
 
     if (!(task.cost > 0.0))
         return false;
-    search->proven[channel] = bsq_exact_solve(&search->exact, &task);
+    search->proven[channel] = bsq_exact_grid_solve(&search->exact, &search->plan->rounding, &task, &shift);
     search->bound[channel] = fmax(search->bound[channel], block->base[channel] + task.bound);
     search->trial.scales[channel] = task.scale;
+    if (search->trial.shifts)
+        search->trial.shifts[channel] = shift;
     return task.cost < known;
 }
 
@@ -78,8 +80,9 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
 
                 bsq_reduce_codes(plan, &search->trial, c);
                 wanted = search->trial.scales[c];
-                stored = search->trial.scales[c] = bsq_scale_stored(wanted, search->trial.codes + c * n, n);
-                if (fabs(stored - wanted) > FLT_EPSILON * wanted) /* out of float32's range: not what was proven */
+                stored = bsq_scale_stored(fabs(wanted), search->trial.codes + c * n, n);
+                search->trial.scales[c] = copysign(stored, wanted);
+                if (fabs(stored - fabs(wanted)) > FLT_EPSILON * fabs(wanted)) /* out of float32's range: not what was proven */
                     search->proven[c] = 0;
             }
             bsq_candidate_judge(&search->trial, &search->block, search->u);

@@ -24,7 +24,7 @@ static struct known look_at(const struct bsq_stats_t *stats)
     return (struct known){stats, true, bsq_stats_has_target(stats), bsq_stats_has_means(stats), bsq_stats_rows(stats)};
 }
 
-/* Gives lambda: that of the options, or from N / n (docs/method.md, section 10). */
+/* Gives lambda: that of the options, or from N / n (docs/method.md, section 11). */
 static double choose_damping(const bsq_options_t *options, double rows, int64_t fan_in)
 {
     const double most = 0.3, least = 1e-6;

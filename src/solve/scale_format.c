@@ -1,6 +1,7 @@
 /* Scales, zero points and offsets moved to the values that they may take. */
 #include "solve/scale_format.h"
 
+#include "solve/beam_search.h"
 #include "solve/polish.h"
 #include "stages/descent.h"
 #include "stages/levels.h"
@@ -12,18 +13,26 @@
 
 /* ---- all scales at once -------------------------------------------------------------------------------------- */
 
-/* Puts allowed values next to the unrestricted ones into the trial, codes solved for them by a beam of 'width'. */
-static void try_side(struct bsq_search *search, enum bsq_values_side side, int32_t width)
+/* Puts allowed values next to the unrestricted ones into the trial. */
+static void load_side(struct bsq_search *search, enum bsq_values_side side)
 {
     const struct bsq_search_plan *plan = search->plan;
     int64_t scales = plan->scales_per_channel;
     struct bsq_candidate *trial = &search->trial;
-    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
     bsq_candidate_copy_scales(trial, &search->unrestricted, search->block.channels);
     for (int64_t c = 0; c < search->block.channels; c++)
         bsq_values_restrict(&plan->rounding, scales, side, trial->scales + c * scales,
                             trial->shifts ? trial->shifts + c * scales : NULL);
+}
+
+/* Tries such values, codes solved for them by a beam of 'width'. */
+static void try_side(struct bsq_search *search, enum bsq_values_side side, int32_t width)
+{
+    struct bsq_candidate *trial = &search->trial;
+    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
+
+    load_side(search, side);
     bsq_polish_fixed(search, width, unused);
     (void)bsq_candidate_accept(&search->best, trial, &search->block);
 }
@@ -224,6 +233,20 @@ static void improve_supers(struct bsq_search *search)
 bool bsq_scale_format_applies(const struct bsq_rounding *rounding)
 {
     return !bsq_values_are_free(rounding) || rounding->shifting.kind == BSQ_SHIFT_STEPS;
+}
+
+void bsq_scale_format_restrict(struct bsq_search *search, struct bsq_stage_record *record)
+{
+    const double one = 1.0;
+    int64_t channels = search->block.channels;
+
+    bsq_record_open(record, search, bsq_search_sum(search->best.j, channels));
+    load_side(search, BSQ_VALUES_NEAREST);
+    if (!bsq_search_beam(search, 1, &one, 1, 0))
+        return;
+    bsq_search_judge(search);
+    (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
+    bsq_record_close(record, search, bsq_search_sum(search->best.j, channels));
 }
 
 void bsq_scale_format_settle(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)

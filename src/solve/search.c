@@ -78,11 +78,31 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
     (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
 }
 
+/* Effort 1 where values are restricted and the grid is not plain: error feedback alone, for the scales of the start and then
+ * for allowed ones. Polishing takes ten times as long, and wider beams start anew from the scales. */
+static void feed_back(struct bsq_search *search, struct bsq_stage_record *records)
+{
+    int64_t channels = search->block.channels;
+
+    bsq_record_open(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
+    bsq_start_scales(search, &search->trial, BSQ_RULE_LEAST);
+    if (!run_beam(search))
+        return;
+    bsq_search_judge(search);
+    (void)bsq_candidate_accept(&search->unrestricted, &search->trial, &search->block);
+    bsq_record_close(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
+    bsq_scale_format_restrict(search, &records[BSQ_EFFORT_SCALE]);
+}
+
 void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_stage_record *records)
 {
     int64_t channels = search->block.channels;
 
     bsq_search_enter(search, effort);
+    if (effort == 1 && search->unrestricted.j != search->best.j && !bsq_round_is_plain(&search->plan->rounding)) {
+        feed_back(search, records);
+        return;
+    }
     list_channels(search);
     for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
         search->trial.j[c] = INFINITY;

@@ -25,6 +25,7 @@
 
 #include "base/blas.h"
 #include "base/memory.h"
+#include "stages/levels.h"
 
 #include <math.h>
 #include <string.h>
@@ -488,6 +489,14 @@ static void take(struct enumeration *state, double a, double b, double c)
     state->threshold = task->cost * (1.0 - proven_gap);
 }
 
+/* Tells whether a code inside the range is one of the table, where there is one. */
+static bool is_level(const struct bsq_exact_task *task, double code)
+{
+    int32_t nearest = task->levels ? task->levels[bsq_level_nearest(task->levels, task->level_count, code)] : 0;
+
+    return !task->levels || !(fabs(nearest - code) > 0.0);
+}
+
 /* Codes that x_k settles; false when one is out of range. '*distance' is what they lie from their edges, weighted. */
 static bool settle(struct enumeration *state, int64_t k, double *distance)
 {
@@ -501,7 +510,7 @@ static bool settle(struct enumeration *state, int64_t k, double *distance)
 
         for (int64_t j = k; j < n; j++)
             code += exact->u[i * n + j] * state->x[j];
-        if (code < state->task->lowest || code > state->task->highest)
+        if (code < state->task->lowest || code > state->task->highest || !is_level(state->task, code))
             return false;
         state->q[i] = code;
         *distance += fabs(state->g[i] * (state->edge[i] - code));
@@ -592,7 +601,7 @@ static void load(struct enumeration *state, const struct bsq_exact *exact, struc
             state->nothing += state->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
         }
     }
-    if (state->nothing < task->cost) {
+    if (state->nothing < task->cost && task->lowest <= 0 && task->highest >= 0 && is_level(task, 0.0)) {
         memset(task->codes, 0, (size_t)n);
         task->cost = state->nothing;
     }

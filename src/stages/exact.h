@@ -32,6 +32,8 @@ void bsq_exact_prepare(struct bsq_exact *exact, const double *r, const int64_t *
 struct bsq_exact_task {
     const double *v; /* n */
     int32_t lowest, highest;
+    const int8_t *levels; /* 'level_count' of them in ascending order that codes may be; NULL: all between these */
+    int32_t level_count;
     double first_share; /* of cost: the first threshold */
     int64_t node_limit;
     bool (*stop)(void *opaque); /* or NULL: asked now and then; true gives up */

@@ -281,7 +281,7 @@ FULL(OF(struct_size) + OF(objective_start) + OF(objective) + OF(energy) + OF(err
 #undef struct_type
 
 #define struct_type bsq_tensor_t
-SIZE(bsq_tensor_t, 152);
+SIZE(bsq_tensor_t, 168);
 AT(struct_size, 0, size_t);
 AT(codes, 8, int8_t *);
 AT(scales, 16, float *);
@@ -305,10 +305,24 @@ AT(scale_bits, 132, int32_t);
 AT(scale_signed, 136, int32_t);
 AT(reserved, 140, int32_t);
 AT(super_group, 144, int64_t);
+AT(input_order, 152, int32_t *);
+AT(input_order_count, 160, int64_t);
 FULL(OF(struct_size) + OF(codes) + OF(scales) + OF(zero_points) + OF(offsets) + OF(levels) + OF(code_count) +
      OF(scale_count) + OF(zero_point_count) + OF(offset_count) + OF(level_count) + OF(channels) + OF(fan_in) +
-     OF(group_size) + OF(weight_bits) + OF(weight_grid) + OF(scale_kind) + OF(scale_format) +
-     OF(scale_unit) + OF(scale_bits) + OF(scale_signed) + OF(reserved) + OF(super_group));
+     OF(group_size) + OF(weight_bits) + OF(weight_grid) + OF(scale_kind) + OF(scale_format) + OF(scale_unit) +
+     OF(scale_bits) + OF(scale_signed) + OF(reserved) + OF(super_group) + OF(input_order) + OF(input_order_count));
+#undef struct_type
+
+#define struct_type bsq_part_t
+SIZE(bsq_part_t, 72);
+AT(struct_size, 0, size_t);
+AT(name, 8, const char *);
+AT(offset, 16, int64_t);
+AT(size, 24, int64_t);
+AT(shape, 32, int64_t *);
+AT(rank, 64, int32_t);
+AT(element_type, 68, int32_t);
+FULL(OF(struct_size) + OF(name) + OF(offset) + OF(size) + OF(shape) + OF(rank) + OF(element_type));
 #undef struct_type
 
 #define struct_type bsq_norm_t
@@ -437,6 +451,50 @@ VALUE(BSQ_FORMAT_ONNX_INT4, 2100);
 VALUE(BSQ_FORMAT_ONNX_INT2, 2110);
 VALUE(BSQ_FORMAT_TERNARY_PLANES, 2200);
 VALUE(BSQ_FORMAT_SIGN_MAGNITUDE_PLANES, 2210);
+VALUE(BSQ_FORMAT_ONNX_INT4_BLOCKS, 2120);
+VALUE(BSQ_FORMAT_ONNX_UINT4_BLOCKS, 2121);
+VALUE(BSQ_FORMAT_ONNX_INT2_BLOCKS, 2122);
+VALUE(BSQ_FORMAT_ONNX_UINT2_BLOCKS, 2123);
+VALUE(BSQ_FORMAT_ONNX_INT8_BLOCKS, 2124);
+VALUE(BSQ_FORMAT_ONNX_UINT8_BLOCKS, 2125);
+VALUE(BSQ_FORMAT_ONNX_MATMUL_NBITS, 2140);
+VALUE(BSQ_FORMAT_GGUF_Q4_0, 3002);
+VALUE(BSQ_FORMAT_GGUF_Q4_1, 3003);
+VALUE(BSQ_FORMAT_GGUF_Q5_0, 3006);
+VALUE(BSQ_FORMAT_GGUF_Q5_1, 3007);
+VALUE(BSQ_FORMAT_GGUF_Q8_0, 3008);
+VALUE(BSQ_FORMAT_GGUF_Q2_K, 3010);
+VALUE(BSQ_FORMAT_GGUF_Q3_K, 3011);
+VALUE(BSQ_FORMAT_GGUF_Q4_K, 3012);
+VALUE(BSQ_FORMAT_GGUF_Q5_K, 3013);
+VALUE(BSQ_FORMAT_GGUF_Q6_K, 3014);
+VALUE(BSQ_FORMAT_GGUF_IQ4_NL, 3020);
+VALUE(BSQ_FORMAT_GGUF_IQ4_XS, 3023);
+VALUE(BSQ_FORMAT_GGUF_TQ2_0, 3035);
+VALUE(BSQ_FORMAT_GGUF_MXFP4, 3039);
+VALUE(BSQ_FORMAT_GPTQ, 4000);
+VALUE(BSQ_FORMAT_GPTQ_V2, 4001);
+VALUE(BSQ_FORMAT_AWQ, 4010);
+VALUE(BSQ_FORMAT_MLX, 4200);
+VALUE(BSQ_FORMAT_NCNN_INT8, 4300);
+VALUE(BSQ_FORMAT_NCNN_GEMM, 4310);
+VALUE(BSQ_FORMAT_TFLITE_INT8, 4400);
+VALUE(BSQ_FORMAT_TFLITE_INT4, 4410);
+VALUE(BSQ_FORMAT_NVFP4, 4500);
+
+VALUE(BSQ_ELEMENT_TYPE_INT8, 1601);
+VALUE(BSQ_ELEMENT_TYPE_UINT8, 1602);
+VALUE(BSQ_ELEMENT_TYPE_INT32, 1603);
+VALUE(BSQ_ELEMENT_TYPE_UINT32, 1604);
+VALUE(BSQ_ELEMENT_TYPE_UINT64, 1605);
+VALUE(BSQ_ELEMENT_TYPE_INT4, 1611);
+VALUE(BSQ_ELEMENT_TYPE_UINT4, 1612);
+VALUE(BSQ_ELEMENT_TYPE_INT2, 1613);
+VALUE(BSQ_ELEMENT_TYPE_UINT2, 1614);
+VALUE(BSQ_ELEMENT_TYPE_FLOAT32, 1621);
+VALUE(BSQ_ELEMENT_TYPE_FLOAT16, 1622);
+VALUE(BSQ_ELEMENT_TYPE_BFLOAT16, 1623);
+VALUE(BSQ_ELEMENT_TYPE_E4M3, 1624);
 
 VALUE(BSQ_RESULT_CODES, 1401);
 VALUE(BSQ_RESULT_SCALES, 1402);
@@ -513,6 +571,13 @@ CALL(bsq_layer_get_tensor, bsq_status_t (*)(bsq_layer_t *, bsq_tensor_t *));
 CALL(bsq_layer_set_tensor, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *));
 CALL(bsq_layer_evaluate, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *, bsq_report_t *));
 CALL(bsq_format_string, const char *(*)(int32_t));
+CALL(bsq_format_by_name, int32_t (*)(const char *));
+CALL(bsq_format_next, int32_t (*)(int32_t));
+CALL(bsq_options_for_format, bsq_status_t (*)(int32_t, bsq_options_t *, bsq_error_t *));
+CALL(bsq_part_init, void (*)(bsq_part_t *, size_t));
+CALL(bsq_tensor_dequantize, bsq_status_t (*)(const bsq_tensor_t *, float *, size_t, bsq_error_t *));
+CALL(bsq_tensor_part_count, bsq_status_t (*)(const bsq_tensor_t *, int32_t, int32_t *, bsq_error_t *));
+CALL(bsq_tensor_get_part, bsq_status_t (*)(const bsq_tensor_t *, int32_t, int32_t, bsq_part_t *, bsq_error_t *));
 CALL(bsq_tensor_packed_size, bsq_status_t (*)(const bsq_tensor_t *, int32_t, size_t *, bsq_error_t *));
 CALL(bsq_tensor_pack, bsq_status_t (*)(const bsq_tensor_t *, int32_t, void *, size_t, bsq_error_t *));
 CALL(bsq_tensor_unpack, bsq_status_t (*)(int32_t, const void *, size_t, bsq_tensor_t *, bsq_error_t *));

@@ -634,6 +634,49 @@ START_TEST(results_and_reports)
 }
 END_TEST
 
+// What a format asks for, the parts that it writes, and the weights that come back.
+START_TEST(formats_of_engines)
+{
+    bsq::options how = bsq::options().set_threads(2);
+    bsq::options_for_format(bsq::format::gguf_q4_k, how);
+    ck_assert(how.weight_grid == bsq::weight_grid::offset && how.scale_kind == bsq::scale_kind::per_group);
+    ck_assert(how.scale_bits == 6 && how.super_group == 8 && how.group_size == 32 && how.threads == 2);
+
+    std::vector<std::int8_t> codes(2 * 128, 3), read(codes.size());
+    std::vector<float> scales{0.5F, 0.25F, 1.0F, 2.0F}, offsets{-1.0F, 0.0F, 0.5F, -8.0F};
+    std::vector<float> other_scales(4), other_offsets(4), values(codes.size());
+    bsq::tensor tensor = bsq::tensor()
+                             .set_codes(codes)
+                             .set_scales(scales)
+                             .set_offsets(offsets)
+                             .set_channels(2)
+                             .set_fan_in(128)
+                             .set_group_size(64)
+                             .set_weight_grid(bsq::weight_grid::offset)
+                             .set_scale_kind(bsq::scale_kind::per_group)
+                             .set_scale_format(bsq::scale_format::float16);
+    const std::vector<unsigned char> packed = bsq::pack(tensor, bsq::format::mlx);
+    const std::vector<bsq::part> parts = bsq::parts(tensor, bsq::format::mlx);
+    ck_assert_uint_eq(parts.size(), 3);
+    ck_assert_str_eq(parts[1].name, "scales");
+    ck_assert(parts[2].element_type == static_cast<std::int32_t>(bsq::element_type::float16));
+    bsq::tensor back = tensor;
+    back.set_codes(read).set_scales(other_scales).set_offsets(other_offsets);
+    bsq::unpack(bsq::format::mlx, packed, back);
+    ck_assert(read == codes && other_scales == scales && other_offsets == offsets);
+    bsq::dequantize(back, values);
+    ck_assert(values[0] == 0.5F && values[127] == 0.75F && values[255] == -2.0F);
+
+    ck_assert(bsq::format_by_name("gguf-q4_k") == bsq::format::gguf_q4_k);
+    ck_assert(bsq::format_by_name("q4_k") == bsq::format(0));
+    ck_assert(bsq::next(bsq::format::gptq) == bsq::format::gptq_v2);
+    bsq::message text;
+    is(bsq::try_options_for_format(bsq::format::mlx, how.set_group_size(48), &text), bsq::status::range);
+    is(bsq::try_dequantize(back, bsq::span<float>(values.data(), 3), &text), bsq::status::size);
+    throws(bsq::status::size, text.c_str(), [&] { bsq::dequantize(back, bsq::span<float>(values.data(), 3)); });
+}
+END_TEST
+
 START_TEST(statistics_travel)
 {
     bsq::layer layer = make(), whole = calibrated();
@@ -769,6 +812,7 @@ Suite *test_suite()
     tcase_add_test(tests, pool_is_the_hosts);
     tcase_add_test(tests, a_host_in_c_gets_the_same);
     tcase_add_test(tests, results_and_reports);
+    tcase_add_test(tests, formats_of_engines);
     tcase_add_test(tests, statistics_travel);
     tcase_add_test(tests, inputs_are_quantized);
     tcase_add_test(tests, networks);

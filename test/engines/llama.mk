@@ -19,10 +19,18 @@ $(CHECK_LLAMA): $(BUILD)/obj/test/engines/check_llama.o $(TEST_LIBRARIES) $(LINK
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -ldl -lm
 
+# Tensors in every format, for readers that are not ours.
+WRITE_CASES := $(BUILD)/test/engines/write_cases
+
+$(WRITE_CASES): $(BUILD)/obj/test/engines/write_cases.o $(TEST_LIBRARIES) $(LINK)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
+
 TOLD += LLAMA='$(LLAMA_LIBRARIES)'
 SCRIPTS += test/engines/llama.sh
 ENGINE_SCRIPTS += test/engines/llama.sh
-check: $(CHECK_LLAMA)
+check: $(CHECK_LLAMA) $(WRITE_CASES)
 
 # The tests in engines alone.
 .PHONY: check-engines

@@ -1,5 +1,6 @@
 /* Solves a drawn layer and holds every figure of the report against the rows. */
 #include "random_layers.h"
+#include "random_source.h"
 
 #include <float.h>
 #include <math.h>
@@ -61,17 +62,6 @@ struct run {
     real *objective;
     real *tolerance;
 };
-
-static void *zeroed(int64_t count, size_t size)
-{
-    void *memory = calloc((size_t)(count > 0 ? count : 1), size);
-
-    if (!memory) {
-        fputs("random_layers: out of memory\n", stderr);
-        exit(2);
-    }
-    return memory;
-}
 
 __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const char *format, ...)
 {

@@ -1,20 +1,10 @@
 /* Rows of a drawn layer, and what they say about weights, in long double. */
 #include "random_layers.h"
+#include "random_source.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static void *zeroed(int64_t count, size_t size)
-{
-    void *memory = calloc((size_t)(count > 0 ? count : 1), size);
-
-    if (!memory) {
-        fputs("random_layers: out of memory\n", stderr);
-        exit(2);
-    }
-    return memory;
-}
 
 /* ---- gathering ---- */
 

@@ -249,6 +249,8 @@ def argument(kind, layer):
         return rng.choice([0, 1, 7])
     if kind is ctypes.c_double:
         return rng.choice([float("nan"), -1.0, 0.5, 1e300])
+    if kind is ctypes.c_char_p:
+        return rng.choice([None, b"", b"gptq", b"\xff" * 300])
     pointed = kind._type_
     if issubclass(pointed, ctypes.Structure):
         made = rng.choice([n.new(pointed), pointed(), None])

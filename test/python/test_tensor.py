@@ -37,6 +37,43 @@ def test_formats_round_trip(tensors):
     assert tried >= 12
 
 
+def test_every_format_by_its_options(random):
+    """Solved for a format, a tensor packs in it, and comes back with the same weights, but for what ncnn's floats cannot
+    hold; its parts are the bytes."""
+    weights, inputs = random.standard_normal((32, 256)), random.standard_normal((600, 256))
+    tried = set()
+    for name in bsq.formats():
+        for bits in (4, 2):
+            try:
+                tensor = bsq.quantize(weights, inputs, format=name, bits=bits, effort=1)
+                break
+            except bsq.RangeError:
+                continue
+        packed = tensor.pack(name)
+        again = tensor.unpack(name, packed)
+        if name.startswith("ncnn"):
+            assert np.allclose(again.dequantize(), tensor.dequantize(), rtol=1e-6)
+        else:
+            assert again == tensor and np.array_equal(again.dequantize(), tensor.dequantize())
+        parts = tensor.parts(name)
+        assert parts and sum(part.nbytes for part in parts.values()) <= packed.nbytes
+        tried.add(name)
+    assert tried == set(bsq.formats()) and len(tried) > 30
+    assert set(bsq.quantize(weights, inputs, format="gptq", effort=0).parts("gptq")) == {"qweight", "qzeros", "scales", "g_idx"}
+
+
+def test_dequantize_is_the_formula_of_the_grid(random):
+    """For every grid, what C gives is what its formula gives in numpy."""
+    weights = random.standard_normal((6, 32))
+    for grid in ("symmetric", "full", "zero_point", "offset", "powers_of_two", "nf4", "iq4_nl", "e2m1"):
+        tensor = bsq.quantize(weights, bits=4, grid=grid, group_size=16, effort=1)
+        assert np.allclose(tensor.dequantize(), tensor._folded(), rtol=1e-6, atol=1e-6), grid
+    levels = bsq.quantize(weights, bits=2, grid="levels", levels=(-7, -1, 2, 9), effort=1)
+    assert np.allclose(levels.dequantize(), levels._folded(), rtol=1e-6) and list(levels.levels) == [-7, -1, 2, 9]
+    one = bsq.quantize(weights, bits=1, effort=1)
+    assert set(np.unique(one.codes)) == {0, 1} and np.allclose(one.dequantize(), one._folded(), rtol=1e-6)
+
+
 def test_onnx_int4_byte_by_byte(tensors):
     flat = tensors[0].codes.reshape(-1)
     low, high = flat[0::2].astype(np.uint8) & 15, flat[1::2].astype(np.uint8) & 15

@@ -29,7 +29,7 @@ LAYOUT = 1
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1",
            "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "|b1", "BF16": "<u2"}
-_ARRAYS = ("codes", "scales", "zero_points", "offsets", "levels", "bias")
+_ARRAYS = ("codes", "scales", "zero_points", "offsets", "levels", "input_order", "bias")
 _FIELDS = ("bits", "grid", "scale_kind", "scale_format", "group_size", "scale_unit", "scale_bits", "scale_signed",
            "super_group")
 

@@ -407,7 +407,7 @@ class Layer:
         arrays: Dict[str, npt.NDArray[Any]] = {}
         counts = (("codes", "code_count", np.int8), ("scales", "scale_count", np.float32),
                   ("zero_points", "zero_point_count", np.int32), ("offsets", "offset_count", np.float32),
-                  ("levels", "level_count", np.int8))
+                  ("levels", "level_count", np.int8), ("input_order", "input_order_count", np.int32))
         with self._work():
             self._open()
             self._check(lib.bsq_layer_get_tensor(self._handle, ctypes.byref(made)))

@@ -2,7 +2,7 @@
 
 Needs the standard library alone. Structs have the names, order and types of include/bsq.h; the tests compare them, the
 prototypes and the constants with what the library's own tests pin. Enumerations are dictionaries from the names that
-this package takes to the values of the header; a new format or grid is a new row here and nowhere else.
+this package takes to the values of the header; formats are those that the library lists.
 """
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ OUTCOMES = {"none": 0, "converged": 1201, "limit": 1202, "proven": 1203}
 KERNELS = {"portable": 1301, "avx2": 1302, "avx512": 1303, "neon": 1304}
 RESULTS = {"codes": 1401, "scales": 1402, "bias": 1403, "dequantized": 1404, "planes": 1405, "code_bias": 1406}
 LOG_LEVELS = {"warning": 1501, "info": 1502}
-FORMATS = {"int8": 2000, "onnx_int4": 2100, "onnx_int2": 2110, "ternary_planes": 2200, "sign_magnitude_planes": 2210}
+ELEMENT_TYPES = {"int8": 1601, "uint8": 1602, "int32": 1603, "uint32": 1604, "uint64": 1605, "int4": 1611, "uint4": 1612,
+                 "int2": 1613, "uint2": 1614, "float32": 1621, "float16": 1622, "bfloat16": 1623, "e4m3": 1624}
+FORMATS: Dict[str, int] = {}  # filled from the library, which lists what it knows
 STATES = {"statistics": 1, "targets": 2, "means": 4, "held_out": 8, "observed": 16, "quantizer_fixed": 32,
           "result": 64}
 WARNINGS = {"few_rows": 1, "scale_limited": 2, "raised_damping": 4, "dead_inputs": 8, "dead_outputs": 16,
@@ -47,7 +49,7 @@ ENUMERATIONS: Dict[str, Dict[str, int]] = {
     "SOLVER": SOLVERS, "WEIGHT_GRID": GRIDS, "SCALE_KIND": SCALE_KINDS, "SCALE_FORMAT": SCALE_FORMATS,
     "INPUT_TYPE": INPUT_TYPES, "INPUT_SCALE_KIND": INPUT_SCALE_KINDS, "INPUT_CLIP": INPUT_CLIPS, "KIND": KINDS,
     "WEIGHT_LAYOUT": WEIGHT_LAYOUTS, "ACTIVATION_LAYOUT": ACTIVATION_LAYOUTS, "ROW_WEIGHTS_KIND": ROW_WEIGHTS_KINDS,
-    "STAGE": STAGES, "OUTCOME": OUTCOMES, "KERNEL": KERNELS, "RESULT": RESULTS, "LOG": LOG_LEVELS, "FORMAT": FORMATS,
+    "STAGE": STAGES, "OUTCOME": OUTCOMES, "KERNEL": KERNELS, "RESULT": RESULTS, "LOG": LOG_LEVELS, "FORMAT": FORMATS, "ELEMENT_TYPE": ELEMENT_TYPES,
     "STATE": STATES, "WARNING": WARNINGS}
 
 
@@ -166,7 +168,13 @@ class Tensor(ctypes.Structure):
                 ("zero_point_count", c_int64), ("offset_count", c_int64), ("level_count", c_int64),
                 ("channels", c_int64), ("fan_in", c_int64), ("group_size", c_int64), ("weight_bits", c_int32),
                 ("weight_grid", c_int32), ("scale_kind", c_int32), ("scale_format", c_int32), ("scale_unit", c_float),
-                ("scale_bits", c_int32), ("scale_signed", c_int32), ("reserved", c_int32), ("super_group", c_int64)]
+                ("scale_bits", c_int32), ("scale_signed", c_int32), ("reserved", c_int32), ("super_group", c_int64),
+                ("input_order", c_void_p), ("input_order_count", c_int64)]
+
+
+class Part(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("name", c_char_p), ("offset", c_int64), ("size", c_int64),
+                ("shape", c_int64 * 4), ("rank", c_int32), ("element_type", c_int32)]
 
 
 class Norm(ctypes.Structure):
@@ -182,7 +190,7 @@ class Allocation(ctypes.Structure):
 STRUCTS: Dict[str, Type[ctypes.Structure]] = {
     "error": Error, "options": Options, "layer_desc": LayerDesc, "layer_info": LayerInfo, "batch": Batch,
     "input_quantizer": InputQuantizer, "moments": Moments, "moments_buffers": MomentsBuffers, "stats_info": StatsInfo,
-    "report": Report, "stage": Stage, "channel": Channel, "tensor": Tensor, "norm": Norm, "allocation": Allocation}
+    "report": Report, "stage": Stage, "channel": Channel, "tensor": Tensor, "part": Part, "norm": Norm, "allocation": Allocation}
 
 # ---- functions: name, result, arguments --------------------------------------------------------------------------
 
@@ -197,6 +205,9 @@ PROTOTYPES: List[Tuple[str, Any, List[Any]]] = [
     ("bsq_outcome_string", c_char_p, [c_int32]),
     ("bsq_kernel_string", c_char_p, [c_int32]),
     ("bsq_format_string", c_char_p, [c_int32]),
+    ("bsq_format_by_name", c_int32, [c_char_p]),
+    ("bsq_format_next", c_int32, [c_int32]),
+    ("bsq_options_for_format", c_int32, [c_int32, POINTER(Options), POINTER(Error)]),
     ("bsq_layer_create", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_void_p, POINTER(HANDLE),
                                    POINTER(Error)]),
     ("bsq_layer_clone", c_int32, [HANDLE, POINTER(HANDLE)]),
@@ -233,6 +244,9 @@ PROTOTYPES: List[Tuple[str, Any, List[Any]]] = [
     ("bsq_layer_get_tensor", c_int32, [HANDLE, POINTER(Tensor)]),
     ("bsq_layer_set_tensor", c_int32, [HANDLE, POINTER(Tensor)]),
     ("bsq_layer_evaluate", c_int32, [HANDLE, POINTER(Tensor), POINTER(Report)]),
+    ("bsq_tensor_dequantize", c_int32, [POINTER(Tensor), c_void_p, c_size_t, POINTER(Error)]),
+    ("bsq_tensor_part_count", c_int32, [POINTER(Tensor), c_int32, POINTER(c_int32), POINTER(Error)]),
+    ("bsq_tensor_get_part", c_int32, [POINTER(Tensor), c_int32, c_int32, POINTER(Part), POINTER(Error)]),
     ("bsq_tensor_packed_size", c_int32, [POINTER(Tensor), c_int32, SIZE, POINTER(Error)]),
     ("bsq_tensor_pack", c_int32, [POINTER(Tensor), c_int32, c_void_p, c_size_t, POINTER(Error)]),
     ("bsq_tensor_unpack", c_int32, [c_int32, c_void_p, c_size_t, POINTER(Tensor), POINTER(Error)]),
@@ -312,6 +326,11 @@ def _declare(library: ctypes.CDLL, path: str, wanted: str) -> None:
 
 
 lib = load()
+
+_format = lib.bsq_format_next(0)
+while _format:
+    FORMATS[lib.bsq_format_string(_format).decode()] = _format
+    _format = lib.bsq_format_next(_format)
 
 # ---- structs with their defaults ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What a layer computes and how it is to be quantized: Geometry, Options, InputQuantizer."""
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
@@ -9,7 +10,7 @@ import numpy as np
 
 from . import _native as native
 from ._arrays import Float64, Int8, Int32, extents, numbers
-from ._errors import ArgumentError, RangeError, ShapeError
+from ._errors import ArgumentError, RangeError, ShapeError, call
 
 Padding = Union[int, Sequence[Union[int, Tuple[int, int]]]]
 
@@ -146,6 +147,9 @@ class Options:
 
     Fields are those of `bsq_options_t` in bsq.h, with `weight_bits` and `weight_grid` shortened:
 
+    format              "gguf_q4_k", "gptq", ...: sets grid and scales as that format needs them, and bits and group_size
+                        where it has one of them alone (`bsq.formats`), whatever the fields below say; then
+                        `Tensor.pack(format)` holds the result
     bits                2..8 (1 with some grids)
     grid                "symmetric", "full", "zero_point", "offset", "levels", "powers_of_two", "nf4", "iq4_nl", "e2m1"
     group_size          inputs that share a scale, counted along a channel's n weights; None: no groups
@@ -193,6 +197,7 @@ class Options:
     scale_unit: float = 0.0
     zero_point_least: bool = False
     keep_scales: bool = False
+    format: Optional[str] = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], base: Optional[Options] = None) -> Options:
@@ -231,6 +236,8 @@ class Options:
                 raise RangeError("levels: int8 values are -128..127")
             levels = wide.astype(np.int8)
             made.levels, made.level_count = levels.ctypes.data, levels.size
+        if self.format is not None:
+            call(native.lib.bsq_options_for_format, value_of(native.FORMATS, self.format, "format"), ctypes.byref(made))
         return made, levels
 
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 Path = Union[str, "os.PathLike[str]"]
 
+# numpy's types of parts, and whether one element is one of the part.
+_PART_DTYPES = {"int8": ("|i1", True), "uint8": ("|u1", True), "int32": ("<i4", True), "uint32": ("<u4", True),
+                "uint64": ("<u8", True), "float32": ("<f4", True), "float16": ("<f2", True), "bfloat16": ("<u2", True),
+                "e4m3": ("|u1", True)}
+
 # Codes of these are int8 and lie around 0; those of all other grids start at 0 and are uint8.
 _AROUND_ZERO = ("symmetric", "full")
 
@@ -39,6 +44,8 @@ class Tensor:
     zero_points   int32, as many as scales, of the grid "zero_point"; else None
     offsets       float32, as many as scales, of the grid "offset"; else None
     levels        int8, ascending, of grids by table; else None
+    input_order   (n,) int32: which input of the engine's layer each of these is, for formats that keep groups of inputs
+                  apart that do not follow each other; None: they are in the engine's order
     shape         of the float weights, for `dequantize`
     bias          (M,) float32: of the layer, with its correction if there is one; None without
     input         the `InputQuantizer` that the weights were solved for; None when inputs stay float
@@ -62,6 +69,7 @@ class Tensor:
     scale_bits: int = 0
     scale_signed: bool = False
     super_group: int = 0
+    input_order: Optional[Int32] = None
     shape: Tuple[int, ...] = ()
     bias: Optional[Float32] = None
     input: Optional[InputQuantizer] = None
@@ -147,10 +155,9 @@ class Tensor:
             return signs
         return self.codes.astype(np.float32)
 
-    def _values(self, dtype: Any) -> npt.NDArray[Any]:
-        """The weights (M, n) that multiply inputs divided by beta."""
-        values: npt.NDArray[Any] = self._levels().astype(dtype, copy=False)
-        values *= self._per_weight(self.scales)
+    def _folded(self) -> npt.NDArray[np.float64]:
+        """The weights (M, n) that multiply inputs divided by beta, in double."""
+        values = self._levels() * self._per_weight(self.scales).astype(np.float64)
         if self.offsets is not None:
             values += self._per_weight(self.offsets)
         return values
@@ -158,13 +165,14 @@ class Tensor:
     def dequantize(self, dtype: Any = np.float32) -> npt.NDArray[Any]:
         """The weights that multiply real inputs, in the shape of the float ones; bit for bit those of the library."""
         beta = None if self.input is None else self.input.beta
-        # As in C, what takes more than one operation is done in double and rounded once.
-        values = self._values(np.float32 if beta is None and self.offsets is None else np.float64)
-        if beta is not None:
-            if self.geometry is None:
-                raise ArgumentError("a tensor with scales for input channels needs its geometry")
-            values /= self._beta_of_weights(beta, self.geometry)
-        return values.reshape(self.shape).astype(np.float32, copy=False).astype(dtype, copy=False)
+        if beta is None:
+            weights, made = np.empty(self.shape, np.float32), self.struct()
+            call(native.lib.bsq_tensor_dequantize, ctypes.byref(made), address(weights), weights.size)
+            return weights.astype(dtype, copy=False)
+        if self.geometry is None:
+            raise ArgumentError("a tensor with scales for input channels needs its geometry")
+        values = self._folded() / self._beta_of_weights(beta, self.geometry)
+        return values.reshape(self.shape).astype(np.float32).astype(dtype, copy=False)
 
     def _beta_of_weights(self, beta: npt.NDArray[np.float64], geometry: Geometry) -> npt.NDArray[np.float64]:
         """The beta of the input channel of each weight, (M, n) or (1, n)."""
@@ -215,7 +223,8 @@ class Tensor:
         kept = []
         for name, count, dtype in (("codes", "code_count", None), ("scales", "scale_count", np.float32),
                                    ("zero_points", "zero_point_count", np.int32),
-                                   ("offsets", "offset_count", np.float32), ("levels", "level_count", np.int8)):
+                                   ("offsets", "offset_count", np.float32), ("levels", "level_count", np.int8),
+                                   ("input_order", "input_order_count", np.int32)):
             array = getattr(self, name)
             if array is None:
                 continue
@@ -263,11 +272,30 @@ class Tensor:
             np.ascontiguousarray(packed)
         if raw.dtype != np.uint8:
             raise ArgumentError("packed bytes are uint8, not %s" % raw.dtype)
-        copies = {name: getattr(self, name).copy() for name in ("codes", "scales", "zero_points", "offsets", "levels")
+        copies = {name: getattr(self, name).copy() for name in ("codes", "scales", "zero_points", "offsets", "levels", "input_order")
                   if getattr(self, name) is not None}
         found = dataclasses.replace(self, report=None, **copies)
         made = found.struct()
         call(native.lib.bsq_tensor_unpack, layout, address(raw), raw.size, ctypes.byref(made))
+        found.scale_unit = made.scale_unit
+        return found
+
+    def parts(self, format: str) -> Dict[str, npt.NDArray[Any]]:
+        """The arrays that the bytes of a layout consist of, by the names that its engine gives them: {"qweight": ...,
+        "qzeros": ..., "scales": ..., "g_idx": ...} of "gptq". What numpy has no type for comes as its bytes: two int4 in
+        one uint8, along the last axis; bfloat16 as uint16, E4M3 as uint8."""
+        layout, made, count = value_of(native.FORMATS, format, "format"), self.struct(), ctypes.c_int32()
+        packed = self.pack(format)
+        call(native.lib.bsq_tensor_part_count, ctypes.byref(made), layout, ctypes.byref(count))
+        found: Dict[str, npt.NDArray[Any]] = {}
+        for index in range(count.value):
+            part = native.new(native.Part)
+            call(native.lib.bsq_tensor_get_part, ctypes.byref(made), layout, index, ctypes.byref(part))
+            kind = native.name_of(native.ELEMENT_TYPES, part.element_type)
+            raw = packed[part.offset:part.offset + part.size]
+            dtype, whole = _PART_DTYPES.get(kind, ("|u1", False))
+            values = raw.view(dtype)
+            found[part.name.decode()] = values.reshape(tuple(part.shape[:part.rank])) if whole else values
         return found
 
     # ---- files ---------------------------------------------------------------------------------------------------
