@@ -108,7 +108,7 @@ RunResult run(const Settings &settings, Progress &progress)
     const auto start = std::chrono::steady_clock::now();
     check_writable(settings.output);
     check_writable(settings.report);
-    set_engine_threads(settings.options.threads);
+    prepare_engine();
     const Model model = Model::load(settings.model);
     const Limits limits = limits_of(settings);
     check_network(model, settings, limits);
@@ -131,7 +131,8 @@ RunResult run(const Settings &settings, Progress &progress)
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());
     const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
-    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
+    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(),
+                                         settings.options.threads, progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized.layers)
         errors.push_back(layer.own_error);

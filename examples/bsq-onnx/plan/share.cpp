@@ -7,10 +7,13 @@
 #include <set>
 
 #include "plan/points.hpp"
+#include "quantize/parallel.hpp"
 
 namespace bsq_onnx {
 
 namespace {
+
+using Values = std::map<std::string, std::vector<float>>; // by tensor
 
 struct Group {
     PointGroup points;
@@ -126,30 +129,47 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
         integer_form(settings) ? find_points(model, settings, plan) : find_joined(model, plan);
     if (groups.empty())
         return shared;
-    std::map<std::string, std::vector<float>> values;
     std::vector<std::string> computed;
+    bool with_input = false;
     for (Group &group : groups) {
         open_observer(settings, group);
         for (const std::string &tensor : group.points.tensors) {
-            values[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
+            with_input = with_input || tensor == model.input().name;
             if (tensor != model.input().name)
                 computed.push_back(tensor);
         }
     }
-    Runner runner(model, whole(model, computed), computed);
-    std::vector<float *> to;
-    for (const std::string &tensor : computed)
-        to.push_back(values.at(tensor).data());
+    const int count = workers(settings.options.threads, static_cast<int64_t>(samples.size()));
+    std::vector<Values> values(static_cast<size_t>(count));
+    std::vector<Runner> runners;
+    for (Values &each : values) {
+        runners.emplace_back(model, whole(model, computed), computed);
+        for (const std::string &tensor : computed)
+            each[tensor].resize(static_cast<size_t>(bsq_onnx::count(model.shape(tensor))));
+    }
     progress.begin(static_cast<double>(samples.size()));
-    for (const SampleRef &ref : samples) {
-        progress.step("quantizers of activations", 1);
-        const Sample sample = ref.from->load(ref.index);
-        runner.run({sample.input.data()}, to);
-        if (const auto input = values.find(model.input().name); input != values.end())
-            input->second = sample.input;
-        for (Group &group : groups)
-            for (const std::string &tensor : group.points.tensors)
-                observe(values.at(tensor), group, tensor);
+    const auto all = static_cast<int64_t>(samples.size());
+    for (int64_t first = 0; first < all; first += count) {
+        const int64_t last = std::min(all, first + count);
+        progress.step("quantizers of activations", static_cast<double>(last - first));
+        for_samples(count, first, last, [&](int worker, int64_t i) {
+            Values &each = values[static_cast<size_t>(worker)];
+            const SampleRef &ref = samples[static_cast<size_t>(i)];
+            const Sample sample = ref.from->load(ref.index);
+            std::vector<float *> to;
+            for (const std::string &tensor : computed)
+                to.push_back(each.at(tensor).data());
+            runners[static_cast<size_t>(worker)].run({sample.input.data()}, to);
+            if (with_input)
+                each[model.input().name] = sample.input;
+        });
+        // Each group sees samples in their order.
+        for_samples(count, 0, static_cast<int64_t>(groups.size()), [&](int, int64_t g) {
+            Group &group = groups[static_cast<size_t>(g)];
+            for (int64_t i = first; i < last; i++)
+                for (const std::string &tensor : group.points.tensors)
+                    observe(values[static_cast<size_t>(i - first)].at(tensor), group, tensor);
+        });
         progress.end("");
     }
     for (const Group &group : groups) {
