@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
@@ -64,11 +65,14 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
 }
 
 // The network's file and all that goes with it, or none of them.
-void write_results(const Model &model, const Settings &settings, const RunResult &result)
+void write_results(const Model &model, const Settings &settings, RunResult &result)
 {
     std::vector<std::pair<std::string, std::string>> files;
+    const std::string network = write_model(model, result, settings.format);
+    result.float_bytes = static_cast<int64_t>(std::filesystem::file_size(settings.model));
+    result.quantized_bytes = static_cast<int64_t>(network.size());
     if (!settings.output.empty()) {
-        files.emplace_back(settings.output, write_model(model, result, settings.format));
+        files.emplace_back(settings.output, network);
         files.emplace_back(settings.output + ".json", write_sidecar(result));
     }
     if (!settings.report.empty())
@@ -117,7 +121,7 @@ RunResult run(const Settings &settings, Progress &progress)
     std::unique_ptr<Samples> test;
     if (!settings.test.empty())
         test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
-    const Split split = split_samples(settings, images, test.get());
+    const Split split = split_samples(settings, images, test.get(), enough_samples(model));
     std::unique_ptr<Checkpoint> checkpoint;
     if (!settings.resume.empty())
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));

@@ -89,7 +89,7 @@ int judge(const std::string &command, const std::string &quantized_path, const S
     std::unique_ptr<Samples> test;
     if (!settings.test.empty())
         test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
-    const Split split = split_samples(settings, images, test.get());
+    const Split split = split_samples(settings, images, test.get(), enough_samples(model));
 
     Engine real(command, settings.model), quantized(command, quantized_path);
     std::map<std::string, std::vector<float>> reference, got;

@@ -143,6 +143,7 @@ private:
     const Contest &contest_;
     bool classifies_;
     std::vector<Difference> differences_;                 // of each output
+    Difference behind_softmax_;
     std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;
     int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
@@ -215,6 +216,9 @@ void Judge::add(size_t index, const Sample &sample, const std::string &name)
     contest_.run(sample.input);
     for (size_t i = 0; i < contest_.telling.size(); i++)
         differences_[i].add(contest_.quantized(contest_.telling[i]), contest_.reference(contest_.telling[i]));
+    for (size_t i = 0; i < contest_.telling.size(); i++)
+        if (const std::string &output = model_.outputs()[i].name; output != contest_.telling[i])
+            behind_softmax_.add(contest_.quantized(output), contest_.reference(output));
     Exhibit exhibit;
     exhibit.name = name.substr(name.rfind('/') + 1);
     if (classifies_)
@@ -245,6 +249,8 @@ Judgement Judge::result()
         sum.energy += difference.energy;
     }
     e.output_error = sum.relative();
+    if (behind_softmax_.energy > 0)
+        e.softmax_error = behind_softmax_.relative();
     std::stable_sort(judgement_.exhibits.begin(), judgement_.exhibits.end(),
                      [](const Exhibit &a, const Exhibit &b) { return a.changes > b.changes; });
     judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;

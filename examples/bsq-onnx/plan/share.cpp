@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "model/graph.hpp"
 #include "plan/points.hpp"
 #include "quantize/parallel.hpp"
 
@@ -77,6 +78,9 @@ std::vector<Group> find_points(const Model &model, const Settings &settings, con
         for (const std::string &tensor : points.tensors)
             if (const auto found = plan.input_bits.find(tensor); found != plan.input_bits.end())
                 group.bits = std::max(group.bits, found->second);
+        for (const std::string &tensor : points.tensors)
+            if (const auto given = settings.input_bits_for.find(tensor); given != settings.input_bits_for.end())
+                group.bits = given->second;
         group.everywhere = true;
         groups.push_back(std::move(group));
     }
@@ -120,6 +124,18 @@ void observe(const std::vector<float> &values, Group &group, const std::string &
 }
 
 } // namespace
+
+void limit_by_clip(const Model &model, const std::string &tensor, Quantizer &quantizer)
+{
+    const onnx::GraphProto &graph = model.proto().graph();
+    for (const onnx::NodeProto &node : graph.node())
+        for (const onnx::TensorProto &constant : graph.initializer())
+            if (node.op_type() == "Clip" && node.output(0) == tensor && constant.name() == input_of(node, 2) &&
+                !quantizer.folded()) {
+                const float most = floats_of(constant).at(0);
+                limit({{tensor}, most, {most}}, quantizer);
+            }
+}
 
 std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, const Settings &settings, const Plan &plan,
                                                         const std::vector<SampleRef> &samples, Progress &progress)

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "error.hpp"
+#include "plan/share.hpp"
 #include "plan/strength.hpp"
 #include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
@@ -432,6 +433,7 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
         scales.quantizer = found->second.quantizer;
     } else {
         scales.quantizer = observe(layer, bits, false);
+        limit_by_clip(model_, layer.input, scales.quantizer);
         if (settings_.per_channel && note.empty())
             scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     }
@@ -603,7 +605,8 @@ void Pass::round_bias(const Layer &layer, LayerResult &l) const
     constexpr double most = 1 << 30; // leaves as much room to the sum of products
     const auto input_step = static_cast<float>(quantizer->second.values.scale);
     const size_t fan_in = l.codes.size() / l.scales.size();
-    const int lowest = -(1 << (l.bits - 1)), highest = -lowest - 1;
+    const int highest = (1 << (l.bits - 1)) - 1;
+    const int lowest = settings_.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -highest : -highest - 1;
     l.bias_codes.resize(l.bias.size());
     for (size_t c = 0; c < l.bias.size(); c++) {
         const auto bias = static_cast<double>(l.bias[c]);
