@@ -222,6 +222,8 @@ install-library: $(STATIC) $(LINK)
 install-tool: $(TOOL)
 	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))
 	$(if $(TOOL),$(INSTALL) -m 755 $(TOOL) $(TO)$(bindir)/bsq-layer)
+	if test -x $(BUILD)/examples/bsq-onnx; then $(INSTALL) -d $(TO)$(bindir); \
+	    $(INSTALL) -m 755 $(BUILD)/examples/bsq-onnx $(TO)$(bindir)/bsq-onnx; fi
 
 install-docs:
 	$(INSTALL) -d $(TO)$(docdir)
@@ -229,7 +231,7 @@ install-docs:
 
 uninstall:
 	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
-	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
+	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(bindir)/bsq-layer $(TO)$(bindir)/bsq-onnx $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
 	-rmdir $(TO)$(docdir) 2>/dev/null
 
 # ---- the rest -------------------------------------------------------------------------------------------------
@@ -294,6 +296,7 @@ help:
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
+	@echo 'make bench-engines  networks of bsq-onnx in ONNX Runtime: time beside float, fused layers, accuracy (ONLY=NETWORK)'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir docdir'
 	@echo 'make uninstall      remove what install put there'

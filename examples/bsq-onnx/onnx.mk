@@ -45,10 +45,11 @@ $(BUILD)/examples/libbsq-onnx.a: $(ONNX_PARTS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
+# With the library inside, so that it runs wherever it is installed.
 $(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
-        $(BUILD)/examples/libcommon.a $(LINK)
+        $(BUILD)/examples/libcommon.a $(STATIC)
 	$(call say,LINK)
-	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(ONNX_LIBS) $(BLAS_LIBS) -lm
 
 $(BUILD)/obj/test/bsq-onnx/%.o: test/bsq-onnx/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)

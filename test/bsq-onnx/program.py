@@ -860,7 +860,8 @@ def main():
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
-                 check_bar, check_resume, check_all_options, check_real):
+                 check_bar, check_resume, check_integer_form, check_dead_channel, check_defaults, check_engine, check_all_options,
+                 check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
