@@ -334,6 +334,9 @@ def check_integer_form():
     refused("no tensor and no node 'nothing'", *words, "--keep-float", "nothing", "-o", "none.onnx")
     refused("per-channel needs --format", *words, "--act-scale", "per-channel", "-o", "none.onnx", status=2)
     refused("--keep-float needs --format qdq", *words, "--format", "float", "--keep-float", name, "-o", "none.onnx", status=2)
+    for times in range(2):
+        good("--resume", *words, "--resume", "integer", "-o", "r.onnx")
+        expect(read("r.onnx") == read("q.onnx"), f"resumed {times} times")
     for threads in ("1", "2", "3"):
         good("threads", *words, "--threads", threads, "-o", f"t{threads}.onnx")
     expect(read("t1.onnx") == read("t2.onnx") == read("t3.onnx"), "threads change the network")
