@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
@@ -63,11 +64,14 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
 }
 
 // The network's file and all that goes with it, or none of them.
-void write_results(const Model &model, const Settings &settings, const RunResult &result)
+void write_results(const Model &model, const Settings &settings, RunResult &result)
 {
     std::vector<std::pair<std::string, std::string>> files;
+    const std::string network = write_model(model, result, settings.format);
+    result.float_bytes = static_cast<int64_t>(std::filesystem::file_size(settings.model));
+    result.quantized_bytes = static_cast<int64_t>(network.size());
     if (!settings.output.empty()) {
-        files.emplace_back(settings.output, write_model(model, result, settings.format));
+        files.emplace_back(settings.output, network);
         files.emplace_back(settings.output + ".json", write_sidecar(result));
     }
     if (!settings.report.empty())
@@ -96,7 +100,7 @@ RunResult run(const Settings &settings, Progress &progress)
     const auto start = std::chrono::steady_clock::now();
     check_writable(settings.output);
     check_writable(settings.report);
-    set_engine_threads(settings.options.threads);
+    prepare_engine();
     const Model model = Model::load(settings.model);
     const Limits limits = limits_of(settings);
     check_network(model, settings, limits);
@@ -105,7 +109,7 @@ RunResult run(const Settings &settings, Progress &progress)
     std::unique_ptr<Samples> test;
     if (!settings.test.empty())
         test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
-    const Split split = split_samples(settings, images, test.get());
+    const Split split = split_samples(settings, images, test.get(), enough_samples(model));
     std::unique_ptr<Checkpoint> checkpoint;
     if (!settings.resume.empty())
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
@@ -119,7 +123,8 @@ RunResult run(const Settings &settings, Progress &progress)
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());
     const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
-    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(), progress);
+    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(),
+                                         settings.options.threads, progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized.layers)
         errors.push_back(layer.own_error);

@@ -23,12 +23,12 @@ namespace {
 
 // What the table of options fills; Settings is made of it.
 struct Fields {
-    struct argument_list images, test, skip, bits_for, keep_float;
+    struct argument_list images, test, skip, bits_for, keep_float, act_bits_for;
     const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
-    int32_t calib, held_out, eval, memory;
-    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, range, effort, threads,
+    int32_t calib, calib_first, held_out, eval, evaluate, memory;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort, threads,
         bias_correction;
     double act_percentile, average_bits, mu, damping;
     int32_t format, float_head, task, json, quiet, help, version;
@@ -63,12 +63,16 @@ const struct argument samples_table[] = {
      nullptr},
     {"labels", ARGUMENT_TEXT, "FILE",
      "lines \"class file [name of the class]\", or a .npy of int64, one for each sample", AT(labels), 0, 0, nullptr},
-    {"calib", ARGUMENT_INTEGER, "N", "calibrate on the first N of --images [all with --test, else half, at most 128]",
+    {"calib", ARGUMENT_INTEGER, "N",
+     "calibrate on N of --images, evenly spread over their order [so many that every layer has 64 rows for each input, at "
+     "most half of them, all with --test]",
      AT(calib), 1, INT_MAX, nullptr},
-    {"held-out", ARGUMENT_INTEGER, "N", "then measure each layer's error on the next N, too; 0: do not [16]",
-     AT(held_out), 0, INT_MAX, nullptr},
-    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of the samples behind those, 0: none [all]", AT(eval), 0, INT_MAX,
-     nullptr},
+    {"calib-first", ARGUMENT_FLAG, nullptr, "calibrate on the first N instead", AT(calib_first), 0, 0, nullptr},
+    {"held-out", ARGUMENT_INTEGER, "N", "measure each layer's error on N others, too; 0: do not [16]", AT(held_out), 0,
+     INT_MAX, nullptr},
+    {"eval", ARGUMENT_INTEGER, "N", "evaluate N of those that are left, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
+    {"evaluate", ARGUMENT_FLAG, nullptr, "say how good the network is though neither -o nor --report is given",
+     AT(evaluate), 0, 0, nullptr},
 };
 
 const struct argument picture_table[] = {
@@ -112,6 +116,11 @@ const struct argument method_table[] = {
     {"edge-bits", ARGUMENT_INTEGER, "B",
      "at least so many bits for first and last layers and their inputs; 0: as others [8]", AT(edge_bits), 0, 8,
      nullptr},
+    {"depthwise-bits", ARGUMENT_INTEGER, "B",
+     "at least so many bits for depthwise layers, which are few weights and suffer most; 0: as others [8]",
+     AT(depthwise_bits), 0, 8, nullptr},
+    {"act-bits-for", ARGUMENT_LIST, "TENSOR=B", "bits of one tensor, 2..8; may be given several times",
+     AT(act_bits_for), 0, 0, nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
     {"float-head", ARGUMENT_FLAG, nullptr, "leave the last layers float, too, not only what they give", AT(float_head), 0, 0,
      nullptr},
@@ -240,12 +249,13 @@ Words sort_words(const std::vector<std::string> &typed, const Table &table)
 Fields defaults(std::vector<const char *> &room)
 {
     Fields fields{};
-    const size_t each = room.size() / 5;
+    const size_t each = room.size() / 6;
     fields.images.text = &room[0];
     fields.test.text = &room[each];
     fields.skip.text = &room[2 * each];
     fields.bits_for.text = &room[3 * each];
     fields.keep_float.text = &room[4 * each];
+    fields.act_bits_for.text = &room[5 * each];
     fields.shorter = 256;
     fields.calib = fields.eval = -1;
     fields.held_out = 16;
@@ -253,7 +263,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.range = BSQ_WEIGHT_GRID_FULL;
     fields.act_type = BSQ_INPUT_TYPE_AUTO;
     fields.act_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
-    fields.act_bits = fields.edge_bits = 8;
+    fields.act_bits = fields.edge_bits = fields.depthwise_bits = 8;
     fields.act_percentile = 0.9999;
     fields.effort = 5;
     fields.mu = 0.75;
@@ -334,13 +344,14 @@ void set_options(const Fields &fields, bsq_options_t &options)
     options.input_percentile = fields.act_percentile;
 }
 
-void set_bits_for(const std::vector<std::string> &list, std::map<std::string, int> &bits_for)
+// NAME=B, by name.
+void set_bits_for(const char *option, const std::vector<std::string> &list, std::map<std::string, int> &bits_for)
 {
     for (const std::string &text : list) {
         const size_t equal = text.rfind('=');
         int64_t bits = 0;
         if (equal == std::string::npos || equal == 0 || !argument_whole(text.c_str() + equal + 1, 2, 8, &bits))
-            throw UsageError("--bits-for is LAYER=B with B from 2 to 8, not '" + text + "'");
+            throw UsageError(std::string("--") + option + "-for is NAME=B with B from 2 to 8, not '" + text + "'");
         bits_for[text.substr(0, equal)] = static_cast<int>(bits);
     }
 }
@@ -367,14 +378,23 @@ void check(const Fields &fields, const Settings &settings)
         throw UsageError("the network is missing: bsq-onnx NETWORK.onnx --images DIR (--help lists the options)");
     if (settings.images.empty())
         throw UsageError("--images is missing (--help lists the options)");
-    if (fields.act_bits == 1 || fields.edge_bits == 1)
-        throw UsageError(std::string("--") + (fields.act_bits == 1 ? "act" : "edge") +
-                         "-bits is 2 to 8, or 0, not '1'");
+    const struct {
+        const char *name;
+        int32_t bits;
+    } bits[] = {{"act", fields.act_bits}, {"edge", fields.edge_bits}, {"depthwise", fields.depthwise_bits}};
+    for (const auto &option : bits)
+        if (option.bits == 1)
+            throw UsageError(std::string("--") + option.name + "-bits is 2 to 8, or 0, not '1'");
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
     check_integer_form(fields, settings);
-    if (settings.resume.empty() && settings.output.empty() && settings.report.empty() && fields.eval == 0)
-        throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
+    if (settings.resume.empty() && settings.output.empty() && settings.report.empty()) {
+        if (!settings.evaluate)
+            throw UsageError("nothing would be written: neither -o nor --report is given (--evaluate: only say how good "
+                             "the network is)");
+        if (fields.eval == 0)
+            throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
+    }
 }
 
 void take(const Fields &fields, Settings &settings)
@@ -400,7 +420,11 @@ void take(const Fields &fields, Settings &settings)
     for (const std::string &name : texts(fields.keep_float))
         settings.keep_float.insert(name);
     settings.float_head = fields.float_head != 0;
-    set_bits_for(texts(fields.bits_for), settings.bits_for);
+    set_bits_for("bits", texts(fields.bits_for), settings.bits_for);
+    set_bits_for("act-bits", texts(fields.act_bits_for), settings.input_bits_for);
+    settings.depthwise_bits = fields.depthwise_bits;
+    settings.calibrate_on_first = fields.calib_first != 0;
+    settings.evaluate = fields.evaluate != 0;
     settings.format = static_cast<Format>(fields.format);
     settings.task = argument_choice_name(tasks, fields.task);
     settings.json = fields.json != 0;
@@ -431,7 +455,7 @@ Settings read_settings(int count, char **words)
     std::vector<char *> pointers;
     for (std::string &word : options)
         pointers.push_back(word.data());
-    std::vector<const char *> room(5 * (options.size() + 1));
+    std::vector<const char *> room(6 * (options.size() + 1));
     Fields fields = defaults(room);
     char message[ARGUMENTS_MESSAGE_SIZE];
     if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
@@ -491,6 +515,7 @@ std::vector<std::string> describe(const Settings &settings)
     std::vector<std::string> lines = {
         "weight bits " + std::to_string(options.weight_bits),
         "edge bits " + std::to_string(settings.edge_bits),
+        "depthwise bits " + std::to_string(settings.depthwise_bits),
         "activation bits " + (options.input_bits ? std::to_string(options.input_bits) : "32 (float)"),
         std::string("code range ") + argument_choice_name(ranges, options.weight_grid),
         "effort " + std::to_string(options.effort),
@@ -514,6 +539,8 @@ std::vector<std::string> describe(const Settings &settings)
         lines.push_back("average bits " + number(settings.average_bits));
     for (const auto &entry : settings.bits_for)
         lines.push_back("bits for " + entry.first + " " + std::to_string(entry.second));
+    for (const auto &entry : settings.input_bits_for)
+        lines.push_back("activation bits for " + entry.first + " " + std::to_string(entry.second));
     for (const std::string &name : settings.skip)
         lines.push_back("skip " + name);
     for (const std::string &name : settings.keep_float)

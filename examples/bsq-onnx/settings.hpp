@@ -23,12 +23,13 @@ struct Settings {
     std::string model, output, report, resume, labels;
     std::vector<std::string> images, test;
     Preprocessing preprocessing;
-    int64_t calibration_samples = -1; // -1: as many as there are, or 128 when the rest is evaluated
+    int64_t calibration_samples = -1; // -1: as many as fill the statistics, see calibration_count
     int64_t held_out_samples = 16;
     int64_t evaluation_samples = -1; // -1: all that there are
     int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
     int edge_bits = 8;
+    int depthwise_bits = 8; // at least, of layers with one input channel a group; 0: as others
     double average_bits = 0;  // 0: not asked for
     bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel
@@ -36,6 +37,9 @@ struct Settings {
     std::set<std::string> keep_float; // tensors, or nodes, that have no quantizer in integer form
     bool float_head = false;          // last layers stay float
     std::map<std::string, int> bits_for;
+    std::map<std::string, int> input_bits_for; // by tensor
+    bool calibrate_on_first = false;           // of the images, not on some from all of them
+    bool evaluate = false;                     // without any file to write
     Format format = Format::qdq;
     std::string task = "auto";
     bool json = false, quiet = false;

@@ -31,6 +31,15 @@ bench-networks: onnx
 	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
 	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
 
+# Files of bsq-onnx in ONNX Runtime; the table goes to docs/results.md. ONLY and PARTS as above.
+.PHONY: bench-engines
+bench-engines: onnx
+	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-engines: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
+	@if test ! -e $(ENGINES)/installed; then echo 'bench-engines: ONNX Runtime is not here (make deps-engines)'; exit 1; fi
+	@$(MAKE) --no-print-directory $(BUILD)/test/bsq-onnx/in_engine
+	$(PYTHON) test/bench/engines.py $(BUILD)/examples/bsq-onnx $(BUILD)/test/bsq-onnx/in_engine $(ENGINES)/node_modules \
+	    $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
+
 # QUICK=1: less of everything, and docs/ stays as it is.
 SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
 LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)

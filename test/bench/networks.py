@@ -3,7 +3,7 @@
 
     networks.py PROGRAM SHARED_DATA [--only NETWORK] [--parts DIR] [--markdown FILE] [--quick]
 
-Calibration on the first 128 pictures by name (resnet20: 512 of its calibration pictures), evaluation on all others (resnet20:
+Calibration on 128 pictures spread over all names (resnet20: 512 of its calibration pictures), evaluation on all others (resnet20:
 its test pictures). A figure counts as reached within one standard error. With --markdown the tables replace those between the
 markers in FILE. With --parts every result is kept in DIR, and what is there already is not run again: an interrupted bench
 goes on (that the program has changed is not noticed). With --quick, a test: every network once, at W4A8 on fewer samples,
@@ -38,34 +38,36 @@ def networks(data):
     }
 
 
+FOUR = ["--weight-bits", "4"]
+
 # Network, setting, options, what is required: drop of top-1 at most, agreement at least, share of boxes found at least; in %.
 SETTINGS = [
-    ("resnet20_cifar10", "W4A8", [], {"drop": 0.3}),
+    ("resnet20_cifar10", "W4A8", FOUR, {"drop": 0.3}),
     ("resnet20_cifar10", "W3A8", ["--weight-bits", "3"], {"drop": 0.7}),
     ("resnet20_cifar10", "W2A8", ["--weight-bits", "2"], {"drop": 2.0}),
-    ("squeezenet_v1.1", "W4A8", [], {"agreement": 86, "drop": 2}),
+    ("squeezenet_v1.1", "W4A8", FOUR, {"agreement": 86, "drop": 2}),
     ("squeezenet_v1.1", "W3A8", ["--weight-bits", "3"], {"agreement": 76, "drop": 5}),
-    ("mobilenet_v1_0.75_224", "W4A8", [], {"agreement": 86, "drop": 3}),
+    ("mobilenet_v1_0.75_224", "W4A8", FOUR, {"agreement": 86, "drop": 3}),
     *[(network, "W8A8", ["--weight-bits", "8"], {"agreement": 95})
       for network in ("resnet20_cifar10", "squeezenet_v1.1", "mobilenet_v1_0.75_224")],
-    *[(network, f"W{bits}A4 {kind}", ["--weight-bits", str(bits), "--act-bits", "4", "--act-scale", kind],
+    *[(network, f"W{bits}A4 {kind}", ["--weight-bits", str(bits), "--act-bits", "4", "--act-scale", kind, "--format", "qdq-layers"],
        {"agreement": 72} if (network, bits, kind) == ("squeezenet_v1.1", 4, "per-channel") else {})
       for network in ("resnet20_cifar10", "squeezenet_v1.1", "mobilenet_v1_0.75_224")
       for bits in (8, 4) for kind in ("per-tensor", "per-channel")],
     ("nanodet_m_320", "W8A8", ["--weight-bits", "8"], {"found": 98}),
-    ("nanodet_m_320", "W4A8", [], {"found": 96}),
+    ("nanodet_m_320", "W4A8", FOUR, {"found": 96}),
     ("yolov5n_seg_640", "W8A8", ["--weight-bits", "8"], {"found": 98}),
-    ("yolov5n_seg_640", "W4A8", [], {"found": 90}),
+    ("yolov5n_seg_640", "W4A8", FOUR, {"found": 90}),
     *[(network, setting, options, {}) for network in ("squeezenet_v1.1", "mobilenet_v1_0.75_224")
-      for setting, options in (("W4A8, all layers 4 bits", ["--edge-bits", "0"]), ("A8, 4 bits on average", ["--avg-bits", "4"]))],
+      for setting, options in (("W4A8, all layers 4 bits", [*FOUR, "--edge-bits", "0"]), ("A8, 4 bits on average", ["--avg-bits", "4"]))],
 ]
 
 QUICK = [
-    ("resnet20_cifar10", "W4A8", ["--eval", "500"], {"agreement": 95}),
-    ("squeezenet_v1.1", "W4A8", ["--calib", "64", "--eval", "100"], {"agreement": 78}),
-    ("mobilenet_v1_0.75_224", "W4A8", ["--calib", "64", "--eval", "100"], {"agreement": 74}),
-    ("nanodet_m_320", "W4A8", ["--calib", "48", "--eval", "100"], {"found": 88}),
-    ("yolov5n_seg_640", "W4A8", ["--calib", "16", "--eval", "30"], {"found": 80}),
+    ("resnet20_cifar10", "W4A8", [*FOUR, "--eval", "500"], {"agreement": 95}),
+    ("squeezenet_v1.1", "W4A8", [*FOUR, "--calib", "64", "--eval", "100"], {"agreement": 78}),
+    ("mobilenet_v1_0.75_224", "W4A8", [*FOUR, "--calib", "64", "--eval", "100"], {"agreement": 74}),
+    ("nanodet_m_320", "W4A8", [*FOUR, "--calib", "48", "--eval", "100"], {"found": 88}),
+    ("yolov5n_seg_640", "W4A8", [*FOUR, "--calib", "16", "--eval", "30"], {"found": 80}),
 ]
 
 # Pairs of settings of which the second must be better in a figure: less of the error, or more agreement.
@@ -81,7 +83,7 @@ def run(program, words, part):
     if part and os.path.exists(part):
         with open(part, encoding="utf-8") as file:
             return json.load(file)
-    done = subprocess.run([program, *words, "--json", "--quiet"], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, *words, "--evaluate", "--json", "--quiet"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(words)}: {done.stderr.strip()}")
     if part:
@@ -197,4 +199,5 @@ def main():
     return False
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

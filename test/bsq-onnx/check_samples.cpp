@@ -2,6 +2,7 @@
 #include "shared.hpp"
 #include "samples/split.hpp"
 
+#include <numeric>
 #include <cmath>
 #include <filesystem>
 #include <functional>
@@ -94,7 +95,9 @@ static Labels labels_of(const std::string &text, const std::vector<std::string> 
 {
     test::write_bytes(test::file("labels.txt"), text);
     const Samples samples(sources, Preprocessing(), input);
-    return read_labels(test::file("labels.txt"), samples, 0, samples.count());
+    std::vector<int64_t> all(static_cast<size_t>(samples.count()));
+    std::iota(all.begin(), all.end(), 0);
+    return read_labels(test::file("labels.txt"), samples, all);
 }
 
 static void assert_labels(const std::string &text, const std::vector<std::string> &sources,
@@ -166,12 +169,13 @@ static void assert_range(const SampleRange &range, const char *wanted)
 static void assert_split(int images, int tests, int64_t calib, int64_t held_out, int64_t eval, const Counts &wanted)
 {
     Settings settings;
+    settings.calibrate_on_first = true;
     settings.calibration_samples = calib;
     settings.held_out_samples = held_out;
     settings.evaluation_samples = eval;
     const Samples a({folder("split-a", names("a", images))}, Preprocessing(), input);
     const Samples b({folder("split-b", names("b", std::max(tests, 1)))}, Preprocessing(), input);
-    const Split split = split_samples(settings, a, tests > 0 ? &b : nullptr);
+    const Split split = split_samples(settings, a, tests > 0 ? &b : nullptr, 128);
     const SampleUse use = describe_use(split);
     assert_range(use.calibration, wanted.calibration);
     assert_range(use.held_out, wanted.held_out);
@@ -199,9 +203,42 @@ START_TEST(samples_serve_one_thing)
 }
 END_TEST
 
+static void assert_indices(const std::vector<SampleRef> &refs, const std::vector<int64_t> &wanted)
+{
+    ck_assert_uint_eq(refs.size(), wanted.size());
+    for (size_t i = 0; i < wanted.size(); i++)
+        ck_assert_int_eq(refs[i].index, wanted[i]);
+}
+
+// A folder may be sorted by class: those that calibrate come from all of it, and labels stay with their samples.
+START_TEST(calibration_is_spread)
+{
+    Settings settings;
+    settings.held_out_samples = 1;
+    settings.labels = test::file("spread.txt");
+    std::string lines;
+    for (int i = 0; i < 10; i++)
+        lines += std::to_string(100 + i) + " " + names("a", 10)[static_cast<size_t>(i)] + "\n";
+    test::write_bytes(settings.labels, lines);
+    const Samples a({folder("spread", names("a", 10))}, Preprocessing(), input);
+    settings.calibration_samples = 4;
+    const Split split = split_samples(settings, a, nullptr, 128);
+    assert_indices(split.calibration, {0, 2, 5, 7});
+    assert_indices(split.held_out, {1});
+    assert_indices(split.evaluation, {3, 4, 6, 8, 9});
+    ck_assert(split.labels.classes == (std::vector<int64_t>{103, 104, 106, 108, 109}));
+    // As many as are enough, at most half.
+    settings.calibration_samples = -1;
+    assert_indices(split_samples(settings, a, nullptr, 2).calibration, {0, 5});
+    assert_indices(split_samples(settings, a, nullptr, 1000).calibration, {0, 2, 4, 6, 8});
+    assert_indices(split_samples(settings, a, &a, 1000).calibration, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+}
+END_TEST
+
 START_TEST(labels_are_of_the_evaluated)
 {
     Settings settings;
+    settings.calibrate_on_first = true;
     settings.calibration_samples = 3;
     settings.held_out_samples = 2;
     settings.labels = test::file("evaluated.txt");
@@ -210,7 +247,7 @@ START_TEST(labels_are_of_the_evaluated)
         lines += std::to_string(100 + i) + " " + names("a", 12)[static_cast<size_t>(i)] + "\n";
     test::write_bytes(settings.labels, lines);
     const Samples a({folder("evaluated", names("a", 12))}, Preprocessing(), input);
-    const Split split = split_samples(settings, a, nullptr);
+    const Split split = split_samples(settings, a, nullptr, 128);
     ck_assert_uint_eq(split.evaluation.size(), 7);
     ck_assert_uint_eq(split.labels.classes.size(), 7);
     ck_assert_int_eq(split.labels.classes[0], 105);
@@ -224,6 +261,7 @@ Suite *test_suite()
     tcase_add_test(tests, pictures_are_where_their_placement_says);
     tcase_add_test(tests, labels_belong_to_paths);
     tcase_add_test(tests, samples_serve_one_thing);
+    tcase_add_test(tests, calibration_is_spread);
     tcase_add_test(tests, labels_are_of_the_evaluated);
     return test_suite_of("bsq-onnx: samples", tests);
 }

@@ -79,10 +79,14 @@ def make_files():
 CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "60"]
 TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
 QUIET = ["--quiet"]
+# What tests of single settings start from; what they say themselves comes later and counts.
+BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0"]
 used = set()
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
 
 def run(*words, **more):
+    words = [*BASE, *words]
     used.update(word.split("=")[0] for word in words if word.startswith("-"))
     return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
 
@@ -230,6 +234,176 @@ def check_options():
     expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
     expect(run("--help").returncode == 0 and run("--help", "more", "--and").returncode == 2, "--help")
     expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
+
+
+# ---- integer form --------------------------------------------------------------------------------------------------
+
+def integer_network():
+    """Operators between layers that engines have integer forms of: Add, Concat, MaxPool, SiLU, Resize, Clip, Split."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    left = n.add("Relu", n.conv(x, (6, 8, 1, 1)))
+    right = n.conv(n.add("MaxPool", x, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]), (6, 8, 1, 1))
+    x = n.add("Concat", left, n.add("Mul", right, n.add("Sigmoid", right)), axis=1)
+    y = n.add("Clip", n.conv(x, (12, 1, 3, 3), group=12, pads=[1, 1, 1, 1]), n.constant(np.float32(0)), n.constant(np.float32(1)))
+    x = n.add("Relu", n.add("Add", n.conv(y, (12, 12, 1, 1)), x))
+    x = n.add("GlobalAveragePool", n.add("Relu", n.conv(x, (12, 12, 3, 3), strides=[2, 2])))
+    return n.model(n.add("Flatten", n.conv(x, (7, 12, 1, 1))))
+
+
+class Graph:
+    """What an integer file says of its tensors."""
+
+    def __init__(self, path):
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        self.nodes = model.graph.node
+        self.constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.made_by = {name: node for node in self.nodes for name in node.output}
+        self.outputs = [o.name for o in model.graph.output]
+
+    def readers(self, name):
+        return [node for node in self.nodes if name in node.input]
+
+    def of(self, op):
+        return [node for node in self.nodes if node.op_type == op]
+
+    def read_parameters(self, name):
+        """Scale and zero point of a dequantized tensor of activations, or None."""
+        node = self.made_by.get(name)
+        if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in self.made_by:
+            return None
+        return float(self.constants[node.input[1]]), int(self.constants[node.input[2]])
+
+    def given_parameters(self, name):
+        """The same of a tensor that is quantized next, behind a Relu or Clip or not."""
+        readers = self.readers(name)
+        if len(readers) == 1 and readers[0].op_type in ("Relu", "Clip"):
+            return self.given_parameters(readers[0].output[0])
+        quantizers = [node for node in readers if node.op_type == "QuantizeLinear"]
+        if len(quantizers) != 1 or len(readers) != 1:
+            return None
+        return float(self.constants[quantizers[0].input[1]]), int(self.constants[quantizers[0].input[2]])
+
+
+def check_integer_form():
+    onnx.save(integer_network(), "integer.onnx")
+    words = ["integer.onnx", "--images", "samples.npy", "--calib", "40", "--format", "qdq"]
+    result = good("integer form", *words, "-o", "q.onnx")
+    graph = Graph("q.onnx")
+    convolutions = graph.of("Conv")
+    for conv in convolutions:
+        what = graph.read_parameters(conv.input[0])
+        expect(what is not None, f"{conv.name} does not read a quantized tensor")
+        weights, bias = (graph.made_by[conv.input[i]] for i in (1, 2))
+        codes, steps = graph.constants[weights.input[0]], graph.constants[weights.input[1]]
+        expect(codes.dtype == np.int8 and steps.shape == (codes.shape[0],), f"{conv.name}: weights")
+        biases, scales = (graph.constants[name] for name in bias.input)
+        expect(biases.dtype == np.int32 and np.allclose(scales, np.float32(what[0]) * steps), f"{conv.name}: int32 bias")
+        last = conv is convolutions[-1]
+        expect((graph.given_parameters(conv.output[0]) is None) == last, f"{conv.name}: what it gives, last {last}")
+    for op in ("Concat", "MaxPool", "Add", "Sigmoid", "Mul"):
+        for node in graph.of(op):
+            all_read = [graph.read_parameters(name) for name in node.input]
+            given = graph.given_parameters(node.output[0])
+            expect(None not in all_read and given is not None, f"{op}: reads {all_read}, gives {given}")
+            if op in ("Concat", "MaxPool"):
+                expect(set(all_read) == {given}, f"{op}: {all_read} and {given} differ")
+    for node in graph.of("Clip"):
+        scale, zero = graph.given_parameters(node.output[0])
+        expect(zero == 0 and np.float32(255) * np.float32(scale) <= 1, f"codes behind Clip reach {255 * scale}")
+    expect(all(graph.constants[node.input[2]].dtype == np.uint8 for node in graph.of("QuantizeLinear")), "unsigned codes")
+    samples = np.load("samples.npy")[56:]
+    quantized, reference = outputs("q.onnx", samples), outputs("integer.onnx", samples)
+    error = np.sum((quantized - reference) ** 2) / np.sum(reference ** 2)
+    expect(error < 2 * result["evaluation"]["output_error"] + 1e-3 and error < 0.02, f"error {error} of the file, "
+           f"{result['evaluation']['output_error']} of the run")
+
+    with open("q.onnx.json", encoding="utf-8") as file:
+        inputs = {i["tensor"]: i for i in json.load(file)["inputs"]}
+    name = next(node for node in onnx.load("integer.onnx").graph.node if node.op_type == "Sigmoid").output[0]
+    expect(name in inputs, "a tensor that no layer reads is not in the sidecar")
+    good("--keep-float", *words, "--keep-float", name, "-o", "k.onnx")
+    expect(len(Graph("k.onnx").of("QuantizeLinear")) == len(graph.of("QuantizeLinear")) - 1, "--keep-float")
+    good("--float-head", *words, "--float-head", "-o", "h.onnx")
+    head = Graph("h.onnx").of("Conv")[-1]
+    expect(head.input[1] in Graph("h.onnx").constants, "--float-head leaves weights quantized")
+    bits = good("--act-bits-for", *words, "--act-bits-for", f"{name}=4", "-o", "b.onnx") and json.loads(read("b.onnx.json"))
+    expect([i["bits"] for i in bits["inputs"] if i["tensor"] == name] == [4], "--act-bits-for")
+    refused("no tensor 'nothing'", *words, "--act-bits-for", "nothing=4", "-o", "none.onnx")
+    refused("no tensor and no node 'nothing'", *words, "--keep-float", "nothing", "-o", "none.onnx")
+    refused("per-channel needs --format", *words, "--act-scale", "per-channel", "-o", "none.onnx", status=2)
+    refused("--keep-float needs --format qdq", *words, "--format", "float", "--keep-float", name, "-o", "none.onnx", status=2)
+    for times in range(2):
+        good("--resume", *words, "--resume", "integer", "-o", "r.onnx")
+        expect(read("r.onnx") == read("q.onnx"), f"resumed {times} times")
+    for threads in ("1", "2", "3"):
+        good("threads", *words, "--threads", threads, "-o", f"t{threads}.onnx")
+    expect(read("t1.onnx") == read("t2.onnx") == read("t3.onnx"), "threads change the network")
+
+
+def check_dead_channel():
+    """A bias that does not fit into int32 at the step of nearly dead weights."""
+    model = classifier(convolution_last=True)
+    weights = next(t for t in model.graph.initializer if len(t.dims) == 4 and t.dims[1] == 12 and t.dims[2] == 3)
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[3] = 1e-13 * np.sign(values[3])
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(model, "dead.onnx")
+    result = good("a dead channel", "dead.onnx", *TENSORS[1:], "--format", "qdq", "-o", "q.onnx")
+    graph = Graph("q.onnx")
+    biases = [graph.constants[graph.made_by[conv.input[2]].input[0]] for conv in graph.of("Conv")]
+    expect(all(np.abs(b.astype(np.int64)).max() <= 2 ** 30 for b in biases), "a bias of more than 30 bits")
+    expect(result["evaluation"]["output_error"] < 0.02, f"error {result['evaluation']['output_error']} with a dead channel")
+
+
+def engine():
+    """What runs ONNX Runtime, or None."""
+    packages = os.path.join(ROOT, os.environ.get("BUILD", "build"), "engines", "node_modules")
+    if not os.path.isdir(os.path.join(packages, "onnxruntime-node")) or shutil.which("node") is None:
+        return None
+    return ["node", os.path.join(ROOT, "test/engines/onnxruntime.js"), packages]
+
+
+def check_engine():
+    """Files in ONNX Runtime: they load in every version without a word, layers fuse, outputs are the same."""
+    start = engine()
+    if start is None:
+        skip("ONNX Runtime is not here (make deps-engines)")
+        return
+    onnx.save(integer_network(), "integer.onnx")
+    for network, fused in (("net.onnx", 5), ("integer.onnx", 6)):
+        good(network, network, "--images", "samples.npy", "--calib", "40", "--format", "qdq", "-o", "q.onnx")
+        for package in ("onnxruntime-node", "onnxruntime-node-1.23", "onnxruntime-node-1.20", "onnxruntime-node-1.16",
+                        "onnxruntime-web"):
+            done = subprocess.run([*start, "check", package, "q.onnx"], capture_output=True, text=True, check=False)
+            expect(done.returncode == 0 and done.stderr == "", f"{network} in {package}: {done.stderr.strip()}")
+        timed = subprocess.run([*start, "time", "1", network, "q.onnx"], capture_output=True, text=True, check=True)
+        operators = json.loads(timed.stdout)[1]["operators"]
+        expect(operators.get("QLinearConv", 0) >= fused, f"{network}: {operators}")
+        samples = np.load("samples.npy")[40:]
+        done = subprocess.run([*start, "run", "q.onnx"], input=samples.tobytes(), capture_output=True, check=True)
+        got = np.frombuffer(done.stdout, np.float32).reshape(len(samples), -1)
+        wanted = outputs("q.onnx", samples).reshape(len(samples), -1)
+        expect(np.mean(got.argmax(-1) == wanted.argmax(-1)) > 0.9 and
+               np.sum((got - wanted) ** 2) < 0.02 * np.sum(wanted ** 2), f"{network}: outputs in ONNX Runtime")
+
+
+def check_defaults():
+    """Eight bits in integer form, and depthwise layers; nothing is calibrated on alone the first samples."""
+    words = [PROGRAM, "net.onnx", "--images", "samples.npy", "--json", *QUIET]
+    done = subprocess.run([*words, "-o", "out.onnx"], capture_output=True, text=True, check=True)
+    with open("out.onnx.json", encoding="utf-8") as file:
+        layers = json.load(file)["layers"]
+    expect([layer["bits"] for layer in layers] == [8] * 6, "bits by default")
+    expect(json.loads(done.stdout)["samples"]["calibration"] == {"count": 30, "first": "samples.npy [0]",
+                                                                 "last": "samples.npy [58]"}, "samples by default")
+    expect(json.loads(done.stdout)["quantized_bytes"] == os.path.getsize("out.onnx"), "size of the file")
+    done = subprocess.run([*words, "--format", "qdq-layers", "-o", "out.onnx"], capture_output=True, text=True, check=True)
+    with open("out.onnx.json", encoding="utf-8") as file:
+        expect([layer["bits"] for layer in json.load(file)["layers"]] == [8, 8, 4, 4, 4, 8], "depthwise bits")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    expect(done.returncode == 2 and "--evaluate" in done.stderr, f"nothing to write: {done.returncode} {done.stderr}")
 
 
 def check_words():
@@ -689,7 +863,8 @@ def main():
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
-                 check_bar, check_resume, check_all_options, check_real):
+                 check_bar, check_resume, check_integer_form, check_dead_channel, check_defaults, check_engine, check_all_options,
+                 check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))

@@ -176,7 +176,7 @@ void run(const std::string &path, const std::string &folder, const Settings &set
                                    return x;
                                }};
     save_outputs(folder, "quantized", model, test::run_segments(model, values, all));
-    write_files({{folder + "/qdq.onnx", write_model(model, result, Format::qdq)},
+    write_files({{folder + "/qdq.onnx", write_model(model, result, Format::qdq_layers)},
                  {folder + "/float.onnx", write_model(model, result, Format::qdq_float)},
                  {folder + "/int4.onnx", write_model(model, result, Format::int4)},
                  {folder + "/sidecar.json", write_sidecar(result)}});

@@ -7,6 +7,8 @@
 
 #include <onnx/onnx_pb.h>
 
+#include "quantize/parallel.hpp"
+
 namespace bsq_onnx {
 
 constexpr size_t exhibits_most = 6;
@@ -126,12 +128,11 @@ struct Pair {
 
 class Judge {
 public:
-    Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task);
+    Judge(const Model &model, const Contest &contest, const Labels &labels, const Task *task);
     void add(size_t index, const Sample &sample, const std::string &name);
     Judgement result();
 
 private:
-    void run_float(const std::vector<float> &input);
     void add_class(size_t index, Exhibit &exhibit);
     void add_boxes(const Sample &sample, Exhibit &exhibit);
     void show(const Sample &sample, Exhibit &exhibit);
@@ -139,39 +140,25 @@ private:
     const Model &model_;
     const Labels &labels_;
     const Task *task_;
-    std::vector<std::string> telling_;
+    const Contest &contest_;
     bool classifies_;
-    Segment whole_;
-    Runner float_;
-    Chain chain_;
-    std::map<std::string, std::vector<float>> reference_; // the float network's tensors
     std::vector<Difference> differences_;                 // of each output
+    Difference behind_softmax_;
     std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;
     int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
 
-Judge::Judge(const Model &model, const Quantized &quantized, const Labels &labels, const Task *task)
-    : model_(model), labels_(labels), task_(task), telling_(telling_tensors(model)),
-      classifies_(classifies(model, task)), whole_(whole(model, telling_)), float_(model, whole_, whole_.outputs),
-      chain_(model, quantized.layers, quantized.quantizers, whole_.outputs), differences_(telling_.size()),
-      comparison_(task != nullptr ? new Comparison(*task) : nullptr)
+Judge::Judge(const Model &model, const Contest &contest, const Labels &labels, const Task *task)
+    : model_(model), labels_(labels), task_(task), contest_(contest), classifies_(classifies(model, task)),
+      differences_(contest.telling.size()), comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
-    for (const std::string &tensor : whole_.outputs)
-        reference_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
-}
-
-void Judge::run_float(const std::vector<float> &input)
-{
-    std::vector<float *> to;
-    for (const std::string &tensor : whole_.outputs)
-        to.push_back(reference_.at(tensor).data());
-    float_.run({input.data()}, to);
 }
 
 void Judge::add_class(size_t index, Exhibit &exhibit)
 {
-    const std::vector<float> &reference = reference_.at(telling_[0]), &quantized = chain_.tensor(telling_[0]);
+    const std::vector<float> &reference = contest_.reference(contest_.telling[0]),
+                             &quantized = contest_.quantized(contest_.telling[0]);
     exhibit.changes = best_of(reference) != best_of(quantized);
     if (!labels_.classes.empty()) {
         const int64_t label = labels_.classes[index];
@@ -189,8 +176,8 @@ void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
 {
     Outputs reference, quantized;
     for (const Value &output : model_.outputs()) {
-        reference[output.name] = reference_.at(output.name);
-        quantized[output.name] = chain_.tensor(output.name);
+        reference[output.name] = contest_.reference(output.name);
+        quantized[output.name] = contest_.quantized(output.name);
     }
     exhibit.float_boxes = task_->decode(reference, sample.placement);
     exhibit.boxes = task_->decode(quantized, sample.placement);
@@ -226,10 +213,12 @@ void Judge::show(const Sample &sample, Exhibit &exhibit)
 
 void Judge::add(size_t index, const Sample &sample, const std::string &name)
 {
-    run_float(sample.input);
-    chain_.run(sample.input);
-    for (size_t i = 0; i < telling_.size(); i++)
-        differences_[i].add(chain_.tensor(telling_[i]), reference_.at(telling_[i]));
+    contest_.run(sample.input);
+    for (size_t i = 0; i < contest_.telling.size(); i++)
+        differences_[i].add(contest_.quantized(contest_.telling[i]), contest_.reference(contest_.telling[i]));
+    for (size_t i = 0; i < contest_.telling.size(); i++)
+        if (const std::string &output = model_.outputs()[i].name; output != contest_.telling[i])
+            behind_softmax_.add(contest_.quantized(output), contest_.reference(output));
     Exhibit exhibit;
     exhibit.name = name.substr(name.rfind('/') + 1);
     if (classifies_)
@@ -260,6 +249,8 @@ Judgement Judge::result()
         sum.energy += difference.energy;
     }
     e.output_error = sum.relative();
+    if (behind_softmax_.energy > 0)
+        e.softmax_error = behind_softmax_.relative();
     std::stable_sort(judgement_.exhibits.begin(), judgement_.exhibits.end(),
                      [](const Exhibit &a, const Exhibit &b) { return a.changes > b.changes; });
     judgement_.output_norm = e.samples > 0 ? std::sqrt(sum.energy / static_cast<double>(e.samples)) : 0;
@@ -273,10 +264,10 @@ Judgement Judge::result()
 
 } // namespace
 
-Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+Judgement evaluate(const Model &model, const Contest &contest, const std::vector<SampleRef> &samples,
                    const Labels &labels, const Task *task, Progress &progress)
 {
-    Judge judge(model, quantized, labels, task);
+    Judge judge(model, contest, labels, task);
     progress.begin(static_cast<double>(samples.size()));
     for (size_t i = 0; i < samples.size(); i++) {
         progress.step("evaluation", 1);
@@ -285,6 +276,33 @@ Judgement evaluate(const Model &model, const Quantized &quantized, const std::ve
         progress.end("");
     }
     return judge.result();
+}
+
+Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+                   const Labels &labels, const Task *task, int threads, Progress &progress)
+{
+    Contest contest;
+    contest.telling = telling_tensors(model);
+    const Segment all = whole(model, contest.telling);
+    Runner real(model, all, all.outputs);
+    Chain chain(model, quantized.layers, quantized.quantizers, all.outputs);
+    std::map<std::string, std::vector<float>> reference;
+    std::vector<float *> to;
+    for (const std::string &tensor : all.outputs) {
+        reference[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
+        to.push_back(reference[tensor].data());
+    }
+    contest.run = [&](const std::vector<float> &input) {
+        for_samples(std::min(threads, 2), 0, 2, [&](int, int64_t which) {
+            if (which == 0)
+                real.run({input.data()}, to);
+            else
+                chain.run(input);
+        });
+    };
+    contest.reference = [&](const std::string &tensor) -> const std::vector<float> & { return reference.at(tensor); };
+    contest.quantized = [&](const std::string &tensor) -> const std::vector<float> & { return chain.tensor(tensor); };
+    return evaluate(model, contest, samples, labels, task, progress);
 }
 
 } // namespace bsq_onnx

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "judge/tasks/tasks.hpp"
+#include <functional>
+
 #include "model/model.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
@@ -58,9 +60,19 @@ struct Judgement {
     std::vector<Exhibit> exhibits;
 };
 
-// 'labels' are those of the samples, or empty. 'task' may be NULL.
-Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+// What is compared: a float and a quantized network, however they run.
+struct Contest {
+    std::vector<std::string> telling; // for each output of the network the tensor that tells most
+    std::function<void(const std::vector<float> &)> run;
+    std::function<const std::vector<float> &(const std::string &)> reference, quantized; // tensors after run
+};
+
+Judgement evaluate(const Model &model, const Contest &contest, const std::vector<SampleRef> &samples,
                    const Labels &labels, const Task *task, Progress &progress);
+
+// The same of what was quantized, run here. 'labels' are those of the samples, or empty. 'task' may be NULL.
+Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
+                   const Labels &labels, const Task *task, int threads, Progress &progress);
 
 } // namespace bsq_onnx
 

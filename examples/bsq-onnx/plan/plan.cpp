@@ -69,6 +69,17 @@ static void check_names(const Model &model, const Settings &settings)
     for (const std::string &name : named)
         if (known.count(name) == 0)
             throw Error("the network has no layer '" + name + "'");
+    std::set<std::string> tensors = {model.input().name}, nodes;
+    for (const onnx::NodeProto &node : model.proto().graph().node()) {
+        tensors.insert(node.output().begin(), node.output().end());
+        nodes.insert(node.name());
+    }
+    for (const auto &entry : settings.input_bits_for)
+        if (tensors.count(entry.first) == 0)
+            throw Error("the network has no tensor '" + entry.first + "'");
+    for (const std::string &name : settings.keep_float)
+        if (tensors.count(name) == 0 && nodes.count(name) == 0)
+            throw Error("the network has no tensor and no node '" + name + "'");
 }
 
 Plan make_plan(const Model &model, const Settings &settings)
@@ -83,6 +94,9 @@ Plan make_plan(const Model &model, const Settings &settings)
         int bits = settings.options.weight_bits;
         if (edge[i])
             bits = std::max(bits, settings.edge_bits);
+        const bsq_layer_desc_t &desc = model.layers()[i].desc;
+        if (desc.groups > 1 && desc.groups == desc.in_channels)
+            bits = std::max(bits, settings.depthwise_bits);
         if (given != settings.bits_for.end())
             bits = given->second;
         const bool skipped = settings.skip.count(name) > 0;
@@ -107,6 +121,9 @@ std::map<std::string, int> plan_inputs(const Model &model, const Settings &setti
         int &input = inputs[model.layers()[i].input];
         input = std::max({input, static_cast<int>(settings.options.input_bits), edge[i] ? settings.edge_bits : 0});
     }
+    for (auto &[tensor, input] : inputs)
+        if (const auto given = settings.input_bits_for.find(tensor); given != settings.input_bits_for.end())
+            input = given->second;
     return inputs;
 }
 

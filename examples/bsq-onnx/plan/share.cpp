@@ -6,11 +6,15 @@
 #include <cmath>
 #include <set>
 
+#include "model/graph.hpp"
 #include "plan/points.hpp"
+#include "quantize/parallel.hpp"
 
 namespace bsq_onnx {
 
 namespace {
+
+using Values = std::map<std::string, std::vector<float>>; // by tensor
 
 struct Group {
     PointGroup points;
@@ -74,6 +78,9 @@ std::vector<Group> find_points(const Model &model, const Settings &settings, con
         for (const std::string &tensor : points.tensors)
             if (const auto found = plan.input_bits.find(tensor); found != plan.input_bits.end())
                 group.bits = std::max(group.bits, found->second);
+        for (const std::string &tensor : points.tensors)
+            if (const auto given = settings.input_bits_for.find(tensor); given != settings.input_bits_for.end())
+                group.bits = given->second;
         group.everywhere = true;
         groups.push_back(std::move(group));
     }
@@ -118,6 +125,18 @@ void observe(const std::vector<float> &values, Group &group, const std::string &
 
 } // namespace
 
+void limit_by_clip(const Model &model, const std::string &tensor, Quantizer &quantizer)
+{
+    const onnx::GraphProto &graph = model.proto().graph();
+    for (const onnx::NodeProto &node : graph.node())
+        for (const onnx::TensorProto &constant : graph.initializer())
+            if (node.op_type() == "Clip" && node.output(0) == tensor && constant.name() == input_of(node, 2) &&
+                !quantizer.folded()) {
+                const float most = floats_of(constant).at(0);
+                limit({{tensor}, most, {most}}, quantizer);
+            }
+}
+
 std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, const Settings &settings, const Plan &plan,
                                                         const std::vector<SampleRef> &samples, Progress &progress)
 {
@@ -126,30 +145,47 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
         integer_form(settings) ? find_points(model, settings, plan) : find_joined(model, plan);
     if (groups.empty())
         return shared;
-    std::map<std::string, std::vector<float>> values;
     std::vector<std::string> computed;
+    bool with_input = false;
     for (Group &group : groups) {
         open_observer(settings, group);
         for (const std::string &tensor : group.points.tensors) {
-            values[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
+            with_input = with_input || tensor == model.input().name;
             if (tensor != model.input().name)
                 computed.push_back(tensor);
         }
     }
-    Runner runner(model, whole(model, computed), computed);
-    std::vector<float *> to;
-    for (const std::string &tensor : computed)
-        to.push_back(values.at(tensor).data());
+    const int count = workers(settings.options.threads, static_cast<int64_t>(samples.size()));
+    std::vector<Values> values(static_cast<size_t>(count));
+    std::vector<Runner> runners;
+    for (Values &each : values) {
+        runners.emplace_back(model, whole(model, computed), computed);
+        for (const std::string &tensor : computed)
+            each[tensor].resize(static_cast<size_t>(bsq_onnx::count(model.shape(tensor))));
+    }
     progress.begin(static_cast<double>(samples.size()));
-    for (const SampleRef &ref : samples) {
-        progress.step("quantizers of activations", 1);
-        const Sample sample = ref.from->load(ref.index);
-        runner.run({sample.input.data()}, to);
-        if (const auto input = values.find(model.input().name); input != values.end())
-            input->second = sample.input;
-        for (Group &group : groups)
-            for (const std::string &tensor : group.points.tensors)
-                observe(values.at(tensor), group, tensor);
+    const auto all = static_cast<int64_t>(samples.size());
+    for (int64_t first = 0; first < all; first += count) {
+        const int64_t last = std::min(all, first + count);
+        progress.step("quantizers of activations", static_cast<double>(last - first));
+        for_samples(count, first, last, [&](int worker, int64_t i) {
+            Values &each = values[static_cast<size_t>(worker)];
+            const SampleRef &ref = samples[static_cast<size_t>(i)];
+            const Sample sample = ref.from->load(ref.index);
+            std::vector<float *> to;
+            for (const std::string &tensor : computed)
+                to.push_back(each.at(tensor).data());
+            runners[static_cast<size_t>(worker)].run({sample.input.data()}, to);
+            if (with_input)
+                each[model.input().name] = sample.input;
+        });
+        // Each group sees samples in their order.
+        for_samples(count, 0, static_cast<int64_t>(groups.size()), [&](int, int64_t g) {
+            Group &group = groups[static_cast<size_t>(g)];
+            for (int64_t i = first; i < last; i++)
+                for (const std::string &tensor : group.points.tensors)
+                    observe(values[static_cast<size_t>(i - first)].at(tensor), group, tensor);
+        });
         progress.end("");
     }
     for (const Group &group : groups) {

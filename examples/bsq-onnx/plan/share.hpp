@@ -19,6 +19,9 @@ namespace bsq_onnx {
 std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, const Settings &settings, const Plan &plan,
                                                         const std::vector<SampleRef> &samples, Progress &progress);
 
+// Where 'tensor' comes from a Clip: no code stands for more than its bound.
+void limit_by_clip(const Model &model, const std::string &tensor, Quantizer &quantizer);
+
 } // namespace bsq_onnx
 
 #endif

@@ -233,10 +233,9 @@ Segment whole(const Model &model, const std::vector<std::string> &extra)
     return segment;
 }
 
-void set_engine_threads(int threads)
+void prepare_engine()
 {
-    // More than there are processors would only make its thread pool complain.
-    cv::setNumThreads(std::min(threads, cv::getNumberOfCPUs()));
+    cv::setNumThreads(1);
     cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
     if (openblas_set_num_threads != nullptr)
         openblas_set_num_threads(1);

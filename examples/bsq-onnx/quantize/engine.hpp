@@ -69,7 +69,8 @@ private:
 // All of a network as one segment; 'extra' tensors are outputs too.
 Segment whole(const Model &model, const std::vector<std::string> &extra);
 
-void set_engine_threads(int threads);
+// Before anything runs: the engine and BLAS each work on the thread that calls them, silently.
+void prepare_engine();
 
 } // namespace bsq_onnx
 

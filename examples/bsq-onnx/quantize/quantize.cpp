@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdio>
 
+#include "plan/share.hpp"
 #include "shared.hpp"
 #include "plan/strength.hpp"
+#include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
 #include "quantize/target.hpp"
 
@@ -121,6 +123,7 @@ private:
     const Plan &plan_;
     const std::vector<SampleRef> &samples_;
     int64_t calibration_;
+    int workers_;
     Progress &progress_;
     Checkpoint *checkpoint_;
 
@@ -136,7 +139,7 @@ private:
 Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
     : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
-      progress_(progress), checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+      workers_(workers(settings.options.threads, static_cast<int64_t>(samples.size()))), progress_(progress), checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -266,32 +269,44 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     std::vector<std::string> outputs = needed(segment, index);
     for (const std::string &tensor : outputs)
         float_.add(tensor, samples(), count_of(tensor));
-    std::unique_ptr<Target> target;
-    if (handle != nullptr) {
-        target = std::make_unique<Target>(model_, segment, *layer, result_.quantizers);
+    if (handle != nullptr)
         outputs.push_back(layer->output);
-    }
     if (outputs.empty())
         return;
-    Runner runner(model_, segment, outputs);
-    std::vector<const float *> from(segment.inputs.size());
-    std::vector<float *> to(outputs.size());
-    for (int64_t i = 0; i < samples(); i++) {
+    std::vector<Runner> runners;
+    std::vector<Target> targets;
+    for (int i = 0; i < workers_; i++) {
+        runners.emplace_back(model_, segment, outputs);
+        if (handle != nullptr)
+            targets.emplace_back(model_, segment, *layer, result_.quantizers);
+    }
+    const auto run = [&](int worker, int64_t i) {
+        const auto w = static_cast<size_t>(worker);
+        std::vector<const float *> from(segment.inputs.size());
+        std::vector<float *> to(outputs.size());
         for (size_t k = 0; k < from.size(); k++)
             from[k] = float_.at(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
-            to[k] = target && k + 1 == to.size() ? target->values() : float_.at(outputs[k], i);
-        runner.run(from, to);
-        if (target) {
+            to[k] = handle != nullptr && k + 1 == to.size() ? targets[w].values() : float_.at(outputs[k], i);
+        runners[w].run(from, to);
+        if (handle != nullptr) {
             for (size_t k = 0; k < from.size(); k++)
                 from[k] = now(segment.inputs[k], i);
-            target->adapt(from);
-            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target->values(), i >= calibration_);
-            batch.row_weights = target->row_weights();
+            targets[w].adapt(from);
+        }
+    };
+    // Statistics take samples in their order.
+    for (int64_t first = 0; first < samples(); first += workers_) {
+        const int64_t last = std::min(samples(), first + workers_);
+        for_samples(workers_, first, last, run);
+        for (int64_t i = first; i < last && handle != nullptr; i++) {
+            const Target &target = targets[static_cast<size_t>(i - first)];
+            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target.values(), i >= calibration_);
+            batch.row_weights = target.row_weights();
             batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
-        progress_.at(0.4 * static_cast<double>(i) / static_cast<double>(samples()));
+        progress_.at(0.4 * static_cast<double>(last) / static_cast<double>(samples()));
     }
 }
 
@@ -307,20 +322,23 @@ void Pass::run_quantized(int index)
     // In integer form each segment reads quantized tensors.
     if (outputs.empty() || !(own || changed || integer_form(settings_)))
         return;
-    Runner runner(model_, segment, outputs, own ? result_.quantizers : everywhere(result_.quantizers),
-                  own ? layer->dequantized : std::vector<float>(), own ? layer->bias : std::vector<float>());
+    std::vector<Runner> runners;
+    for (int i = 0; i < workers_; i++)
+        runners.emplace_back(model_, segment, outputs, own ? result_.quantizers : everywhere(result_.quantizers),
+                             own ? layer->dequantized : std::vector<float>(), own ? layer->bias : std::vector<float>());
     for (const std::string &tensor : outputs)
         quantized_.add(tensor, samples(), count_of(tensor));
-    std::vector<const float *> from(segment.inputs.size());
-    std::vector<float *> to(outputs.size());
-    for (int64_t i = 0; i < samples(); i++) {
+    for_samples(workers_, 0, samples(), [&](int worker, int64_t i) {
+        std::vector<const float *> from(segment.inputs.size());
+        std::vector<float *> to(outputs.size());
         for (size_t k = 0; k < from.size(); k++)
             from[k] = now(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
             to[k] = quantized_.at(outputs[k], i);
-        runner.run(from, to);
-        progress_.at(0);
-    }
+        runners[static_cast<size_t>(worker)].run(from, to);
+        if (worker == 0)
+            progress_.at(0);
+    });
 }
 
 void Pass::drop_dead(int index)
@@ -414,6 +432,7 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
         scales.quantizer = found->second.quantizer;
     } else {
         scales.quantizer = observe(layer, bits, false);
+        limit_by_clip(model_, layer.input, scales.quantizer);
         if (settings_.per_channel && note.empty())
             scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     }
@@ -585,7 +604,8 @@ void Pass::round_bias(const Layer &layer, LayerResult &l) const
     constexpr double most = 1 << 30; // leaves as much room to the sum of products
     const auto input_step = static_cast<float>(quantizer->second.values.scale);
     const size_t fan_in = l.codes.size() / l.scales.size();
-    const int lowest = -(1 << (l.bits - 1)), highest = -lowest - 1;
+    const int highest = (1 << (l.bits - 1)) - 1;
+    const int lowest = settings_.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -highest : -highest - 1;
     l.bias_codes.resize(l.bias.size());
     for (size_t c = 0; c < l.bias.size(); c++) {
         const auto bias = static_cast<double>(l.bias[c]);

@@ -69,6 +69,7 @@ struct Evaluation {
     double agreement = -1; // share of samples with the float network's class; -1 when the network does not classify
     // |y - y_float|^2 / |y_float|^2 of the network's outputs before a final softmax, over all samples
     double output_error = 0;
+    double softmax_error = -1; // the same of the outputs themselves; -1 when none comes from a softmax
 };
 
 // Which pixels of the original picture belong to an object: a rectangle of 0 and 1, rows first; nothing outside of it.
@@ -133,7 +134,7 @@ struct RunResult {
     std::vector<std::string> classes; // names of Box::label, or empty
     std::vector<Exhibit> exhibits;
     SampleUse samples;
-    int64_t float_bytes = 0, quantized_bytes = 0; // of all weights and biases
+    int64_t float_bytes = 0, quantized_bytes = 0; // of the network's files
     double average_bits = 0;                      // over weights
     double network_bound = -1;                    // relative, of the output error; -1: unknown
     double seconds_solving = 0, seconds_total = 0;

@@ -29,6 +29,7 @@ public:
     Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizers &quantizers);
 
     float *values() { return values_.data(); } // where the float network's output goes first
+    const float *values() const { return values_.data(); }
     // 'inputs': those of the segment in the already quantized part.
     void adapt(const std::vector<const float *> &inputs);
     const float *row_weights() const { return weights_.empty() ? nullptr : weights_.data(); }

@@ -183,7 +183,7 @@ static std::string tiles(const RunResult &result)
         out += tile("Output error", number(evaluation.output_error),
                     "|y \u2212 y<sub>float</sub>|\u00b2 / |y<sub>float</sub>|\u00b2");
     }
-    out += tile("Weights and biases", bytes(result.quantized_bytes),
+    out += tile("File", bytes(result.quantized_bytes),
                 "float " + bytes(result.float_bytes) + ", " + ratio(result.float_bytes, result.quantized_bytes));
     out += tile("Average bits", number(result.average_bits), "of a weight");
     out += tile("Time", duration(result.seconds_solving), "solving; " + duration(result.seconds_total) + " in all");

@@ -123,6 +123,7 @@ void write_evaluation(json &out, const Evaluation &evaluation)
     measured(out, "agreement", evaluation.agreement);
     if (evaluation.samples > 0)
         json_number(&out, "output_error", evaluation.output_error);
+    measured(out, "softmax_error", evaluation.softmax_error);
     json_close(&out, '}');
 }
 

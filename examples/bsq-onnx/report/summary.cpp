@@ -6,16 +6,12 @@
 
 namespace bsq_onnx {
 
-static void add_sizes(const Model &model, RunResult &result)
+static void add_bits(const Model &model, RunResult &result)
 {
     int64_t weights = 0, bits = 0;
     for (size_t i = 0; i < result.layers.size(); i++) {
         const LayerResult &l = result.layers[i];
         const auto all = static_cast<int64_t>(model.layers()[i].weights.size());
-        const auto floats = static_cast<int64_t>(model.layers()[i].bias.size());
-        result.float_bytes += 4 * (all + floats);
-        result.quantized_bytes += 4 * static_cast<int64_t>(l.bias.size());
-        result.quantized_bytes += l.bits > 0 ? l.weight_bytes + 4 * static_cast<int64_t>(l.scales.size()) : 4 * all;
         weights += all;
         bits += all * (l.bits > 0 ? l.bits : 32);
         result.seconds_solving += l.seconds;
@@ -44,7 +40,7 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
         result.layers[i].bound_contribution = bound.contributions[i] / bound.total;
     if (bound.total >= 0 && judgement.output_norm > 0)
         result.network_bound = bound.total / judgement.output_norm;
-    add_sizes(model, result);
+    add_bits(model, result);
     if (samples.shared)
         result.warnings.push_back("too few samples: those that layers' held-out errors are of judge the network, too");
     if (!settings.labels.empty() && result.evaluation.samples > 0 && !result.evaluation.labelled)
@@ -81,7 +77,7 @@ std::vector<std::string> all_warnings(const RunResult &result)
 
 void print_text(const RunResult &result)
 {
-    std::printf("%s: %lld of %zu %s quantized, %.2f bits a weight, %.2f MB instead of %.2f MB\n", result.model.c_str(),
+    std::printf("%s: %lld of %zu %s quantized, %.2f bits a weight, file of %.2f MB instead of %.2f MB\n", result.model.c_str(),
                 static_cast<long long>(quantized_layers(result)), result.layers.size(),
                 result.layers.size() == 1 ? "layer" : "layers", result.average_bits,
                 static_cast<double>(result.quantized_bytes) / 1e6, static_cast<double>(result.float_bytes) / 1e6);
@@ -93,7 +89,10 @@ void print_text(const RunResult &result)
                         100 * e.float_top1, 100 * e.top5, 100 * e.float_top5);
         if (e.agreement >= 0)
             std::printf("same class as float %.2f %%, ", 100 * e.agreement);
-        std::printf("relative error of the outputs %.4g\n", e.output_error);
+        std::printf("relative error of the outputs %.4g", e.output_error);
+        if (e.softmax_error >= 0)
+            std::printf(", after the softmax %.4g", e.softmax_error);
+        std::printf("\n");
     }
     const Detection &d = result.detection;
     if (result.has_detection && d.confident > 0) {

@@ -91,7 +91,7 @@ int64_t label_of(const std::string &picture, Lines &lines, const std::string &pa
     return best->label;
 }
 
-std::vector<int64_t> label_array(const std::string &path, int64_t samples, int64_t first, int64_t last)
+std::vector<int64_t> label_array(const std::string &path, int64_t samples, const std::vector<int64_t> &indices)
 {
     const Npy array = load_npy(path);
     if (array->type != NPY_INT64 || array->dims != 1)
@@ -99,20 +99,23 @@ std::vector<int64_t> label_array(const std::string &path, int64_t samples, int64
     if (array->count != samples)
         throw Error(path + ": " + std::to_string(array->count) + " labels for " + std::to_string(samples) + " samples");
     const auto *values = static_cast<const int64_t *>(array->data);
-    return std::vector<int64_t>(values + first, values + last);
+    std::vector<int64_t> classes;
+    for (const int64_t index : indices)
+        classes.push_back(values[index]);
+    return classes;
 }
 
 } // namespace
 
-Labels read_labels(const std::string &path, const Samples &samples, int64_t first, int64_t last)
+Labels read_labels(const std::string &path, const Samples &samples, const std::vector<int64_t> &indices)
 {
     Labels labels;
     if (is_array(path)) {
-        labels.classes = label_array(path, samples.count(), first, last);
+        labels.classes = label_array(path, samples.count(), indices);
         return labels;
     }
     Lines lines = read_lines(path, labels);
-    for (int64_t i = first; i < last; i++) {
+    for (const int64_t i : indices) {
         const std::string picture = samples.picture_path(i);
         if (picture.empty())
             throw Error(path + ": " + samples.name(i) + " needs its label in a .npy file");

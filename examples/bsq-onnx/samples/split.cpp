@@ -14,49 +14,74 @@ std::vector<SampleRef> Split::for_layers() const
     return all;
 }
 
-static std::vector<SampleRef> range(const Samples &samples, int64_t first, int64_t last)
+static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<int64_t> &indices)
 {
     std::vector<SampleRef> refs;
-    for (int64_t i = first; i < last; i++)
-        refs.push_back({&samples, i});
+    for (const int64_t index : indices)
+        refs.push_back({&samples, index});
     return refs;
 }
 
-static int64_t calibration_count(const Settings &settings, int64_t images, bool with_test)
+static int64_t calibration_count(const Settings &settings, int64_t images, bool with_test, int64_t enough)
 {
     const int64_t asked = settings.calibration_samples;
     if (asked > images)
         throw Error("--calib is " + std::to_string(asked) + ", but there are " + std::to_string(images) + " samples");
     if (asked >= 0)
         return asked;
-    return with_test ? images : std::min<int64_t>(128, (images + 1) / 2);
+    return std::min(enough, with_test ? images : (images + 1) / 2);
 }
 
-Split split_samples(const Settings &settings, const Samples &images, const Samples *test)
+int64_t enough_samples(const Model &model)
+{
+    constexpr int64_t rows_per_input = 64; // from there on layers follow the float network's output as far as asked for
+    int64_t enough = 1;
+    for (const Layer &layer : model.layers()) {
+        const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+        const int64_t rows = count(layer.output_shape) / layer.desc.out_channels;
+        enough = std::max(enough, (rows_per_input * fan_in + rows - 1) / std::max<int64_t>(rows, 1));
+    }
+    return enough;
+}
+
+Split split_samples(const Settings &settings, const Samples &images, const Samples *test, int64_t enough)
 {
     const Samples &judged = test != nullptr ? *test : images;
-    const int64_t fitted = calibration_count(settings, images.count(), test != nullptr);
+    const int64_t fitted = calibration_count(settings, images.count(), test != nullptr, enough);
     Split split;
-    split.calibration = range(images, 0, fitted);
+    std::vector<int64_t> calibration, left; // of the images
+    for (int64_t i = 0, next = 0; i < images.count(); i++) {
+        const int64_t place = settings.calibrate_on_first ? next : next * images.count() / std::max<int64_t>(fitted, 1);
+        const bool taken = next < fitted && i == place;
+        (taken ? calibration : left).push_back(i);
+        next += taken;
+    }
+    split.calibration = refs_of(images, calibration);
 
     // Held-out samples that are left over by calibration, else some of those that judge.
-    const int64_t held_out = settings.held_out_samples, left = images.count() - fitted;
-    int64_t first = test != nullptr ? 0 : fitted; // of those that judge
-    if (test != nullptr && left > 0) {
-        split.held_out = range(images, fitted, fitted + std::min(left, held_out));
-    } else {
-        const int64_t rest = judged.count() - first, taken = std::min(rest, held_out);
-        split.held_out = range(judged, first, first + taken);
-        split.shared = taken > 0 && rest < 2 * held_out;
-        first += split.shared ? 0 : taken;
+    const auto asked = static_cast<size_t>(settings.held_out_samples);
+    std::vector<int64_t> judges = left;
+    if (test != nullptr) {
+        judges.clear();
+        for (int64_t i = 0; i < judged.count(); i++)
+            judges.push_back(i);
     }
-    int64_t last = judged.count();
+    if (test != nullptr && !left.empty()) {
+        left.resize(std::min(left.size(), asked));
+        split.held_out = refs_of(images, left);
+    } else {
+        const size_t taken = std::min(judges.size(), asked);
+        split.held_out = refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)));
+        split.shared = taken > 0 && judges.size() < 2 * asked;
+        if (!split.shared)
+            judges.erase(judges.begin(), judges.begin() + static_cast<long>(taken));
+    }
     if (settings.evaluation_samples >= 0)
-        last = std::min(last, first + settings.evaluation_samples);
-    split.evaluation = range(judged, first, last);
-    split.shared = split.shared && last > first;
+        judges.resize(std::min(judges.size(), static_cast<size_t>(settings.evaluation_samples)));
+    split.evaluation = refs_of(judged, judges);
+    split.shared = split.shared && !judges.empty();
     if (!settings.labels.empty())
-        split.labels = read_labels(settings.labels, judged, first, last);
+        split.labels = read_labels(settings.labels, judged, judges);
     return split;
 }
 

@@ -22,9 +22,14 @@ struct Split {
     std::vector<SampleRef> for_layers() const; // calibration, held out
 };
 
-// The first samples of 'images' calibrate, the next ones are held out, all others judge; those of 'test', where it is
-// not NULL, judge instead. Throws Error when there are too few.
-Split split_samples(const Settings &settings, const Samples &images, const Samples *test);
+// Of 'images' some calibrate, evenly spread over their order (a folder may be sorted by class) or the first; the first
+// of the others are held out, the rest judges; those of 'test', where it is not NULL, judge instead. When it is not said
+// how many calibrate, 'enough' do, if there are so many: half of 'images' at most, or all with 'test'. Throws Error when
+// there are too few.
+Split split_samples(const Settings &settings, const Samples &images, const Samples *test, int64_t enough);
+
+// So many samples that each layer has 64 rows for each input of its channels.
+int64_t enough_samples(const Model &model);
 
 SampleUse describe_use(const Split &split);
 

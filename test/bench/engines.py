@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""What bsq-onnx writes in ONNX Runtime: time beside the float network, fused layers, accuracy, versions that load it.
+
+    engines.py PROGRAM JUDGE PACKAGES SHARED_DATA [--only NETWORK] [--parts DIR] [--markdown FILE] [--runs N]
+
+PROGRAM is bsq-onnx, JUDGE the test program in_engine, PACKAGES the node_modules of `make deps-engines`. Times are of one
+thread with default optimisation; float and quantized network run in turn, and the ratio is the median over turns.
+With --parts written networks and their reports are kept in DIR, and an interrupted bench goes on.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(__file__))
+from networks import networks, table  # noqa: E402
+
+BEGIN, END = "<!-- below: written by make bench-engines -->", "<!-- above: written by make bench-engines -->"
+VERSIONS = ("onnxruntime-node-1.16", "onnxruntime-node-1.20", "onnxruntime-node-1.23", "onnxruntime-node", "onnxruntime-web")
+FOUR = ["--weight-bits", "4"]
+
+# Network, setting, options, required: time ratio at most, fused layers at least, share of boxes found.
+SETTINGS = [
+    ("resnet20_cifar10", "W8A8", [], {"time": 0.60, "fused": 19}),
+    ("squeezenet_v1.1", "W8A8", [], {"time": 0.75, "fused": 25}),
+    ("squeezenet_v1.1", "W4A8", FOUR, {"time": 0.75, "fused": 25}),
+    ("mobilenet_v1_0.75_224", "W8A8", [], {"time": 0.65, "fused": 27}),
+    ("nanodet_m_320", "W8A8", [], {"time": 1.0, "fused": 70, "found": 98}),
+    ("yolov5n_seg_640", "W8A8", [], {"time": 0.8, "fused": 58, "found": 98}),
+]
+
+
+def call(words):
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done
+
+
+def quantize(program, words, path):
+    if not os.path.exists(path + ".run"):
+        done = call([program, *words, "--json", "--quiet", "-o", path])
+        with open(path + ".run", "w", encoding="utf-8") as file:
+            file.write(done.stdout)
+    with open(path + ".run", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def judged(judge, engine, words, path):
+    if not os.path.exists(path + ".judged"):
+        done = call([judge, " ".join(engine), path, *words, "--evaluate"])
+        with open(path + ".judged", "w", encoding="utf-8") as file:
+            file.write(done.stdout)
+    with open(path + ".judged", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def figures(result):
+    """The shares that tell, in %."""
+    e, d = result["evaluation"], result.get("detection")
+    values = {name: 100 * e[name] for name in ("top1", "agreement") if name in e}
+    if d and d["confident"]:
+        values["found"] = 100 * d["found"] / d["confident"]
+    return values
+
+
+def loads(engine, path):
+    """The versions that load and run it without a word."""
+    silent = []
+    for package in VERSIONS:
+        done = subprocess.run([*engine, "check", package, path], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and not done.stderr.strip():
+            silent.append(package)
+        else:
+            print(f"{path} in {package}: {done.stderr.strip()[:500]}", file=sys.stderr)
+    return len(silent)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("program", "judge", "packages", "data"):
+        parser.add_argument(name)
+    parser.add_argument("--only")
+    parser.add_argument("--parts")
+    parser.add_argument("--markdown")
+    parser.add_argument("--runs", default="60")
+    arguments = parser.parse_args()
+    engine = ["node", "test/engines/onnxruntime.js", arguments.packages]
+    folder = arguments.parts or tempfile.mkdtemp()
+    os.makedirs(folder, exist_ok=True)
+    commands = networks(arguments.data)
+    rows = []
+    for network, setting, options, required in SETTINGS:
+        if arguments.only not in (None, network):
+            continue
+        words = [*commands[network], *options]
+        path = os.path.join(folder, f"{network}-{setting}.onnx")
+        ours = figures(quantize(arguments.program, words, path))
+        timed = json.loads(call([*engine, "time", arguments.runs, commands[network][0], path]).stdout)
+        theirs = figures(judged(arguments.judge, engine, words, path))
+        versions = loads(engine, path)
+        fused = timed[1]["operators"].get("QLinearConv", 0)
+        layers = timed[0]["operators"].get("Conv", 0) + timed[0]["operators"].get("FusedConv", 0)
+        apart = max(abs(theirs[name] - ours[name]) for name in theirs)
+        good = [timed[1]["ratio"] <= required["time"], fused >= required["fused"],
+                theirs.get("found", 100) >= required.get("found", 0), apart <= 0.5, versions == len(VERSIONS)]
+        shown = "; ".join(f"{name} {theirs[name]:.1f} ({ours[name]:.1f})" for name in theirs)
+        rows.append([network, setting, f"{timed[0]['best']:.2f}", f"{timed[1]['best']:.2f}", f"{timed[1]['ratio']:.2f}",
+                     f"{fused} of {layers}", shown, f"{versions} of {len(VERSIONS)}",
+                     f"time <= {required['time']}, fused >= {required['fused']}" +
+                     (f", found >= {required['found']}" if "found" in required else ""), "yes" if all(good) else "no"])
+        print(" | ".join(rows[-1]), flush=True)
+    text = table(["network", "setting", "float ms, best", "quantized ms, best", "time / float time, median of turns",
+                  "fused to QLinearConv", "in ONNX Runtime (as bsq-onnx says), %", "versions that load it silently",
+                  "required", "reached"], rows)
+    if arguments.markdown and not arguments.only:
+        with open(arguments.markdown, encoding="utf-8") as file:
+            head, rest = file.read().split(BEGIN, 1)
+        with open(arguments.markdown, "w", encoding="utf-8") as file:
+            file.write(head + BEGIN + "\n\n" + text + "\n" + END + rest.split(END, 1)[1])
+
+
+sys.exit(main())
