@@ -413,7 +413,7 @@ static real least_of_form(const struct form *form, int64_t n, const struct code_
 {
     const real least = FLT_MIN;
     int32_t code[MOST_TRIED_INPUTS];
-    real best = form->base;
+    real best = INFINITY;
 
     for (int64_t i = 0; i < n; i++)
         code[i] = range->lowest;
@@ -427,7 +427,8 @@ static real least_of_form(const struct form *form, int64_t n, const struct code_
             for (int64_t j = 0; j < n; j++)
                 square += form->h[i * n + j] * level * (real)(grid_level(range, code[j]) - zero);
         }
-        scale = square > 0 ? (is_signed ? along / square : fmaxl(along / square, least)) : least;
+        scale = square > 0 ? along / square : 0;
+        scale = is_signed && scale < 0 ? fminl(scale, -least) : fmaxl(scale, least);
         best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
         for (int64_t i = 0; i < n && ++code[i] > range->highest; i++)
             code[i] = range->lowest;
@@ -500,11 +501,13 @@ static real single_part(const struct run *run, int64_t group, const float *w, co
     return 1e-5L * objective + 2 * off * sqrtl(objective) + off * off;
 }
 
-/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most: some steps, and forms of
- * n terms, are rounded at the size of that start. */
+/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most, 2^13 times where scales are
+ * moved too: some steps, and forms of n terms, are rounded at the size of that start. */
 static real kept_part(const struct run *run, real objective)
 {
-    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? 0x1p-43L * (real)(run->drawn->fan_in + 8) * objective : 0;
+    real share = is_plain(&run->drawn->options) ? 0x1p-43L : 0x1p-40L;
+
+    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? share * (real)(run->drawn->fan_in + 8) * objective : 0;
 }
 
 static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums, real *independence)
