@@ -20,7 +20,7 @@ def main() -> None:
     print(tensor.report)
     used = tensor.dequantize()
     lost = np.sum((inputs @ (weights - used).T) ** 2) / np.sum((inputs @ weights.T) ** 2)
-    assert abs(lost - tensor.report.error) < 1e-3 * lost
+    assert abs(lost - tensor.error(weights, inputs)) < 1e-3 * lost
 
     # For an engine: the options that its format needs, its bytes, its arrays.
     engine = bsq.quantize(weights, inputs, format="gptq", bits=4, group_size=32)

@@ -264,6 +264,21 @@ def test_threads_do_not_change_results(linear):
     assert bsq.quantize(weights, inputs, threads=1) == bsq.quantize(weights, inputs, threads=4)
 
 
+def test_bound_of_a_chain(random):
+    """The error at the end of three layers is within the bound of docs/method.md, section 8."""
+    weights = [(random.standard_normal((24, 24)) / 6).astype(np.float32) for _ in range(3)]
+    seen = exact = correlated(random, 800, 24)
+    errors, norms = [], []
+    for w in weights:
+        used = bsq.quantize(w, seen, bits=4, effort=3).dequantize()
+        errors.append(np.sqrt(np.mean(np.sum((seen @ (used - w).T) ** 2, axis=1))))
+        norms.append(bsq.operator_norm(w, 0.05)[1])
+        seen, exact = np.maximum(seen @ used.T, 0), np.maximum(exact @ w.T, 0)
+    bound = errors[0] * norms[1] * norms[2] + errors[1] * norms[2] + errors[2]
+    error = np.sqrt(np.mean(np.sum((seen - exact) ** 2, axis=1)))
+    assert 0 < error <= bound < 30 * error
+
+
 def test_network(random):
     """Bits for an average of 4, and certified norms."""
     weights = [(random.standard_normal((24, 24)) / 6).astype(np.float32) for _ in range(3)]
