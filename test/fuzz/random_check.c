@@ -861,6 +861,14 @@ static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
     return true;
 }
 
+/* Counts a layer that was refused, which the library has to explain. */
+static void count_refused(struct run *run, struct tally *tally)
+{
+    if (!strstr(bsq_layer_error_message(run->layer), " "))
+        fail(run, "refused, and the text is '%s'", bsq_layer_error_message(run->layer));
+    tally->refused++;
+}
+
 /* Puts the tensor into the layer whose scales are to be kept; false when there is nothing to go on with. */
 static bool give_kept_tensor(struct run *run, bool at_limit, struct tally *tally)
 {
@@ -868,7 +876,7 @@ static bool give_kept_tensor(struct run *run, bool at_limit, struct tally *tally
     bsq_report_t report;
 
     if (status == BSQ_E_NUMERIC && at_limit) {
-        tally->refused++;
+        count_refused(run, tally);
         return false;
     }
     if (status == BSQ_E_STATE && run->training.count == 0 && run->drawn->options.bias_correction)
@@ -963,9 +971,9 @@ static void solve_and_check(struct run *run, struct tally *tally)
     if (!finite) {
         if (status != BSQ_E_NUMERIC)
             fail(run, "a folded weight or input is infinite, and the status %d", (int)status);
-        tally->refused++;
+        count_refused(run, tally);
     } else if (status == BSQ_E_NUMERIC && at_limit) {
-        tally->refused++;
+        count_refused(run, tally);
     } else if (run->training.count == 0) {
         check_without_rows(run, status);
     } else if (ok(run, "optimize", status) && read_result(run)) {
