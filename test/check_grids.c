@@ -45,6 +45,7 @@ static const struct grid grids[] = {
     {"symmetric, two float32 levels", 4, SYMMETRIC, F32, 8, 0, 8, 4, 0.44},
     {"offset, two float32 levels", 4, OFFSETS, F32, 8, 0, 8, 4, 0.50},
     {"zero point, two bfloat16 levels", 3, ZERO, BSQ_SCALE_FORMAT_BFLOAT16, 4, 1, 8, 4, 0.47},
+    {"zero point, 1 bit, e4m3", 1, ZERO, BSQ_SCALE_FORMAT_E4M3, 0, 0, 16, 0, 0.50},
     {"powers of two", 4, BSQ_WEIGHT_GRID_POWERS_OF_TWO, F32, 0, 0, 0, 0, 0.42},
     {"powers of two, 2 bits", 2, BSQ_WEIGHT_GRID_POWERS_OF_TWO, F32, 0, 0, 16, 0, 0.44},
     {"nf4", 4, BSQ_WEIGHT_GRID_NF4, F32, 0, 0, 16, 0, 0.46},
@@ -439,6 +440,32 @@ START_TEST(tiny_weights)
 }
 END_TEST
 
+/* Multiples of a unit stay inside float32, at either end. */
+START_TEST(units_at_the_ends)
+{
+    static const float units[] = {0x1.ad5f4p-119f, 0x1.99f95cp-125f, FLT_MIN, 0x1.8p125f, FLT_MAX};
+    struct test_data data = test_data_linear(4, 16, 60, 47);
+    bsq_options_t options = options_of(&grids[0], 2);
+    bsq_layer_t *layer;
+    bsq_report_t report;
+    bsq_tensor_t tensor;
+
+    options.weight_grid = BSQ_WEIGHT_GRID_E2M1;
+    options.scale_format = BSQ_SCALE_FORMAT_E4M3;
+    options.scale_unit = units[_i];
+    for (int64_t i = 0; i < data.channels * data.fan_in; i++)
+        data.weights[i] *= units[_i] < 1.0f ? 1e-38f : 1e36f;
+    layer = test_data_calibrated(&data, &options, false);
+    test_ok(layer, bsq_optimize(layer, NULL));
+    tensor = test_tensor_get(layer);
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_layer_evaluate(layer, &tensor, &report));
+    test_tensor_free(&tensor);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* An offset is not lost beside a scale that is larger by far, where the code is 0. */
 START_TEST(offsets_beside_large_scales)
 {
@@ -471,6 +498,31 @@ START_TEST(offsets_beside_large_scales)
 }
 END_TEST
 
+/* Channels whose weights are all 0 keep that as nearly as scales allow, on grids without a 0 too. */
+START_TEST(weights_of_zero)
+{
+    struct test_data data = test_data_linear(3, 16, 60, 43);
+    size_t count = (size_t)(data.channels * data.fan_in);
+    float *weights = malloc(count * sizeof *weights);
+    bsq_options_t options = options_of(&grids[_i], 3);
+    bsq_layer_t *layer;
+    bsq_report_t report;
+
+    ck_assert(weights);
+    memset(data.weights, 0, count * sizeof *weights);
+    layer = test_data_calibrated(&data, &options, false);
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_optimize(layer, &report));
+    test_ok(layer, bsq_layer_get_dequantized(layer, weights, count));
+    for (size_t i = 0; i < count; i++)
+        ck_assert_float_le(fabsf(weights[i]), 0x1p-10f);
+    ck_assert_double_le(report.objective, report.objective_start);
+    bsq_layer_free(layer);
+    free(weights);
+    test_data_free(&data);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     TCase *all = tcase_create("all");
@@ -480,6 +532,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(all, threads_change_nothing, 0, GRIDS);
     tcase_add_loop_test(all, kept_scales_stay, 0, GRIDS);
     tcase_add_loop_test(all, tiny_weights, 0, GRIDS);
+    tcase_add_loop_test(all, units_at_the_ends, 0, 5);
+    tcase_add_loop_test(all, weights_of_zero, 0, GRIDS);
     tcase_add_test(all, offsets_beside_large_scales);
     tcase_add_test(all, kept_scales_need_a_result);
     tcase_add_loop_test(all, grids_go_with_the_rest, 0, GRIDS);

@@ -140,12 +140,16 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
 static double choose_unit(const struct bsq_solve_input *input, const struct bsq_rounding *rounding)
 {
     const double most = 448.0;
-    const struct bsq_geometry *geometry = input->geometry;
+    int64_t count = input->geometry->out_channels * input->geometry->fan_in;
+    double scale, shift;
 
     if (input->options->scale_unit > 0.0f)
         return (double)input->options->scale_unit;
-    return bsq_scale_float32(
-        bsq_round_maximum_scale(rounding, input->weights, geometry->out_channels * geometry->fan_in) / most);
+    if (bsq_round_is_plain(rounding))
+        scale = bsq_round_maximum_scale(rounding, input->weights, count);
+    else
+        bsq_round_fit(rounding, input->weights, NULL, count, BSQ_RULE_MAXIMUM, &scale, &shift);
+    return bsq_scale_float32(scale / most);
 }
 
 struct bsq_solve_plan bsq_solve_plan(const struct bsq_solve_input *input)

@@ -27,6 +27,7 @@
 #include "base/memory.h"
 #include "stages/levels.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -584,6 +585,20 @@ static bool run(struct enumeration *state, double low, double high)
 
 /* ---- branch and bound over the scale ---- */
 
+/* Takes over codes that leave all of the cost: zeros, or without a zero the code next to it with the least scale. */
+static void take_nothing(struct enumeration *state)
+{
+    struct bsq_exact_task *task = state->task;
+    int32_t code = task->lowest > 0 ? task->lowest : task->highest < 0 ? task->highest : 0;
+
+    if (task->levels)
+        code = task->levels[bsq_level_nearest(task->levels, task->level_count, 0.0)];
+    memset(task->codes, code, (size_t)state->exact->n);
+    if (code != 0)
+        task->scale = (double)FLT_MIN;
+    task->cost = state->nothing;
+}
+
 static void load(struct enumeration *state, const struct bsq_exact *exact, struct bsq_exact_task *task)
 {
     int64_t n = exact->n;
@@ -601,10 +616,8 @@ static void load(struct enumeration *state, const struct bsq_exact *exact, struc
             state->nothing += state->v[i] * exact->h[i * n + j] * task->v[exact->order[j]];
         }
     }
-    if (state->nothing < task->cost && task->lowest <= 0 && task->highest >= 0 && is_level(task, 0.0)) {
-        memset(task->codes, 0, (size_t)n);
-        task->cost = state->nothing;
-    }
+    if (state->nothing < task->cost)
+        take_nothing(state);
 }
 
 /* The next threshold of a piece: one that should take a quarter of its nodes, but at least four times what the one

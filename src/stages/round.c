@@ -177,6 +177,14 @@ static void range_of(const struct bsq_rounding *rounding, const float *weights, 
     }
 }
 
+/* Gives the scale of weights that need none: any, or the least where a table has no zero. */
+static double idle_scale(const struct bsq_rounding *rounding)
+{
+    bool zero = !rounding->levels || !rounding->levels[bsq_level_nearest(rounding->levels, rounding->level_count, 0.0)];
+
+    return zero ? 1.0 : (double)FLT_MIN;
+}
+
 /* The grid that holds all of the range, turned round with a negative side. */
 static struct fit fit_of_range(const struct bsq_rounding *rounding, double low, double high, double side)
 {
@@ -191,7 +199,7 @@ static struct fit fit_of_range(const struct bsq_rounding *rounding, double low, 
         scale = fmax(lowest < 0.0 ? high / -lowest : 0.0, highest > 0.0 ? -low / highest : 0.0);
     else
         scale = fmax(lowest < 0.0 ? low / lowest : 0.0, highest > 0.0 ? high / highest : 0.0);
-    scale = scale > 0.0 && isfinite(scale) ? scale : 1.0;
+    scale = scale > 0.0 && isfinite(scale) ? scale : idle_scale(rounding);
     return (struct fit){side * scale, 0.0, INFINITY};
 }
 

@@ -22,17 +22,27 @@ static double without_noise(double x)
     return rint(x / grain) * grain;
 }
 
+/* Gives the same for multiples of a unit, which are normal numbers. */
+static void unit_neighbours(double unit, double x, double *lower, double *upper)
+{
+    const int32_t format = BSQ_SCALE_FORMAT_E4M3;
+    double ratio = without_noise(x / unit), unused, least, most;
+
+    bsq_scale_neighbours(format, (double)FLT_MIN / unit, &unused, &least);
+    bsq_scale_neighbours(format, (double)FLT_MAX / unit, &most, &unused);
+    bsq_scale_neighbours(format, fmin(fmax(ratio, least), most), lower, upper);
+    *lower = bsq_scale_float32(*lower * unit);
+    *upper = bsq_scale_float32(*upper * unit);
+}
+
 void bsq_values_neighbours(const struct bsq_rounding *rounding, double x, double *lower, double *upper)
 {
     double side = x < 0.0 ? -1.0 : 1.0, size = fabs(x);
 
-    if (rounding->scale_format == BSQ_SCALE_FORMAT_E4M3) {
-        bsq_scale_neighbours(rounding->scale_format, without_noise(size / rounding->scale_unit), lower, upper);
-        *lower = bsq_scale_float32(*lower * rounding->scale_unit);
-        *upper = bsq_scale_float32(*upper * rounding->scale_unit);
-    } else {
+    if (rounding->scale_format == BSQ_SCALE_FORMAT_E4M3)
+        unit_neighbours(rounding->scale_unit, size, lower, upper);
+    else
         bsq_scale_neighbours(rounding->scale_format, size, lower, upper);
-    }
     *lower *= side;
     *upper *= side;
 }

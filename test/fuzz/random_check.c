@@ -413,7 +413,7 @@ static real least_of_form(const struct form *form, int64_t n, const struct code_
 {
     const real least = FLT_MIN;
     int32_t code[MOST_TRIED_INPUTS];
-    real best = form->base;
+    real best = INFINITY;
 
     for (int64_t i = 0; i < n; i++)
         code[i] = range->lowest;
@@ -427,7 +427,8 @@ static real least_of_form(const struct form *form, int64_t n, const struct code_
             for (int64_t j = 0; j < n; j++)
                 square += form->h[i * n + j] * level * (real)(grid_level(range, code[j]) - zero);
         }
-        scale = square > 0 ? (is_signed ? along / square : fmaxl(along / square, least)) : least;
+        scale = square > 0 ? along / square : 0;
+        scale = is_signed && scale < 0 ? fminl(scale, -least) : fmaxl(scale, least);
         best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
         for (int64_t i = 0; i < n && ++code[i] > range->highest; i++)
             code[i] = range->lowest;
@@ -500,11 +501,13 @@ static real single_part(const struct run *run, int64_t group, const float *w, co
     return 1e-5L * objective + 2 * off * sqrtl(objective) + off * off;
 }
 
-/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most: some steps, and forms of
- * n terms, are rounded at the size of that start. */
+/* What J may lose where it is kept step by step, from a start that is 2^10 times as large at most, 2^13 times where scales are
+ * moved too: some steps, and forms of n terms, are rounded at the size of that start. */
 static real kept_part(const struct run *run, real objective)
 {
-    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? 0x1p-43L * (real)(run->drawn->fan_in + 8) * objective : 0;
+    real share = is_plain(&run->drawn->options) ? 0x1p-43L : 0x1p-40L;
+
+    return run->drawn->options.solver == BSQ_SOLVER_AUTO ? share * (real)(run->drawn->fan_in + 8) * objective : 0;
 }
 
 static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums, real *independence)
@@ -858,6 +861,14 @@ static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
     return true;
 }
 
+/* Counts a layer that was refused, which the library has to explain. */
+static void count_refused(struct run *run, struct tally *tally)
+{
+    if (!strstr(bsq_layer_error_message(run->layer), " "))
+        fail(run, "refused, and the text is '%s'", bsq_layer_error_message(run->layer));
+    tally->refused++;
+}
+
 /* Puts the tensor into the layer whose scales are to be kept; false when there is nothing to go on with. */
 static bool give_kept_tensor(struct run *run, bool at_limit, struct tally *tally)
 {
@@ -865,7 +876,7 @@ static bool give_kept_tensor(struct run *run, bool at_limit, struct tally *tally
     bsq_report_t report;
 
     if (status == BSQ_E_NUMERIC && at_limit) {
-        tally->refused++;
+        count_refused(run, tally);
         return false;
     }
     if (status == BSQ_E_STATE && run->training.count == 0 && run->drawn->options.bias_correction)
@@ -960,9 +971,9 @@ static void solve_and_check(struct run *run, struct tally *tally)
     if (!finite) {
         if (status != BSQ_E_NUMERIC)
             fail(run, "a folded weight or input is infinite, and the status %d", (int)status);
-        tally->refused++;
+        count_refused(run, tally);
     } else if (status == BSQ_E_NUMERIC && at_limit) {
-        tally->refused++;
+        count_refused(run, tally);
     } else if (run->training.count == 0) {
         check_without_rows(run, status);
     } else if (ok(run, "optimize", status) && read_result(run)) {
