@@ -207,7 +207,8 @@ enum { BSQ_INPUT_CLIP_SQUARED_ERROR = 600, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM = 601,
  * for each channel or group, not one for a tensor. Scales are values of 'scale_format':
  *
  *   float32        any normal float32
- *   float16        normal values of IEEE binary16; bfloat16: of its 8-bit fraction
+ *   float16        values of IEEE binary16, where scales stand alone the solver takes normal ones; bfloat16: normal
+ *                  float32 values of 8 binary digits
  *   power of two   2^-126..2^127; E8M0 the same range with a byte of its own
  *   E4M3           scale_unit, one float32 for the whole tensor, times a value of the 8-bit float: 2^-9..448
  *
@@ -215,7 +216,7 @@ enum { BSQ_INPUT_CLIP_SQUARED_ERROR = 600, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM = 601,
  * With 'scale_bits' b scales have two levels: an integer of 1..2^b-1, or -2^(b-1)..2^(b-1)-1 but 0 when 'scale_signed',
  * times a value of 'scale_format' (float32, float16 or bfloat16) that 'super_group' scales share. Offsets then are an
  * integer 0..2^b-1 times a value of their own, at most 0. Without scale_bits, scale_signed is for the full grid, whose
- * lowest code then serves the larger side of each group. */
+ * lowest code then serves the larger side of each group, and for levels. */
 
 /* How to quantize. Copied by every call that takes it. Defaults are in brackets. */
 typedef struct bsq_options_t {

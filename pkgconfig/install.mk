@@ -18,9 +18,9 @@ fill = sed -e 's|@PREFIX@|$${$(3)}/'"$(call above,$(2))"'|' -e 's|@LIBDIR@|$(cal
     -e 's|@INCLUDEDIR@|$(call below,$(includedir),$(4))|' -e 's|@ABI@|$(ABI)|g' -e 's|@VERSION@|$(VERSION)|g' $(1) > $(filled) && \
     chmod 644 $(filled)
 
-.PHONY: install install-library install-headers install-static install-shared install-tool install-onnx \
+.PHONY: install install-library install-headers install-static install-shared install-tools install-onnx \
     install-onnx-program install-docs uninstall
-install: install-library install-tool install-docs install-man
+install: install-library install-tools install-docs install-man
 
 install-library: install-static install-shared
 
@@ -42,13 +42,16 @@ install-shared: $(LINK) install-headers
 	$(call without_debug,--strip-unneeded $(TO)$(libdir)/libbsq.so.$(ABI))
 	ln -sf libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so
 
-install-tool: $(TOOL)
-	$(if $(TOOL),$(INSTALL) -d $(TO)$(bindir))
-	$(if $(TOOL),$(INSTALL) -m 755 $(TOOL) $(TO)$(bindir)/bsq-layer)
-	$(if $(TOOL),$(call without_debug,$(TO)$(bindir)/bsq-layer))
+# The programs that need no more than the library does; each carries it in itself.
+PROGRAMS := $(TOOL) $(GGUF_TOOL)
+
+install-tools: $(PROGRAMS)
+	$(INSTALL) -d $(TO)$(bindir)
+	$(INSTALL) -m 755 $(PROGRAMS) $(TO)$(bindir)
+	$(call without_debug,$(addprefix $(TO)$(bindir)/,$(notdir $(PROGRAMS))))
 
 # Apart from the others, for it needs OpenCV, protobuf and ONNX: left out, saying so, where they are not.
-install-onnx: $(STATIC) $(BUILD)/examples/libcommon.a
+install-onnx: $(STATIC) $(BUILD)/examples/libcommon.a $(TOOL_LIBRARY)
 	+@$(call BUILD_ONNX,install-onnx-program,bsq-onnx)
 
 install-onnx-program: $(BUILD)/bin/bsq-onnx install-man-onnx
@@ -63,6 +66,6 @@ install-docs:
 uninstall: uninstall-man
 	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
 	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(cmakedir)/bsq-config.cmake \
-	    $(TO)$(cmakedir)/bsq-config-version.cmake $(TO)$(bindir)/bsq-layer $(TO)$(bindir)/bsq-onnx \
+	    $(TO)$(cmakedir)/bsq-config-version.cmake $(addprefix $(TO)$(bindir)/,bsq-layer bsq-gguf bsq-onnx) \
 	    $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
 	-rmdir $(TO)$(docdir) $(TO)$(cmakedir) 2>/dev/null

@@ -317,6 +317,13 @@ run "parts of TFLite" --weights blocks.npy --effort 0 --format tflite_int8 --bit
 is packed tflite-int8
 expect "one file for all parts" test -f tflite/packed.safetensors -a ! -e tflite/packed.npy
 expect "parts by name" grep -aqF '"weight": {"dtype": "I8", "shape": [2, 64], "data_offsets": [0, 128]}' tflite/packed.safetensors
+run "scale files of ncnn" --weights blocks.npy --effort 0 --format ncnn-int8 --out ncnn
+expect "a scale for each channel, by name" awk 'NF == 3 && $1 == "layer_param_0" { ok = NR == 1 } END { exit !ok }' ncnn/packed.table
+expect "reciprocals" test "$(awk '{ printf "%.5g %.5g", 1 / $2, 1 / $3 }' ncnn/packed.table)" = \
+    "$(numbers ncnn/scales.npy | awk '{ printf "%.5g %.5g", $1, $2 }')"
+run "rows of ncnn" --weights blocks.npy --effort 0 --bits 6 --scale group:32 --format ncnn-gemm --out ncnn
+expect "rows by name" grep -q '^layer_param_0 bits=6 block=32 method=gptq qweight=packed.bin \([^ ]* \)\{3\}[^ ]*$' ncnn/packed.table
+expect "6 bits a code" test "$(wc -c <ncnn/packed.bin)" -eq 96
 
 # ---- convolutions: (3, 2, 5, 6), M = 4, 3 x 3 ---------------------------------------------------------------------
 

@@ -601,6 +601,68 @@ START_TEST(extents_beyond_the_machine_are_refused)
 }
 END_TEST
 
+/* ---- by hand ---- */
+
+/* The block of docs/formats.md. */
+START_TEST(q4_0_by_hand)
+{
+    static const unsigned char bytes[18] = {0x00, 0x38, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
+                                            0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f};
+    bsq_tensor_t tensor = tensor_for(BSQ_FORMAT_GGUF_Q4_0, 1, 32);
+    unsigned char *packed;
+    size_t size;
+
+    tensor.scales[0] = 0.5f;
+    for (int k = 0; k < 32; k++)
+        tensor.codes[k] = (int8_t)(k < 16 ? k - 8 : 0);
+    packed = test_tensor_packed(&tensor, BSQ_FORMAT_GGUF_Q4_0, &size);
+    ck_assert_uint_eq(size, sizeof bytes);
+    ck_assert_mem_eq(packed, bytes, sizeof bytes);
+    free(packed);
+    test_tensor_free(&tensor);
+}
+END_TEST
+
+/* 3 bits across words: codes 10 and 21 of a column, and of a row of zero points, which the first version stores less 1. */
+START_TEST(gptq_of_3_bits_by_hand)
+{
+    enum { N = 32 };
+    bsq_options_t options;
+    bsq_tensor_t tensor;
+    unsigned char *packed;
+    bsq_part_t zeros;
+    size_t size;
+
+    bsq_options_init(&options, sizeof options);
+    options.weight_bits = 3;
+    options.group_size = N;
+    ck_assert_int_eq(bsq_options_for_format(BSQ_FORMAT_GPTQ, &options, NULL), BSQ_OK);
+    tensor = test_tensor_of_options(&options, N, N);
+    test_tensor_allocate(&tensor, 0);
+    for (int o = 0; o < N; o++) {
+        tensor.scales[o] = 1.0f;
+        tensor.zero_points[o] = o == 10 ? 6 : 1;
+    }
+    tensor.codes[10] = 5;    /* channel 0: 01 at bits 30 and 31 of word 0, 1 at bit 0 of word 1 */
+    tensor.codes[21] = 3;    /* 1 at bit 31 of word 1, 01 at bits 0 and 1 of word 2 */
+    tensor.codes[N + 0] = 7; /* channel 1, input 0 */
+    packed = test_tensor_packed(&tensor, BSQ_FORMAT_GPTQ, &size);
+    for (int word = 0; word < 3; word++) {
+        static const unsigned char low[] = {0x00, 0x01, 0x01}, high[] = {0x40, 0x80, 0x00};
+        const unsigned char *column = packed + 4 * N * word;
+
+        ck_assert(column[0] == low[word] && column[1] == 0 && column[2] == 0 && column[3] == high[word]);
+        ck_assert(column[4] == (word ? 0x00 : 0x07));
+    }
+    bsq_part_init(&zeros, sizeof zeros);
+    ck_assert_int_eq(bsq_tensor_get_part(&tensor, BSQ_FORMAT_GPTQ, 1, &zeros, NULL), BSQ_OK);
+    ck_assert_uint_eq(packed[zeros.offset + 3], 0x40); /* 5 = 101 from bit 30 on */
+    ck_assert_uint_eq(packed[zeros.offset + 4], 0x01);
+    free(packed);
+    test_tensor_free(&tensor);
+}
+END_TEST
+
 /* ---- scales of 0 in blocks ---- */
 
 /* llama.cpp writes a scale of 0 where all weights are 0. */
@@ -768,6 +830,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(trips, round_trips, 0, ALL - CODES_ALONE);
     tcase_add_loop_test(trips, parts_cover_the_bytes, CODES_ALONE, ALL);
     tcase_add_test(trips, parts_are_named_as_engines_do);
+    tcase_add_test(trips, q4_0_by_hand);
+    tcase_add_test(trips, gptq_of_3_bits_by_hand);
     tcase_add_test(trips, zero_blocks_are_read);
     tcase_add_test(trips, gptq_keeps_an_order_of_inputs);
     tcase_add_test(refusals, zero_blocks_without_a_zero_level_are_refused);

@@ -42,6 +42,9 @@ static const struct grid grids[] = {
     {"symmetric, two levels", 4, SYMMETRIC, F16, 8, 0, 8, 4, 0.44},
     {"symmetric, bfloat16", 4, SYMMETRIC, BSQ_SCALE_FORMAT_BFLOAT16, 0, 0, 16, 0, 0.46},
     {"symmetric, 1 bit", 1, SYMMETRIC, F32, 0, 0, 16, 0, 0.52},
+    {"symmetric, two float32 levels", 4, SYMMETRIC, F32, 8, 0, 8, 4, 0.44},
+    {"offset, two float32 levels", 4, OFFSETS, F32, 8, 0, 8, 4, 0.50},
+    {"zero point, two bfloat16 levels", 3, ZERO, BSQ_SCALE_FORMAT_BFLOAT16, 4, 1, 8, 4, 0.47},
     {"powers of two", 4, BSQ_WEIGHT_GRID_POWERS_OF_TWO, F32, 0, 0, 0, 0, 0.42},
     {"powers of two, 2 bits", 2, BSQ_WEIGHT_GRID_POWERS_OF_TWO, F32, 0, 0, 16, 0, 0.44},
     {"nf4", 4, BSQ_WEIGHT_GRID_NF4, F32, 0, 0, 16, 0, 0.46},
@@ -414,6 +417,60 @@ START_TEST(planes_need_plain_codes)
 }
 END_TEST
 
+/* Weights at the lower end of float32: what a solve stores is what a tensor may hold. */
+START_TEST(tiny_weights)
+{
+    struct test_data data = test_data_linear(6, 40, 60, 37);
+    bsq_options_t options = options_of(&grids[_i], 2);
+    bsq_layer_t *layer;
+    bsq_report_t report;
+    bsq_tensor_t tensor;
+
+    for (int64_t i = 0; i < data.channels * data.fan_in; i++)
+        data.weights[i] *= _i % 2 ? 1e-37f : 3e-39f;
+    layer = test_data_calibrated(&data, &options, false);
+    test_ok(layer, bsq_optimize(layer, NULL));
+    tensor = test_tensor_get(layer);
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_layer_evaluate(layer, &tensor, &report));
+    test_tensor_free(&tensor);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
+/* An offset is not lost beside a scale that is larger by far, where the code is 0. */
+START_TEST(offsets_beside_large_scales)
+{
+    struct test_data data = test_data_linear(1, 2, 30, 41);
+    bsq_options_t options = options_of(&grids[0], 1);
+    int8_t codes[2] = {0, 0};
+    float scale = 0x1p70f, offset = 3.0f;
+    bsq_tensor_t tensor;
+    bsq_report_t report;
+    bsq_layer_t *layer;
+
+    data.weights[0] = 2.0f;
+    data.weights[1] = 4.0f;
+    layer = test_data_calibrated(&data, &options, false);
+    bsq_tensor_init(&tensor, sizeof tensor);
+    tensor.weight_grid = OFFSETS;
+    tensor.weight_bits = 8;
+    tensor.channels = 1;
+    tensor.fan_in = tensor.code_count = 2;
+    tensor.codes = codes;
+    tensor.scales = &scale;
+    tensor.offsets = &offset;
+    tensor.scale_count = tensor.offset_count = 1;
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_layer_evaluate(layer, &tensor, &report));
+    ck_assert_double_eq_tol(report.weight_error, 2.0 / 20.0, 1e-15);
+    ck_assert_double_gt(report.objective, 0.0);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     TCase *all = tcase_create("all");
@@ -422,6 +479,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(all, results_are_true, 0, 4 * GRIDS);
     tcase_add_loop_test(all, threads_change_nothing, 0, GRIDS);
     tcase_add_loop_test(all, kept_scales_stay, 0, GRIDS);
+    tcase_add_loop_test(all, tiny_weights, 0, GRIDS);
+    tcase_add_test(all, offsets_beside_large_scales);
     tcase_add_test(all, kept_scales_need_a_result);
     tcase_add_loop_test(all, grids_go_with_the_rest, 0, GRIDS);
     tcase_add_loop_test(all, optima_of_small_channels, 0, SMALL_GRIDS);

@@ -297,22 +297,36 @@ static void write_table(const char *path, const struct row *rows, int count)
 /* Holds errors that rows of the same bits and range are compared with. */
 struct reference {
     int bits;
-    bool full;
+    char range[16];
     double rounding, paper; /* 0: does not apply */
 };
 
-static struct reference measure_reference(bsq_layer_t *handle, bsq_options_t options)
+static struct reference measure_reference(bsq_layer_t *handle, bsq_options_t options, const char *range)
 {
-    bool full = options.weight_grid == BSQ_WEIGHT_GRID_FULL;
-    struct reference reference = {.bits = options.weight_bits, .full = full};
+    struct reference reference = {.bits = options.weight_bits};
 
+    snprintf(reference.range, sizeof reference.range, "%s", range);
     options.solver = BSQ_SOLVER_ROUND;
     reference.rounding = solve(handle, &options);
-    if (!full && options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL) {
+    if (strcmp(range, "symmetric") == 0 && options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL) {
         options.solver = BSQ_SOLVER_PAPER;
         reference.paper = solve(handle, &options);
     }
     return reference;
+}
+
+/* Sets what a row asks for: a range, or what the format of that name needs. */
+static void set_grid(bsq_options_t *options, const struct row *row)
+{
+    options->weight_bits = row->bits;
+    if (strcmp(row->range, "full") == 0)
+        options->weight_grid = BSQ_WEIGHT_GRID_FULL;
+    else if (strcmp(row->range, "symmetric") == 0)
+        options->weight_grid = BSQ_WEIGHT_GRID_SYMMETRIC;
+    else
+        ck_assert_msg(bsq_options_for_format(bsq_format_by_name(row->range), options, NULL) == BSQ_OK &&
+                          options->weight_bits == row->bits,
+                      "no range or format of %d bits is called %s", row->bits, row->range);
 }
 
 /* Measures those rows that are of this layer and not above 'most_effort'; others are left alone. Returns how many. */
@@ -320,26 +334,23 @@ static int measure(const struct layer *layer, const struct row *rows, int count,
 {
     bsq_layer_t *handle = make_layer(layer);
     struct reference reference = {.bits = 0};
-    bsq_options_t options;
     int done = 0;
 
-    bsq_options_init(&options, sizeof options);
-    options.scale_kind = layer->scale_kind;
-    options.group_size = layer->group_size;
-    if (layer->scale_format)
-        options.scale_format = layer->scale_format;
     for (int i = 0; i < count; i++) {
-        bool full = strcmp(rows[i].range, "full") == 0;
+        bsq_options_t options;
         double error;
 
         if (strcmp(rows[i].layer, layer->name) != 0 || rows[i].effort > most_effort)
             continue;
-        ck_assert_msg(full || strcmp(rows[i].range, "symmetric") == 0, "no range is called %s", rows[i].range);
-        options.weight_bits = rows[i].bits;
-        options.weight_grid = full ? BSQ_WEIGHT_GRID_FULL : BSQ_WEIGHT_GRID_SYMMETRIC;
+        bsq_options_init(&options, sizeof options);
+        options.scale_kind = layer->scale_kind;
+        options.group_size = layer->group_size;
+        if (layer->scale_format)
+            options.scale_format = layer->scale_format;
+        set_grid(&options, &rows[i]);
         options.effort = rows[i].effort;
-        if (reference.bits != rows[i].bits || reference.full != full)
-            reference = measure_reference(handle, options);
+        if (reference.bits != rows[i].bits || strcmp(reference.range, rows[i].range) != 0)
+            reference = measure_reference(handle, options, rows[i].range);
         error = solve(handle, &options);
         measured[i].to_rounding = error / reference.rounding;
         measured[i].to_paper = reference.paper > 0.0 ? error / reference.paper : 0.0;

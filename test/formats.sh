@@ -5,4 +5,4 @@ if ! "$PYTHON" -c 'import numpy' 2>/dev/null; then
     echo "formats: skipped, $PYTHON has no numpy (make deps)"
     exit 0
 fi
-exec "$PYTHON" test/formats.py "$BUILD/test/engines/write_cases" "$BUILD/test/cases"
+exec "$PYTHON" test/formats.py "$BUILD/test/engines/write_cases" "$BUILD/test/engines/cases"

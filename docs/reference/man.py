@@ -229,8 +229,8 @@ def write_program(page, path, version):
     helped = sys.stdin.read().split("\n")
     if not helped[0].startswith("Usage: "):
         sys.exit("man.py: --help does not begin with a usage")
-    usage = re.sub(r"^Usage: (\S+) ", "", helped[0])
-    body = helped[1:]
+    first = helped.index("")
+    usage, body = [line[len("Usage: "):] for line in helped[:first]], helped[first:]
     while body and not re.match(r"  --", body[0]) and not (len(body) > 1 and re.match(r"  --", body[1])):
         body.pop(0)
     body = [line for line in body if not line.startswith("Exit status")]
@@ -239,7 +239,8 @@ def write_program(page, path, version):
     name = os.path.basename(page).split(".")[0]
     with open(page, encoding="utf-8") as file:
         text = file.read()
-    text = text.replace("@USAGE@", escape(usage)).replace("@OPTIONS@", "\n".join(options(body)))
+    called = "\n.br\n".join(".B %s\n%s" % tuple(escape(part) for part in line.split(" ", 1)) for line in usage)
+    text = text.replace("@USAGE@", called).replace("@OPTIONS@", "\n".join(options(body)))
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(head(name, 1, version)) + "\n" + text)
 

@@ -2,7 +2,7 @@
 
 MAN_SCRIPTS := docs/reference/man.py docs/reference/header.py
 MAN_CALLS := $(BUILD)/man/man3/bsq.3
-MAN_PROGRAMS := $(if $(TOOL),$(BUILD)/man/man1/bsq-layer.1)
+MAN_PROGRAMS := $(PROGRAMS:$(BUILD)/bin/%=$(BUILD)/man/man1/%.1)
 
 .PHONY: man docs install-man install-man-onnx uninstall-man
 man: $(MAN_CALLS) $(MAN_PROGRAMS)
@@ -36,7 +36,7 @@ install-man-onnx: $(BUILD)/man/man1/bsq-onnx.1
 	$(INSTALL) -m 644 $< $(TO)$(mandir)/man1
 
 uninstall-man:
-	rm -f $(TO)$(mandir)/man1/bsq-layer.1 $(TO)$(mandir)/man1/bsq-onnx.1 $(TO)$(mandir)/man3/bsq.3 \
+	rm -f $(addprefix $(TO)$(mandir)/man1/,bsq-layer.1 bsq-gguf.1 bsq-onnx.1) $(TO)$(mandir)/man3/bsq.3 \
 	    $(TO)$(mandir)/man3/bsq_*.3
 
 # Any warning is an error.

@@ -12,6 +12,7 @@
 #include <new>
 
 #include <cblas.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bsq.h"
@@ -106,6 +107,7 @@ std::unique_ptr<Writer> quantize_to_file(const OpenModel &open, const Settings &
     const Sink sink = [&](size_t index, const void *bytes, size_t size) {
         if (writer)
             writer->write(index, bytes, size);
+        open.mapped.release();
     };
     result.tensors = quantize(model, settings, plan, samples, sink, kept.get(), progress, result.seconds);
     result.sequences = samples.sequences();
@@ -113,6 +115,18 @@ std::unique_ptr<Writer> quantize_to_file(const OpenModel &open, const Settings &
     if (writer)
         result.size_after = writer->size();
     return writer;
+}
+
+// A model that has the tokens of the float one; what it is goes into the result.
+std::unique_ptr<OpenModel> open_to_compare(const std::string &path, const Model &model, RunResult &result)
+{
+    auto other = std::make_unique<OpenModel>(path);
+    if (other->model.shape().vocabulary != model.shape().vocabulary)
+        throw Error(path + ": has " + std::to_string(other->model.shape().vocabulary) + " tokens, " +
+                    model.file().name() + " has " + std::to_string(model.shape().vocabulary));
+    result.output = path;
+    result.size_after = other->mapped.size();
+    return other;
 }
 
 RunResult run(Settings settings, Progress &progress)
@@ -147,12 +161,17 @@ RunResult run(Settings settings, Progress &progress)
         std::unique_ptr<OpenModel> quantized;
         if (writer)
             quantized = std::make_unique<OpenModel>(writer->finish());
+        else if (!settings.compare.empty())
+            quantized = open_to_compare(settings.compare, open.model, result);
         result.judgement =
             evaluate(open.model, quantized ? &quantized->model : nullptr, evaluation, settings.threads, progress);
         result.seconds.evaluation = since(before);
     }
     progress.clear();
     result.seconds.all = since(start);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    result.peak_memory = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
     if (writer)
         writer->publish();
     if (!settings.report.empty())

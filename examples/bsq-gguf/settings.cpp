@@ -23,7 +23,7 @@ namespace {
 // What the table of options fills; Settings is made of it.
 struct Fields {
     struct argument_list text, eval, type_for;
-    const char *tokens, *eval_tokens, *type, *output_type, *embedding_type, *output, *report, *resume;
+    const char *tokens, *eval_tokens, *type, *output_type, *embedding_type, *output, *report, *resume, *compare;
     int32_t context, sequences, eval_sequences, effort, threads, memory;
     double average_bits, damping, mu;
     int32_t json, quiet, help, version;
@@ -73,6 +73,8 @@ const struct argument method_table[] = {
 
 const struct argument output_table[] = {
     {"output", ARGUMENT_TEXT, "FILE", "or -o FILE: the quantized model", AT(output), 0, 0, nullptr},
+    {"compare", ARGUMENT_TEXT, "FILE", "with --eval, instead of -o: a quantized model that is there already",
+     AT(compare), 0, 0, nullptr},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
     {"resume", ARGUMENT_TEXT, "DIR", "keep finished tensors there, go on with what is there", AT(resume), 0, 0,
      nullptr},
@@ -167,6 +169,8 @@ void check(const Settings &settings)
             throw UsageError("-o is missing: where the quantized model is to go");
         return;
     }
+    if (!settings.compare.empty())
+        throw UsageError("--compare and -o exclude each other");
     if (settings.types.empty())
         throw UsageError("--type is missing, one of " + type_names());
     if (!given(settings.calibration))
@@ -206,6 +210,7 @@ void take(const Fields &fields, Settings &settings)
     settings.mu = fields.mu;
     settings.memory = fields.memory > 0 ? static_cast<int64_t>(fields.memory) << 20 : machine_memory() / 2;
     settings.output = text_of(fields.output);
+    settings.compare = text_of(fields.compare);
     settings.report = text_of(fields.report);
     settings.resume = text_of(fields.resume);
     settings.json = fields.json != 0;
@@ -290,7 +295,7 @@ Settings read_settings(int count, char **words)
 void print_help()
 {
     std::cout << "Usage: bsq-gguf MODEL.gguf --text FILE --type TYPE -o FILE [options]\n"
-                 "       bsq-gguf MODEL.gguf --eval FILE\n\n"
+                 "       bsq-gguf MODEL.gguf --eval FILE [--compare QUANTIZED.gguf]\n\n"
                  "Quantizes a language model of the llama architecture and says how good it is. Needs some text of the "
                  "kind\nthat it is made for.\n"
               << std::flush;

@@ -20,7 +20,7 @@ public:
 };
 
 struct Settings {
-    std::string model, output, report, resume;
+    std::string model, output, report, resume, compare;
     Source calibration, evaluation;
     int64_t context = 0;              // 0: by the model
     int64_t sequences = 128;          // to calibrate on, at most; 0: all

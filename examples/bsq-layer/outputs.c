@@ -11,7 +11,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OUT_CODES, OUT_SCALES, OUT_ZERO_POINTS, OUT_OFFSETS, OUT_BIAS, OUT_DEQUANTIZED, OUT_PACKED, OUTPUTS };
+enum {
+    OUT_CODES,
+    OUT_SCALES,
+    OUT_ZERO_POINTS,
+    OUT_OFFSETS,
+    OUT_BIAS,
+    OUT_DEQUANTIZED,
+    OUT_PACKED,
+    OUTPUTS = OUT_PACKED + PACKED_FILES
+};
 
 /* A file; one without a name is not written. */
 struct output {
@@ -42,8 +51,7 @@ static void shape_outputs(const struct work *work, const bsq_tensor_t *tensor, s
                                                  {.name = "zero_points.npy", .type = NPY_INT32},
                                                  {.name = "offsets.npy", .type = NPY_FLOAT32},
                                                  {.name = "bias.npy", .type = NPY_FLOAT32},
-                                                 {.name = "dequantized.npy", .type = NPY_FLOAT32},
-                                                 {.name = "packed.npy", .type = NPY_UINT8, .dims = 1}};
+                                                 {.name = "dequantized.npy", .type = NPY_FLOAT32}};
     memcpy(outputs, names, sizeof names);
     outputs[OUT_CODES].type = is_around_zero(tensor->weight_grid) ? NPY_INT8 : NPY_UINT8;
     outputs[OUT_CODES].dims = outputs[OUT_DEQUANTIZED].dims = work->weights.dims;
@@ -62,14 +70,18 @@ static void shape_outputs(const struct work *work, const bsq_tensor_t *tensor, s
     }
 }
 
-static int pack(const struct work *work, const bsq_tensor_t *tensor, struct output *output)
+/* The packed tensor and what belongs to it; bytes as they are but for packed.npy. */
+static int pack(const struct work *work, const bsq_tensor_t *tensor, struct output *outputs)
 {
-    struct packed packed = {.name = NULL};
-    const int status = pack_result(work, tensor, &packed);
-    output->name = packed.name;
-    output->data = packed.bytes;
-    output->shape[0] = (int64_t)packed.size;
-    output->dims = packed.name != NULL && strcmp(packed.name, "packed.npy") != 0 ? -1 : 1;
+    struct packed files[PACKED_FILES] = {{.name = NULL}};
+    const int status = pack_result(work, tensor, files);
+    for (int i = 0; i < PACKED_FILES; i++) {
+        outputs[i].name = files[i].name;
+        outputs[i].type = NPY_UINT8;
+        outputs[i].data = files[i].bytes;
+        outputs[i].shape[0] = (int64_t)files[i].size;
+        outputs[i].dims = files[i].name != NULL && strcmp(files[i].name, "packed.npy") != 0 ? -1 : 1;
+    }
     return status;
 }
 
@@ -105,7 +117,7 @@ static int gather(struct work *work, struct output *outputs)
         bsq_layer_get_dequantized(layer, outputs[OUT_DEQUANTIZED].data, weights) != BSQ_OK) {
         return complain_layer(layer, "results");
     }
-    return pack(work, &tensor, &outputs[OUT_PACKED]);
+    return pack(work, &tensor, outputs + OUT_PACKED);
 }
 
 /* DIR/name, or the hidden name beside it under which a file grows; malloc'ed. */

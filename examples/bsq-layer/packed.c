@@ -166,8 +166,63 @@ static int to_safetensors(struct packed *packed, const bsq_part_t *parts, int32_
     return 0;
 }
 
-int pack_result(const struct work *work, const bsq_tensor_t *tensor, struct packed *packed)
+/* ---- what ncnn's tools read ---- */
+
+static int is_ncnn(int32_t format)
 {
+    return format == BSQ_FORMAT_NCNN_INT8 || format == BSQ_FORMAT_NCNN_GEMM;
+}
+
+/* A line of the table of scales; nine digits say a float32 exactly. */
+static int write_table(const bsq_tensor_t *tensor, int32_t format, const unsigned char *scales, int64_t count,
+                       struct packed *table)
+{
+    char *text = NULL;
+    FILE *file = open_memstream(&text, &table->size);
+    if (file == NULL) {
+        return complain_memory();
+    }
+    fputs("layer_param_0", file);
+    if (format == BSQ_FORMAT_NCNN_GEMM) {
+        fprintf(file, " bits=%d block=%lld method=gptq qweight=packed.bin", (int)tensor->weight_bits,
+                (long long)tensor->group_size);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        float scale;
+        memcpy(&scale, scales + (size_t)i * sizeof scale, sizeof scale);
+        fprintf(file, " %.9g", (double)scale);
+    }
+    fputc('\n', file);
+    const int failed = ferror(file);
+    if (fclose(file) != 0 || failed) {
+        free(text);
+        return complain_memory();
+    }
+    table->name = "packed.table";
+    table->bytes = (unsigned char *)text;
+    return 0;
+}
+
+/* 'parts' are the codes and the scales. */
+static int write_ncnn(const bsq_tensor_t *tensor, int32_t format, const unsigned char *bytes, const bsq_part_t *parts,
+                      struct packed files[PACKED_FILES])
+{
+    if (format == BSQ_FORMAT_NCNN_GEMM) {
+        struct packed *rows = &files[PACKED_ROWS];
+        rows->size = (size_t)parts[0].size;
+        rows->bytes = malloc(rows->size);
+        if (rows->bytes == NULL) {
+            return complain_memory();
+        }
+        rows->name = "packed.bin";
+        memcpy(rows->bytes, bytes + parts[0].offset, rows->size);
+    }
+    return write_table(tensor, format, bytes + parts[1].offset, tensor->scale_count, &files[PACKED_TABLE]);
+}
+
+int pack_result(const struct work *work, const bsq_tensor_t *tensor, struct packed files[PACKED_FILES])
+{
+    struct packed *packed = &files[PACKED_TENSOR];
     const int32_t format = packed_format(work->settings);
     char text[256] = "";
     bsq_error_t error = {.struct_size = sizeof error, .message = text, .capacity = sizeof text};
@@ -192,6 +247,12 @@ int pack_result(const struct work *work, const bsq_tensor_t *tensor, struct pack
         bsq_part_init(&parts[i], sizeof parts[i]);
         if (bsq_tensor_get_part(tensor, format, i, &parts[i], &error) != BSQ_OK) {
             return complain(EXIT_FAILED, "--format: %s", text);
+        }
+    }
+    if (is_ncnn(format)) {
+        const int status = write_ncnn(tensor, format, packed->bytes, parts, files);
+        if (status != 0) {
+            return status;
         }
     }
     return count > 1 ? to_safetensors(packed, parts, count, format) : 0;

@@ -51,7 +51,7 @@ $(BUILD)/examples/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examp
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) $(ONNX_LIBS) -lm
 
 # As it is installed: with the library in itself.
-$(BUILD)/bin/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a \
+$(BUILD)/bin/bsq-onnx: $(BUILD)/obj/examples/bsq-onnx/main.o $(BUILD)/examples/libbsq-onnx.a $(TOOL_LIBRARY) \
         $(BUILD)/examples/libcommon.a $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)

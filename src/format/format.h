@@ -15,7 +15,7 @@ enum bsq_format_groups {
     BSQ_GROUPS_CHANNEL,      /* per channel */
     BSQ_GROUPS_FIXED,        /* 'group' inputs */
     BSQ_GROUPS_32_64_128,    /* of these */
-    BSQ_GROUPS_POWER_OF_TWO, /* from 16 on */
+    BSQ_GROUPS_POWER_OF_TWO, /* 16 to 256 */
 };
 
 #define BSQ_GRID_BIT(grid) (UINT32_C(1) << ((grid)-BSQ_WEIGHT_GRID_SYMMETRIC))

@@ -49,7 +49,7 @@ static bool holds_group(const struct bsq_format_needs *needs, int64_t group)
     switch (needs->groups) {
     case BSQ_GROUPS_FIXED: return group == needs->group;
     case BSQ_GROUPS_32_64_128: return group == 32 || group == 64 || group == 128;
-    case BSQ_GROUPS_POWER_OF_TWO: return group >= 16 && (group & (group - 1)) == 0;
+    case BSQ_GROUPS_POWER_OF_TWO: return group >= 16 && group <= 256 && (group & (group - 1)) == 0;
     default: return true;
     }
 }
@@ -59,7 +59,7 @@ static const char *list_groups(const struct bsq_format_needs *needs, char text[6
     switch (needs->groups) {
     case BSQ_GROUPS_FIXED: (void)snprintf(text, 64, "%d", (int)needs->group); break;
     case BSQ_GROUPS_32_64_128: (void)snprintf(text, 64, "32, 64 or 128"); break;
-    case BSQ_GROUPS_POWER_OF_TWO: (void)snprintf(text, 64, "a power of two from 16 on"); break;
+    case BSQ_GROUPS_POWER_OF_TWO: (void)snprintf(text, 64, "a power of two from 16 to 256"); break;
     default: (void)snprintf(text, 64, "any number of"); break;
     }
     return text;

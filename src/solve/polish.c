@@ -167,7 +167,7 @@ static void store_scales(struct bsq_search *search)
                 bsq_scale_set(&point, stored);
             point.scales[a] = stored;
             if (point.shifting.kind == BSQ_SHIFT_FREE)
-                point.shifts[a] = (double)(float)point.shifts[a];
+                point.shifts[a] = bsq_scale_offset_float32(point.shifts[a]);
             trial->j[c] = point.j;
         }
     }

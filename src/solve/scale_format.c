@@ -26,6 +26,18 @@ static void load_side(struct bsq_search *search, enum bsq_values_side side)
                             trial->shifts ? trial->shifts + c * scales : NULL);
 }
 
+/* Tries the nearest values with the codes that unrestricted has: where values are close together nothing is better. */
+static void try_codes(struct bsq_search *search)
+{
+    struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
+
+    memcpy(search->trial.codes, search->unrestricted.codes,
+           (size_t)(search->block.channels * search->plan->fan_in));
+    load_side(search, BSQ_VALUES_NEAREST);
+    bsq_polish_fixed(search, 0, unused);
+    (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
+}
+
 /* Tries such values, codes solved for them by a beam of 'width'. */
 static void try_side(struct bsq_search *search, enum bsq_values_side side, int32_t width)
 {
@@ -41,6 +53,7 @@ static void try_side(struct bsq_search *search, enum bsq_values_side side, int32
  * neighbours; with several scales a channel also the nearest of each. */
 static void restrict_scales(struct bsq_search *search, int32_t width)
 {
+    try_codes(search);
     if (search->plan->rounding.scale_bits) {
         try_side(search, BSQ_VALUES_LOWER, width);
         try_side(search, BSQ_VALUES_NEAREST, width);

@@ -257,13 +257,34 @@ double bsq_candidate_offset(const struct bsq_candidate *candidate, int64_t chann
                              : 0.0;
 }
 
-/* Sums (w - scale code - offset)^2. */
-static double shifted_distance(const float *weights, const int8_t *codes, double scale, double offset, int64_t count)
+/* What the weights of one scale are made of: scale * (code + steps) + constant. */
+struct weight_parts {
+    double scale, steps, constant;
+};
+
+/* Gives those of scale number 'a' of a channel. */
+static struct weight_parts weight_parts(const struct bsq_candidate *candidate, int64_t channel, int64_t a)
+{
+    int64_t at = channel * candidate->scales_per_channel + a;
+    const double *shift = candidate->shifts ? &candidate->shifts[at] : NULL;
+
+    return (struct weight_parts){candidate->scales[at], bsq_shift_steps(&candidate->shifting, shift),
+                                 bsq_shift_constant(&candidate->shifting, shift)};
+}
+
+static double weight_of(const struct weight_parts *parts, int8_t code)
+{
+    return parts->scale * (code + parts->steps) + parts->constant;
+}
+
+/* Sums (w - u)^2. */
+static double shifted_distance(const float *weights, const int8_t *codes, const struct weight_parts *parts,
+                               int64_t count)
 {
     double sum = 0.0;
 
     for (int64_t j = 0; j < count; j++) {
-        double apart = (double)weights[j] - (scale * codes[j] + offset);
+        double apart = (double)weights[j] - weight_of(parts, codes[j]);
 
         sum += apart * apart;
     }
@@ -273,28 +294,27 @@ static double shifted_distance(const float *weights, const int8_t *codes, double
 void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int64_t channel, double *u)
 {
     const int8_t *codes = candidate->codes + channel * n;
-    const double *scales = candidate->scales + channel * candidate->scales_per_channel;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
-        double offset = bsq_candidate_offset(candidate, channel, a);
+        struct weight_parts parts = weight_parts(candidate, channel, a);
 
         for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++)
-            u[j] = scales[a] * codes[j] + offset;
+            u[j] = weight_of(&parts, codes[j]);
     }
 }
 
 double bsq_candidate_distance(const struct bsq_candidate *candidate, int64_t n, int64_t channel, const float *weights)
 {
     const int8_t *codes = candidate->codes + channel * n;
-    const double *scales = candidate->scales + channel * candidate->scales_per_channel;
     double sum = 0.0;
 
     for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
         int64_t first = a * candidate->group_size, count = bsq_scale_span(n, candidate->group_size, a);
 
-        sum += candidate->shifts ? shifted_distance(weights + first, codes + first, scales[a],
-                                                    bsq_candidate_offset(candidate, channel, a), count)
-                                 : bsq_kernels()->distance(weights + first, codes + first, scales[a], count);
+        struct weight_parts parts = weight_parts(candidate, channel, a);
+
+        sum += candidate->shifts ? shifted_distance(weights + first, codes + first, &parts, count)
+                                 : bsq_kernels()->distance(weights + first, codes + first, parts.scale, count);
     }
     return sum;
 }

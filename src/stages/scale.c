@@ -38,6 +38,11 @@ double bsq_scale_float32(double x)
     return (double)(float)fmin(fmax(x, (double)FLT_MIN), (double)FLT_MAX);
 }
 
+double bsq_scale_offset_float32(double x)
+{
+    return fabs(x) < 0.5 * (double)FLT_MIN ? 0.0 : copysign(bsq_scale_float32(fabs(x)), x);
+}
+
 double bsq_scale_most(int32_t most)
 {
     const double below = 0x1.fffffcp127; /* FLT_MAX less what rounding a quotient may add */

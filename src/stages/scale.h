@@ -7,6 +7,9 @@
 /* Gives the nearest float32 within the normal range: what a result stores. */
 double bsq_scale_float32(double x);
 
+/* Gives the nearest float32 that an offset may be: a normal one of either sign, or 0. */
+double bsq_scale_offset_float32(double x);
+
 /* Gives the scale, but for rounding the largest, with which codes of magnitude 'most' are weights that float32 holds. */
 double bsq_scale_most(int32_t most);
 

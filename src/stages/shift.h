@@ -12,14 +12,22 @@ struct bsq_shifting {
     double base; /* 0 unless free */
 };
 
-/* Gives what is added to scale * code; 'shift' is not read without. */
+/* Gives the two parts of a shift, u being scale * (code + steps) + constant; 'shift' is not read without. */
+static inline double bsq_shift_steps(const struct bsq_shifting *shifting, const double *shift)
+{
+    return shifting->kind == BSQ_SHIFT_STEPS ? *shift : shifting->base;
+}
+
+static inline double bsq_shift_constant(const struct bsq_shifting *shifting, const double *shift)
+{
+    return shifting->kind == BSQ_SHIFT_FREE ? *shift : 0.0;
+}
+
+/* Gives what is added to scale * code. Where one part is far below the other it is lost in the sum: what weights are is said
+ * by the parts. */
 static inline double bsq_shift_offset(const struct bsq_shifting *shifting, double scale, const double *shift)
 {
-    switch (shifting->kind) {
-    case BSQ_SHIFT_STEPS: return scale * *shift;
-    case BSQ_SHIFT_FREE: return scale * shifting->base + *shift;
-    default: return 0.0;
-    }
+    return scale * bsq_shift_steps(shifting, shift) + bsq_shift_constant(shifting, shift);
 }
 
 #endif

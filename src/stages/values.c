@@ -37,25 +37,26 @@ void bsq_values_neighbours(const struct bsq_rounding *rounding, double x, double
     *upper *= side;
 }
 
-/* Gives the nearest value of float16 or bfloat16 that is not negative, below the normal ones too: 0 for what is less than half
- * of the least. */
-static double nearest_value(int32_t format, double x)
+/* Gives the nearest of the values that offsets, and the multiples of two levels, may have, for x >= 0; 0 for what is less than
+ * half of the least. Only those of float16 go below its normal numbers. With two levels a float32 leaves so many bits free
+ * that its products are float32 too. */
+static double nearest_value(const struct bsq_rounding *rounding, double x)
 {
-    double grain;
+    bool half = rounding->scale_format == BSQ_SCALE_FORMAT_FLOAT16;
+    int bits = half ? 10 : rounding->scale_format == BSQ_SCALE_FORMAT_BFLOAT16 ? 7 : 23 - rounding->scale_bits;
+    int least = half ? -14 : -126, exponent;
+    double most = half ? 65504.0 : ldexp(2.0 - ldexp(1.0, -bits), 127);
 
-    if (format == BSQ_SCALE_FORMAT_FLOAT32)
-        return (double)(float)fmin(x, (double)FLT_MAX);
-    if (format == BSQ_SCALE_FORMAT_FLOAT16)
-        grain = x > 0x1p-14 ? ldexp(1.0, ilogb(x) - 10) : 0x1p-24;
-    else
-        grain = x > 0x1p-126 ? ldexp(1.0, ilogb(x) - 7) : 0x1p-133;
-    x = rint(x / grain) * grain;
-    return fmin(x, format == BSQ_SCALE_FORMAT_FLOAT16 ? 65504.0 : 0x1.fep127);
+    x = fmin(x, most);
+    if (!half && x < (double)FLT_MIN)
+        return x < 0.5 * (double)FLT_MIN ? 0.0 : (double)FLT_MIN;
+    exponent = x > ldexp(1.0, least) ? ilogb(x) : least;
+    return fmin(ldexp(rint(ldexp(x, bits - exponent)), exponent - bits), most);
 }
 
 double bsq_values_offset(const struct bsq_rounding *rounding, double x)
 {
-    return copysign(nearest_value(rounding->scale_format, fabs(x)), x);
+    return copysign(nearest_value(rounding, fabs(x)), x);
 }
 
 /* ---- two levels ---------------------------------------------------------------------------------------------- */
@@ -120,17 +121,14 @@ static double choose_multiple(const struct bsq_rounding *rounding, const struct 
 {
     enum { TRIED = 24 };
     const double step = 1.02; /* up to 1.6 times: the largest scale then has 40 of 63 */
-    int32_t format = rounding->scale_format;
-    double least = widest(allowed, values, count), smallest = nearest_value(format, least), best, rest;
+    double least = widest(allowed, values, count), smallest = nearest_value(rounding, least), best, rest;
 
     if (!(smallest > 0.0))
-        smallest = format == BSQ_SCALE_FORMAT_FLOAT16    ? 0x1p-24
-                   : format == BSQ_SCALE_FORMAT_BFLOAT16 ? 0x1p-133
-                                                         : (double)FLT_MIN;
+        smallest = rounding->scale_format == BSQ_SCALE_FORMAT_FLOAT16 ? 0x1p-24 : (double)FLT_MIN;
     best = smallest;
     rest = rest_of(allowed, values, count, best);
     for (int i = 1; side != BSQ_VALUES_LOWER && i < TRIED; i++) {
-        double multiple = nearest_value(format, least * pow(step, i)), left;
+        double multiple = nearest_value(rounding, least * pow(step, i)), left;
 
         if (!(multiple > 0.0))
             continue;
@@ -153,7 +151,7 @@ static double find_multiple(const struct bsq_rounding *rounding, const struct in
     for (int64_t i = 0; i < count; i++)
         most = fmax(most, fabs(values[i]));
     for (int32_t k = 1; k <= largest && most > 0.0 && !(found > 0.0); k++) {
-        double multiple = nearest_value(rounding->scale_format, most / k);
+        double multiple = nearest_value(rounding, most / k);
 
         if (multiple > 0.0 && !(rest_of(allowed, values, count, multiple) > 0.0))
             found = multiple;
@@ -195,10 +193,10 @@ void bsq_values_restrict(const struct bsq_rounding *rounding, int64_t count, enu
         double lower, upper;
 
         bsq_values_neighbours(rounding, scales[a], &lower, &upper);
-        scales[a] = side == BSQ_VALUES_LOWER                  ? lower
-                    : side == BSQ_VALUES_UPPER                ? upper
+        scales[a] = side == BSQ_VALUES_LOWER                ? lower
+                    : side == BSQ_VALUES_UPPER              ? upper
                     : upper / scales[a] < scales[a] / lower ? upper
-                                                              : lower;
+                                                            : lower;
         if (offsets)
             shifts[a] = bsq_values_offset(rounding, shifts[a]);
     }
@@ -215,7 +213,7 @@ void bsq_values_restrict_supers(const struct bsq_rounding *rounding, int64_t cou
 
         for (int64_t a = first; a < end && !(moved > 0.0); a++)
             if (fabs(now[a]) > 0.0 && multiple > 0.0)
-                moved = nearest_value(rounding->scale_format, fmax(multiple * wanted[a] / now[a], 0.0));
+                moved = nearest_value(rounding, fmax(multiple * wanted[a] / now[a], 0.0));
         for (int64_t a = first; a < end; a++)
             wanted[a] = moved > 0.0 ? moved * rint(now[a] / multiple) : now[a];
     }
@@ -240,8 +238,8 @@ static double next_integer(const struct bsq_rounding *rounding, int64_t count, b
     return (values[a] < 0.0 || offsets ? -multiple : multiple) * next;
 }
 
-double bsq_values_next(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *values, int64_t a,
-                       bool up)
+double bsq_values_next(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *values,
+                       int64_t a, bool up)
 {
     const double beside = 2e-4; /* less than the distance of two values of a format, more than noise */
     double lower, upper;

@@ -14,7 +14,7 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/bench/libbenc
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(BLAS_LIBS) -lm
 
-.PHONY: bench bench-layers bench-solver bench-networks bench-table
+.PHONY: bench bench-grids bench-layers bench-solver bench-networks bench-table
 bench: bench-solver
 
 bench-layers: $(BUILD)/bench/bench_layers
@@ -50,3 +50,7 @@ bench-solver: $(SOLVER_BENCHES)
 	fi
 	$(BUILD)/bench/bench_scale $(QUICKLY)
 	$(BUILD)/bench/bench_rows $(SHARED_DATA)/layers $(QUICKLY)
+
+bench-grids: export OPENBLAS_NUM_THREADS := 1
+bench-grids: $(BUILD)/bench/bench_grids
+	$< $(SHARED_DATA)/layers $(QUICKLY)

@@ -20,6 +20,8 @@ struct gptq {
     float *weights; /* M x n, becomes the quantized ones */
     float *errors;  /* M x BLOCK */
     float *scales;  /* M */
+    float *zeros;   /* M: zero points of the group that is quantized; NULL: none, and one scale a channel */
+    int64_t group;  /* inputs in order that share a scale and a zero point */
 };
 
 static void factor(struct gptq *gptq)
@@ -44,11 +46,28 @@ static void quantize(const struct gptq *gptq, float *restrict w, float diagonal,
     const float *restrict scales = gptq->scales;
 
     for (int64_t c = 0; c < gptq->channels; c++) {
-        float code = nearest(w[c] / scales[c]);
+        float zero = gptq->zeros ? gptq->zeros[c] : 0, code = nearest(w[c] / scales[c]) + zero;
 
         code = code < gptq->lowest ? gptq->lowest : code > gptq->highest ? gptq->highest : code;
-        error[c] = (w[c] - scales[c] * code) / diagonal;
-        w[c] = scales[c] * code;
+        error[c] = (w[c] - scales[c] * (code - zero)) / diagonal;
+        w[c] = scales[c] * (code - zero);
+    }
+}
+
+/* The published choice of scale and zero point for the group from input 'from' on: its extremes as they are by now, with 0. */
+static void find_group(struct gptq *gptq, int64_t from)
+{
+    int64_t to = from + gptq->group < gptq->n ? from + gptq->group : gptq->n;
+
+    for (int64_t c = 0; c < gptq->channels; c++) {
+        float low = 0, high = 0;
+
+        for (int64_t k = from; k < to; k++) {
+            low = fminf(low, gptq->weights[k * gptq->channels + c]);
+            high = fmaxf(high, gptq->weights[k * gptq->channels + c]);
+        }
+        gptq->scales[c] = high > low ? (high - low) / gptq->highest : 1;
+        gptq->zeros[c] = nearest(-low / gptq->scales[c]);
     }
 }
 
@@ -60,6 +79,8 @@ static void run_block(struct gptq *gptq, int64_t from, int64_t to)
         const float *column = gptq->h + k * n + k;
         float *w = gptq->weights + k * channels, *error = gptq->errors + (k - from) * channels;
 
+        if (gptq->zeros && k % gptq->group == 0)
+            find_group(gptq, k);
         quantize(gptq, w, column[0], error);
         if (k + 1 < to)
             cblas_sger(CblasColMajor, channels, (blasint)(to - k - 1), -1, error, 1, column + 1, 1, w + channels,
@@ -145,34 +166,65 @@ static double error_of(const struct gptq *gptq, const struct layer_data *data, c
     return sum / data->energy;
 }
 
-double gptq_seconds(const struct layer_data *data, int32_t bits, double *error)
+/* Runs it a few times: the least time. */
+static double run_timed(struct gptq *gptq, const struct layer_data *data, double *error)
 {
-    int64_t n = data->n, channels = data->channels;
-    struct gptq gptq = {channels,
-                        n,
-                        (float)-(1 << (bits - 1)),
-                        (float)((1 << (bits - 1)) - 1),
-                        reserve(n * n, sizeof(float)),
-                        reserve(channels * n, sizeof(float)),
-                        reserve(channels * BLOCK, sizeof(float)),
-                        reserve(channels, sizeof(float))};
     struct order *order = sort_inputs(data);
     double times[REPEATS];
 
-    choose_scales(data, bits, gptq.scales);
     for (int32_t i = 0; i < REPEATS; i++) {
-        fill(&gptq, data, order);
+        fill(gptq, data, order);
 
         double start = processor_seconds();
 
-        run(&gptq);
+        run(gptq);
         times[i] = processor_seconds() - start;
     }
-    *error = error_of(&gptq, data, order);
-    free(gptq.h);
-    free(gptq.weights);
-    free(gptq.errors);
-    free(gptq.scales);
+    *error = error_of(gptq, data, order);
     free(order);
     return least(times, REPEATS);
+}
+
+static struct gptq create(const struct layer_data *data, float lowest, float highest)
+{
+    return (struct gptq){.channels = data->channels,
+                         .n = data->n,
+                         .lowest = lowest,
+                         .highest = highest,
+                         .h = reserve(data->n * data->n, sizeof(float)),
+                         .weights = reserve(data->channels * data->n, sizeof(float)),
+                         .errors = reserve(data->channels * BLOCK, sizeof(float)),
+                         .scales = reserve(data->channels, sizeof(float))};
+}
+
+static void release(struct gptq *gptq)
+{
+    free(gptq->h);
+    free(gptq->weights);
+    free(gptq->errors);
+    free(gptq->scales);
+    free(gptq->zeros);
+}
+
+double gptq_seconds(const struct layer_data *data, int32_t bits, double *error)
+{
+    struct gptq gptq = create(data, (float)-(1 << (bits - 1)), (float)((1 << (bits - 1)) - 1));
+    double seconds;
+
+    choose_scales(data, bits, gptq.scales);
+    seconds = run_timed(&gptq, data, error);
+    release(&gptq);
+    return seconds;
+}
+
+double gptq_groups_seconds(const struct layer_data *data, int32_t bits, int64_t group, double *error)
+{
+    struct gptq gptq = create(data, 0, (float)((1 << bits) - 1));
+    double seconds;
+
+    gptq.zeros = reserve(data->channels, sizeof *gptq.zeros);
+    gptq.group = group;
+    seconds = run_timed(&gptq, data, error);
+    release(&gptq);
+    return seconds;
 }

@@ -58,7 +58,7 @@ refuse()
 awk 'BEGIN { for (i = 0; i < 800; i++) printf "line %d of a text, %d more\n", i * 7919 % 1000, i * i % 97 }' >text
 tail -n 200 text >other
 "$model" a.gguf width=64 hidden=96 blocks=2
-"$model" q.gguf architecture=qwen2 biases tied width=64 hidden=96 blocks=1 type=F16
+"$model" q.gguf architecture=qwen2 biases tied vocabulary=270 width=64 hidden=96 blocks=1 type=F16
 "$model" k.gguf width=256 hidden=512 blocks=1 type=BF16
 common="--text text --context 32 --sequences 20 --effort 1"
 
@@ -70,6 +70,7 @@ expect "the file is smaller" [ "$(wc -c <a-q4.gguf)" -lt "$(($(wc -c <a.gguf) / 
 expect "a line for each matrix" [ "$(grep -c '^blk\..*Q4_0' stdout)" -eq 14 ]
 expect "perplexity before, with its error" grep -q '^before *perplexity [0-9.]* +- [0-9.]*' stdout
 expect "perplexity after" grep -q '^after *perplexity [0-9.]* +- [0-9.]*' stdout
+divergence=$(grep '^divergence' stdout)
 expect "divergence" grep -q '^divergence (KL) *[0-9.]* +- [0-9.]* nats' stdout
 expect "same top token" grep -q '^same top token *[0-9.]* +- [0-9.]* %' stdout
 expect "report is a page" grep -q '</html>' a.html
@@ -81,6 +82,10 @@ expect "the same bytes with other threads" cmp -s a-q4.gguf again.gguf
 expect "nothing beside it" [ "$(find . -name 'a-q4.gguf*' | wc -l)" -eq 1 ]
 run "evaluate alone" a-q4.gguf --eval other --context 32
 expect "one line of perplexity" [ "$(grep -c perplexity stdout)" -eq 1 ]
+run "compare with a file" a.gguf --compare a-q4.gguf --eval other --context 32
+expect "the same divergence as when it was made" [ "$(grep '^divergence' stdout)" = "$divergence" ]
+refuse 1 "has 270 tokens, a.gguf has 259" a.gguf --compare q.gguf --eval other --context 32
+refuse 2 "--compare and -o exclude each other" a.gguf --compare q.gguf --eval other -o none
 # shellcheck disable=SC2086
 run "qwen2, tied" q.gguf $common --type Q5_0 --type-for 'blk.*.ffn_down=Q8_0' --embedding-type Q8_0 -o q-q5.gguf --json
 expect "one JSON object" "$PYTHON" -c 'import json; d = json.load(open("stdout"))
@@ -95,7 +100,7 @@ expect "bits on average" "$PYTHON" -c 'import json; assert 5.0 < json.load(open(
 awk 'BEGIN { for (i = 0; i < 400; i++) printf "\\%03o\\000\\000\\000", 5 + i * i % 200 }' | xargs -0 printf >ids
 run "token ids" a.gguf --tokens ids --context 32 --type Q4_0 --effort 0 -o ids.gguf --eval-tokens ids
 run "help" --help
-expect "help names every option" sh -c 'for o in text tokens context sequences eval eval-tokens eval-sequences type avg-bits \
+expect "help names every option" sh -c 'for o in compare text tokens context sequences eval eval-tokens eval-sequences type avg-bits \
     type-for output-type embedding-type effort mu damping threads memory output report resume json quiet help version; do
     grep -q -- "--$o" stdout || exit 1; done'
 run "version" --version

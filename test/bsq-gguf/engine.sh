@@ -15,8 +15,10 @@ if [ ! -e "$SHARED_DATA/models/bytes_llama.gguf" ]; then
 fi
 model=$SHARED_DATA/models/bytes_llama.gguf files=
 for type in ${TYPES:-Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4}; do
+    effort=0
+    if [ "$type" = Q4_K ] || [ "$type" = MXFP4 ]; then effort=1; fi
     out=$BUILD/test/bsq-gguf/files/bytes-$type.gguf
-    "$BUILD/bin/bsq-gguf" "$model" --text "$SHARED_DATA/text/calibration.txt" --context 256 --sequences 24 --effort 1 \
+    "$BUILD/bin/bsq-gguf" "$model" --text "$SHARED_DATA/text/calibration.txt" --context 256 --sequences 4 --effort "$effort" \
         --type "$type" -o "$out" --quiet >/dev/null || exit 1
     files="$files $out"
 done

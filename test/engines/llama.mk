@@ -1,4 +1,5 @@
-# llama.cpp as a judge of GGUF's blocks: its library, fetched from npm, and the program that holds ours against it.
+# Engines as judges of what is packed for them: llama.cpp's library, fetched from npm, on GGUF's blocks, and ONNX Runtime
+# (engines.mk) on those of ONNX.
 
 LLAMA_PACKAGE := @node-llama-cpp/linux-x64@3.22.1
 LLAMA := $(ENGINES)/llama
@@ -27,12 +28,12 @@ $(WRITE_CASES): $(BUILD)/obj/test/engines/write_cases.o $(TEST_LIBRARIES) $(LINK
 	$(call say,LINK)
 	$(Q)$(TEST_LINK) $(RUN_PATH) $(CHECK_LIBS) -lm
 
-TOLD += LLAMA='$(LLAMA_LIBRARIES)'
-SCRIPTS += test/engines/llama.sh
-ENGINE_SCRIPTS += test/engines/llama.sh
+TOLD += LLAMA='$(LLAMA_LIBRARIES)' ENGINES='$(ENGINES)'
+ENGINE_SCRIPTS += test/engines/llama.sh test/engines/onnx_blocks.sh
+SCRIPTS += test/engines/llama.sh test/engines/onnx_blocks.sh
 check: $(CHECK_LLAMA) $(WRITE_CASES)
 
 # The tests in engines alone.
 .PHONY: check-engines
-check-engines: all $(CHECK_LLAMA)
+check-engines: $(CHECK_LLAMA) $(WRITE_CASES)
 	@$(TOLD) $(RUNNER) $(ENGINE_SCRIPTS)

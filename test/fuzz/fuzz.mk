@@ -21,7 +21,8 @@ REPLAYS = $(foreach f,$(FUZZERS),'$(f) $(call corpus,$(notdir $(f)))')
 
 # Layers of these seeds; figures that can be recomputed from rows are.
 RANDOM_LAYERS := $(BUILD)/fuzz/random_layers
-random_layers = '$(RANDOM_LAYERS) --seed 1701 --count $(1)' '$(RANDOM_LAYERS) --seed 1701 --count $(1) --extreme'
+random_layers = '$(RANDOM_LAYERS) --seed 1701 --count $(1)' '$(RANDOM_LAYERS) --seed 1701 --count $(1) --extreme' \
+    '$(RANDOM_LAYERS) --seed 1701 --count $(1) --grids' '$(RANDOM_LAYERS) --seed 1701 --count $(1) --grids --extreme'
 
 $(RANDOM_LAYERS): $(call objects,$(wildcard test/fuzz/random_*.c)) $(STATIC)
 	@mkdir -p $(@D)

@@ -1,6 +1,5 @@
 /* Solves a drawn layer and holds every figure of the report against the rows. */
-#include "random_layers.h"
-#include "random_source.h"
+#include "random_run.h"
 
 #include <float.h>
 #include <math.h>
@@ -10,23 +9,11 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- the calls of the library ---- */
-
 static bsq_status_t create(const struct drawn_layer *drawn, bsq_layer_t **layer)
 {
-    return bsq_layer_create(&drawn->desc, &drawn->options, drawn->weights, drawn->bias, layer, NULL);
-}
+    bsq_options_t options = drawn_layer_options(drawn);
 
-static bsq_status_t read_report(bsq_layer_t *layer, bsq_report_t *report)
-{
-    bsq_report_init(report, sizeof *report);
-    return bsq_layer_get_report(layer, report);
-}
-
-static bsq_status_t read_channel(bsq_layer_t *layer, int64_t index, bsq_channel_t *channel)
-{
-    bsq_channel_init(channel, sizeof *channel);
-    return bsq_layer_get_channel_report(layer, index, channel);
+    return bsq_layer_create(&drawn->desc, &options, drawn->weights, drawn->bias, layer, NULL);
 }
 
 static bsq_status_t read_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *stage)
@@ -35,40 +22,15 @@ static bsq_status_t read_stage(bsq_layer_t *layer, int32_t index, bsq_stage_t *s
     return bsq_layer_get_stage_report(layer, index, stage);
 }
 
-/* ---- a run ---- */
+/* ---- failures ---- */
 
-struct run {
-    const struct drawn_layer *drawn;
-    const struct drawn_layer *shown; /* as it was drawn, before it is solved in another way */
-    bsq_layer_t *layer;
-    struct rows training;
-    struct rows held_out;
-    struct input_codes codes;
-    float *weights; /* folded */
-    bool verbose;
-    bool refused; /* before there was anything to solve */
-    int64_t failures;
-    /* the result */
-    bsq_report_t report;
-    bsq_channel_t *channel;
-    int8_t *code;
-    float *scale;
-    float *bias;
-    float *code_bias;
-    float *dequantized;
-    int64_t group_size;
-    int64_t scales_per_channel;
-    /* of every channel, from the rows */
-    real *objective;
-    real *tolerance;
-};
-
-__attribute__((format(printf, 2, 3))) static void fail(struct run *run, const char *format, ...)
+void fail(struct run *run, const char *format, ...)
 {
     va_list arguments;
 
     if (run->failures++ == 0) {
-        printf("seed %llu%s fails:\n", (unsigned long long)run->shown->seed, run->shown->extreme ? " --extreme" : "");
+        printf("seed %llu%s%s fails:\n", (unsigned long long)run->shown->seed, run->shown->grids ? " --grids" : "",
+               run->shown->extreme ? " --extreme" : "");
         drawn_layer_print(run->shown);
     } else if (!run->verbose && run->failures > 4) {
         return;
@@ -80,11 +42,31 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
     va_end(arguments);
 }
 
-static void expect_near(struct run *run, const char *name, int64_t channel, real value, real expected, real tolerance)
+void expect_near(struct run *run, const char *name, int64_t channel, real value, real expected, real tolerance)
 {
     if (!(fabsl(value - expected) <= tolerance))
         fail(run, "%s of channel %lld is %.17Lg, rows give %.17Lg: off by %.3Lg, %.3Lg allowed", name,
              (long long)channel, value, expected, value - expected, tolerance);
+}
+
+bool ok(struct run *run, const char *call, bsq_status_t status)
+{
+    if (status != BSQ_OK)
+        fail(run, "%s: %s: %s", call, bsq_status_string(status), bsq_layer_error_message(run->layer));
+    return status == BSQ_OK;
+}
+
+int64_t channel_of(const struct drawn_layer *drawn, int64_t m, int64_t i)
+{
+    int64_t channel, tap;
+
+    drawn_layer_weight_place(drawn, i, &channel, &tap);
+    return m / drawn->group_outputs * drawn->group_inputs + channel;
+}
+
+double beta_of(const struct run *run, int64_t m, int64_t i)
+{
+    return run->codes.bits ? run->codes.scales[channel_of(run->drawn, m, i)] / run->codes.scale : 1.0;
 }
 
 /* ---- how far doubles may be off ---- */
@@ -104,24 +86,24 @@ static bool has_one_scale(const struct drawn_layer *drawn)
            (drawn->options.scale_kind == BSQ_SCALE_KIND_PER_GROUP && drawn->options.group_size == drawn->fan_in);
 }
 
+/* Whether weights are a positive scale times a code around 0. */
+static bool is_plain(const bsq_options_t *options)
+{
+    return options->weight_grid <= BSQ_WEIGHT_GRID_FULL && options->weight_bits > 1 && !options->scale_signed &&
+           !options->scale_bits && !options->keep_scales;
+}
+
 /* At effort 1 J may come from products in single precision. */
-static bool may_be_single(const struct run *run)
+bool may_be_single(const struct run *run)
 {
     const bsq_options_t *options = &run->drawn->options;
 
-    return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 &&
+    return run->drawn->fan_in > 64 && options->solver == BSQ_SOLVER_AUTO && options->effort >= 1 && is_plain(options) &&
            has_one_scale(run->drawn) && options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
            !options->bias_correction && !(run->training.y && options->asymmetry > 0.0);
 }
 
 /* ---- getting there ---- */
-
-static bool ok(struct run *run, const char *call, bsq_status_t status)
-{
-    if (status != BSQ_OK)
-        fail(run, "%s: %s: %s", call, bsq_status_string(status), bsq_layer_error_message(run->layer));
-    return status == BSQ_OK;
-}
 
 /* Whether every code of a quantizer stands for a float32. */
 static bool codes_have_values(int32_t type, int32_t bits, double scale, int32_t zero_point)
@@ -236,20 +218,6 @@ static bool read_quantizer(struct run *run)
     return true;
 }
 
-static int64_t channel_of(const struct drawn_layer *drawn, int64_t m, int64_t i)
-{
-    int64_t channel, tap;
-
-    drawn_layer_weight_place(drawn, i, &channel, &tap);
-    return m / drawn->group_outputs * drawn->group_inputs + channel;
-}
-
-/* What the weights of an input channel are multiplied by before they are quantized. */
-static double beta_of(const struct run *run, int64_t m, int64_t i)
-{
-    return run->codes.bits ? run->codes.scales[channel_of(run->drawn, m, i)] / run->codes.scale : 1.0;
-}
-
 /* False when a folded weight is infinite. */
 static bool fold_weights(struct run *run)
 {
@@ -267,105 +235,7 @@ static bool fold_weights(struct run *run)
     return finite;
 }
 
-static bool read_result(struct run *run)
-{
-    const struct drawn_layer *drawn = run->drawn;
-    int64_t channels = drawn->channels, n = drawn->fan_in, scales;
-    size_t count = 0;
-
-    run->group_size = drawn->options.scale_kind == BSQ_SCALE_KIND_PER_GROUP ? drawn->options.group_size : n;
-    run->scales_per_channel = (n + run->group_size - 1) / run->group_size;
-    scales = drawn->options.scale_kind == BSQ_SCALE_KIND_PER_TENSOR ? 1 : channels * run->scales_per_channel;
-    run->channel = zeroed(channels, sizeof *run->channel);
-    run->code = zeroed(channels * n, sizeof *run->code);
-    run->scale = zeroed(scales, sizeof *run->scale);
-    run->bias = zeroed(channels, sizeof *run->bias);
-    run->code_bias = zeroed(channels, sizeof *run->code_bias);
-    run->dequantized = zeroed(channels * n, sizeof *run->dequantized);
-    run->objective = zeroed(channels, sizeof *run->objective);
-    run->tolerance = zeroed(channels, sizeof *run->tolerance);
-    if (!ok(run, "result_count", bsq_layer_result_count(run->layer, BSQ_RESULT_SCALES, &count)))
-        return false;
-    if (count != (size_t)scales) {
-        fail(run, "%zu scales instead of %lld", count, (long long)scales);
-        return false;
-    }
-    for (int64_t c = 0; c < channels; c++)
-        if (!ok(run, "channel report", read_channel(run->layer, c, &run->channel[c])))
-            return false;
-    return ok(run, "report", read_report(run->layer, &run->report)) &&
-           ok(run, "get_codes", bsq_layer_get_codes(run->layer, run->code, (size_t)(channels * n))) &&
-           ok(run, "get_scales", bsq_layer_get_scales(run->layer, run->scale, (size_t)scales)) &&
-           ok(run, "get_bias", bsq_layer_get_bias(run->layer, run->bias, (size_t)channels)) &&
-           ok(run, "get_code_bias", bsq_layer_get_code_bias(run->layer, run->code_bias, (size_t)channels)) &&
-           ok(run, "get_dequantized", bsq_layer_get_dequantized(run->layer, run->dequantized, (size_t)(channels * n)));
-}
-
-static void release_result(struct run *run)
-{
-    free(run->channel);
-    free(run->code);
-    free(run->scale);
-    free(run->bias);
-    free(run->code_bias);
-    free(run->dequantized);
-    free(run->objective);
-    free(run->tolerance);
-}
-
-/* ---- codes, scales, weights ---- */
-
-static float scale_of(const struct run *run, int64_t m, int64_t i)
-{
-    if (run->drawn->options.scale_kind == BSQ_SCALE_KIND_PER_TENSOR)
-        return run->scale[0];
-    return run->scale[m * run->scales_per_channel + i / run->group_size];
-}
-
-static bool in_format(float scale, int32_t format)
-{
-    int exponent;
-    float fraction = frexpf(scale, &exponent);
-
-    if (!(scale >= FLT_MIN && scale <= FLT_MAX))
-        return false;
-    if (format == BSQ_SCALE_FORMAT_FLOAT16) /* 11 bits */
-        return scale >= 0x1p-14f && scale <= 65504.0f && rintf(0x1p11f * fraction) == 0x1p11f * fraction;
-    return format != BSQ_SCALE_FORMAT_POWER_OF_TWO || fraction == 0.5f;
-}
-
-static void check_values(struct run *run)
-{
-    const struct drawn_layer *drawn = run->drawn;
-    const bsq_options_t *options = &drawn->options;
-    int32_t highest = (1 << (options->weight_bits - 1)) - 1;
-    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
-
-    for (int64_t m = 0; m < drawn->channels; m++)
-        for (int64_t i = 0; i < drawn->fan_in; i++) {
-            int64_t at = m * drawn->fan_in + i;
-            float scale = scale_of(run, m, i), value = run->dequantized[at];
-            int32_t code = run->code[at];
-
-            if (code < lowest || code > highest)
-                fail(run, "code %lld is %d", (long long)at, (int)code);
-            if (!in_format(scale, options->scale_format))
-                fail(run, "scale of channel %lld, input %lld is %a", (long long)m, (long long)i, (double)scale);
-            if (value != (float)((double)scale * code / beta_of(run, m, i)))
-                fail(run, "dequantized %lld is %a, scale * code is %a", (long long)at, (double)value,
-                     (double)scale * code / beta_of(run, m, i));
-            if (!isfinite(value))
-                fail(run, "dequantized %lld is %g", (long long)at, (double)value);
-        }
-}
-
 /* ---- errors ---- */
-
-static void channel_weights(const struct run *run, int64_t m, real *u)
-{
-    for (int64_t i = 0; i < run->drawn->fan_in; i++)
-        u[i] = (real)scale_of(run, m, i) * run->code[m * run->drawn->fan_in + i];
-}
 
 static real mean_of(const real *values, int64_t count)
 {
@@ -477,10 +347,13 @@ static real minimiser_part(const struct run *run, real independence, real size)
                                                                   : 0;
 }
 
-static void check_bias(struct run *run, int64_t m, const struct channel_error *error, const real *u, real change)
+/* Weights with an offset are that of engines where the bias for codes is made: their products are float32 first. */
+static void check_bias(struct run *run, int64_t m, const struct channel_error *error, const real *u, const real *parts,
+                       real change)
 {
     const struct drawn_layer *drawn = run->drawn;
     real before = drawn->bias ? (real)drawn->bias[m] : 0, shift = 0, reach = 0, expected = before + change, tolerance;
+    real product = drawn->options.weight_grid == BSQ_WEIGHT_GRID_OFFSET ? 0x1p-23L : 0, rounded = 0;
     bool corrected = run->channel[m].bias_corrected;
 
     tolerance = relative_rounding(&run->training) * sqrtl(error->size) + 0x1p-23L * (fabsl(expected) + FLT_MIN);
@@ -490,10 +363,11 @@ static void check_bias(struct run *run, int64_t m, const struct channel_error *e
 
         shift += part;
         reach += fabsl(part);
+        rounded += product * parts[i] * (real)run->codes.scale * run->codes.zero_points[channel_of(drawn, m, i)];
     }
     if (isfinite(run->code_bias[m]) || fabsl(expected - shift) < (real)FLT_MAX / 2)
         expect_near(run, "code bias", m, (real)run->code_bias[m], expected - shift,
-                    tolerance + 0x1p-23L * fabsl(expected - shift) + 0x1p-50L * reach * (real)drawn->fan_in);
+                    tolerance + rounded + 0x1p-23L * fabsl(expected - shift) + 0x1p-50L * reach * (real)drawn->fan_in);
 }
 
 /* J at real weights. */
@@ -533,27 +407,30 @@ static void find_form(const struct run *run, int64_t m, struct form *form)
     }
 }
 
-/* The least J over all codes, each with its best scale. */
-static real least_of_form(const struct form *form, int64_t n, int32_t lowest, int32_t highest, int64_t total)
+/* The least J over all levels less 'zero', each with its best scale. */
+static real least_of_form(const struct form *form, int64_t n, const struct code_range *range, int32_t zero,
+                          bool is_signed, int64_t total)
 {
     const real least = FLT_MIN;
     int32_t code[MOST_TRIED_INPUTS];
     real best = form->base;
 
     for (int64_t i = 0; i < n; i++)
-        code[i] = lowest;
+        code[i] = range->lowest;
     for (int64_t k = 0; k < total; k++) {
         real along = 0, square = 0, scale;
 
         for (int64_t i = 0; i < n; i++) {
-            along += form->p[i] * code[i];
+            real level = (real)(grid_level(range, code[i]) - zero);
+
+            along += form->p[i] * level;
             for (int64_t j = 0; j < n; j++)
-                square += form->h[i * n + j] * code[i] * code[j];
+                square += form->h[i * n + j] * level * (real)(grid_level(range, code[j]) - zero);
         }
-        scale = square > 0 ? fmaxl(along / square, least) : least;
+        scale = square > 0 ? (is_signed ? along / square : fmaxl(along / square, least)) : least;
         best = fminl(best, form->base - 2 * scale * along + scale * scale * square);
-        for (int64_t i = 0; i < n && ++code[i] > highest; i++)
-            code[i] = lowest;
+        for (int64_t i = 0; i < n && ++code[i] > range->highest; i++)
+            code[i] = range->lowest;
     }
     return best;
 }
@@ -565,21 +442,24 @@ static void check_optimum(struct run *run, int64_t m, real size, real tolerance)
     const struct drawn_layer *drawn = run->drawn;
     const bsq_options_t *options = &drawn->options;
     const bsq_channel_t *channel = &run->channel[m];
-    int32_t highest = (1 << (options->weight_bits - 1)) - 1;
-    int32_t lowest = options->weight_grid == BSQ_WEIGHT_GRID_FULL ? -highest - 1 : -highest;
+    int32_t least_zero = options->zero_point_least, zeros = run->range.highest;
     int64_t n = drawn->fan_in, total = 1;
     struct form form;
-    real best;
+    real best = INFINITY;
 
     if (!(channel->lower_bound > 0.0) || options->scale_kind != BSQ_SCALE_KIND_PER_CHANNEL ||
-        options->scale_format != BSQ_SCALE_FORMAT_FLOAT32 || n > MOST_TRIED_INPUTS)
+        options->scale_format != BSQ_SCALE_FORMAT_FLOAT32 || n > MOST_TRIED_INPUTS ||
+        options->weight_grid == BSQ_WEIGHT_GRID_OFFSET)
         return;
+    if (options->weight_grid != BSQ_WEIGHT_GRID_ZERO_POINT)
+        least_zero = zeros = 0;
     for (int64_t i = 0; i < n && total <= MOST_TRIED; i++)
-        total *= highest - lowest + 1;
+        total *= run->range.highest - run->range.lowest + 1;
     if (total > MOST_TRIED)
         return;
     find_form(run, m, &form);
-    best = least_of_form(&form, n, lowest, highest, total);
+    for (int32_t zero = least_zero; zero <= zeros; zero++)
+        best = fminl(best, least_of_form(&form, n, &run->range, zero, options->scale_signed, total));
     tolerance += 0x1p-48L * size;
     if (!((real)channel->lower_bound * (real)channel->objective <= best * (1 + 1e-6L) + tolerance))
         fail(run, "lower bound of channel %lld is %.9g of J, the optimum %.9Lg: J is %g, %Lg allowed", (long long)m,
@@ -635,10 +515,11 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
     const float *w = run->weights + m * drawn->fan_in;
     int64_t group = m / drawn->group_outputs;
     bool centred = options->bias_correction;
+    real *parts = u + drawn->fan_in;
     struct channel_error error;
     real size, objective, rest, energy, tolerance, apart = 0, own = 0, change, pivot;
 
-    channel_weights(run, m, u);
+    channel_weights(run, m, u, parts);
     error = rows_channel_error(&run->training, group, m, w, u, options->asymmetry);
     change = channel->bias_corrected ? error.gap : 0;
     size = error.size;
@@ -680,7 +561,7 @@ static void check_channel(struct run *run, int64_t m, real *u, struct sums *sums
         if (!may_be_single(run) || !(channel->objective <= channel->objective_start + 1e-4 * channel->objective))
             fail(run, "objective of channel %lld is %.17g, rounding's %.17g", (long long)m, channel->objective,
                  channel->objective_start);
-    check_bias(run, m, &error, u, change);
+    check_bias(run, m, &error, u, parts, change);
     check_optimum(run, m, size, tolerance);
     check_held_out(run, m, u, change, error.size, sums);
 
@@ -853,7 +734,7 @@ static void check_sums(struct run *run, const struct sums *sums, real independen
 static void check_result(struct run *run)
 {
     struct sums sums = {0};
-    real *u = zeroed(run->drawn->fan_in, sizeof *u), independence = 1;
+    real *u = zeroed(2 * run->drawn->fan_in, sizeof *u), independence = 1;
 
     check_finite(run);
     check_values(run);
@@ -861,6 +742,7 @@ static void check_result(struct run *run)
         for (int64_t m = 0; m < run->drawn->channels; m++)
             check_channel(run, m, u, &sums, &independence);
         check_layer_facts(run);
+        run->tolerance_sum = sums.tolerance;
         check_sums(run, &sums, independence);
     }
     free(u);
@@ -892,23 +774,19 @@ static real largest_scale_objective(struct run *run, int64_t m, real *u)
 static void check_start(struct run *run, bool at_limit)
 {
     const struct drawn_layer *drawn = run->drawn;
-    struct run start = *run;
-    bsq_options_t options = drawn->options;
+    struct run start;
     struct drawn_layer rounded = *drawn;
+    bsq_options_t *options = &rounded.options;
     real *u = zeroed(drawn->fan_in, sizeof *u);
-
-    options.solver = BSQ_SOLVER_ROUND;
-    options.effort = 0;
-    options.select_on_held_out = 0;
-    options.lower_bound = 0;
-    options.damping = run->report.damping;
-    rounded.options = options;
-    start.drawn = &rounded;
-    start.layer = NULL;
     bsq_status_t status = BSQ_OK;
-    bool ready = ok(run, "clone", bsq_layer_clone(run->layer, &start.layer)) &&
-                 ok(&start, "set_options", bsq_layer_set_options(start.layer, &options));
+    bool ready;
 
+    options->solver = BSQ_SOLVER_ROUND;
+    options->effort = 0;
+    options->select_on_held_out = 0;
+    options->lower_bound = 0;
+    options->damping = run->report.damping;
+    ready = clone_run(run, &start, &rounded);
     if (ready && (status = bsq_optimize(start.layer, NULL)) == BSQ_E_NUMERIC && at_limit)
         ready = false;
     if (ready && ok(&start, "optimize by rounding", status) && read_result(&start)) {
@@ -929,8 +807,9 @@ static void check_start(struct run *run, bool at_limit)
                             drawn->options.bias_correction ? run->channel[m].error_start
                                                            : (double)start.channel[m].error,
                             slack / (real)run->channel[m].energy);
-            if (options.scale_kind == BSQ_SCALE_KIND_PER_CHANNEL && options.scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
-                options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC) {
+            if (options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL &&
+                options->scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
+                options->weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC && is_plain(options)) {
                 real largest = largest_scale_objective(run, m, u);
 
                 if (!(found <= largest * (1 + 1e-5L) + slack))
@@ -941,7 +820,7 @@ static void check_start(struct run *run, bool at_limit)
         release_result(&start);
     }
     bsq_layer_free(start.layer);
-    run->failures += start.failures;
+    run->failures = start.failures;
     free(u);
 }
 
@@ -979,15 +858,48 @@ static bool inputs_are_finite(const struct rows *rows, real *least, real *most)
     return true;
 }
 
+/* Puts the tensor into the layer whose scales are to be kept; false when there is nothing to go on with. */
+static bool give_kept_tensor(struct run *run, bool at_limit, struct tally *tally)
+{
+    bsq_status_t status = bsq_layer_set_tensor(run->layer, &run->drawn->kept);
+    bsq_report_t report;
+
+    if (status == BSQ_E_NUMERIC && at_limit) {
+        tally->refused++;
+        return false;
+    }
+    if (status == BSQ_E_STATE && run->training.count == 0 && run->drawn->options.bias_correction)
+        return false;
+    if (!ok(run, "set_tensor", status) || !ok(run, "report", read_report(run->layer, &report)))
+        return false;
+    run->given_objective = (real)report.objective;
+    return true;
+}
+
+/* Efforts start from the codes that were there. */
+static void check_given(struct run *run)
+{
+    const bsq_options_t *options = &run->drawn->options;
+
+    if (options->solver == BSQ_SOLVER_AUTO && options->effort > 0 && !options->select_on_held_out &&
+        !((real)run->report.objective <= run->given_objective * (1 + 1e-14L) + run->tolerance_sum))
+        fail(run, "J is %.17g, with the codes that were there it was %.17Lg", run->report.objective,
+             run->given_objective);
+}
+
 /* Whether a bias or a weight of a result may be beyond float32: where outputs, weights or targets divided by inputs
  * come near it. A factor of 2^20 covers sums, codes up to 128 and weights that compensate for each other. */
 static bool is_near_limit(const struct run *run, real least, real most)
 {
     const struct drawn_layer *drawn = run->drawn;
     const real limit = 0x1p108L;
+    const bsq_tensor_t *kept = &drawn->kept;
     real weight = drawn->options.scale_format == BSQ_SCALE_FORMAT_FLOAT16 ? 0x1p-14L : (real)FLT_MIN, beta = 1,
          target = 0;
 
+    weight = fmaxl(weight, (real)drawn->options.scale_unit);
+    for (int64_t a = 0; drawn->options.keep_scales && a < kept->scale_count; a++)
+        weight = fmaxl(weight, fmaxl(fabsl((real)kept->scales[a]), kept->offsets ? fabsl((real)kept->offsets[a]) : 0));
     for (int64_t m = 0; m < drawn->channels; m++)
         for (int64_t i = 0; i < drawn->fan_in; i++) {
             weight = fmaxl(weight, fabsl((real)run->weights[m * drawn->fan_in + i]));
@@ -1006,41 +918,62 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Checks all there is to say of a result. */
+static void check_solved(struct run *run, bool at_limit)
+{
+    const bsq_options_t *options = &run->drawn->options;
+    bool some = run->drawn->seed % 8 == 0 && run->drawn->fan_in <= 40; /* all efforts take time */
+
+    check_result(run);
+    if (run->failures == 0 && options->keep_scales)
+        check_given(run);
+    if (run->failures == 0)
+        check_start(run, at_limit);
+    if (run->failures == 0)
+        check_tensor_again(run);
+    if (run->failures == 0 && some && options->solver == BSQ_SOLVER_AUTO && !options->select_on_held_out)
+        check_efforts(run, at_limit);
+}
+
 static void solve_and_check(struct run *run, struct tally *tally)
 {
+    const struct drawn_layer *drawn = run->drawn;
     real least = INFINITY, most = 0;
-    bool finite = fold_weights(run);
-    double begin = seconds(), took;
-    bsq_status_t status = bsq_optimize(run->layer, NULL);
+    bool finite = fold_weights(run), at_limit;
+    double begin, took;
+    bsq_status_t status;
 
-    took = seconds() - begin;
-    if (took > tally->seconds) {
-        tally->seconds = took;
-        tally->slowest = run->drawn->seed;
-    }
     finite = inputs_are_finite(&run->training, &least, &most) && finite;
     finite = inputs_are_finite(&run->held_out, &least, &most) && finite;
     if (run->codes.bits) /* zero points, which the bias for input codes has */
         most = fmaxl(most, 0x1p8L * (real)run->codes.scale);
+    at_limit = is_near_limit(run, least, most);
+    if (drawn->options.keep_scales && !give_kept_tensor(run, at_limit || !finite, tally))
+        return;
+    begin = seconds();
+    status = bsq_optimize(run->layer, NULL);
+    took = seconds() - begin;
+    if (took > tally->seconds) {
+        tally->seconds = took;
+        tally->slowest = drawn->seed;
+    }
     if (!finite) {
         if (status != BSQ_E_NUMERIC)
             fail(run, "a folded weight or input is infinite, and the status %d", (int)status);
         tally->refused++;
-    } else if (status == BSQ_E_NUMERIC && is_near_limit(run, least, most)) {
+    } else if (status == BSQ_E_NUMERIC && at_limit) {
         tally->refused++;
     } else if (run->training.count == 0) {
         check_without_rows(run, status);
     } else if (ok(run, "optimize", status) && read_result(run)) {
-        check_result(run);
-        if (run->failures == 0)
-            check_start(run, is_near_limit(run, least, most));
+        check_solved(run, at_limit);
         release_result(run);
     }
 }
 
-void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally)
+void check_layer(uint64_t seed, struct drawing drawing, bool verbose, struct tally *tally)
 {
-    struct drawn_layer drawn = draw_layer(seed, extreme);
+    struct drawn_layer drawn = draw_layer(seed, drawing);
     struct run run = {.drawn = &drawn, .shown = &drawn, .verbose = verbose};
 
     if (verbose) {

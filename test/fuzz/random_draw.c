@@ -1,6 +1,5 @@
 /* Draws layers: every kind and option, data from harmless to degenerate. */
-#include "random_layers.h"
-#include "random_source.h"
+#include "random_grid.h"
 
 #include <float.h>
 #include <math.h>
@@ -499,17 +498,21 @@ static void draw_batches(struct source *source, struct drawn_layer *layer, const
     }
 }
 
-struct drawn_layer draw_layer(uint64_t seed, bool extreme)
+struct drawn_layer draw_layer(uint64_t seed, struct drawing drawing)
 {
-    struct drawn_layer layer = {.seed = seed, .extreme = extreme};
-    struct source source = {seed * UINT64_C(0x2545f4914f6cdd1d) + (extreme ? 1 : 0)};
+    struct drawn_layer layer = {.seed = seed, .grids = drawing.grids, .extreme = drawing.extreme};
+    struct source source = {seed * UINT64_C(0x2545f4914f6cdd1d) + (drawing.extreme ? 1 : 0) + (drawing.grids ? 2 : 0)};
     struct input_style style;
 
     draw_shape(&source, &layer);
     draw_options(&source, &layer);
+    if (layer.grids)
+        draw_grid(&source, &layer);
     style = draw_input_style(&source, &layer);
     draw_quantizer(&source, &layer, style.size);
     draw_weights(&source, &layer);
+    if (layer.options.keep_scales)
+        draw_kept_tensor(&source, &layer);
     draw_batches(&source, &layer, &style);
     input_style_free(&style);
     return layer;
@@ -522,10 +525,36 @@ void drawn_layer_free(struct drawn_layer *layer)
         free(layer->batches[b].target);
         free(layer->batches[b].row_weights);
     }
+    free(layer->levels);
+    free(layer->kept.codes);
+    free(layer->kept.scales);
+    free(layer->kept.zero_points);
+    free(layer->kept.offsets);
     free(layer->weights);
     free(layer->bias);
     free(layer->channel_scales);
     free(layer->channel_zero_points);
+}
+
+bsq_options_t drawn_layer_options(const struct drawn_layer *layer)
+{
+    bsq_options_t options = layer->options, plain;
+
+    if (!options.keep_scales)
+        return options;
+    bsq_options_init(&plain, sizeof plain);
+    options.weight_bits = plain.weight_bits;
+    options.weight_grid = plain.weight_grid;
+    options.scale_kind = plain.scale_kind;
+    options.scale_format = plain.scale_format;
+    options.group_size = plain.group_size;
+    options.levels = NULL;
+    options.level_count = 0;
+    options.scale_bits = options.scale_signed = 0;
+    options.super_group = 0;
+    options.scale_unit = 0.0f;
+    options.zero_point_least = 0;
+    return options;
 }
 
 void drawn_layer_print(const struct drawn_layer *layer)
@@ -541,20 +570,11 @@ void drawn_layer_print(const struct drawn_layer *layer)
         rows[drawn->batch.held_out] += drawn->batch.size * drawn->positions;
         weighted += drawn->row_weights != NULL;
     }
-    printf("  %s%dd M=%lld n=%lld G=%lld %s %d bits %s, scale per %s",
-           desc->kind == BSQ_KIND_LINEAR ? "linear" : "conv", (int)desc->spatial_dims, (long long)layer->channels,
-           (long long)layer->fan_in, (long long)layer->groups,
-           desc->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW ? "oihw" : "ohwi", (int)options->weight_bits,
-           options->weight_grid == BSQ_WEIGHT_GRID_FULL ? "full" : "symmetric",
-           options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR    ? "tensor"
-           : options->scale_kind == BSQ_SCALE_KIND_PER_CHANNEL ? "channel"
-                                                               : "group");
-    if (options->scale_kind == BSQ_SCALE_KIND_PER_GROUP)
-        printf(" of %lld", (long long)options->group_size);
-    printf(" %s, %s effort %d, damping %g, mu %g%s%s%s, inputs %s",
-           options->scale_format == BSQ_SCALE_FORMAT_FLOAT32   ? "float32"
-           : options->scale_format == BSQ_SCALE_FORMAT_FLOAT16 ? "float16"
-                                                               : "power2",
+    printf("  %s%dd M=%lld n=%lld G=%lld %s ", desc->kind == BSQ_KIND_LINEAR ? "linear" : "conv",
+           (int)desc->spatial_dims, (long long)layer->channels, (long long)layer->fan_in, (long long)layer->groups,
+           desc->weight_layout == BSQ_WEIGHT_LAYOUT_OIHW ? "oihw" : "ohwi");
+    print_grid(options);
+    printf(", %s effort %d, damping %g, mu %g%s%s%s, inputs %s",
            options->solver == BSQ_SOLVER_AUTO    ? "auto"
            : options->solver == BSQ_SOLVER_ROUND ? "round"
                                                  : "paper",

@@ -1,9 +1,9 @@
 /* Random small layers against figures recomputed from their rows.
  *
- *     random_layers --seed S --count N [--extreme] [-v]
+ *     random_layers --seed S --count N [--grids] [--extreme] [-v]
  *
- * Layer i is that of seed S + i: a failure prints its seed, and `--seed S --count 1 -v` replays it. --extreme:
- * magnitudes from 1e-38 to 1e38. */
+ * Layer i is that of seed S + i: a failure prints its seed, and `--seed S --count 1 -v` replays it. --grids: all grids,
+ * formats of scales and kept scales, where there is else a scale times a code. --extreme: magnitudes from 1e-38 to 1e38. */
 #include "random_layers.h"
 
 #include <errno.h>
@@ -24,26 +24,31 @@ int main(int argc, char **argv)
 {
     struct tally tally = {0};
     uint64_t seed = 1, count = 1000;
-    bool extreme = false, verbose = false;
+    struct drawing drawing = {false, false};
+    bool verbose = false;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--extreme")) {
-            extreme = true;
+            drawing.extreme = true;
+        } else if (!strcmp(argv[i], "--grids")) {
+            drawing.grids = true;
         } else if (!strcmp(argv[i], "-v")) {
             verbose = true;
         } else if (!((!strcmp(argv[i], "--seed") && read_number(argv[i + 1], &seed)) ||
                      (!strcmp(argv[i], "--count") && read_number(argv[i + 1], &count)))) {
-            fputs("usage: random_layers --seed S --count N [--extreme] [-v]\n", stderr);
+            fputs("usage: random_layers --seed S --count N [--grids] [--extreme] [-v]\n", stderr);
             return 2;
         } else {
             i++;
         }
     }
     for (uint64_t k = 0; k < count; k++)
-        check_layer(seed + k, extreme, verbose, &tally);
-    printf("random_layers%s: %lld layers from seed %llu, %lld refused, %lld failed; the slowest solve, seed %llu, took "
-           "%.2f s\n",
-           extreme ? " --extreme" : "", (long long)tally.layers, (unsigned long long)seed, (long long)tally.refused,
-           (long long)tally.failures, (unsigned long long)tally.slowest, tally.seconds);
+        check_layer(seed + k, drawing, verbose, &tally);
+    printf(
+        "random_layers%s%s: %lld layers from seed %llu, %lld refused, %lld failed; the slowest solve, seed %llu, took "
+        "%.2f s\n",
+        drawing.grids ? " --grids" : "", drawing.extreme ? " --extreme" : "", (long long)tally.layers,
+        (unsigned long long)seed, (long long)tally.refused, (long long)tally.failures,
+        (unsigned long long)tally.slowest, tally.seconds);
     return tally.failures ? 1 : 0;
 }

@@ -26,15 +26,24 @@ struct drawn_batch {
 
 enum quantizer_source { QUANTIZER_NONE, QUANTIZER_OBSERVED, QUANTIZER_GIVEN, QUANTIZER_GIVEN_CHANNELS };
 
+/* What is drawn: grids with one scale and a code, as they were first, or all of them; and of which magnitudes. */
+struct drawing {
+    bool grids;
+    bool extreme;
+};
+
 struct drawn_layer {
     uint64_t seed;
+    bool grids;
     bool extreme;
     bsq_layer_desc_t desc;
-    bsq_options_t options;
-    int64_t channels;     /* M */
-    int64_t fan_in;       /* n */
-    int64_t groups;       /* G */
-    int64_t group_inputs; /* input channels of a group */
+    bsq_options_t options; /* with options.keep_scales the grid is that of 'kept' */
+    int8_t *levels;        /* options.levels, or NULL */
+    bsq_tensor_t kept;     /* with options.keep_scales */
+    int64_t channels;      /* M */
+    int64_t fan_in;        /* n */
+    int64_t groups;        /* G */
+    int64_t group_inputs;  /* input channels of a group */
     int64_t group_outputs;
     int64_t kernel_volume;
     float *weights;
@@ -49,8 +58,11 @@ struct drawn_layer {
 };
 
 /* Draws the layer of 'seed'. */
-struct drawn_layer draw_layer(uint64_t seed, bool extreme);
+struct drawn_layer draw_layer(uint64_t seed, struct drawing drawing);
 void drawn_layer_free(struct drawn_layer *layer);
+
+/* The options that the library gets: where scales are kept, nothing of the grid. */
+bsq_options_t drawn_layer_options(const struct drawn_layer *layer);
 
 /* Writes one line about the layer. */
 void drawn_layer_print(const struct drawn_layer *layer);
@@ -123,6 +135,6 @@ struct tally {
 };
 
 /* Draws, solves and judges the layer of a seed; failures are printed. */
-void check_layer(uint64_t seed, bool extreme, bool verbose, struct tally *tally);
+void check_layer(uint64_t seed, struct drawing drawing, bool verbose, struct tally *tally);
 
 #endif

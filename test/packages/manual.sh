@@ -36,12 +36,14 @@ expect "every call has a page" each "$scratch/calls" has_page
 expect "every struct and callback has a page" each "$scratch/types" has_page
 expect "every value is in bsq_constants(3)" each "$scratch/values" in_constants
 
-"$BUILD/bin/bsq-layer" --help | grep -o '^  --[a-z-]*' | tr -d ' ' | sed 's/-/\\-/g' >"$scratch/options"
-in_tool_page()
+in_program_page()
 {
-    grep -q -F -e "\\fB$1" "$pages/man1/bsq-layer.1"
+    grep -q -F -e "\\fB$1" "$pages/man1/$program.1"
 }
-expect "every option of bsq-layer is in its page" each "$scratch/options" in_tool_page
+for program in bsq-layer bsq-gguf; do
+    "$BUILD/bin/$program" --help | grep -o '^  --[a-z-]*' | tr -d ' ' | sed 's/-/\\-/g' >"$scratch/options"
+    expect "every option of $program is in its page" each "$scratch/options" in_program_page
+done
 
 # Links (.so) lead to pages that are there, and name the call in the page's NAME.
 find "$pages" -name '*.[13]' >"$scratch/pages"
@@ -66,7 +68,7 @@ if have man && have lexgrog; then
         grep -q -e "\"$1 - ..*" "$scratch/index"
     }
     cat "$scratch/calls" "$scratch/types" >"$scratch/names"
-    printf '%s\n' bsq bsq_constants bsq-layer >>"$scratch/names"
+    printf '%s\n' bsq bsq_constants bsq-layer bsq-gguf >>"$scratch/names"
     expect "man has no warning" without_warnings
     expect "the index of manuals has every name" each "$scratch/names" is_indexed
 else

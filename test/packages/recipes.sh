@@ -28,7 +28,7 @@ expect "CHANGELOG.md has this version" grep -q "^## \[$version\]" CHANGELOG.md
 # All that is installed for developers is in some package, so that a build does not stop at what is left over.
 installed()
 {
-    "$MAKE" install-library install-tool install-man DESTDIR="$stage" PREFIX=/usr libdir=/usr/lib/some-arch >/dev/null || return 1
+    "$MAKE" install-library install-tools install-man DESTDIR="$stage" PREFIX=/usr libdir=/usr/lib/some-arch >/dev/null || return 1
     (cd "$stage" && find . -type f -o -type l) | sed 's|^\./||' | while read -r file; do
         cat $packaging/debian/*.install | while read -r pattern; do
             # shellcheck disable=SC2254

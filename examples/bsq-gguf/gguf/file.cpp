@@ -371,6 +371,11 @@ MappedFile::MappedFile(const std::string &path)
     data_ = static_cast<unsigned char *>(mapping);
 }
 
+void MappedFile::release() const
+{
+    madvise(data_, size_, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile()
 {
     munmap(data_, size_);

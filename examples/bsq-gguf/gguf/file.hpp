@@ -93,6 +93,7 @@ public:
     ~MappedFile();
     const unsigned char *data() const { return data_; }
     size_t size() const { return size_; }
+    void release() const; // takes what was read out of memory; it is read again where it is needed
 
 private:
     unsigned char *data_ = nullptr;

@@ -24,6 +24,12 @@ std::vector<float> slice_of(const std::vector<float> &bias, int64_t first, int64
     return bias.empty() ? bias : std::vector<float>(bias.begin() + first, bias.begin() + first + count);
 }
 
+void add(const Values &output, float *residual)
+{
+    for (size_t i = 0; i < output.size(); i++)
+        residual[i] += output[i];
+}
+
 } // namespace
 
 ActivationStore::ActivationStore(const Model &model, const Samples &samples, int threads, bool targets, Room room)
@@ -74,6 +80,8 @@ void ActivationStore::feed(const BlockWeights &own, const BlockWeights &quantize
 {
     const Matrix slice = slice_of(own.linear[linear], first, count);
     const std::vector<float> bias = slice_of(own.bias[linear], first, count);
+    // The targets of the last layer of a half block are what it adds to the float model's residual.
+    const bool moves_on = targets_ && stages[stage].count == 1 && count == own.linear[linear].rows;
     for (int64_t b = 0; b < batches(); b++) {
         share_of_work(b, progress);
         const Run run = run_of(b);
@@ -82,10 +90,13 @@ void ActivationStore::feed(const BlockWeights &own, const BlockWeights &quantize
             stage_input(run, own, stage, store_.at(own_name, b), input);
             target.resize(static_cast<size_t>(run.rows() * count));
             multiply(run, slice, bias, input.data(), target.data());
+            if (moves_on)
+                add(target, store_.at(own_name, b));
         }
         stage_input(run, quantized, stage, store_.at(quantized_name, b), input);
         take({input.data(), targets_ ? target.data() : nullptr, run.rows()});
     }
+    own_moved_on_ = moves_on;
 }
 
 void ActivationStore::feed_output(const std::vector<float> &norm, const Matrix &output, int64_t first, int64_t count,
@@ -113,14 +124,15 @@ void ActivationStore::advance(const BlockWeights &own, const BlockWeights &quant
         progress.at(0);
         const Run run = run_of(b);
         Values input;
-        const auto add = [&](const BlockWeights &weights, const char *name) {
+        const auto advance_one = [&](const BlockWeights &weights, const char *name) {
             stage_input(run, weights, stage, store_.at(name, b), input);
             add_output(run, weights, last, input, store_.at(name, b));
         };
-        add(quantized, quantized_name);
-        if (targets_)
-            add(own, own_name);
+        advance_one(quantized, quantized_name);
+        if (targets_ && !own_moved_on_)
+            advance_one(own, own_name);
     }
+    own_moved_on_ = false;
 }
 
 } // namespace bsq_gguf

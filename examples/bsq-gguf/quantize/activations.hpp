@@ -40,6 +40,7 @@ private:
     const Samples &samples_;
     int threads_;
     bool targets_;
+    bool own_moved_on_ = false; // what is stored of the float model is behind the half block already
     int64_t at_once_;
     Room room_;
     Store store_;

@@ -189,7 +189,7 @@ std::string how(const RunResult &result)
     const Seconds &s = result.seconds;
     return out + "<li>time: forward pass " + duration(s.forward) + ", statistics " + duration(s.statistics) +
            ", solving " + duration(s.solve) + ", evaluation " + duration(s.evaluation) + ", all " + duration(s.all) +
-           "</li>\n</ul></section>\n";
+           "</li>\n<li>memory: " + bytes(static_cast<int64_t>(result.peak_memory)) + " at most</li>\n</ul></section>\n";
 }
 
 } // namespace

@@ -19,6 +19,7 @@ struct RunResult {
     std::vector<TensorResult> tensors; // matrices, in the order of the work
     int64_t sequences = 0, context = 0;
     uint64_t size_before = 0, size_after = 0; // of the files; after is 0 when none was written
+    uint64_t peak_memory = 0;                 // bytes, with what was mapped of files at that time
     Judgement judgement;
     Seconds seconds;
 };

@@ -45,6 +45,7 @@ void print_text(const RunResult &result)
         std::printf("seconds: %.1f forward, %.1f statistics, %.1f solve, %.1f evaluation, %.1f in all\n",
                     result.seconds.forward, result.seconds.statistics, result.seconds.solve, result.seconds.evaluation,
                     result.seconds.all);
+        std::printf("memory: %.0f MB at most\n", static_cast<double>(result.peak_memory) / 1e6);
     }
     const Judgement &j = result.judgement;
     if (j.positions == 0)
@@ -73,6 +74,7 @@ void print_json(const RunResult &result)
     json_integer(&json, "size_after", static_cast<int64_t>(result.size_after));
     json_number(&json, "bits", average_bits(result));
     json_number(&json, "error", mean_error(result));
+    json_integer(&json, "peak_memory", static_cast<int64_t>(result.peak_memory));
     json_integer(&json, "sequences", result.sequences);
     json_integer(&json, "context", result.context);
     json_open(&json, "tensors", '[');
