@@ -289,6 +289,52 @@ def test_fork_in_the_middle(slow_layer, linear):
     assert "result" in slow_layer.state
 
 
+def test_forks_beside_threads_of_openblas():
+    """OpenBLAS with threads of its own would hang in a fork while another thread multiplies: forks wait for the next
+    callback, also from inside of a callback, and with layers inside of callbacks."""
+    program = r"""
+import os, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+import bsq, numpy as np
+random = np.random.default_rng(1)
+small = random.standard_normal((8, 16))
+
+def fork():
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if bsq.quantize(small, bits=3).bits == 3 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+def work():
+    def progress(step):
+        if len(seen) < 3:
+            seen.append(1)
+            bsq.quantize(small, bits=2, progress=lambda step: None)
+            fork()
+    seen = []
+    bsq.quantize(random.standard_normal((192, 384)), random.standard_normal((1500, 384)), bits=3, effort=7, progress=progress)
+    done.append(1)
+
+done = []
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+forks = 0
+while any(thread.is_alive() for thread in threads):
+    fork()
+    forks += 1
+    time.sleep(0.02)
+for thread in threads:
+    thread.join()
+assert len(done) == 2
+print("forks", forks)
+"""
+    ended = subprocess.run([sys.executable, "-X", "faulthandler", "-c", program, str(PACKAGE)], capture_output=True,
+                           text=True, timeout=150, env={**os.environ, "OPENBLAS_NUM_THREADS": "2"})
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout.split()[1]) >= 3
+
+
 def solve_part(inputs):
     stats = bsq.Stats()
     stats.update(inputs)

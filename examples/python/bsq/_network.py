@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
@@ -12,6 +13,7 @@ from . import _native as native
 from ._arrays import address, numbers
 from ._errors import ShapeError, call
 from ._options import Geometry, Padding, integer, number
+from ._work import Work, new_key
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def operator_norm(weights: Any, tolerance: float = 0.1, *, stride: Any = 1, padd
     elif values.shape not in (geometry.weight_shape, (geometry.out_channels, geometry.fan_in)):
         raise ShapeError("weights: shape %s, where %s is needed" % (values.shape, geometry.weight_shape))
     norm = native.new(native.Norm)
-    call(native.lib.bsq_operator_norm, ctypes.byref(geometry.struct()), None, address(values),
-         number(tolerance, "tolerance"), ctypes.byref(norm))
+    with Work(threading.Lock(), new_key(), None, None):
+        call(native.lib.bsq_operator_norm, ctypes.byref(geometry.struct()), None, address(values),
+             number(tolerance, "tolerance"), ctypes.byref(norm))
     return norm.lower, norm.upper

@@ -6,12 +6,13 @@ running, so that no callback object can be freed too early and none keeps a laye
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import sys
 import threading
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Type, Union
 
 from . import _native as native
 from ._errors import StateError
@@ -58,6 +59,7 @@ class Work:
         self.key = key
         self.progress = progress
         self.log = log
+        self.thread = threading.get_ident()
         self.exception: Optional[BaseException] = None
         self.handlers: List[Tuple[int, Any]] = []
 
@@ -87,12 +89,15 @@ class Work:
     def __enter__(self) -> Work:
         if not self.lock.acquire(blocking=False):
             raise StateError("the layer is at work: in another thread, or below this callback")
-        _working[self.key] = self
+        with _forks.changed:
+            _working[self.key] = self
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
                  trace: Optional[TracebackType]) -> None:
-        del _working[self.key]
+        with _forks.changed:
+            del _working[self.key]
+            _forks.changed.notify_all()
         self.lock.release()
         try:
             for number, before in self.handlers:
@@ -103,11 +108,76 @@ class Work:
                 raise exception
 
 
+class _Forks:
+    """Lets a fork wait until no other thread is inside of C's arithmetic.
+
+    OpenBLAS joins its own threads before a fork, and hangs for ever when another thread is in the middle of a product. So
+    a fork waits until every thread that is at work has come to its next callback, where it is parked until the fork is
+    over, or has ended its call.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.waiting = 0
+        self.parked: Set[int] = set()
+        self.held = False
+
+    def before(self) -> None:
+        mine = threading.get_ident()
+        self.changed.acquire()
+        self.waiting += 1
+        self.parked.add(mine)  # for other threads that fork: this one is in a callback, or not at work
+        self.changed.notify_all()
+        try:
+            while {work.thread for work in _working.values()} - self.parked:
+                self.changed.wait()
+            self.held = True  # the lock stays with this thread until the fork is over
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self.waiting -= 1
+        self.parked.discard(threading.get_ident())
+        self.changed.notify_all()
+        self.changed.release()
+
+    def after_in_parent(self) -> None:
+        if self.held:
+            self.held = False
+            self._end()
+
+    def after_in_child(self) -> None:
+        """Only the thread that forked lives on; layers that were at work in others stay locked."""
+        mine = threading.get_ident()
+        for key in [key for key, work in _working.items() if work.thread != mine]:
+            del _working[key]
+        self.__init__()  # type: ignore[misc]
+
+    def park(self) -> None:
+        """Called by a callback: waits as long as a fork does."""
+        mine = threading.get_ident()
+        with self.changed:
+            self.parked.add(mine)
+            self.changed.notify_all()
+            while self.waiting:
+                self.changed.wait()
+            self.parked.discard(mine)
+
+
+_forks = _Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lambda: _forks.before(), after_in_parent=lambda: _forks.after_in_parent(),
+                        after_in_child=lambda: _forks.after_in_child())
+
+
 def _on_progress(progress: Any, key: int) -> int:
     work = _working.get(key)
     if work is None:
         return 0
     try:
+        if _forks.waiting:
+            _forks.park()
         if work.exception is not None:
             return 1
         if work.progress is None:
