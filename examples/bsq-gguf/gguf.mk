@@ -10,6 +10,8 @@ GGUF_SUPPORT_SOURCES := $(filter-out $(GGUF_PROGRAM_SOURCES),$(wildcard test/bsq
 GGUF_CHECKS := $(patsubst test/bsq-gguf/%.cpp,$(BUILD)/test/bsq-gguf/%,$(GGUF_CHECK_SOURCES))
 GGUF_PROGRAMS := $(patsubst test/bsq-gguf/%.cpp,$(BUILD)/test/bsq-gguf/%,$(GGUF_PROGRAM_SOURCES))
 GGUF_FUZZER := $(BUILD)/fuzz/fuzz_gguf
+# Not our headers, so not our warnings.
+GGUF_BLAS_CFLAGS = $(patsubst -I%,-isystem %,$(BLAS_CFLAGS))
 GGUF_INCLUDES := -Iinclude -Iexamples -Iexamples/bsq-gguf -Iexamples/common
 
 programs: $(GGUF_TOOL)
@@ -17,7 +19,7 @@ programs: $(GGUF_TOOL)
 $(BUILD)/obj/examples/bsq-gguf/%.o: examples/bsq-gguf/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) $(GGUF_INCLUDES) $(BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(WARNINGS) $(GGUF_INCLUDES) $(GGUF_BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/examples/libbsq-gguf.a: $(GGUF_PARTS)
 	@mkdir -p $(@D)
@@ -36,7 +38,7 @@ $(BUILD)/bin/bsq-gguf: $(BUILD)/obj/examples/bsq-gguf/main.o $(BUILD)/examples/l
 $(BUILD)/obj/test/bsq-gguf/%.o: test/bsq-gguf/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest -Itest/bsq-gguf $(BLAS_CFLAGS) \
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest -Itest/bsq-gguf $(GGUF_BLAS_CFLAGS) \
 	    $(CHECK_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/test/bsq-gguf/libsupport.a: $(patsubst %.cpp,$(BUILD)/obj/%.o,$(GGUF_SUPPORT_SOURCES))
@@ -81,7 +83,7 @@ BENCH_FORMATS := $(BUILD)/bench/bench_formats
 $(BUILD)/obj/test/bench/bench_formats.o: test/bench/bench_formats.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest/bsq-gguf $(BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest/bsq-gguf $(GGUF_BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BENCH_FORMATS): $(BUILD)/obj/test/bench/bench_formats.o $(BUILD)/test/bsq-gguf/libsupport.a \
         $(BUILD)/examples/libbsq-gguf.a $(TOOL_LIBRARY) $(BUILD)/examples/libcommon.a $(STATIC)

@@ -127,7 +127,7 @@ Values forward(const Model &model, const Run &run, const std::vector<int32_t> &t
     embed(run, model.embedding(), tokens.data(), residual.data());
     for (int64_t b = 0; b < model.shape().blocks; b++) {
         const BlockWeights weights = model.block(b);
-        for (const size_t stage : {1, 3}) {
+        for (const size_t stage : {size_t{1}, size_t{3}}) {
             stage_input(run, weights, stage, residual.data(), input);
             add_output(run, weights, stages[stage].first, input, residual.data());
         }

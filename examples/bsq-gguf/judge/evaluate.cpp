@@ -23,7 +23,7 @@ Values hidden_states(const Model &model, const Run &run, const int32_t *tokens, 
     embed(run, model.embedding(), tokens, residual.data());
     for (int64_t b = 0; b < run.shape.blocks; b++) {
         const BlockWeights weights = model.block(b);
-        for (const size_t stage : {1, 3}) {
+        for (const size_t stage : {size_t{1}, size_t{3}}) {
             stage_input(run, weights, stage, residual.data(), input);
             add_output(run, weights, stages[stage].first, input, residual.data());
         }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quantize/activations.hpp"
+#include "quantize/quantize.hpp"
 #include "quantize/solve.hpp"
 
 namespace bsq_gguf {
@@ -20,7 +21,8 @@ Table measure(const Model &model, const Settings &settings, const Samples &sampl
               Progress &progress)
 {
     Table table;
-    ActivationStore activations(model, samples, settings.threads, false, make_room(settings.memory));
+    ActivationStore activations(model, samples, settings.threads, false,
+                                room_beside(model, settings, plan, samples.context));
     activations.embed(model.embedding(), model.embedding());
     for (int64_t b = 0; b < model.shape().blocks; b++) {
         const BlockWeights block = model.block(b);
@@ -40,7 +42,7 @@ Table measure(const Model &model, const Settings &settings, const Samples &sampl
                     if (!stats)
                         stats = gather(weights, feed, settings, name);
                     const std::vector<double> errors =
-                        error_table(weights, settings.types, stats.get(), settings, name);
+                        error_table(weights, settings.types, stats.get(), settings, name, progress);
                     table.tensors.push_back(place);
                     table.errors.insert(table.errors.end(), errors.begin(), errors.end());
                     for (const Type *type : settings.types)

@@ -15,9 +15,9 @@ class Quantizer {
 public:
     Quantizer(const Model &model, const Settings &settings, const Plan &plan, const Samples &samples, const Sink &sink,
               const Kept *kept, Progress &progress, Seconds &seconds)
-        : model_(model), settings_(settings), plan_(plan), sink_(sink), kept_(kept), progress_(progress),
-          seconds_(seconds), solver_(settings, progress, seconds),
-          activations_(model, samples, settings.threads, settings.mu > 0, room_for(model, settings, plan, samples))
+        : model_(model), plan_(plan), sink_(sink), kept_(kept), progress_(progress), seconds_(seconds),
+          solver_(settings, progress, seconds), activations_(model, samples, settings.threads, settings.mu > 0,
+                                                             room_beside(model, settings, plan, samples.context))
     {
     }
 
@@ -33,14 +33,6 @@ public:
     }
 
 private:
-    static Room room_for(const Model &model, const Settings &settings, const Plan &plan, const Samples &samples)
-    {
-        Room room = make_room(settings.memory);
-        const Need need = memory_need(model, settings, plan, samples.context);
-        room.memory = std::max<int64_t>(0, settings.memory - static_cast<int64_t>(need.bytes));
-        return room;
-    }
-
     StatsHandle &no_stats()
     {
         shared_.reset();
@@ -112,8 +104,11 @@ private:
                                                   own.bias[linear], feed, i + 1 < stage.count, shared);
             }
             shared_.reset();
-            if (stage.count == 1)
+            if (stage.count == 1) {
+                Clock clock;
                 activations_.advance(own, quantized, s, progress_);
+                clock.charge(seconds_.forward);
+            }
         }
     }
 
@@ -139,7 +134,6 @@ private:
     }
 
     const Model &model_;
-    const Settings &settings_;
     const Plan &plan_;
     const Sink &sink_;
     const Kept *kept_;
@@ -167,6 +161,14 @@ Need memory_need(const Model &model, const Settings &settings, const Plan &plan,
             need = {bytes, tensors[i].name};
     }
     return need;
+}
+
+Room room_beside(const Model &model, const Settings &settings, const Plan &plan, int64_t context)
+{
+    Room room = make_room(settings.memory);
+    const Need need = memory_need(model, settings, plan, context);
+    room.memory = std::max<int64_t>(0, settings.memory - static_cast<int64_t>(need.bytes));
+    return room;
 }
 
 std::vector<TensorResult> quantize(const Model &model, const Settings &settings, const Plan &plan,

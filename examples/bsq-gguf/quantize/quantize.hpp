@@ -21,6 +21,9 @@ struct Need {
 };
 Need memory_need(const Model &model, const Settings &settings, const Plan &plan, int64_t context);
 
+// What of settings.memory is left for activations between blocks.
+Room room_beside(const Model &model, const Settings &settings, const Plan &plan, int64_t context);
+
 // Gives every tensor to 'sink' as it gets ready, and returns what is known of the matrices, in the order of the work. Each
 // layer is solved with the inputs that the quantized part so far gives it. 'kept' may be NULL. Throws Error, Interrupted.
 std::vector<TensorResult> quantize(const Model &model, const Settings &settings, const Plan &plan,

@@ -1,7 +1,6 @@
 #include "quantize/solve.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <new>
 
@@ -16,20 +15,6 @@ struct LayerDelete {
     void operator()(bsq_layer_t *layer) const { bsq_layer_free(layer); }
 };
 using LayerHandle = std::unique_ptr<bsq_layer_t, LayerDelete>;
-
-class Clock {
-public:
-    // Adds what the time was spent for since the last call.
-    void charge(double &to)
-    {
-        const auto now = std::chrono::steady_clock::now();
-        to += std::chrono::duration<double>(now - last_).count();
-        last_ = now;
-    }
-
-private:
-    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 void check(bsq_status_t status, const std::string &name, const char *message)
 {
@@ -236,7 +221,7 @@ StatsHandle gather(const Matrix &weights, const Feed &feed, const Settings &sett
 }
 
 std::vector<double> error_table(const Matrix &weights, const std::vector<const Type *> &types, const bsq_stats_t *stats,
-                                const Settings &settings, const std::string &name)
+                                const Settings &settings, const std::string &name, Progress &progress)
 {
     std::vector<double> errors;
     for (const Type *type : types) {
@@ -245,6 +230,8 @@ std::vector<double> error_table(const Matrix &weights, const std::vector<const T
             bsq_options_t options = options_for(*type, settings);
             options.effort = std::min(options.effort, int32_t{1});
             options.asymmetry = 0;
+            options.progress = Progress::callback;
+            options.progress_opaque = &progress;
             const LayerHandle layer =
                 make_layer(weights, first, std::min(slice_rows, weights.rows - first), {}, options, name);
             check(bsq_layer_share_stats(layer.get(), 0, stats), name, bsq_layer_error_message(layer.get()));
@@ -252,8 +239,6 @@ std::vector<double> error_table(const Matrix &weights, const std::vector<const T
             bsq_report_init(&report, sizeof report);
             check(bsq_optimize(layer.get(), &report), name, bsq_layer_error_message(layer.get()));
             totals.add(report);
-            if (interrupted())
-                throw Interrupted();
         }
         errors.push_back(totals.share(totals.error));
     }

@@ -2,6 +2,7 @@
 #ifndef BSQ_GGUF_SOLVE_HPP
 #define BSQ_GGUF_SOLVE_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,6 +22,21 @@ struct StatsDelete {
     void operator()(bsq_stats_t *stats) const { bsq_stats_release(stats); }
 };
 using StatsHandle = std::unique_ptr<bsq_stats_t, StatsDelete>;
+
+// Where the time goes.
+class Clock {
+public:
+    // Adds what the time was spent for since the last call.
+    void charge(double &to)
+    {
+        const auto now = std::chrono::steady_clock::now();
+        to += std::chrono::duration<double>(now - last_).count();
+        last_ = now;
+    }
+
+private:
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
 
 // Output channels that are solved at a time: what a layer with many of them would need is bounded.
 inline constexpr int64_t slice_rows = 4096;
@@ -67,7 +83,7 @@ StatsHandle gather(const Matrix &weights, const Feed &feed, const Settings &sett
 
 // The relative output errors of 'types' for statistics, with little effort: what --avg-bits chooses by.
 std::vector<double> error_table(const Matrix &weights, const std::vector<const Type *> &types, const bsq_stats_t *stats,
-                                const Settings &settings, const std::string &name);
+                                const Settings &settings, const std::string &name, Progress &progress);
 
 } // namespace bsq_gguf
 
