@@ -123,8 +123,8 @@ RunResult run(const Settings &settings, Progress &progress)
     const std::vector<SampleRef> samples = split.for_layers();
     const auto fitted = static_cast<int64_t>(split.calibration.size());
     const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
-    const Judgement judgement = evaluate(model, quantized, split.evaluation, split.labels, task.get(),
-                                         settings.options.threads, progress);
+    const Judgement judgement =
+        evaluate(model, quantized, split.evaluation, split.labels, task.get(), settings.options.threads, progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized.layers)
         errors.push_back(layer.own_error);

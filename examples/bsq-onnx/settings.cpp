@@ -28,8 +28,8 @@ struct Fields {
     int32_t crop, letterbox, bgr, shorter;
     double pad;
     int32_t calib, calib_first, held_out, eval, evaluate, memory;
-    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort, threads,
-        bias_correction;
+    int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
+        threads, bias_correction;
     double act_percentile, average_bits, mu, damping;
     int32_t format, float_head, task, json, quiet, help, version;
 };
@@ -64,7 +64,8 @@ const struct argument samples_table[] = {
     {"labels", ARGUMENT_TEXT, "FILE",
      "lines \"class file [name of the class]\", or a .npy of int64, one for each sample", AT(labels), 0, 0, nullptr},
     {"calib", ARGUMENT_INTEGER, "N",
-     "calibrate on N of --images, evenly spread over their order [so many that every layer has 64 rows for each input, at "
+     "calibrate on N of --images, evenly spread over their order [so many that every layer has 64 rows for each input, "
+     "at "
      "most half of them, all with --test]",
      AT(calib), 1, INT_MAX, nullptr},
     {"calib-first", ARGUMENT_FLAG, nullptr, "calibrate on the first N instead", AT(calib_first), 0, 0, nullptr},
@@ -99,7 +100,8 @@ const struct argument preset_table[] = {
 };
 
 const struct argument method_table[] = {
-    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [8 with --format qdq, else 4]", AT(weight_bits), 2, 8, nullptr},
+    {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [8 with --format qdq, else 4]", AT(weight_bits), 2, 8,
+     nullptr},
     {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8,
      nullptr},
     {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]",
@@ -122,8 +124,8 @@ const struct argument method_table[] = {
     {"act-bits-for", ARGUMENT_LIST, "TENSOR=B", "bits of one tensor, 2..8; may be given several times",
      AT(act_bits_for), 0, 0, nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
-    {"float-head", ARGUMENT_FLAG, nullptr, "leave the last layers float, too, not only what they give", AT(float_head), 0, 0,
-     nullptr},
+    {"float-head", ARGUMENT_FLAG, nullptr, "leave the last layers float, too, not only what they give", AT(float_head),
+     0, 0, nullptr},
     {"keep-float", ARGUMENT_LIST, "NAME",
      "with --format qdq: no quantizer on this tensor, or on what this node gives; may be given several times",
      AT(keep_float), 0, 0, nullptr},
@@ -390,8 +392,9 @@ void check(const Fields &fields, const Settings &settings)
     check_integer_form(fields, settings);
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty()) {
         if (!settings.evaluate)
-            throw UsageError("nothing would be written: neither -o nor --report is given (--evaluate: only say how good "
-                             "the network is)");
+            throw UsageError(
+                "nothing would be written: neither -o nor --report is given (--evaluate: only say how good "
+                "the network is)");
         if (fields.eval == 0)
             throw UsageError("nothing to do: neither -o nor --report, and --eval is 0");
     }

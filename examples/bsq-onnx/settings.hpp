@@ -29,7 +29,7 @@ struct Settings {
     int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
     int edge_bits = 8;
-    int depthwise_bits = 8; // at least, of layers with one input channel a group; 0: as others
+    int depthwise_bits = 8;   // at least, of layers with one input channel a group; 0: as others
     double average_bits = 0;  // 0: not asked for
     bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel

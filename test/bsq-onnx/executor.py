@@ -314,7 +314,7 @@ def quantize_linear(node):
 
 def dequantize_linear(node):
     x, scale = node[0], node[1]
-    assert x.dtype in (np.int8, np.uint8)
+    assert x.dtype in (np.int8, np.uint8, np.int32)
     axis = node.get("axis", 1)
     zero = np.zeros((), x.dtype) if node[2] is None else node[2]
     return (x.astype(np.float32) - along(zero.astype(np.float32), axis, x.ndim)) * along(scale, axis, x.ndim)

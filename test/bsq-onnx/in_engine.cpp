@@ -55,8 +55,8 @@ public:
 
     void start(const std::vector<float> &input)
     {
-        transfer([&](char *data, size_t size) { return write(to_, data, size); },
-                 const_cast<float *>(input.data()), input.size());
+        transfer([&](char *data, size_t size) { return write(to_, data, size); }, const_cast<float *>(input.data()),
+                 input.size());
     }
 
     void finish(std::vector<float> &output)

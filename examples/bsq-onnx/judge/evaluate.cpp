@@ -15,8 +15,8 @@ constexpr size_t exhibits_most = 6;
 
 // ---- the quantized network -----------------------------------------------------------------------------------
 
-Chain::Chain(const Model &model, const std::vector<LayerResult> &layers,
-             const Quantizers &quantizers, const std::vector<std::string> &extra)
+Chain::Chain(const Model &model, const std::vector<LayerResult> &layers, const Quantizers &quantizers,
+             const std::vector<std::string> &extra)
     : model_(model)
 {
     const onnx::GraphProto &graph = model.proto().graph();
@@ -142,7 +142,7 @@ private:
     const Task *task_;
     const Contest &contest_;
     bool classifies_;
-    std::vector<Difference> differences_;                 // of each output
+    std::vector<Difference> differences_; // of each output
     Difference behind_softmax_;
     std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;

@@ -20,8 +20,8 @@ namespace bsq_onnx {
 class Chain {
 public:
     // Of the layers, those with bits; 'extra' tensors are kept besides the network's outputs.
-    Chain(const Model &model, const std::vector<LayerResult> &layers,
-          const Quantizers &quantizers, const std::vector<std::string> &extra);
+    Chain(const Model &model, const std::vector<LayerResult> &layers, const Quantizers &quantizers,
+          const std::vector<std::string> &extra);
 
     void run(const std::vector<float> &input);
     const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }

@@ -223,9 +223,9 @@ int64_t count(const Shape &shape)
 
 bool keeps_values(const onnx::NodeProto &node)
 {
-    static const std::set<std::string> keep = {"Concat",  "DepthToSpace", "Expand",       "Flatten", "Identity",
-                                               "MaxPool", "Pad",          "Reshape",      "Slice",   "SpaceToDepth",
-                                               "Split",   "Squeeze",      "Transpose",    "Unsqueeze"};
+    static const std::set<std::string> keep = {"Concat",  "DepthToSpace", "Expand",    "Flatten",  "Identity",
+                                               "MaxPool", "Pad",          "Reshape",   "Slice",    "SpaceToDepth",
+                                               "Split",   "Squeeze",      "Transpose", "Unsqueeze"};
     if (node.op_type() == "Resize")
         return get_text(node, "mode", "nearest") == "nearest";
     return keep.count(node.op_type()) > 0;

@@ -21,11 +21,12 @@ struct SharedQuantizer {
 };
 
 struct Plan {
-    std::vector<int> bits;                         // of each layer, in the order of Model::layers(); 0: it stays float
-    std::vector<std::string> reasons;              // why it does, or ""
-    std::vector<bool> fixed;                       // --avg-bits may not change these bits
-    std::map<std::string, int> input_bits;         // of the tensors that quantized layers read
-    std::map<std::string, SharedQuantizer> shared; // by tensor, in integer form all; others have quantizers of their own
+    std::vector<int> bits;                 // of each layer, in the order of Model::layers(); 0: it stays float
+    std::vector<std::string> reasons;      // why it does, or ""
+    std::vector<bool> fixed;               // --avg-bits may not change these bits
+    std::map<std::string, int> input_bits; // of the tensors that quantized layers read
+    std::map<std::string, SharedQuantizer>
+        shared; // by tensor, in integer form all; others have quantizers of their own
 };
 
 // First layers are those that no other layer comes before, last ones those that no other layer follows on a way to an

@@ -16,8 +16,9 @@ constexpr float infinite = std::numeric_limits<float>::infinity();
 // Operators that engines have an integer form of, or that only move values.
 bool runs_in_integers(const onnx::NodeProto &node)
 {
-    static const std::set<std::string> those = {"Add",       "AveragePool", "Clip",   "GlobalAveragePool", "HardSwish",
-                                                "LeakyRelu", "Mul",         "Relu",   "Resize",            "Sigmoid"};
+    static const std::set<std::string> those = {"Add",       "AveragePool", "Clip", "GlobalAveragePool",
+                                                "HardSwish", "LeakyRelu",   "Mul",  "Relu",
+                                                "Resize",    "Sigmoid"};
     return those.count(node.op_type()) > 0 || keeps_values(node);
 }
 
@@ -29,7 +30,8 @@ bool is_clip(const onnx::NodeProto &node)
 class Finder {
 public:
     Finder(const Model &model, const Settings &settings, const Plan &plan)
-        : model_(model), settings_(settings), plan_(plan), graph_(model.proto()), before_layers_(tensors_before_layers(model))
+        : model_(model), settings_(settings), plan_(plan), graph_(model.proto()),
+          before_layers_(tensors_before_layers(model))
     {
         for (size_t i = 0; i < graph_.nodes.size(); i++)
             for (const std::string &output : graph_.nodes[i].output())
@@ -222,9 +224,9 @@ private:
     bool implied(const std::string &tensor, const PointGroup &group) const
     {
         const std::pair<float, float> own = range(tensor);
-        return own.second >= group.most && std::all_of(group.tensors.begin(), group.tensors.end(), [&](const auto &other) {
-            return range(other).first >= std::max(own.first, 0.0F);
-        });
+        return own.second >= group.most &&
+               std::all_of(group.tensors.begin(), group.tensors.end(),
+                           [&](const auto &other) { return range(other).first >= std::max(own.first, 0.0F); });
     }
 
     const Model &model_;
@@ -232,9 +234,9 @@ private:
     const Plan &plan_;
     const Graph graph_;
     const std::set<std::string> before_layers_;
-    std::map<std::string, int> producer_;    // node, by tensor
-    std::map<int, size_t> layer_at_;         // by node
-    std::set<std::string> wanted_;           // tensors with quantizers
+    std::map<std::string, int> producer_;         // node, by tensor
+    std::map<int, size_t> layer_at_;              // by node
+    std::set<std::string> wanted_;                // tensors with quantizers
     std::map<std::string, std::string> absorbed_; // by what a Relu or Clip gives: what it reads
 };
 

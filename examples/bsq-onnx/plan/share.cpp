@@ -141,8 +141,7 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
                                                         const std::vector<SampleRef> &samples, Progress &progress)
 {
     std::map<std::string, SharedQuantizer> shared;
-    std::vector<Group> groups =
-        integer_form(settings) ? find_points(model, settings, plan) : find_joined(model, plan);
+    std::vector<Group> groups = integer_form(settings) ? find_points(model, settings, plan) : find_joined(model, plan);
     if (groups.empty())
         return shared;
     std::vector<std::string> computed;

@@ -77,8 +77,8 @@ double Trial::solve(const Model &model, const Segment &segment)
     std::vector<float> weights(layer_.weights.size()), bias(static_cast<size_t>(layer_.desc.out_channels));
     check(bsq_layer_get_dequantized(handle_.get(), weights.data(), weights.size()), layer_, handle_.get());
     check(bsq_layer_get_bias(handle_.get(), bias.data(), bias.size()), layer_, handle_.get());
-    runner_ =
-        std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output}, Quantizers{{layer_.input, quantizer_}}, weights, bias);
+    runner_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output},
+                                       Quantizers{{layer_.input, quantizer_}}, weights, bias);
     got_.resize(static_cast<size_t>(count(layer_.output_shape)));
     return report.seconds;
 }

@@ -14,7 +14,8 @@ template <typename Stream, typename Done> void transfer(Stream &stream, Done &do
     auto &l = done.layer;
     stream(l.name), stream(l.op), stream(l.input), stream(l.bits), stream(l.reason), stream(l.channels),
         stream(l.fan_in);
-    stream(l.weight_bytes), stream(l.multiplications), stream(l.codes), stream(l.scales), stream(l.bias), stream(l.bias_codes);
+    stream(l.weight_bytes), stream(l.multiplications), stream(l.codes), stream(l.scales), stream(l.bias),
+        stream(l.bias_codes);
     stream(l.dequantized), stream(l.error), stream(l.error_rounding), stream(l.held_out_error), stream(l.error_floor);
     stream(l.lower_bound), stream(l.own_error), stream(l.rows_per_input), stream(l.seconds), stream(l.warnings);
     stream(l.text);

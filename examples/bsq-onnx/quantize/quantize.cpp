@@ -139,7 +139,8 @@ private:
 Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
     : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
-      workers_(workers(settings.options.threads, static_cast<int64_t>(samples.size()))), progress_(progress), checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+      workers_(workers(settings.options.threads, static_cast<int64_t>(samples.size()))), progress_(progress),
+      checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -451,8 +452,8 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
     const std::string note = note_on(layer.input);
     const bool stays_float = integer_form(settings_) && shared == plan_.shared.end();
     const int input_bits = settings_.options.input_bits == 0 || stays_float ? 0
-                           : known != nullptr ? known->values.bits
-                                              : plan_.input_bits.at(layer.input);
+                           : known != nullptr                               ? known->values.bits
+                                                                            : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
     const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
                                             input_bits, samples() > calibration_, chooses_scales, note, known});
@@ -613,7 +614,8 @@ void Pass::round_bias(const Layer &layer, LayerResult &l) const
         if (static_cast<double>(l.scales[c]) < least) {
             l.scales[c] = static_cast<float>(least * 1.001);
             for (size_t i = c * fan_in; i < (c + 1) * fan_in; i++) {
-                const double code = std::nearbyint(static_cast<double>(l.dequantized[i]) / static_cast<double>(l.scales[c]));
+                const double code =
+                    std::nearbyint(static_cast<double>(l.dequantized[i]) / static_cast<double>(l.scales[c]));
                 l.codes[i] = static_cast<int8_t>(std::min<double>(std::max<double>(code, lowest), highest));
                 l.dequantized[i] = l.scales[c] * static_cast<float>(l.codes[i]);
             }

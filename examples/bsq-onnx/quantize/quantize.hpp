@@ -23,7 +23,7 @@ struct SampleRef {
 };
 
 struct Quantized {
-    std::vector<LayerResult> layers;             // in the order of Model::layers()
+    std::vector<LayerResult> layers; // in the order of Model::layers()
     Quantizers quantizers;
     std::vector<InputResult> inputs; // in the order in which layers read them
 };

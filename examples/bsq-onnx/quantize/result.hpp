@@ -20,12 +20,12 @@ struct LayerResult {
     int64_t channels = 0, fan_in = 0;
     int64_t weight_bytes = 0; // at 'bits', codes only
     int64_t multiplications = 0;
-    std::vector<int8_t> codes;      // (M, n)
-    std::vector<float> scales;      // M
-    std::vector<float> bias;        // M, or empty when the layer has none and needs none
+    std::vector<int8_t> codes;       // (M, n)
+    std::vector<float> scales;       // M
+    std::vector<float> bias;         // M, or empty when the layer has none and needs none
     std::vector<int32_t> bias_codes; // in integer form: M, in steps of the input's scale times the channel's
-    std::vector<float> dequantized; // (M, n): weights that multiply the dequantized, unfolded inputs
-    double error = 0;               // relative output errors
+    std::vector<float> dequantized;  // (M, n): weights that multiply the dequantized, unfolded inputs
+    double error = 0;                // relative output errors
     double error_rounding = 0;
     double held_out_error = -1; // -1: not measured
     double error_floor = 0;

@@ -77,8 +77,8 @@ std::vector<std::string> all_warnings(const RunResult &result)
 
 void print_text(const RunResult &result)
 {
-    std::printf("%s: %lld of %zu %s quantized, %.2f bits a weight, file of %.2f MB instead of %.2f MB\n", result.model.c_str(),
-                static_cast<long long>(quantized_layers(result)), result.layers.size(),
+    std::printf("%s: %lld of %zu %s quantized, %.2f bits a weight, file of %.2f MB instead of %.2f MB\n",
+                result.model.c_str(), static_cast<long long>(quantized_layers(result)), result.layers.size(),
                 result.layers.size() == 1 ? "layer" : "layers", result.average_bits,
                 static_cast<double>(result.quantized_bytes) / 1e6, static_cast<double>(result.float_bytes) / 1e6);
     const Evaluation &e = result.evaluation;

@@ -179,7 +179,13 @@ private:
         const std::string scale =
             constant(layer.name + ".weight_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
         const std::string name = graph_.unused(layer.name + ".weight_dequantized");
-        add_node("DequantizeLinear", {quantized, scale}, name);
+        std::vector<std::string> inputs = {quantized, scale};
+        // ONNX Runtime's QGemm wants as many zero points as there are scales, though all are 0.
+        if (format_ == Format::qdq)
+            inputs.push_back(constant(
+                layer.name + ".weight_zero_point",
+                bsq_onnx::make_tensor({layer.desc.out_channels}, std::vector<int8_t>(result.scales.size(), 0))));
+        add_node("DequantizeLinear", inputs, name);
         set_integer(nodes_.back(), "axis", layer.kind == Kind::matmul ? 1 : 0);
         return name;
     }
@@ -237,7 +243,8 @@ private:
     {
         int lowest, highest;
         code_limits(input, lowest, highest);
-        const std::string low = limit(channel_axis, input, lowest, "/lowest"), high = limit(channel_axis, input, highest, "/highest");
+        const std::string low = limit(channel_axis, input, lowest, "/lowest"),
+                          high = limit(channel_axis, input, highest, "/highest");
         const std::string name = graph_.unused(input.tensor + "/clipped");
         if (input.scales.size() == 1)
             return add_node("Clip", {input.tensor, low, high}, name);

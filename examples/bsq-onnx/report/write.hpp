@@ -14,8 +14,8 @@ enum class Format {
     // layers, int32 biases, opset 13 or above: what ONNX Runtime runs in integers
     qdq,
     qdq_layers, // the same before layers only, with float biases
-    qdq_float, // dequantized weights in the graph and opset of the file, no Q or DQ
-    int4       // opset 21: codes of up to 4 bits packed as INT4, else as qdq
+    qdq_float,  // dequantized weights in the graph and opset of the file, no Q or DQ
+    int4        // opset 21: codes of up to 4 bits packed as INT4, else as qdq
 };
 
 // The bytes of the network; docs/formats.md says what is in it. A layer that was skipped (bits 0) keeps its weights and

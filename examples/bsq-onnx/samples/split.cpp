@@ -71,7 +71,8 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
         split.held_out = refs_of(images, left);
     } else {
         const size_t taken = std::min(judges.size(), asked);
-        split.held_out = refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)));
+        split.held_out =
+            refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)));
         split.shared = taken > 0 && judges.size() < 2 * asked;
         if (!split.shared)
             judges.erase(judges.begin(), judges.begin() + static_cast<long>(taken));
