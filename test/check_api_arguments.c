@@ -247,7 +247,7 @@ START_TEST(enumerations_cannot_be_mixed_up)
     } fields[] = {
 #define FIELD(field, first, last) {#field, offsetof(bsq_options_t, field), first, last}
         FIELD(solver, BSQ_SOLVER_AUTO, BSQ_SOLVER_PAPER),
-        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_E2M1), /* a table of the host needs levels */
+        FIELD(weight_grid, BSQ_WEIGHT_GRID_SYMMETRIC, BSQ_WEIGHT_GRID_E2M1),      /* a table of the host needs levels */
         FIELD(scale_kind, BSQ_SCALE_KIND_PER_TENSOR, BSQ_SCALE_KIND_PER_CHANNEL), /* groups need a size */
         FIELD(scale_format, BSQ_SCALE_FORMAT_FLOAT32, BSQ_SCALE_FORMAT_E4M3),
         FIELD(input_type, BSQ_INPUT_TYPE_AUTO, BSQ_INPUT_TYPE_ZERO_POINT),

@@ -46,12 +46,10 @@ static void shape_scales(const struct work *work, const bsq_tensor_t *tensor, st
 
 static void shape_outputs(const struct work *work, const bsq_tensor_t *tensor, struct output *outputs)
 {
-    static const struct output names[OUTPUTS] = {{.name = "codes.npy", .type = NPY_INT8},
-                                                 {.name = "scales.npy", .type = NPY_FLOAT32},
-                                                 {.name = "zero_points.npy", .type = NPY_INT32},
-                                                 {.name = "offsets.npy", .type = NPY_FLOAT32},
-                                                 {.name = "bias.npy", .type = NPY_FLOAT32},
-                                                 {.name = "dequantized.npy", .type = NPY_FLOAT32}};
+    static const struct output names[OUTPUTS] = {
+        {.name = "codes.npy", .type = NPY_INT8},        {.name = "scales.npy", .type = NPY_FLOAT32},
+        {.name = "zero_points.npy", .type = NPY_INT32}, {.name = "offsets.npy", .type = NPY_FLOAT32},
+        {.name = "bias.npy", .type = NPY_FLOAT32},      {.name = "dequantized.npy", .type = NPY_FLOAT32}};
     memcpy(outputs, names, sizeof names);
     outputs[OUT_CODES].type = is_around_zero(tensor->weight_grid) ? NPY_INT8 : NPY_UINT8;
     outputs[OUT_CODES].dims = outputs[OUT_DEQUANTIZED].dims = work->weights.dims;

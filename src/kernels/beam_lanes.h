@@ -411,8 +411,8 @@ static INLINE void search_group(struct group *group, const struct bsq_beam_block
 
     for (int64_t k = block->rows - 1; k >= 0; k--) {
         float diagonal = block->r[k * block->ldr + k];
-        struct row row = {f_all(diagonal), f_all(1.0F / diagonal), f_all(lowest),
-                          f_all(highest),  levels,                 block->level_count};
+        struct row row = {f_all(diagonal), f_all(1.0F / diagonal), f_all(lowest), f_all(highest),
+                          levels,          block->level_count};
         keys best[MOST_VECTORS][2];
 
         extend(group, k, &row, places, width, best);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum {
-    BSQ_BEAM_ROWS = 32, /* rows of the factor that one call of beam() decides */
+    BSQ_BEAM_ROWS = 32,   /* rows of the factor that one call of beam() decides */
     BSQ_BEAM_WIDTH = 64,  /* most survivors of a lane */
     BSQ_BEAM_LEVELS = 256 /* most levels of a table */
 };
@@ -38,7 +38,7 @@ struct bsq_beam_block {
     float *cost;     /* states, in and out: squared residual so far; infinity where there is no survivor */
     int32_t *parent; /* states, out: which survivor of the lane each one descends from; untouched when width is 1 */
     float lowest, highest; /* codes, integers from -128 to 127; the least and the greatest level of a table */
-    const float *levels;   /* what codes stand for, integers in ascending order, with room for 16; NULL: for themselves */
+    const float *levels; /* what codes stand for, integers in ascending order, with room for 16; NULL: for themselves */
     int32_t level_count;
 };
 
@@ -72,9 +72,9 @@ struct bsq_gemm_tn {
 struct bsq_fit {
     const float *x, *weight; /* count; weight NULL: all are 1 */
     int64_t count;
-    float inverse, shift;    /* of the scale; in steps */
-    float lowest, highest;   /* codes */
-    const float *levels;     /* 'level_count' that codes are one of, in ascending order; NULL: all integers between */
+    float inverse, shift;  /* of the scale; in steps */
+    float lowest, highest; /* codes */
+    const float *levels;   /* 'level_count' that codes are one of, in ascending order; NULL: all integers between */
     int32_t level_count;
 };
 

@@ -570,8 +570,8 @@ static void gather(const float *from, const int64_t *column, int64_t step, int64
     {                                                                                                                  \
         .id = number, .beam = search, .spread = spread, .follow = follow, .gemm_tn = multiply, .syrk = multiply_self,  \
         .gather = gather, .sums = sums, .requantize = requantize, .magnitudes = magnitudes, .list_bits = list_bits,    \
-        .extremes = extremes, .round_sums = round_sums, .fit = fit_sums, .round_errors = round_errors,                  \
-        .round_codes = round_codes,                                                                                    \
-        .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums, .add_scaled = add_scaled,              \
-        .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4, .unpack2 = unpack2                   \
+        .extremes = extremes, .round_sums = round_sums, .fit = fit_sums, .round_errors = round_errors,                 \
+        .round_codes = round_codes, .next_step = next_step, .most_gain = most_gain, .code_sums = code_sums,            \
+        .add_scaled = add_scaled, .distance = distance, .pack4 = pack4, .pack2 = pack2, .unpack4 = unpack4,            \
+        .unpack2 = unpack2                                                                                             \
     }

@@ -33,7 +33,8 @@ bool bsq_optimum_applies(const struct bsq_search_plan *plan)
 
     for (int32_t effort = 1; effort <= plan->effort; effort++)
         runs |= node_limit(plan->fan_in, effort) > 0;
-    return runs && bsq_exact_grid_applies(&plan->rounding) && plan->scales_per_channel == 1 && bsq_values_are_free(&plan->rounding);
+    return runs && bsq_exact_grid_applies(&plan->rounding) && plan->scales_per_channel == 1 &&
+           bsq_values_are_free(&plan->rounding);
 }
 
 /* Looks for the optimum of one channel, into the trial; false when nothing is better than what is kept. */
@@ -82,7 +83,8 @@ void bsq_optimum_search(struct bsq_search *search, int32_t effort, struct bsq_st
                 wanted = search->trial.scales[c];
                 stored = bsq_scale_stored(fabs(wanted), search->trial.codes + c * n, n);
                 search->trial.scales[c] = copysign(stored, wanted);
-                if (fabs(stored - fabs(wanted)) > FLT_EPSILON * fabs(wanted)) /* out of float32's range: not what was proven */
+                if (fabs(stored - fabs(wanted)) >
+                    FLT_EPSILON * fabs(wanted)) /* out of float32's range: not what was proven */
                     search->proven[c] = 0;
             }
             bsq_candidate_judge(&search->trial, &search->block, search->u);

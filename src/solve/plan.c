@@ -86,8 +86,8 @@ static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *optio
                                          .factor = plan->efforts > 0 || bounds,
                                          .factor64 = bounds,
                                          .dense = plan->paper || plan->search.scales_per_channel > 1 || bounds};
-    hessian->single =
-        !plan->per_tensor && !plan->keeps_scales && (plan->efforts > 1 || !bounds) && bsq_single_precision_applies(&plan->search, hessian);
+    hessian->single = !plan->per_tensor && !plan->keeps_scales && (plan->efforts > 1 || !bounds) &&
+                      bsq_single_precision_applies(&plan->search, hessian);
 }
 
 static void plan_held_out(struct bsq_solve_plan *plan, const struct known *known)
@@ -122,8 +122,8 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
     struct bsq_solve_plan plan = {.geometry = geometry,
                                   .paper = options->solver == BSQ_SOLVER_PAPER,
                                   .keeps_scales = options->keep_scales,
-                                  .per_tensor = options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR &&
-                                                !options->keep_scales,
+                                  .per_tensor =
+                                      options->scale_kind == BSQ_SCALE_KIND_PER_TENSOR && !options->keep_scales,
                                   .has_means = stats->means,
                                   .efforts = options->solver == BSQ_SOLVER_AUTO ? options->effort : 0};
 

@@ -48,7 +48,8 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
 /* Codes and scales in turn until neither moves; false when the limit came first. */
 static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
 {
-    bool met = false, pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1 && !point->levels;
+    bool met = false,
+         pairs = search->effort_plan->pairs && point->h && point->scales_per_channel == 1 && !point->levels;
 
     for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
         bool still = descend(search, point, channel);

@@ -178,9 +178,9 @@ static void report_stages(struct bsq_solve *solve)
     for (int32_t effort = 1; effort <= solve->plan.efforts; effort++) {
         for (int32_t k = 0; k < BSQ_EFFORT_STAGES; k++) {
             bool digits = bsq_effort_plan(effort)->digits && solve->plan.search.planes;
-            bool idle =
-                (k == BSQ_EFFORT_BITSPLIT && !digits) ||
-                (k == BSQ_EFFORT_SCALE && !bsq_scale_format_applies(&solve->plan.search.rounding) && !solve->plan.per_tensor);
+            bool idle = (k == BSQ_EFFORT_BITSPLIT && !digits) ||
+                        (k == BSQ_EFFORT_SCALE && !bsq_scale_format_applies(&solve->plan.search.rounding) &&
+                         !solve->plan.per_tensor);
 
             if (!idle)
                 report_stage(solve, BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES + k, stages[k], effort);

@@ -31,8 +31,7 @@ static void try_codes(struct bsq_search *search)
 {
     struct bsq_stage_record unused[BSQ_EFFORT_STAGES];
 
-    memcpy(search->trial.codes, search->unrestricted.codes,
-           (size_t)(search->block.channels * search->plan->fan_in));
+    memcpy(search->trial.codes, search->unrestricted.codes, (size_t)(search->block.channels * search->plan->fan_in));
     load_side(search, BSQ_VALUES_NEAREST);
     bsq_polish_fixed(search, 0, unused);
     (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);

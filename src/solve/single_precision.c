@@ -19,8 +19,9 @@ static const double margin = 1e-5;
 
 bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const struct bsq_hessian_plan *hessian)
 {
-    return bsq_round_is_plain(&plan->rounding) && plan->effort >= 1 && plan->fan_in > LEAST_INPUTS && plan->scales_per_channel == 1 &&
-           plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32 && hessian->mu == 0.0 && !hessian->centred;
+    return bsq_round_is_plain(&plan->rounding) && plan->effort >= 1 && plan->fan_in > LEAST_INPUTS &&
+           plan->scales_per_channel == 1 && plan->rounding.scale_format == BSQ_SCALE_FORMAT_FLOAT32 &&
+           hessian->mu == 0.0 && !hessian->centred;
 }
 
 void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *hessian, const float *weights)

@@ -76,8 +76,8 @@ void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
 
             bsq_round_codes(&plan->rounding, search->block.weights + first,
                             bsq_scale_span(plan->fan_in, plan->group_size, a),
-                            candidate->scales[c * plan->scales_per_channel + a],
-                            bsq_candidate_offset(candidate, c, a), candidate->codes + first);
+                            candidate->scales[c * plan->scales_per_channel + a], bsq_candidate_offset(candidate, c, a),
+                            candidate->codes + first);
         }
 }
 

@@ -52,7 +52,8 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
         lay_out_candidate(&search->unrestricted, plan, &carver);
     search->trial.g = bsq_carve(&carver, plan->block_channels * n, sizeof *search->trial.g);
     search->u = bsq_carve(&carver, plan->block_channels * n, sizeof *search->u);
-    search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel, plan->rounding.shifting.kind), sizeof *search->scratch);
+    search->scratch = bsq_carve(&carver, bsq_scale_scratch(n, plan->scales_per_channel, plan->rounding.shifting.kind),
+                                sizeof *search->scratch);
     search->kept_g = bsq_carve(&carver, n, sizeof *search->kept_g);
     search->kept_codes = bsq_carve(&carver, n, sizeof *search->kept_codes);
     search->prices = bsq_carve(&carver, 2 * n, sizeof *search->prices);

@@ -37,7 +37,7 @@ struct bsq_beam_task {
     const double *scales; /* channels x scales_per_channel, not 0 */
     const double *shifts; /* the same, as a candidate has them (objective.h); or NULL */
     struct bsq_shifting shifting;
-    int64_t group_size;   /* inputs that share a scale */
+    int64_t group_size; /* inputs that share a scale */
     int64_t scales_per_channel;
     const double *multipliers;
     int32_t count; /* of them */

@@ -155,7 +155,8 @@ static struct fit try_fit(const struct bsq_rounding *rounding, const struct bsq_
     }
     if (!(share > -1.0) || !isfinite(share) || !isfinite(constant)) /* of another grid than was tried */
         return (struct fit){scale, steps, INFINITY};
-    return (struct fit){scale * (1.0 + share), rounding->shifting.kind == BSQ_SHIFT_FREE ? steps + constant / (1.0 + share) : steps,
+    return (struct fit){scale * (1.0 + share),
+                        rounding->shifting.kind == BSQ_SHIFT_FREE ? steps + constant / (1.0 + share) : steps,
                         scale * scale * fmax(sums.rr - gain, 0.0)};
 }
 
@@ -168,7 +169,8 @@ static double allowed_steps(const struct bsq_rounding *rounding, double steps)
 }
 
 /* What weights reach down and up to. Where a zero is among what codes express, whatever the scale, it is inside. */
-static void range_of(const struct bsq_rounding *rounding, const float *weights, int64_t count, double *low, double *high)
+static void range_of(const struct bsq_rounding *rounding, const float *weights, int64_t count, double *low,
+                     double *high)
 {
     *low = *high = rounding->shifting.kind == BSQ_SHIFT_FREE && !rounding->scale_bits ? (double)weights[0] : 0.0;
     for (int64_t j = 0; j < count; j++) {
@@ -276,7 +278,8 @@ void bsq_round_fit(const struct bsq_rounding *rounding, const float *weights, co
     }
     *scale = best.scale;
     if (shift)
-        *shift = rounding->shifting.kind == BSQ_SHIFT_FREE ? best.scale * (best.steps - rounding->shifting.base) : best.steps;
+        *shift = rounding->shifting.kind == BSQ_SHIFT_FREE ? best.scale * (best.steps - rounding->shifting.base)
+                                                           : best.steps;
 }
 
 void bsq_round_codes(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,

@@ -6,8 +6,8 @@
 
 /* The grid: what a weight may become, and which values scales and offsets may take. */
 struct bsq_rounding {
-    int32_t lowest, highest;         /* codes */
-    const int8_t *levels;            /* 'level_count' codes in ascending order; NULL: all from lowest to highest */
+    int32_t lowest, highest; /* codes */
+    const int8_t *levels;    /* 'level_count' codes in ascending order; NULL: all from lowest to highest */
     int32_t level_count;
     struct bsq_shifting shifting;
     int32_t least_shift, most_shift; /* of those that are steps */

@@ -28,7 +28,8 @@ static struct values values_of(int32_t format)
     case BSQ_SCALE_FORMAT_BFLOAT16: return (struct values){0x1p-126, 0x1.fep127, 7, 133};
     case BSQ_SCALE_FORMAT_E8M0:
     case BSQ_SCALE_FORMAT_POWER_OF_TWO: return (struct values){0x1p-126, 0x1p127, 0, 126};
-    case BSQ_SCALE_FORMAT_E4M3: return (struct values){0x1p-9, 448.0, 3, 9}; /* OCP 8-bit floating point, with subnormals */
+    case BSQ_SCALE_FORMAT_E4M3:
+        return (struct values){0x1p-9, 448.0, 3, 9}; /* OCP 8-bit floating point, with subnormals */
     default: return (struct values){(double)FLT_MIN, (double)FLT_MAX, 23, 149};
     }
 }
@@ -241,7 +242,8 @@ static void set_up(const struct bsq_point *point, const struct part *parts, int6
     }
     for (int64_t i = 0; i < count; i++) {
         double own = a[i * count + i];
-        int64_t k = i + count / 2; /* the constant of the same scale: the same direction where all its codes are equal */
+        int64_t k =
+            i + count / 2; /* the constant of the same scale: the same direction where all its codes are equal */
 
         if (!(own > 0.0) ||
             (i < count / 2 && parts[k].kind == PART_CONSTANT &&
@@ -322,7 +324,7 @@ static double refit_pairs(struct bsq_point *point, double *scratch)
         const struct part pair[] = {{PART_SCALES, a, a + 1}, {PART_CONSTANT, a, a + 1}};
 
         largest = fmax(largest, point->shifting.kind == BSQ_SHIFT_FREE ? refit_parts(point, pair, 2, scratch)
-                                                                    : refit_in_turn(point, pair, 1, scratch));
+                                                                       : refit_in_turn(point, pair, 1, scratch));
     }
     return largest;
 }

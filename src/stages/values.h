@@ -29,7 +29,7 @@ void bsq_values_restrict_supers(const struct bsq_rounding *rounding, int64_t cou
 
 /* Gives the next allowed value beside scale, or offset, number 'a' of the 'count' values of a channel, which are allowed: up
  * or down in magnitude, with the multiple that is there. The value itself where there is none, and of offsets of one level. */
-double bsq_values_next(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *values, int64_t a,
-                       bool up);
+double bsq_values_next(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *values,
+                       int64_t a, bool up);
 
 #endif

@@ -16,9 +16,9 @@
 enum { TIMED = 1024, DEFAULT_EFFORT = 5 };
 static const double DAMPING = 0.01;
 
-static const char *const NAMES[] = {"mobilenet.conv_pw_7",       "mobilenet.conv_pw_13",    "resnet20.layer1_0_conv1",
-                                    "resnet20.layer2_1_conv1",   "resnet20.layer3_2_conv1", "squeezenet.conv10",
-                                    "squeezenet.fire5_expand3x3", "squeezenet.fire9_expand3x3"};
+static const char *const NAMES[] = {
+    "mobilenet.conv_pw_7",     "mobilenet.conv_pw_13", "resnet20.layer1_0_conv1",    "resnet20.layer2_1_conv1",
+    "resnet20.layer3_2_conv1", "squeezenet.conv10",    "squeezenet.fire5_expand3x3", "squeezenet.fire9_expand3x3"};
 enum { LAYERS = sizeof NAMES / sizeof *NAMES };
 
 /* ---- errors -------------------------------------------------------------------------------------------------- */
@@ -72,7 +72,8 @@ static void compare_errors(const char *folder, int32_t effort)
 {
     static const int64_t groups[] = {32, 128};
 
-    printf("\nerror of zero points, geometric means over %d layers, float16 scales, effort %d\n", (int)LAYERS, (int)effort);
+    printf("\nerror of zero points, geometric means over %d layers, float16 scales, effort %d\n", (int)LAYERS,
+           (int)effort);
     printf("| bits | group | GPTQ with zero points | full range | zero points | of GPTQ (0.75) | of full (0.95) |\n"
            "| --- | --- | --- | --- | --- | --- | --- |\n");
     for (int32_t bits = 2; bits <= 4; bits++)
@@ -182,7 +183,8 @@ static void compare_times(void)
     options = grid_options(BSQ_WEIGHT_GRID_NF4, 32, DEFAULT_EFFORT);
     print_ratio("NF4, groups of 32, effort 5", solve_seconds(layer, &options), "full range, the same", full, 2.0);
     options = grid_options(BSQ_WEIGHT_GRID_ZERO_POINT, 32, DEFAULT_EFFORT);
-    print_ratio("zero points, groups of 32, effort 5", solve_seconds(layer, &options), "full range, the same", full, 3.0);
+    print_ratio("zero points, groups of 32, effort 5", solve_seconds(layer, &options), "full range, the same", full,
+                3.0);
     free_layer(data);
     bsq_layer_free(layer);
 }
