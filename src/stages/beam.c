@@ -266,30 +266,26 @@ static void load_steps(struct beam_state *state, int64_t first, int64_t rows)
             }
 }
 
-/* Takes the offsets of every lane off its v. */
-static void shift_lanes(struct beam_state *state, int64_t first, int64_t rows)
+/* v of a channel at input k, offsets taken off as a lane has them. */
+static float lane_target(const struct beam_state *state, int64_t lane, int64_t c, int64_t k)
 {
-    for (int64_t k = 0; k < rows; k++)
-        for (int64_t c = 0; c < state->channels; c++) {
-            float *to = state->lane_v + k * state->lanes + c;
-            double v = (double)state->v[(first + k) * state->channels + c], offset = offset_of(state, c, first + k);
+    float v = state->v[k * state->channels + c];
 
-            for (int64_t s = 0; s < state->count; s++)
-                to[s * state->channels] = (float)(v - state->multipliers[s] * offset);
-        }
+    return state->task->shifts ? (float)((double)v - multiplier_of(state, lane) * offset_of(state, c, k)) : v;
 }
 
 /* Repeats a row of channels for every multiplier. */
 static void load_lanes(struct beam_state *state, int64_t first, int64_t rows)
 {
-    if (state->task->shifts) {
-        shift_lanes(state, first, rows);
-        return;
-    }
-    for (int64_t k = 0; k < rows; k++)
-        for (int64_t s = 0; s < state->count; s++)
-            memcpy(state->lane_v + k * state->lanes + s * state->channels, state->v + (first + k) * state->channels,
+    for (int64_t k = 0; k < rows; k++) {
+        float *to = state->lane_v + k * state->lanes;
+
+        for (int64_t lane = 0; state->task->shifts && lane < state->lanes; lane++)
+            to[lane] = lane_target(state, lane, lane % state->channels, first + k);
+        for (int64_t s = 0; !state->task->shifts && s < state->count; s++)
+            memcpy(to + s * state->channels, state->v + (first + k) * state->channels,
                    (size_t)state->channels * sizeof *state->v);
+    }
 }
 
 static void start(struct beam_state *state)
@@ -610,16 +606,14 @@ static void take_codes(struct beam_state *state, const int64_t *lane, int64_t fi
                                        (multiplier_of(state, lane[c]) * channel_scales(state, first + c)[0]);
     }
     for (int64_t k = 0; k < factor->n; k++) {
-        const float *v = state->v + k * state->channels + first, *e = decided_row(state, k);
+        const float *e = decided_row(state, k);
 
         for (int64_t c = 0; c < count; c++) {
             const double *scales = channel_scales(state, first + c);
-            double code = lane[c] < 0 ? 0.0 : (double)(v[c] - e[lane[c]]) * inverse[c];
+            double code = 0.0;
 
-            if (task->shifts && lane[c] >= 0)
-                code = ((double)v[c] - multiplier_of(state, lane[c]) * offset_of(state, first + c, k) -
-                        (double)e[lane[c]]) *
-                       inverse[c];
+            if (lane[c] >= 0)
+                code = (double)(lane_target(state, lane[c], first + c, k) - e[lane[c]]) * inverse[c];
             if (task->scales_per_channel > 1)
                 code *= scales[0] / scales[scale_of(task, k)];
             if (task->levels)
