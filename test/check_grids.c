@@ -440,6 +440,31 @@ START_TEST(tiny_weights)
 }
 END_TEST
 
+/* Weights far below the least scale: J is that of the codes, whatever was tried on the way. */
+START_TEST(weights_below_scales)
+{
+    struct test_data data = test_data_linear(4, 5, 30, (uint64_t)(53 + _i));
+    bsq_options_t options = options_of(&grids[0], 9);
+    bsq_layer_t *layer;
+    bsq_report_t report;
+    bsq_tensor_t tensor;
+
+    options.weight_grid = SYMMETRIC;
+    options.weight_bits = 2;
+    options.scale_format = F16;
+    for (int64_t i = 0; i < data.channels * data.fan_in; i++)
+        data.weights[i] *= 1e-13f;
+    layer = test_data_calibrated(&data, &options, false);
+    bsq_report_init(&report, sizeof report);
+    test_ok(layer, bsq_optimize(layer, &report));
+    tensor = test_tensor_get(layer);
+    check_report(layer, &data, &tensor, &report, &options, false);
+    test_tensor_free(&tensor);
+    bsq_layer_free(layer);
+    test_data_free(&data);
+}
+END_TEST
+
 /* Multiples of a unit stay inside float32, at either end. */
 START_TEST(units_at_the_ends)
 {
@@ -532,6 +557,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(all, threads_change_nothing, 0, GRIDS);
     tcase_add_loop_test(all, kept_scales_stay, 0, GRIDS);
     tcase_add_loop_test(all, tiny_weights, 0, GRIDS);
+    tcase_add_loop_test(all, weights_below_scales, 0, 4);
     tcase_add_loop_test(all, units_at_the_ends, 0, 5);
     tcase_add_loop_test(all, weights_of_zero, 0, GRIDS);
     tcase_add_test(all, offsets_beside_large_scales);

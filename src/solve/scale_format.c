@@ -34,6 +34,7 @@ static void try_codes(struct bsq_search *search)
     memcpy(search->trial.codes, search->unrestricted.codes, (size_t)(search->block.channels * search->plan->fan_in));
     load_side(search, BSQ_VALUES_NEAREST);
     bsq_polish_fixed(search, 0, unused);
+    bsq_search_judge(search); /* where the scale moved far, J began so far above that nothing is left of its digits */
     (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
 }
 

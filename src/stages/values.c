@@ -49,13 +49,13 @@ void bsq_values_neighbours(const struct bsq_rounding *rounding, double x, double
 
 /* Gives the nearest of the values that offsets, and the multiples of two levels, may have, for x >= 0; 0 for what is less than
  * half of the least. Only those of float16 go below its normal numbers. With two levels a float32 leaves so many bits free
- * that its products are float32 too. */
+ * that its products are float32 too, and none is beyond it. */
 static double nearest_value(const struct bsq_rounding *rounding, double x)
 {
     bool half = rounding->scale_format == BSQ_SCALE_FORMAT_FLOAT16;
     int bits = half ? 10 : rounding->scale_format == BSQ_SCALE_FORMAT_BFLOAT16 ? 7 : 23 - rounding->scale_bits;
     int least = half ? -14 : -126, exponent;
-    double most = half ? 65504.0 : ldexp(2.0 - ldexp(1.0, -bits), 127);
+    double most = half ? 65504.0 : ldexp(2.0 - ldexp(1.0, -bits), 127 - rounding->scale_bits);
 
     x = fmin(x, most);
     if (!half && x < (double)FLT_MIN)
