@@ -692,20 +692,20 @@ def check_refusals():
     os.makedirs("folder", exist_ok=True)
     refused("folder", *TENSORS, "-o", "folder")
     # A disk that is full: files may not grow beyond 4 KB.
-    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, "--eval", "0",
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *BASE, *TENSORS, *QUIET, "--eval", "0",
                            *out], capture_output=True, text=True, check=False)
     expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "none" in done.stderr,
            f"a full disk: status {done.returncode}, {done.stderr.strip()}")
     expect(not [name for name in os.listdir(".") if name.startswith("none")], "a full disk leaves files")
     # Where finished work goes, too.
-    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *TENSORS, *QUIET, *out,
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *BASE, *TENSORS, *QUIET, *out,
                            "--resume", "kept"], capture_output=True, text=True, check=False)
     expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "kept/" in done.stderr,
            f"a full disk for --resume: status {done.returncode}, {done.stderr.strip()}")
     expect(not [name for name in os.listdir(".") + os.listdir("kept") if name.startswith("none") or name.endswith(".new")],
            "a full disk for --resume leaves files")
     with open("/dev/full", "w", encoding="ascii") as full:
-        done = subprocess.run([PROGRAM, *TENSORS, *QUIET], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([PROGRAM, *BASE, *TENSORS, *QUIET], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     expect(done.returncode == 1 and done.stderr.startswith("bsq-onnx: stdout: "), f"nowhere to print to: {done.stderr.strip()}")
     if os.getuid() != 0:
         os.chmod("folder", 0o500)
@@ -722,7 +722,7 @@ def check_memory():
     good("in a file", *words, "--memory", "1", "-o", "b.onnx")
     expect(read("a.onnx") == read("b.onnx"), "--memory changes the result")
     refused("none: no file for activations", *words, "--memory", "1", "-o", "none.onnx", env={**os.environ, "TMPDIR": "none"})
-    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *words, *QUIET, "--memory", "1",
+    done = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ; exec "$@"', "sh", PROGRAM, *BASE, *words, *QUIET, "--memory", "1",
                            "-o", "none.onnx"], capture_output=True, text=True, check=False)
     expect(done.returncode == 1 and "MB of activations" in done.stderr, f"no space for activations: {done.stderr.strip()}")
 
@@ -758,7 +758,7 @@ def check_limits():
 def check_bar():
     """On a terminal a bar with the layer's name, its error and the time that is left, wiped out in the end."""
     above, below = pty.openpty()
-    process = subprocess.Popen([PROGRAM, *TENSORS, "--effort", "9"], stdout=subprocess.PIPE, stderr=below, text=True)
+    process = subprocess.Popen([PROGRAM, *BASE, *TENSORS, "--effort", "9"], stdout=subprocess.PIPE, stderr=below, text=True)
     os.close(below)
     drawn = b""
     while True:
@@ -781,7 +781,7 @@ def check_bar():
 
 def interrupt(after, *words):
     """Starts a run, sends it Ctrl-C when a file 'after' is there; returns its status and what it said."""
-    process = subprocess.Popen([PROGRAM, *words, *QUIET], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([PROGRAM, *BASE, *words, *QUIET], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.time() + 60
     while process.poll() is None and not os.path.exists(after) and time.time() < until:
         time.sleep(0.001)
