@@ -83,7 +83,7 @@ refused "a call without a comment" "there is no comment on bsq_layer_free" env P
 if have doxygen; then
     says_nothing()
     {
-        "$MAKE" --no-print-directory docs V=1 >"$scratch/docs.log" 2>"$scratch/docs.warnings" && ! grep . "$scratch/docs.warnings"
+        env MAKEFLAGS= "$MAKE" --no-print-directory docs V=1 >"$scratch/docs.log" 2>"$scratch/docs.warnings" && ! grep . "$scratch/docs.warnings"
     }
     in_html()
     {
