@@ -96,7 +96,7 @@ END_TEST
 START_TEST(targets)
 {
     const Model model = make_model("target", silu);
-    Target target(model, model.segments()[0], model.layers()[0], Quantizer());
+    Target target(model, model.segments()[0], model.layers()[0], Quantizers());
     const std::vector<float> own = {3, -9, -9, 1, 2, 3}, wanted = {4, -8, 2, 1.5F, 2.5F, 3.5F};
     std::copy(wanted.begin(), wanted.end(), target.values());
     target.adapt({own.data()});
