@@ -175,27 +175,13 @@ void bsq_solve_block_paper(struct bsq_pass *pass, struct bsq_search *search, int
     note_result(solve, search, &search->best, channel);
 }
 
-/* Puts codes, scales and shifts (NULL: none) that stand somewhere into the trial and judges them. */
-static void judge(struct bsq_search *search, const int8_t *codes, const double *scales, const double *shifts,
-                  int64_t channel)
-{
-    struct bsq_candidate *trial = &search->trial;
-    int64_t n = search->block.hessian->n, channels = search->block.channels, count = trial->scales_per_channel;
-
-    memcpy(trial->codes, codes + channel * n, (size_t)(channels * n));
-    memcpy(trial->scales, scales + channel * count, (size_t)(channels * count) * sizeof *scales);
-    if (trial->shifts)
-        memcpy(trial->shifts, shifts + channel * count, (size_t)(channels * count) * sizeof *shifts);
-    bsq_candidate_judge(trial, &search->block, search->u);
-}
-
 /* The tensor's best point as it stands, as start or as result. */
 void bsq_solve_block_tensor_start(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
 {
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
+    bsq_search_judge_given(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
     (void)memcpy(search->best.j, search->trial.j, (size_t)search->block.channels * sizeof *search->trial.j);
     memcpy(search->best.codes, search->trial.codes, (size_t)(search->block.channels * search->block.hessian->n));
     memcpy(search->best.scales, search->trial.scales, (size_t)search->block.channels * sizeof *search->trial.scales);
@@ -207,7 +193,7 @@ void bsq_solve_block_tensor_result(struct bsq_pass *pass, struct bsq_search *sea
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
+    bsq_search_judge_given(search, solve->per_tensor.best.codes, solve->result->scales, NULL, channel);
     bsq_search_reset(search);
     bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
@@ -221,7 +207,7 @@ void bsq_solve_block_given(struct bsq_pass *pass, struct bsq_search *search, int
         bsq_start_round(search, &bsq_solve_records(solve, block)[BSQ_RECORD_ROUND]);
         note_start(solve, search, channel);
     }
-    judge(search, solve->given->codes, solve->given->scales, solve->given->shifts, channel);
+    bsq_search_judge_given(search, solve->given->codes, solve->given->scales, solve->given->shifts, channel);
     bsq_search_reset(search);
     bsq_lower_bound_block(search, &search->trial, NULL);
     note_result(solve, search, &search->trial, channel);
@@ -232,7 +218,7 @@ void bsq_solve_block_held_out(struct bsq_pass *pass, struct bsq_search *search, 
     struct bsq_solve *solve = pass->context;
 
     (void)block;
-    judge(search, solve->result->codes, solve->result->scales, solve->result->shifts, channel);
+    bsq_search_judge_given(search, solve->result->codes, solve->result->scales, solve->result->shifts, channel);
     for (int64_t c = 0; c < search->block.channels; c++) {
         solve->held_energy[channel + c] = search->block.energy[c];
         solve->held_error[channel + c] = fmax(search->trial.j[c], 0.0);

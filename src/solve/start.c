@@ -65,11 +65,10 @@ void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate
         start_any(search, candidate, rule);
 }
 
-void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+void bsq_start_nearest_codes(struct bsq_search *search, struct bsq_candidate *candidate)
 {
     const struct bsq_search_plan *plan = search->plan;
 
-    bsq_start_scales(search, candidate, rule);
     for (int64_t c = 0; c < search->block.channels; c++)
         for (int64_t a = 0; a < plan->scales_per_channel; a++) {
             int64_t first = c * plan->fan_in + a * plan->group_size;
@@ -79,6 +78,12 @@ void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate,
                             candidate->scales[c * plan->scales_per_channel + a], bsq_candidate_offset(candidate, c, a),
                             candidate->codes + first);
         }
+}
+
+void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule)
+{
+    bsq_start_scales(search, candidate, rule);
+    bsq_start_nearest_codes(search, candidate);
 }
 
 void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record)

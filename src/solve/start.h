@@ -4,6 +4,9 @@
 
 #include "solve/workspace.h"
 
+/* Rounds the block with the scales and shifts that stand in 'candidate'. */
+void bsq_start_nearest_codes(struct bsq_search *search, struct bsq_candidate *candidate);
+
 /* Writes scales and shifts of the block into 'candidate'; and codes rounded with them. */
 void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
 void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);

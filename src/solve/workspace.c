@@ -158,6 +158,27 @@ void bsq_search_start_from(struct bsq_search *search, const struct bsq_candidate
     bsq_candidate_copy_scales(&search->trial, from, channels);
 }
 
+void bsq_search_load_scales(struct bsq_search *search, const double *scales, const double *shifts, int64_t channel)
+{
+    struct bsq_candidate *trial = &search->trial;
+    int64_t count = trial->scales_per_channel;
+    size_t bytes = (size_t)(search->block.channels * count) * sizeof *scales;
+
+    memcpy(trial->scales, scales + channel * count, bytes);
+    if (trial->shifts)
+        memcpy(trial->shifts, shifts + channel * count, bytes);
+}
+
+void bsq_search_judge_given(struct bsq_search *search, const int8_t *codes, const double *scales, const double *shifts,
+                            int64_t channel)
+{
+    int64_t n = search->block.hessian->n;
+
+    memcpy(search->trial.codes, codes + channel * n, (size_t)(search->block.channels * n));
+    bsq_search_load_scales(search, scales, shifts, channel);
+    bsq_candidate_judge(&search->trial, &search->block, search->u);
+}
+
 struct bsq_point bsq_search_point(struct bsq_search *search, int64_t channel)
 {
     struct bsq_point point = bsq_candidate_point(&search->trial, &search->block, channel);

@@ -75,13 +75,17 @@ static void price_steps(const struct bsq_point *point, int64_t j, double *up, do
     down[j] = is_code(point, code_after(point, j, -1)) ? price : never;
 }
 
-static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
+/* Makes code j 'code', by which u_j changes as given; j and g follow. */
+static void move_code(struct bsq_point *point, int64_t j, int32_t code, double change)
 {
-    double change = steps * fabs(point->scales[0]);
-
-    point->codes[j] = (int8_t)code_after(point, j, steps);
+    point->codes[j] = (int8_t)code;
     point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
     bsq_point_add_row(point, j, -change, point->g);
+}
+
+static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
+{
+    move_code(point, j, code_after(point, j, steps), steps * fabs(point->scales[0]));
 }
 
 /* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
@@ -119,14 +123,10 @@ static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double 
 static void push_level(struct bsq_point *point, int64_t j, int32_t steps)
 {
     int32_t from = point->codes[j], to = bsq_level_next(point->levels, point->level_count, from, steps);
-    double change;
 
     if (to == from)
         to = bsq_level_next(point->levels, point->level_count, from, -steps);
-    change = (to - from) * point->scales[0];
-    point->codes[j] = (int8_t)to;
-    point->j += change * (change * point->diagonal[j] - 2.0 * point->g[j]);
-    bsq_point_add_row(point, j, -change, point->g);
+    move_code(point, j, to, (to - from) * point->scales[0]);
 }
 
 void bsq_descent_push(struct bsq_point *point, int64_t j, int32_t steps)
