@@ -5,15 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
-#include <iostream>
 #include <memory>
-#include <new>
 
 #include <cblas.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "bsq.h"
 #include "gguf/writer.hpp"
@@ -23,20 +19,11 @@
 #include "report/report.hpp"
 #include "settings.hpp"
 #include "shared.hpp"
+#include "tool/program.hpp"
 
 using namespace bsq_gguf;
 
 namespace {
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
-
-int complain(int status, const std::string &text)
-{
-    std::string line = text;
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    std::cerr << "bsq-gguf: " << line << std::endl;
-    return status;
-}
 
 double since(std::chrono::steady_clock::time_point start)
 {
@@ -179,62 +166,23 @@ RunResult run(Settings settings, Progress &progress)
     return result;
 }
 
-Progress::Style style_of(const Settings &settings)
-{
-    if (settings.quiet)
-        return Progress::Style::none;
-    if (isatty(STDERR_FILENO))
-        return Progress::Style::bar;
-    return settings.json ? Progress::Style::none : Progress::Style::lines;
-}
-
 int work(const Settings &settings)
 {
-    Progress progress(style_of(settings));
-    try {
+    // Work is cut into pieces here and in the library, one thread each.
+    openblas_set_num_threads(1);
+    Progress progress(progress_style(settings.quiet, settings.json));
+    return run_work("bsq-gguf", settings.resume, progress, [&] {
         const RunResult result = run(settings, progress);
         if (settings.json)
             print_json(result);
         else
             print_text(result);
-        if (std::fflush(stdout) != 0)
-            return complain(EXIT_FAILED, std::string("stdout: ") + std::strerror(errno));
-        return EXIT_DONE;
-    } catch (const Interrupted &) {
-        progress.clear();
-        return complain(EXIT_INTERRUPTED, settings.resume.empty()
-                                              ? "interrupted; with --resume DIR finished work is kept"
-                                              : "interrupted; the same command goes on from " + settings.resume);
-    } catch (const std::bad_alloc &) {
-        progress.clear();
-        return complain(EXIT_FAILED, "not enough memory");
-    } catch (const std::exception &error) {
-        progress.clear();
-        return complain(EXIT_FAILED, error.what());
-    }
+    });
 }
 
 } // namespace
 
 int main(int count, char **words)
 {
-    try {
-        const Settings settings = read_settings(count, words);
-        if (settings.help) {
-            print_help();
-            return EXIT_DONE;
-        }
-        if (settings.version) {
-            std::cout << "bsq-gguf " << bsq_version_string() << std::endl;
-            return EXIT_DONE;
-        }
-        // Work is cut into pieces here and in the library, one thread each.
-        openblas_set_num_threads(1);
-        catch_interrupts();
-        return work(settings);
-    } catch (const UsageError &error) {
-        return complain(EXIT_USAGE, error.what());
-    } catch (const std::exception &error) {
-        return complain(EXIT_FAILED, error.what());
-    }
+    return run_program("bsq-gguf", count, words, read_settings, print_help, work);
 }

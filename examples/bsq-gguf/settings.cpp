@@ -12,10 +12,6 @@
 #include "bsq.h"
 #include "shared.hpp"
 
-extern "C" {
-#include "arguments.h"
-}
-
 namespace bsq_gguf {
 
 namespace {
@@ -83,46 +79,6 @@ const struct argument output_table[] = {
     {"help", ARGUMENT_FLAG, nullptr, "print this and stop", AT(help), 0, 0, nullptr},
     {"version", ARGUMENT_FLAG, nullptr, "print the version and stop", AT(version), 0, 0, nullptr},
 };
-
-const struct argument end_of_table = {nullptr, ARGUMENT_FLAG, nullptr, nullptr, 0, 0, 0, nullptr};
-
-using Table = std::vector<struct argument>; // closed by end_of_table
-
-template <size_t... sizes> Table join(const struct argument (&...parts)[sizes])
-{
-    Table table;
-    (table.insert(table.end(), std::begin(parts), std::end(parts)), ...);
-    table.push_back(end_of_table);
-    return table;
-}
-
-std::string shell_word(const std::string &word)
-{
-    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:%@";
-    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
-        return word;
-    std::string quoted = "'";
-    for (const char c : word)
-        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return quoted + "'";
-}
-
-bool takes_value(const Table &table, const std::string &word)
-{
-    return std::any_of(table.begin(), table.end() - 1, [&](const struct argument &a) {
-        return a.kind != ARGUMENT_FLAG && word == std::string("--") + a.name;
-    });
-}
-
-std::vector<std::string> texts(const struct argument_list &list)
-{
-    return std::vector<std::string>(list.text, list.text + list.count);
-}
-
-std::string text_of(const char *text)
-{
-    return text == nullptr ? "" : text;
-}
 
 const Type *read_type(const char *option, const std::string &name)
 {

@@ -3,21 +3,17 @@
 #define BSQ_GGUF_SETTINGS_HPP
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gguf/types.hpp"
 #include "text/samples.hpp"
+#include "tool/command_line.hpp"
 
 namespace bsq_gguf {
 
-// A wrong command line: main prints it and exits with 2.
-class UsageError : public std::runtime_error {
-public:
-    explicit UsageError(const std::string &text) : std::runtime_error(text) {}
-};
+using tool::UsageError;
 
 struct Settings {
     std::string model, output, report, resume, compare;

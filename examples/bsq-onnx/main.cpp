@@ -2,16 +2,10 @@
 //
 // Results go to stdout. Whatever is wrong is one line on stderr, exit status 2 for a wrong command line and 1 for
 // everything else; files are then not written.
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <iostream>
-#include <new>
-
-#include <unistd.h>
 
 #include "shared.hpp"
 #include "judge/bound.hpp"
@@ -29,20 +23,11 @@
 #include "report/write.hpp"
 #include "samples/split.hpp"
 #include "settings.hpp"
+#include "tool/program.hpp"
 
 using namespace bsq_onnx;
 
 namespace {
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
-
-int complain(int status, const std::string &text)
-{
-    std::string line = text;
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    std::cerr << "bsq-onnx: " << line << std::endl;
-    return status;
-}
 
 Checkpoint::Conditions conditions(const Model &model, const Settings &settings, const Split &split)
 {
@@ -137,60 +122,21 @@ RunResult run(const Settings &settings, Progress &progress)
     return result;
 }
 
-Progress::Style style_of(const Settings &settings)
+int work(const Settings &settings)
 {
-    if (settings.quiet)
-        return Progress::Style::none;
-    if (isatty(STDERR_FILENO))
-        return Progress::Style::bar;
-    return settings.json ? Progress::Style::none : Progress::Style::lines;
-}
-
-int quantize_network(const Settings &settings)
-{
-    Progress progress(style_of(settings));
-    try {
+    Progress progress(progress_style(settings.quiet, settings.json));
+    return run_work("bsq-onnx", settings.resume, progress, [&] {
         const RunResult result = run(settings, progress);
         if (settings.json)
             print_json(result);
         else
             print_text(result);
-        if (std::fflush(stdout) != 0)
-            return complain(EXIT_FAILED, std::string("stdout: ") + std::strerror(errno));
-        return EXIT_DONE;
-    } catch (const Interrupted &) {
-        progress.clear();
-        return complain(EXIT_INTERRUPTED, settings.resume.empty()
-                                              ? "interrupted; with --resume DIR finished work is kept"
-                                              : "interrupted; the same command goes on from " + settings.resume);
-    } catch (const std::bad_alloc &) {
-        progress.clear();
-        return complain(EXIT_FAILED, "not enough memory");
-    } catch (const std::exception &error) {
-        progress.clear();
-        return complain(EXIT_FAILED, error.what());
-    }
+    });
 }
 
 } // namespace
 
 int main(int count, char **words)
 {
-    try {
-        const Settings settings = read_settings(count, words);
-        if (settings.help) {
-            print_help();
-            return EXIT_DONE;
-        }
-        if (settings.version) {
-            std::cout << "bsq-onnx " << bsq_version_string() << std::endl;
-            return EXIT_DONE;
-        }
-        catch_interrupts();
-        return quantize_network(settings);
-    } catch (const UsageError &error) {
-        return complain(EXIT_USAGE, error.what());
-    } catch (const std::exception &error) {
-        return complain(EXIT_FAILED, error.what());
-    }
+    return run_program("bsq-onnx", count, words, read_settings, print_help, work);
 }

@@ -13,10 +13,6 @@
 
 #include "shared.hpp"
 
-extern "C" {
-#include "arguments.h"
-}
-
 namespace bsq_onnx {
 
 namespace {
@@ -165,29 +161,6 @@ const struct argument output_table[] = {
     {"version", ARGUMENT_FLAG, nullptr, "print the version and stop", AT(version), 0, 0, nullptr},
 };
 
-const struct argument end_of_table = {nullptr, ARGUMENT_FLAG, nullptr, nullptr, 0, 0, 0, nullptr};
-
-using Table = std::vector<struct argument>; // closed by end_of_table
-
-template <size_t... sizes> Table join(const struct argument (&...parts)[sizes])
-{
-    Table table;
-    (table.insert(table.end(), std::begin(parts), std::end(parts)), ...);
-    table.push_back(end_of_table);
-    return table;
-}
-
-std::string shell_word(const std::string &word)
-{
-    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:%@";
-    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
-        return word;
-    std::string quoted = "'";
-    for (const char c : word)
-        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return quoted + "'";
-}
-
 // The options of a preset, as words of a command line.
 std::vector<std::string> read_preset(const std::string &path)
 {
@@ -218,13 +191,6 @@ struct Words {
     std::vector<std::string> networks;
     std::vector<std::string> preset, options; // the second count
 };
-
-bool takes_value(const Table &table, const std::string &word)
-{
-    return std::any_of(table.begin(), table.end() - 1, [&](const struct argument &a) {
-        return a.kind != ARGUMENT_FLAG && word == std::string("--") + a.name;
-    });
-}
 
 Words sort_words(const std::vector<std::string> &typed, const Table &table)
 {
@@ -273,16 +239,6 @@ Fields defaults(std::vector<const char *> &room)
     fields.damping = -1;
     fields.threads = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
     return fields;
-}
-
-std::vector<std::string> texts(const struct argument_list &list)
-{
-    return std::vector<std::string>(list.text, list.text + list.count);
-}
-
-std::string text_of(const char *text)
-{
-    return text == nullptr ? "" : text;
 }
 
 std::vector<double> numbers(const char *option, const char *text)

@@ -4,20 +4,16 @@
 
 #include <map>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "report/write.hpp"
 #include "samples/samples.hpp"
+#include "tool/command_line.hpp"
 
 namespace bsq_onnx {
 
-// A wrong command line: main prints it and exits with 2.
-class UsageError : public std::runtime_error {
-public:
-    explicit UsageError(const std::string &text) : std::runtime_error(text) {}
-};
+using tool::UsageError;
 
 struct Settings {
     std::string model, output, report, resume, labels;

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "error.hpp"
+#include "shared.hpp"
 #include "judge/evaluate.hpp"
 #include "quantize/engine.hpp"
 #include "report/summary.hpp"

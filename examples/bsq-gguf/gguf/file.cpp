@@ -297,15 +297,21 @@ bool Gguf::boolean(const std::string &key, bool otherwise) const
     return found->bytes[0] != 0;
 }
 
+const Entry *Gguf::array(const std::string &key) const
+{
+    const Entry *found = entry(key);
+    if (found != nullptr && found->type != ValueType::array)
+        wrong(printable(key) + " is not an array");
+    return found;
+}
+
 std::vector<std::string> Gguf::texts(const std::string &key) const
 {
     std::vector<std::string> list;
-    const Entry *found = entry(key);
+    const Entry *found = array(key);
     if (found == nullptr)
         return list;
     Cursor cursor(found->bytes);
-    if (found->type != ValueType::array)
-        wrong(printable(key) + " is not an array");
     const ArrayHead head = array_head(cursor);
     if (head.type != ValueType::text)
         wrong(printable(key) + " is not an array of texts");
@@ -317,12 +323,10 @@ std::vector<std::string> Gguf::texts(const std::string &key) const
 std::vector<double> Gguf::numbers(const std::string &key) const
 {
     std::vector<double> list;
-    const Entry *found = entry(key);
+    const Entry *found = array(key);
     if (found == nullptr)
         return list;
     Cursor cursor(found->bytes);
-    if (found->type != ValueType::array)
-        wrong(printable(key) + " is not an array");
     const ArrayHead head = array_head(cursor);
     if (!is_whole(head.type) && !is_float(head.type))
         wrong(printable(key) + " is not an array of numbers");
@@ -334,12 +338,10 @@ std::vector<double> Gguf::numbers(const std::string &key) const
 std::vector<int64_t> Gguf::integers(const std::string &key) const
 {
     std::vector<int64_t> list;
-    const Entry *found = entry(key);
+    const Entry *found = array(key);
     if (found == nullptr)
         return list;
     Cursor cursor(found->bytes);
-    if (found->type != ValueType::array)
-        wrong(printable(key) + " is not an array");
     const ArrayHead head = array_head(cursor);
     if (!is_whole(head.type))
         wrong(printable(key) + " is not an array of whole numbers");

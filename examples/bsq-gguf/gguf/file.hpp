@@ -75,6 +75,7 @@ public:
 
 private:
     [[noreturn]] void wrong(const std::string &what) const;
+    const Entry *array(const std::string &key) const; // NULL when it is not there; throws Error when it is no array
 
     std::string name_;
     uint32_t version_ = 0;
