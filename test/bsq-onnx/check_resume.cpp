@@ -30,8 +30,10 @@ public:
         bsq_options_init(&settings_.options, sizeof settings_.options);
         settings_.options.input_bits = 8;
         settings_.options.bias_correction = 1;
+        settings_.format = Format::qdq_layers; // quantizers are chosen layer by layer
         settings_.per_channel = per_channel;
         settings_.edge_bits = 0;
+        settings_.depthwise_bits = 0;
         plan_ = make_plan(model_, settings_);
         samples_ = std::make_unique<Samples>(std::vector<std::string>{array()}, Preprocessing(), model_.input());
         for (int64_t i = 0; i < all; i++)
