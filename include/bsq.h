@@ -1,4 +1,4 @@
-/* bsq.h - quantize the weights of trained layers to 2..8 bits by bit-split and stitching
+/* bsq.h - quantize the weights of trained layers to 1 to 8 bits by bit-split and stitching
  *
  * SPDX-License-Identifier: Apache-2.0
  *
