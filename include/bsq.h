@@ -598,7 +598,7 @@ enum {
 
 enum {
     BSQ_OUTCOME_NONE = 0,         /* nothing was searched for */
-    BSQ_OUTCOME_CONVERGED = 1201, /* nothing that this effort tries lowers J any more */
+    BSQ_OUTCOME_CONVERGED = 1201, /* nothing that this effort tries lowers J any more (docs/method.md: to what share) */
     BSQ_OUTCOME_LIMIT = 1202,     /* some channels stopped at a limit of work; the result is valid all the same */
     BSQ_OUTCOME_PROVEN = 1203     /* no codes and scales have a J that is lower by more than 1e-6 of it */
 };

@@ -685,5 +685,6 @@ int32_t bsq_exact_solve(const struct bsq_exact *exact, struct bsq_exact_task *ta
     task->bound = task->cost;
     if (count > 0)
         task->bound = fmin(pieces[least].bound, fmax(task->cost - rounding * (double)exact->n * state.nothing, 0.0));
-    return count == 0 && task->scale > (double)FLT_MIN; /* with the least scale, codes that were not tried may be better */
+    /* With the least scale, codes that were not tried may be better. */
+    return count == 0 && task->scale > (double)FLT_MIN;
 }
