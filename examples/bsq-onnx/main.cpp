@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "shared.hpp"
+#include "engines/engine.hpp"
 #include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
@@ -38,6 +39,7 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
     }
     Checkpoint::Conditions list = {
         {"library", bsq_version_string()},
+        {"engine", engine().name()},
         {"network", hexadecimal(model.digest())},
         {"number of samples", std::to_string(split.calibration.size()) + " + " + std::to_string(split.held_out.size())},
         {"set of samples", hexadecimal(samples)}};
@@ -86,6 +88,7 @@ RunResult run(const Settings &settings, Progress &progress)
     check_writable(settings.output);
     check_writable(settings.report);
     prepare_engine();
+    choose_engine(settings.engine, settings.onnxruntime);
     const Model model = Model::load(settings.model);
     const Limits limits = limits_of(settings);
     check_network(model, settings, limits);

@@ -16,7 +16,7 @@ ONNX_PROGRAMS := $(patsubst test/bsq-onnx/%.cpp,$(BUILD)/test/bsq-onnx/%,$(ONNX_
 ONNX_DEFINES := -DONNX_ML=1 -DONNX_NAMESPACE=onnx
 ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf))
 ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
-    -lopencv_imgproc -lopencv_core -lprotobuf
+    -lopencv_imgproc -lopencv_core -lprotobuf -ldl
 # What is missing, or nothing.
 onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; \
     elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \

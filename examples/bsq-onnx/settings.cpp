@@ -20,14 +20,14 @@ namespace {
 // What the table of options fills; Settings is made of it.
 struct Fields {
     struct argument_list images, test, skip, bits_for, keep_float, act_bits_for;
-    const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
+    const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
     int32_t calib, calib_first, held_out, eval, evaluate, memory;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
         threads, bias_correction;
     double act_percentile, average_bits, mu, damping;
-    int32_t format, float_head, task, json, quiet, help, version;
+    int32_t format, float_head, task, engine, json, quiet, help, version;
 };
 
 const struct argument_choice ranges[] = {
@@ -49,6 +49,11 @@ const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::q
                                           {"int4", static_cast<int32_t>(Format::int4)},
                                           {nullptr, 0}};
 const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-seg", 2}, {"none", 3}, {nullptr, 0}};
+
+const struct argument_choice engines[] = {{"auto", static_cast<int32_t>(EngineChoice::automatic)},
+                                          {"onnxruntime", static_cast<int32_t>(EngineChoice::onnxruntime)},
+                                          {"opencv", static_cast<int32_t>(EngineChoice::opencv)},
+                                          {nullptr, 0}};
 
 #define AT(field) offsetof(Fields, field)
 
@@ -142,6 +147,12 @@ const struct argument method_table[] = {
      "activations beyond this go to a file; networks that need more for one sample are refused [half of the machine's, "
      "at most 4096]",
      AT(memory), 1, INT_MAX, nullptr},
+    {"engine", ARGUMENT_CHOICE, nullptr,
+     "what runs the network while it is quantized; auto: ONNX Runtime where its library is found, else OpenCV [auto]",
+     AT(engine), 0, 0, engines},
+    {"onnxruntime", ARGUMENT_TEXT, "PATH",
+     "ONNX Runtime's library, or the folder that it is in [BSQ_ONNXRUNTIME, then where the system looks]",
+     AT(onnxruntime), 0, 0, nullptr},
 };
 
 const struct argument output_table[] = {
@@ -346,6 +357,8 @@ void check(const Fields &fields, const Settings &settings)
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
     check_integer_form(fields, settings);
+    if (fields.onnxruntime != nullptr && settings.engine == EngineChoice::opencv)
+        throw UsageError("--onnxruntime is for another engine than --engine opencv");
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty()) {
         if (!settings.evaluate)
             throw UsageError(
@@ -386,6 +399,8 @@ void take(const Fields &fields, Settings &settings)
     settings.evaluate = fields.evaluate != 0;
     settings.format = static_cast<Format>(fields.format);
     settings.task = argument_choice_name(tasks, fields.task);
+    settings.engine = static_cast<EngineChoice>(fields.engine);
+    settings.onnxruntime = text_of(fields.onnxruntime);
     settings.json = fields.json != 0;
     settings.quiet = fields.quiet != 0;
     settings.help = fields.help != 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engines/engine.hpp"
 #include "report/write.hpp"
 #include "samples/samples.hpp"
 #include "tool/command_line.hpp"
@@ -38,6 +39,8 @@ struct Settings {
     bool evaluate = false;                     // without any file to write
     Format format = Format::qdq;
     std::string task = "auto";
+    EngineChoice engine = EngineChoice::automatic;
+    std::string onnxruntime; // its library, or a folder with it
     bool json = false, quiet = false;
     bool help = false, version = false;
     std::string command; // as it was typed

@@ -80,7 +80,7 @@ CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "6
 TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
 QUIET = ["--quiet"]
 # What tests of single settings start from; what they say themselves comes later and counts.
-BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0"]
+BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0", "--engine", "opencv"]
 used = set()
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -387,6 +387,27 @@ def check_engine():
         wanted = outputs("q.onnx", samples).reshape(len(samples), -1)
         expect(np.mean(got.argmax(-1) == wanted.argmax(-1)) > 0.9 and
                np.sum((got - wanted) ** 2) < 0.02 * np.sum(wanted ** 2), f"{network}: outputs in ONNX Runtime")
+
+
+def check_engines():
+    """The network run by ONNX Runtime while it is quantized: results as with OpenCV, the same for any number of threads."""
+    words = [*TENSORS, "--format", "qdq", "--effort", "1"]
+    with_opencv = good("--engine opencv", *words, "--engine", "opencv", "-o", "cv.onnx")
+    expect(with_opencv.get("engine", "").startswith("OpenCV "), "the engine's name")
+    refused("ONNX Runtime is not here: ", *words, "--engine", "auto", "--onnxruntime", "/nowhere", "-o", "none.onnx")
+    refused("another engine", *words, "--engine", "opencv", "--onnxruntime", "x", "-o", "none.onnx", status=2)
+    if engine() is None:
+        skip("ONNX Runtime is not here (make deps-engines)")
+        return
+    for threads in ("1", "3"):
+        found = good("--engine onnxruntime", *words, "--engine", "onnxruntime", "--threads", threads, "-o", f"ort{threads}.onnx")
+    expect(found.get("engine", "").startswith("ONNX Runtime 1."), "the engine's name")
+    expect(read("ort1.onnx") == read("ort3.onnx"), "threads change the network in ONNX Runtime")
+    expect(abs(found["evaluation"]["output_error"] / with_opencv["evaluation"]["output_error"] - 1) < 0.1,
+           f"errors: {found['evaluation']['output_error']}, in OpenCV {with_opencv['evaluation']['output_error']}")
+    good("--resume", *words, "--engine", "auto", "--resume", "engines", "-o", "r.onnx")
+    expect(read("r.onnx") == read("ort1.onnx"), "ONNX Runtime is taken where it is")
+    refused("engine", *words, "--resume", "engines", "--engine", "opencv", "-o", "none.onnx")
 
 
 def check_defaults():
@@ -863,7 +884,7 @@ def main():
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
-                 check_bar, check_resume, check_integer_form, check_dead_channel, check_defaults, check_engine, check_all_options,
+                 check_bar, check_resume, check_integer_form, check_dead_channel, check_defaults, check_engine, check_engines, check_all_options,
                  check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()

@@ -1,6 +1,7 @@
 #include "model/model.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "model/graph.hpp"
 #include "model/layers.hpp"
@@ -94,10 +95,11 @@ std::vector<Segment> cut(const Graph &graph, const std::vector<Layer> &layers)
 
 // ---- networks of segments ----
 
-// A network that is being put together from nodes of the graph, in OpenCV's form.
+// A network that is being put together from nodes of the graph.
 class Part {
 public:
-    Part(const Graph &graph, const Roundings &roundings) : graph_(graph), roundings_(roundings)
+    Part(const Graph &graph, const Roundings &roundings, NodeForm form)
+        : graph_(graph), roundings_(roundings), form_(form)
     {
         model_.set_ir_version(7);
         model_.add_opset_import()->set_version(graph.opset);
@@ -125,7 +127,7 @@ public:
 
     void add_node(const onnx::NodeProto &node)
     {
-        const OpencvForm form = opencv_form(graph_, node);
+        const OpencvForm form = form_ == NodeForm::opencv ? opencv_form(graph_, node) : OpencvForm{{node}, {}};
         for (const auto &[name, tensor] : form.constants)
             add_constant(name, tensor);
         for (const onnx::NodeProto &part : form.nodes) {
@@ -165,12 +167,43 @@ private:
         if (found == roundings_.end())
             return;
         const std::string name = graph_.unused(tensor + "/rounded");
-        onnx::NodeProto node = make_node(round_operator, name, {tensor}, name);
-        set_real(node, "scale", found->second.scale);
-        set_integer(node, "lowest", found->second.lowest);
-        set_integer(node, "highest", found->second.highest);
-        *model_.mutable_graph()->add_node() = node;
+        if (form_ == NodeForm::opencv) {
+            onnx::NodeProto node = make_node(round_operator, name, {tensor}, name);
+            set_real(node, "scale", found->second.scale);
+            set_integer(node, "lowest", found->second.lowest);
+            set_integer(node, "highest", found->second.highest);
+            *model_.mutable_graph()->add_node() = node;
+        } else {
+            round_in_steps(tensor, name, found->second);
+        }
         rounded_[tensor] = name;
+    }
+
+    // The same with operators of ONNX, in double as the library does it.
+    void round_in_steps(const std::string &tensor, const std::string &name, const Rounding &rounding)
+    {
+        const auto number = [&](const std::string &what, double value) {
+            onnx::TensorProto constant;
+            constant.set_data_type(onnx::TensorProto::DOUBLE);
+            constant.add_double_data(value);
+            add_constant(name + what, constant);
+            return name + what;
+        };
+        const auto step = [&](const std::string &op, const std::string &what, const std::vector<std::string> &inputs) {
+            *model_.mutable_graph()->add_node() = make_node(op, name + what, inputs, name + what);
+            return name + what;
+        };
+        constexpr double most = std::numeric_limits<float>::max();
+        const std::string scale = number("/scale", rounding.scale);
+        std::string value = step("Cast", "/wide", {tensor});
+        set_integer(*model_.mutable_graph()->mutable_node()->rbegin(), "to", onnx::TensorProto::DOUBLE);
+        value = step("Div", "/divided", {value, scale});
+        value =
+            step("Clip", "/inside", {value, number("/lowest", rounding.lowest), number("/highest", rounding.highest)});
+        value = step("Mul", "/multiplied", {step("Round", "/code", {value}), scale});
+        value = step("Clip", "/finite", {value, number("/least", -most), number("/most", most)});
+        step("Cast", "", {value});
+        set_integer(*model_.mutable_graph()->mutable_node()->rbegin(), "to", onnx::TensorProto::FLOAT);
     }
 
     static void describe(onnx::ValueInfoProto &info, const std::string &name, const Shape &shape)
@@ -184,6 +217,7 @@ private:
 
     const Graph &graph_;
     const Roundings &roundings_;
+    NodeForm form_;
     onnx::ModelProto model_;
     std::set<std::string> constants_;
     std::map<std::string, std::string> rounded_; // names of rounded tensors
@@ -264,11 +298,11 @@ uint64_t Model::digest() const
 }
 
 std::string Model::segment_model(const Segment &segment, const std::vector<float> &weights,
-                                 const std::vector<float> &bias, const Roundings &roundings) const
+                                 const std::vector<float> &bias, const Roundings &roundings, NodeForm form) const
 {
     const Graph &graph = impl_->graph;
     const Layer *layer = segment.layer < 0 ? nullptr : &impl_->layers[static_cast<size_t>(segment.layer)];
-    Part part(graph, roundings);
+    Part part(graph, roundings, form);
     std::vector<std::string> outputs = segment.outputs;
     const std::string layer_input = layer == nullptr ? "" : roundings.empty() ? segment.layer_input : layer->input;
     for (const std::string &name : segment.inputs)

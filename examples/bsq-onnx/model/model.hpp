@@ -67,8 +67,11 @@ struct Rounding {
 };
 using Roundings = std::map<std::string, Rounding>; // by tensor
 
-// The operator of segment_model that does so: attributes as above. Not of ONNX: the engine brings it.
+// The operator of NodeForm::opencv that does so: attributes as above. Not of ONNX: the engine brings it.
 inline constexpr const char *round_operator = "BsqRound";
+
+// How segment_model writes nodes: as ONNX says, or as OpenCV 4.6 reads them and computes right.
+enum class NodeForm { onnx, opencv };
 
 // A node that could have been a layer but is not.
 struct Remark {
@@ -99,12 +102,13 @@ public:
     uint64_t digest() const;                  // of the file's bytes: what --resume compares
 
     // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where
-    // they are not empty ((M, n) in desc's order, M): serialized ONNX that OpenCV 4.6 loads. It takes in layer_input
+    // they are not empty ((M, n) in desc's order, M): serialized ONNX. It takes in layer_input
     // and the other inputs of the segment, and gives its outputs and the layer's output. With 'roundings' it takes in the
     // segment's inputs under their own names, layer_input is not among them, and all that reads a tensor of 'roundings'
     // reads it rounded; outputs are given as they are before that.
     std::string segment_model(const Segment &segment, const std::vector<float> &weights = {},
-                              const std::vector<float> &bias = {}, const Roundings &roundings = {}) const;
+                              const std::vector<float> &bias = {}, const Roundings &roundings = {},
+                              NodeForm form = NodeForm::opencv) const;
 
     // Whether the values of 'tensor' may be divided by a scale per channel that its consumers' weights take over: every
     // consumer is a layer that reads it as its data input, and it is no output of the network. 'reason' says why not.

@@ -1,14 +1,13 @@
-// Runs parts of a network with OpenCV, and quantizes activations between them.
+// Runs parts of a network, and quantizes activations between them.
 #include "quantize/engine.hpp"
 
 #include <algorithm>
-#include <cfloat>
-#include <cstring>
 
+#include <opencv2/core/utility.hpp>
 #include <opencv2/core/utils/logger.hpp>
-#include <opencv2/dnn.hpp>
-#include <opencv2/dnn/layer.details.hpp>
 
+#include "engines/engine.hpp"
+#include "engines/rounding.hpp"
 #include "shared.hpp"
 
 // The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
@@ -32,21 +31,6 @@ Quantizer::Grid Quantizer::grid(int64_t channel) const
             static_cast<double>(lowest + codes - 1 - zero)};
 }
 
-// Half to even, for |x| far below 2^52.
-static inline double round_even(double x)
-{
-    const double far = 1.5 / DBL_EPSILON;
-    return (x + far) - far;
-}
-
-// What a value becomes: double, so that a tie is the same one as in the library.
-static inline float rounded(float x, const Quantizer::Grid &g)
-{
-    constexpr double most = static_cast<double>(FLT_MAX);
-    const double code = round_even(std::min(std::max(static_cast<double>(x) / g.step, g.lowest), g.highest));
-    return static_cast<float>(std::min(std::max(g.step * code, -most), most));
-}
-
 void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t inner, float *out) const
 {
     if (!folded()) {
@@ -56,7 +40,7 @@ void Quantizer::apply(const float *in, int64_t outer, int64_t channels, int64_t 
     for (int64_t k = 0; k < outer * channels; k++) {
         const Grid g = grid(k % channels);
         for (int64_t i = 0; i < inner; i++)
-            out[i] = rounded(in[i], g);
+            out[i] = rounded(in[i], g.step, g.lowest, g.highest);
         in += inner;
         out += inner;
     }
@@ -81,31 +65,6 @@ Layout input_layout(const Layer &layer)
 
 namespace {
 
-// round_operator for OpenCV.
-class RoundLayer : public cv::dnn::Layer {
-public:
-    static cv::Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams &params) { return cv::makePtr<RoundLayer>(params); }
-
-    explicit RoundLayer(const cv::dnn::LayerParams &params)
-        : Layer(params), grid_{params.get<double>("scale"), params.get<double>("lowest"), params.get<double>("highest")}
-    {
-    }
-
-    void forward(cv::InputArrayOfArrays inputs, cv::OutputArrayOfArrays outputs, cv::OutputArrayOfArrays) override
-    {
-        std::vector<cv::Mat> from, to;
-        inputs.getMatVector(from);
-        outputs.getMatVector(to);
-        const float *in = from[0].ptr<float>();
-        float *out = to[0].ptr<float>();
-        for (size_t i = 0; i < from[0].total(); i++)
-            out[i] = rounded(in[i], grid_);
-    }
-
-private:
-    Quantizer::Grid grid_;
-};
-
 Rounding rounding_of(const Quantizer &quantizer)
 {
     const Quantizer::Grid grid = quantizer.grid(0);
@@ -115,14 +74,11 @@ Rounding rounding_of(const Quantizer &quantizer)
 } // namespace
 
 struct Runner::Impl {
-    cv::dnn::Net net;
-    std::vector<std::string> outputs;
-    std::vector<int64_t> counts; // of outputs
+    std::unique_ptr<Program> program;
 
     // What the engine is fed: an input of the segment each, as it is or quantized.
     struct Feed {
-        std::string name;
-        std::vector<int> shape;
+        Value value;
         size_t input; // index into the segment's inputs
         bool layer;   // the layer reads it, so it is quantized where a quantizer is given
     };
@@ -139,10 +95,8 @@ struct Runner::Impl {
 void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor,
                             const std::string &name, bool layer)
 {
-    const Shape &shape = model.shape(tensor);
     const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
-    feeds.push_back(
-        {name, std::vector<int>(shape.begin(), shape.end()), static_cast<size_t>(at - segment.inputs.begin()), layer});
+    feeds.push_back({{name, model.shape(tensor)}, static_cast<size_t>(at - segment.inputs.begin()), layer});
 }
 
 const float *Runner::Impl::values(const Feed &feed, const float *input)
@@ -154,18 +108,10 @@ const float *Runner::Impl::values(const Feed &feed, const float *input)
     return scratch.data();
 }
 
-static Error refused(const cv::Exception &error)
-{
-    std::string text = error.err.empty() ? error.what() : error.err;
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return Error("OpenCV cannot run this network: " + text);
-}
-
 Runner::Runner(const Model &model, const Segment &segment, const std::vector<std::string> &outputs,
                const Quantizers &quantizers, const std::vector<float> &weights, const std::vector<float> &bias)
     : impl_(new Impl)
 {
-    impl_->outputs = outputs;
     Roundings roundings;
     for (const auto &[tensor, quantizer] : quantizers)
         if (quantizer.everywhere)
@@ -181,16 +127,13 @@ Runner::Runner(const Model &model, const Segment &segment, const std::vector<std
         if (const auto found = quantizers.find(layer->input); found != quantizers.end())
             impl_->quantizer = found->second;
     }
+    std::vector<Value> from, to;
+    for (const Impl::Feed &feed : impl_->feeds)
+        from.push_back(feed.value);
     for (const std::string &name : outputs)
-        impl_->counts.push_back(count(model.shape(name)));
-    const std::string bytes = model.segment_model(segment, weights, bias, roundings);
-    static const bool known = (cv::dnn::LayerFactory::registerLayer(round_operator, RoundLayer::create), true);
-    static_cast<void>(known);
-    try {
-        impl_->net = cv::dnn::readNetFromONNX(bytes.data(), bytes.size());
-    } catch (const cv::Exception &error) {
-        throw refused(error);
-    }
+        to.push_back({name, model.shape(name)});
+    const std::string bytes = model.segment_model(segment, weights, bias, roundings, engine().form());
+    impl_->program = engine().load(bytes, from, to);
 }
 
 Runner::Runner(Runner &&) noexcept = default;
@@ -199,23 +142,10 @@ Runner::~Runner() = default;
 
 void Runner::run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs)
 {
-    Impl &impl = *impl_;
-    std::vector<cv::Mat> results;
-    try {
-        for (const Impl::Feed &feed : impl.feeds) {
-            float *values = const_cast<float *>(impl.values(feed, inputs[feed.input]));
-            impl.net.setInput(cv::Mat(feed.shape, CV_32F, values), feed.name);
-        }
-        impl.net.forward(results, impl.outputs);
-    } catch (const cv::Exception &error) {
-        throw refused(error);
-    }
-    for (size_t i = 0; i < outputs.size(); i++) {
-        const cv::Mat result = results[i].isContinuous() ? results[i] : results[i].clone();
-        if (static_cast<int64_t>(result.total()) != impl.counts[i])
-            throw Error("OpenCV gives tensor '" + impl.outputs[i] + "' another size than the network says");
-        std::memcpy(outputs[i], result.data, result.total() * sizeof(float));
-    }
+    std::vector<const float *> fed;
+    for (const Impl::Feed &feed : impl_->feeds)
+        fed.push_back(impl_->values(feed, inputs[feed.input]));
+    impl_->program->run(fed, outputs);
 }
 
 Segment whole(const Model &model, const std::vector<std::string> &extra)

@@ -1,4 +1,4 @@
-// Runs parts of a network with OpenCV, and quantizes activations between them.
+// Runs parts of a network with the engine that was chosen, and quantizes activations between them.
 #ifndef BSQ_ONNX_ENGINE_HPP
 #define BSQ_ONNX_ENGINE_HPP
 
@@ -69,7 +69,7 @@ private:
 // All of a network as one segment; 'extra' tensors are outputs too.
 Segment whole(const Model &model, const std::vector<std::string> &extra);
 
-// Before anything runs: the engine and BLAS each work on the thread that calls them, silently.
+// Before anything runs: OpenCV and BLAS each work on the thread that calls them, silently.
 void prepare_engine();
 
 } // namespace bsq_onnx

@@ -125,6 +125,7 @@ struct SampleUse {
 
 struct RunResult {
     std::string model, output, command, version;
+    std::string engine;                // what ran the network, with its version
     std::vector<std::string> settings; // "weight bits 4", ... for people
     std::vector<LayerResult> layers;
     std::vector<InputResult> inputs;

@@ -147,6 +147,7 @@ void write_whole(json &out, const RunResult &result)
     json_string(&out, "output", result.output.c_str());
     json_string(&out, "command", result.command.c_str());
     json_string(&out, "version", result.version.c_str());
+    json_string(&out, "engine", result.engine.c_str());
     texts(out, "settings", result.settings);
     write_samples(out, result.samples);
     json_integer(&out, "all_layers", static_cast<int64_t>(result.layers.size()));

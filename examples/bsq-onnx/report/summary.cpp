@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engines/engine.hpp"
+
 namespace bsq_onnx {
 
 static void add_bits(const Model &model, RunResult &result)
@@ -27,7 +29,9 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     result.output = settings.output;
     result.command = settings.command;
     result.version = bsq_version_string();
+    result.engine = engine().name();
     result.settings = describe(settings);
+    result.settings.push_back("engine " + result.engine);
     result.samples = samples;
     result.layers = quantized.layers;
     result.inputs = quantized.inputs;

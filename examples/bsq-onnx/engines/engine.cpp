@@ -1,0 +1,39 @@
+#include "engines/engine.hpp"
+
+#include <cstdlib>
+
+#include "shared.hpp"
+
+namespace bsq_onnx {
+
+static std::unique_ptr<Engine> &chosen()
+{
+    static std::unique_ptr<Engine> one;
+    return one;
+}
+
+void choose_engine(EngineChoice choice, const std::string &onnxruntime_path)
+{
+    if (choice != EngineChoice::opencv) {
+        // What was named must work; what is only looked for need not be there.
+        const char *variable = std::getenv("BSQ_ONNXRUNTIME");
+        const bool named = !onnxruntime_path.empty() || (variable != nullptr && *variable != '\0');
+        try {
+            chosen() = make_onnxruntime_engine(onnxruntime_path);
+            return;
+        } catch (const Error &) {
+            if (choice == EngineChoice::onnxruntime || named)
+                throw;
+        }
+    }
+    chosen() = make_opencv_engine();
+}
+
+const Engine &engine()
+{
+    if (!chosen())
+        chosen() = make_opencv_engine();
+    return *chosen();
+}
+
+} // namespace bsq_onnx

@@ -1,0 +1,55 @@
+// What runs networks: OpenCV, or ONNX Runtime where its library is.
+#ifndef BSQ_ONNX_ENGINES_ENGINE_HPP
+#define BSQ_ONNX_ENGINES_ENGINE_HPP
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/model.hpp"
+
+namespace bsq_onnx {
+
+// A network that is loaded. It works on the thread that calls it, one call at a time.
+class Program {
+public:
+    virtual ~Program() = default;
+
+    // Inputs and outputs as they were named at loading, float32. Throws Error.
+    virtual void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) = 0;
+};
+
+// May be used by several threads.
+class Engine {
+public:
+    virtual ~Engine() = default;
+
+    virtual std::string name() const = 0; // with its version
+    virtual NodeForm form() const = 0;    // of the nodes that it reads
+
+    // 'bytes' are a serialized ONNX network. Throws Error, with the engine's name, when it refuses it.
+    virtual std::unique_ptr<Program> load(const std::string &bytes, const std::vector<Value> &inputs,
+                                          const std::vector<Value> &outputs) const = 0;
+};
+
+enum class EngineChoice {
+    automatic,   // ONNX Runtime where its library is found and works, else OpenCV
+    onnxruntime, // Error where it is not
+    opencv
+};
+
+std::unique_ptr<Engine> make_opencv_engine();
+
+// 'path' is the library or a folder with it; "": BSQ_ONNXRUNTIME, then the loader's path, then what `make deps-engines`
+// fetched into the source tree. Throws Error, which says where it was looked for, or why it is not taken.
+std::unique_ptr<Engine> make_onnxruntime_engine(const std::string &path);
+
+// Decides what engine() gives, before anything is loaded. Throws Error.
+void choose_engine(EngineChoice choice, const std::string &onnxruntime_path);
+
+// The one that was chosen; OpenCV when none was.
+const Engine &engine();
+
+} // namespace bsq_onnx
+
+#endif
