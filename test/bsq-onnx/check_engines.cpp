@@ -8,6 +8,7 @@
 
 #include "engines/rounding.hpp"
 #include "quantize/engine.hpp"
+#include "shared.hpp"
 #include "support.hpp"
 
 extern "C" {
@@ -175,7 +176,10 @@ START_TEST(networks_that_fail)
             choose_engine(choice, "");
         else if (!onnxruntime_is_here())
             return;
-        for (const std::string &bytes : {std::string("no network"), std::string()}) {
+        test::Network unknown({1, 4});
+        unknown.node("Unheard", {"input"}, "y");
+        unknown.output("y", {1, 4});
+        for (const std::string &bytes : {std::string("no network"), unknown.bytes()}) {
             try {
                 engine().load(bytes, {{"x", {1}}}, {{"y", {1}}});
                 ck_abort_msg("%s loads nonsense", engine().name().c_str());
@@ -192,6 +196,7 @@ END_TEST
 Suite *test_suite()
 {
     TCase *tests = tcase_create("engines");
+    prepare_engine();
     tcase_add_test(tests, same_values);
     tcase_add_test(tests, same_rounding);
     tcase_add_test(tests, segments);

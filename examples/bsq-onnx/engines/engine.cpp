@@ -6,10 +6,11 @@
 
 namespace bsq_onnx {
 
+// Stays until the process ends: what an engine's library needs at its end may be gone earlier.
 static std::unique_ptr<Engine> &chosen()
 {
-    static std::unique_ptr<Engine> one;
-    return one;
+    static auto *const one = new std::unique_ptr<Engine>;
+    return *one;
 }
 
 void choose_engine(EngineChoice choice, const std::string &onnxruntime_path)

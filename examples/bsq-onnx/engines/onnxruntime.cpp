@@ -43,7 +43,7 @@ std::vector<std::string> fetched()
                     found.push_back(path.string());
         }
     }
-    std::sort(found.begin(), found.end());
+    std::sort(found.rbegin(), found.rend()); // the one without a version in its name, which is the newest, comes first
     return found;
 }
 
