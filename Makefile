@@ -279,6 +279,7 @@ help:
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
 	@echo 'make bench-engines  networks of bsq-onnx in ONNX Runtime: time beside float, fused layers, accuracy (ONLY=NETWORK)'
+	@echo 'make bench-onnx     bsq-onnx with OpenCV and with ONNX Runtime: time of one sample of each network in $(SHARED_DATA)/models'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make man            manual pages of the calls and the programs, in $(BUILD)/man'
 	@echo 'make docs           the reference as HTML, in build/docs, by Doxygen'

@@ -2,7 +2,7 @@
 
 ONNX_SOURCES := $(wildcard $(addsuffix .cpp,$(addprefix examples/bsq-onnx/,* */* judge/tasks/*)))
 ONNX_CHECK_SOURCES := $(wildcard test/bsq-onnx/check_*.cpp)
-ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard $(addprefix test/bsq-onnx/,roundtrip.cpp in_engine.cpp))
+ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard $(addprefix test/bsq-onnx/,roundtrip.cpp in_engine.cpp bench_engines.cpp))
 ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_PROGRAM_SOURCES),$(wildcard test/bsq-onnx/*.cpp))
 ONNX_SCRIPTS := $(wildcard test/bsq-onnx/*.sh)
 

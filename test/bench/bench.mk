@@ -40,6 +40,14 @@ bench-engines: onnx
 	$(PYTHON) test/bench/engines.py $(BUILD)/examples/bsq-onnx $(BUILD)/test/bsq-onnx/in_engine $(ENGINES)/node_modules \
 	    $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
 
+# OpenCV and ONNX Runtime as engines of bsq-onnx, for one sample.
+.PHONY: bench-onnx
+bench-onnx: export OPENBLAS_NUM_THREADS := 1
+bench-onnx: onnx
+	@if test ! -e $(ENGINES)/installed; then echo 'bench-onnx: ONNX Runtime is not here (make deps-engines)'; exit 1; fi
+	@$(MAKE) --no-print-directory $(BUILD)/test/bsq-onnx/bench_engines
+	$(BUILD)/test/bsq-onnx/bench_engines $(wildcard $(SHARED_DATA)/models/*.onnx)
+
 # QUICK=1: less of everything, and docs/ stays as it is.
 SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
 LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)
