@@ -85,16 +85,17 @@ class Library {
 public:
     explicit Library(const std::string &path) : api_(table(path, version_))
     {
-        check(api_.create_env.call(ort::log_fatal, "bsq-onnx", &env_));
-        check(api_.create_memory_info.call(ort::arena_allocator, ort::memory_default, &memory_));
+        try {
+            check(api_.create_env.call(ort::log_fatal, "bsq-onnx", &env_));
+            check(api_.create_memory_info.call(ort::arena_allocator, ort::memory_default, &memory_));
+        } catch (...) {
+            release();
+            throw;
+        }
     }
     Library(const Library &) = delete;
     Library &operator=(const Library &) = delete;
-    ~Library()
-    {
-        api_.release_memory_info.call(memory_);
-        api_.release_env.call(env_);
-    }
+    ~Library() { release(); }
 
     const ort::Api &api() const { return api_; }
     const ort::Env *env() const { return env_; }
@@ -113,6 +114,12 @@ public:
     }
 
 private:
+    void release()
+    {
+        api_.release_memory_info.call(memory_);
+        api_.release_env.call(env_);
+    }
+
     static const void *const *table(const std::string &path, std::string &version)
     {
         std::string opened;
