@@ -41,27 +41,29 @@ template <size_t place, typename Result, typename... Arguments> struct Entry {
 };
 
 struct Api {
-    Entry<2, const char *, const Status *> error_message;
-    Entry<3, Status *, int, const char *, Env **> create_env;
-    Entry<8, Status *, const Env *, const void *, size_t, const SessionOptions *, Session **> create_session;
+    Entry<2, const char *, const Status *> error_message;     // GetErrorMessage
+    Entry<3, Status *, int, const char *, Env **> create_env; // CreateEnv
+    Entry<8, Status *, const Env *, const void *, size_t, const SessionOptions *, Session **>
+        create_session; // CreateSessionFromArray
     Entry<9, Status *, Session *, const void *, const char *const *, const Value *const *, size_t, const char *const *,
           size_t, Value **>
-        run;
-    Entry<10, Status *, SessionOptions **> create_options;
-    Entry<17, Status *, SessionOptions *> disable_memory_pattern;
-    Entry<19, Status *, SessionOptions *> disable_arena;
-    Entry<22, Status *, SessionOptions *, int> set_log_level;
-    Entry<23, Status *, SessionOptions *, int> set_optimization;
-    Entry<24, Status *, SessionOptions *, int> set_threads_within;
-    Entry<25, Status *, SessionOptions *, int> set_threads_between;
-    Entry<49, Status *, const MemoryInfo *, void *, size_t, const int64_t *, size_t, int, Value **> create_tensor;
-    Entry<69, Status *, int, int, MemoryInfo **> create_memory_info;
-    Entry<92, void, Env *> release_env;
-    Entry<93, void, Status *> release_status;
-    Entry<94, void, MemoryInfo *> release_memory_info;
-    Entry<95, void, Session *> release_session;
-    Entry<96, void, Value *> release_value;
-    Entry<100, void, SessionOptions *> release_options;
+        run;                                                        // Run
+    Entry<10, Status *, SessionOptions **> create_options;          // CreateSessionOptions
+    Entry<17, Status *, SessionOptions *> disable_memory_pattern;   // DisableMemPattern
+    Entry<19, Status *, SessionOptions *> disable_arena;            // DisableCpuMemArena
+    Entry<22, Status *, SessionOptions *, int> set_log_level;       // SetSessionLogSeverityLevel
+    Entry<23, Status *, SessionOptions *, int> set_optimization;    // SetSessionGraphOptimizationLevel
+    Entry<24, Status *, SessionOptions *, int> set_threads_within;  // SetIntraOpNumThreads
+    Entry<25, Status *, SessionOptions *, int> set_threads_between; // SetInterOpNumThreads
+    Entry<49, Status *, const MemoryInfo *, void *, size_t, const int64_t *, size_t, int, Value **>
+        create_tensor;                                               // CreateTensorWithDataAsOrtValue
+    Entry<69, Status *, int, int, MemoryInfo **> create_memory_info; // CreateCpuMemoryInfo
+    Entry<92, void, Env *> release_env;                              // ReleaseEnv
+    Entry<93, void, Status *> release_status;                        // ReleaseStatus
+    Entry<94, void, MemoryInfo *> release_memory_info;               // ReleaseMemoryInfo
+    Entry<95, void, Session *> release_session;                      // ReleaseSession
+    Entry<96, void, Value *> release_value;                          // ReleaseValue
+    Entry<100, void, SessionOptions *> release_options;              // ReleaseSessionOptions
 
     explicit Api(const void *const *table)
     {
