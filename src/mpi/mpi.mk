@@ -47,6 +47,7 @@ $(BUILD)/obj/examples/mpi/%.o: examples/mpi/%.c $(BUILD)/flags
 	$(Q)$(MPI_COMPILE) $(WARNINGS) -Iinclude -Iexamples -Iexamples/common $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/mpi/%.o $(BUILD)/examples/libcommon.a $(LIB)/libbsq-mpi.so $(LINK)
+	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(MPI_CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
 
@@ -57,9 +58,10 @@ $(BUILD)/obj/test/mpi/%.o: test/mpi/%.c $(BUILD)/flags
 	$(call say,CC)
 	$(Q)$(MPI_COMPILE) $(TEST_WARNINGS) -Iinclude -Itest -Iexamples/common $(CFLAGS) -c -o $@ $<
 
-MPI_TESTS := $(if $(MPICC),$(patsubst test/mpi/%.c,$(BUILD)/test/mpi_%,$(wildcard test/mpi/*.c)))
+MPI_TESTS := $(if $(MPICC),$(BUILD)/test/mpi_ranks)
 
-$(BUILD)/test/mpi_%: $(BUILD)/obj/test/mpi/%.o $(BUILD)/examples/libcommon.a $(LIB)/libbsq-mpi.so $(LINK)
+$(BUILD)/test/mpi_%: $(BUILD)/obj/test/mpi/%.o $(BUILD)/obj/test/mpi/kinds.o $(BUILD)/examples/libcommon.a $(LIB)/libbsq-mpi.so $(LINK)
+	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(MPI_CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_PATH) -lm
 

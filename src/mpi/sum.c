@@ -11,24 +11,37 @@ void bsq_mpi_add(double *to, const double *left, const double *right, int64_t co
         to[i] = (left ? left[i] : 0.0) + (right ? right[i] : 0.0);
 }
 
-/* Adds the last two nodes where they are the halves of one. A half without rows counts as zeros, as between ranks. */
+/* Makes one node of two halves. A half without rows counts as zeros, as between ranks. */
+static void join(bsq_mpi_sum_t *sum, struct bsq_mpi_node *left, struct bsq_mpi_node *right)
+{
+    if (!left->values) {
+        left->values = right->values;
+        right->values = NULL;
+    }
+    if (left->values)
+        bsq_mpi_add(left->values, left->values, right->values, sum->count);
+    bsq_mpi_put(&sum->memory, right->values);
+    sum->node_count--;
+}
+
+/* Adds the last two nodes where they are the halves of one. Where there are no shards for the right half of a node it is
+ * its left one. */
 static void add_up(bsq_mpi_sum_t *sum)
 {
-    while (sum->node_count > 1) {
-        struct bsq_mpi_node *left = &sum->nodes[sum->node_count - 2], *right = left + 1;
+    while (sum->node_count > 0) {
+        struct bsq_mpi_node *last = &sum->nodes[sum->node_count - 1], *left = last;
+        bool is_end = (last->index + 1) << last->level >= sum->shards;
 
-        if (left->level != right->level || left->index % 2 != 0 || right->index != left->index + 1)
+        if (last->index % 2 == 0 && (!is_end || last->index == 0))
             return;
-        if (!left->values) {
-            left->values = right->values;
-            right->values = NULL;
+        if (last->index % 2 != 0) {
+            left = last - 1;
+            if (sum->node_count == 1 || left->level != last->level || left->index != last->index - 1)
+                return;
+            join(sum, left, last);
         }
-        if (left->values)
-            bsq_mpi_add(left->values, left->values, right->values, sum->count);
-        bsq_mpi_put(&sum->memory, right->values);
         left->level++;
         left->index /= 2;
-        sum->node_count--;
     }
 }
 

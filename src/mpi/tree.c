@@ -75,18 +75,15 @@ static double *place_of(const struct bsq_mpi_exchange *exchange, int32_t level, 
     return exchange->sum->first >> level == index ? exchange->whole : exchange->edge;
 }
 
-/* Gives the values of a node that this rank holds; NULL: zeros. Where a node has no right half it is its left one. */
+/* Gives the values of a node that this rank holds; NULL: zeros. Of its own it has whole nodes, each as high up as it goes. */
 static const double *values_of(const struct bsq_mpi_exchange *exchange, int32_t level, int64_t index)
 {
     const bsq_mpi_sum_t *sum = exchange->sum;
 
-    for (;; level--, index *= 2) {
-        for (int i = 0; i < sum->node_count; i++)
-            if (sum->nodes[i].level == level && sum->nodes[i].index == index)
-                return sum->nodes[i].values;
-        if (level == 0 || (2 * index + 1) << (level - 1) < sum->shards)
-            return place_of(exchange, level, index);
-    }
+    for (int i = 0; i < sum->node_count; i++)
+        if (sum->nodes[i].level == level && sum->nodes[i].index == index)
+            return sum->nodes[i].values;
+    return place_of(exchange, level, index);
 }
 
 static const double *piece_of(const double *values, const struct bsq_mpi_exchange *exchange, int64_t piece)
