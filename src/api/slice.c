@@ -150,11 +150,12 @@ static uint64_t of_inputs(const struct bsq_quantizer *quantizer)
 
 static uint64_t of_statistics(const bsq_layer_t *layer)
 {
+    static const char between[8] = "held out"; /* so that it matters which of the two there are */
     uint64_t hash = BSQ_FINGERPRINT_BEGIN;
 
     if (!bsq_stats_empty(layer->stats))
         hash = bsq_stats_fingerprint(hash, layer->stats);
-    hash = bsq_fingerprint(hash, &hash, sizeof hash); /* so that it matters which of the two there are */
+    hash = bsq_fingerprint(hash, between, sizeof between);
     return bsq_stats_empty(layer->held_out) ? hash : bsq_stats_fingerprint(hash, layer->held_out);
 }
 

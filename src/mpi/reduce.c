@@ -103,7 +103,8 @@ static void drop_exchange(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum)
 
 /* ---- the calls -------------------------------------------------------------------------------------------- */
 
-static bsq_status_t begin(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, int call)
+/* Begins for 'layer', where it is known already. */
+static bsq_status_t begin(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, bsq_layer_t *layer, int call)
 {
     struct bsq_mpi_text text = {""};
     struct bsq_mpi_same same;
@@ -112,6 +113,8 @@ static bsq_status_t begin(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, int call)
 
     bsq_mpi_same_begin(&same, call);
     bsq_mpi_same_integer(&same, "shards", sum->shards);
+    if (call == BSQ_MPI_CALL_REDUCE && status == BSQ_OK)
+        status = bsq_mpi_same_layer(&same, layer, &text);
     if ((status = bsq_mpi_compare(&mpi->line, &same, status, &text)) != BSQ_OK ||
         (status = agree_on_count(mpi, sum, &count)) != BSQ_OK)
         return status;
@@ -218,7 +221,7 @@ bsq_status_t bsq_mpi_reduce_begin(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum)
 {
     bsq_status_t status = check_given(mpi, sum);
 
-    if (status != BSQ_OK || (status = begin(mpi, sum, BSQ_MPI_CALL_BEGIN)) != BSQ_OK)
+    if (status != BSQ_OK || (status = begin(mpi, sum, NULL, BSQ_MPI_CALL_BEGIN)) != BSQ_OK)
         return status;
     if (sum->exchange)
         start_thread(sum->exchange);
@@ -240,7 +243,7 @@ bsq_status_t bsq_mpi_reduce(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, bsq_layer_t *lay
 {
     bsq_status_t status = check_given(mpi, sum);
 
-    if (status != BSQ_OK || (status = begin(mpi, sum, BSQ_MPI_CALL_REDUCE)) != BSQ_OK)
+    if (status != BSQ_OK || (status = begin(mpi, sum, layer, BSQ_MPI_CALL_REDUCE)) != BSQ_OK)
         return status;
     return end_and_drop(mpi, sum, layer, held_out);
 }

@@ -70,7 +70,7 @@ bsq_status_t bsq_mpi_same_layer(struct bsq_mpi_same *same, bsq_layer_t *layer, s
     bsq_mpi_same_integer(same, "out_channels", info.out_channels);
     bsq_mpi_same_integer(same, "groups", info.groups);
     bsq_mpi_same_integer(same, "fan-in", info.fan_in);
-    bsq_mpi_same_hidden(same, "the layer's description", description);
+    bsq_mpi_same_hidden(same, "kernel, stride, padding, dilation or layouts", description);
     bsq_mpi_same_hidden(same, "the input quantizer", inputs);
     return BSQ_OK;
 }
