@@ -124,12 +124,12 @@ static bsq_status_t check_header(const double *sums, size_t count, const struct 
 
     if (status != BSQ_OK)
         return status;
-    if (targets != 0.0 && targets != parts)
-        return bsq_fail(message, BSQ_E_MISMATCH, "sums of statistics with and without a target");
     if (!is_count(sums[ROWS]) || !is_count(parts) || parts < 1.0 || !is_count(sums[WITH_INPUT_MEANS]) ||
         !is_count(sums[WITH_TARGET_MEANS]) || sums[RESERVED] != 0.0 || !(weight > 0.0) || !(square > 0.0) ||
         !(sums[ROWS] > 0.0) || weight * weight > square * sums[ROWS] * (1.0 + 1e-9))
         return bsq_fail(message, BSQ_E_NUMERIC, "the first of 'sums' are not those of any rows");
+    if (targets != 0.0 && targets != parts)
+        return bsq_fail(message, BSQ_E_MISMATCH, "sums of statistics with and without a target");
     return BSQ_OK;
 }
 
