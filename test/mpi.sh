@@ -151,6 +151,43 @@ for count in 1 3; do
 done
 expect "the example prints the same" cmp "$scratch/example.1" "$scratch/example.3"
 
+# bsq-layer-mpi: files of any number of ranks are the same, and one rank's bad file ends all without any.
+tool=$BUILD/bin/bsq-layer-mpi
+python=${PYTHON:-/usr/bin/python3}
+if "$python" -c 'import numpy' 2>/dev/null; then
+    "$python" - "$scratch" <<'END'
+import sys
+import numpy
+
+numbers = numpy.random.default_rng(1)
+save = lambda name, *shape: numpy.save(f"{sys.argv[1]}/{name}.npy", numbers.standard_normal(shape).astype("f4"))
+save("w", 300, 40)
+for batch in range(5):
+    save(f"x{batch}", 100 + 30 * batch, 40)
+    save(f"y{batch}", 100 + 30 * batch, 300)
+numpy.save(f"{sys.argv[1]}/bad.npy", numpy.full((3, 40), numpy.nan, "f4"))
+END
+    set -- --weights "$scratch/w.npy" --effort 2 --act-bits 6 --bias-correction
+    for batch in 0 1 2 3 4; do
+        set -- "$@" --input "$scratch/x$batch.npy" --target "$scratch/y$batch.npy"
+    done
+    for count in 1 2 3 7; do
+        expect "bsq-layer-mpi on $count ranks" start $count "$tool" "$@" --out "$scratch/out.$count"
+        expect "bsq-layer-mpi: the files of $count ranks are those of one" diff -r "$scratch/out.1" "$scratch/out.$count"
+    done
+    expect "bsq-layer-mpi: there are files" test -s "$scratch/out.1/codes.npy"
+    start 3 "$tool" --weights "$scratch/w.npy" --input "$scratch/x0.npy" --input "$scratch/bad.npy" \
+        --input "$scratch/x1.npy" --out "$scratch/none" >"$scratch/stdout" 2>"$scratch/said"
+    expect "bsq-layer-mpi ends with a failure" test $? -ne 0
+    expect "bsq-layer-mpi says once what is wrong" test "$(grep -c '^bsq-layer: .*bad.npy: input\[0\] is NaN' "$scratch/said")" = 1
+    expect "bsq-layer-mpi prints nothing then" not test -s "$scratch/stdout"
+    expect "bsq-layer-mpi leaves nothing then" not test -e "$scratch/none"
+    start 2 "$tool" "$@" --out /dev/full/out >"$scratch/stdout" 2>"$scratch/said"
+    expect "bsq-layer-mpi fails where it cannot write" test $? -ne 0
+else
+    echo "bsq-layer-mpi: skipped, $python has no numpy"
+fi
+
 # What the library exports, and that the header goes alone in C and C++.
 sed -n 's/^BSQ_API .*[ *]\(bsq_mpi_[a-z0-9_]*\)(.*/\1/p' include/bsq_mpi.h | sort >"$scratch/header"
 test/abi/exports "$LIB/libbsq-mpi.so.$ABI" | sed 's/@@BSQ_MPI_0 T.*//' | grep -v '^BSQ_MPI_0' >"$scratch/exports"

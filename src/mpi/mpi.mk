@@ -58,7 +58,7 @@ $(BUILD)/obj/test/mpi/%.o: test/mpi/%.c $(BUILD)/flags
 	$(call say,CC)
 	$(Q)$(MPI_COMPILE) $(TEST_WARNINGS) -Iinclude -Itest -Iexamples/common $(CFLAGS) -c -o $@ $<
 
-MPI_TESTS := $(if $(MPICC),$(BUILD)/test/mpi_ranks)
+MPI_TESTS := $(if $(MPICC),$(BUILD)/test/mpi_ranks $(BUILD)/test/mpi_bench)
 
 $(BUILD)/test/mpi_%: $(BUILD)/obj/test/mpi/%.o $(BUILD)/obj/test/mpi/kinds.o $(BUILD)/examples/libcommon.a $(LIB)/libbsq-mpi.so $(LINK)
 	@mkdir -p $(@D)
@@ -74,4 +74,4 @@ check-mpi: mpi $(MPI_TESTS)
 check: $(MPI_TESTS)
 
 bench-mpi: mpi $(MPI_TESTS)
-	@$(TOLD) test/bench/mpi.sh
+	$(if $(MPICC),$(PYTHON) test/bench/mpi.py $(BUILD)/test/mpi_bench $(MPIRUN))
