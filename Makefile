@@ -293,6 +293,7 @@ help:
 	@echo 'make docs           the reference as HTML, in build/docs, by Doxygen'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir cmakedir mandir'
 	@echo '                    docdir; without debug information, unless INSTALL_DEBUG=1'
+	@echo 'make install-mpi    libbsq-mpi, its header, its pkg-config file, and bsq-layer-mpi, where there is mpicc'
 	@echo 'make install-onnx   bsq-onnx and its manual page, too'
 	@echo 'make uninstall      remove what install put there'
 	@echo 'make dist           a source archive of what git knows, in build/dist'

@@ -188,6 +188,23 @@ else
     echo "bsq-layer-mpi: skipped, $python has no numpy"
 fi
 
+# Installed beside the core library and found by pkg-config; programs are compiled by mpicc.
+stage=$(pwd)/$scratch/stage
+root_of_stage=$stage/opt/bsq
+MAKE=${MAKE:-make}
+expect "make install-mpi" "$MAKE" install-shared install-mpi DESTDIR="$stage" PREFIX=/opt/bsq
+PKG_CONFIG_PATH=$root_of_stage/lib/pkgconfig
+export PKG_CONFIG_PATH
+# shellcheck disable=SC2046
+expect "build a host of what is installed" env OMPI_CC="${CC:-gcc}" MPICH_CC="${CC:-gcc}" "$MPICC" -std=c99 -Iexamples \
+    $(pkg-config --cflags bsq-mpi) -o "$scratch/host" examples/mpi/mpi.c "$BUILD/examples/libcommon.a" \
+    $(pkg-config --libs bsq-mpi) -lm
+expect "run it" into "$scratch/example.installed" start 2 -x LD_LIBRARY_PATH="$root_of_stage/lib" "$scratch/host"
+expect "it prints the same" cmp "$scratch/example.1" "$scratch/example.installed"
+expect "make uninstall" "$MAKE" uninstall DESTDIR="$stage" PREFIX=/opt/bsq
+expect "uninstall leaves nothing" test -z "$(find "$stage" -type f -o -type l)"
+unset PKG_CONFIG_PATH
+
 # What the library exports, and that the header goes alone in C and C++.
 sed -n 's/^BSQ_API .*[ *]\(bsq_mpi_[a-z0-9_]*\)(.*/\1/p' include/bsq_mpi.h | sort >"$scratch/header"
 test/abi/exports "$LIB/libbsq-mpi.so.$ABI" | sed 's/@@BSQ_MPI_0 T.*//' | grep -v '^BSQ_MPI_0' >"$scratch/exports"

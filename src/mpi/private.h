@@ -39,6 +39,9 @@ struct bsq_mpi_memory {
 void *bsq_mpi_get(const struct bsq_mpi_memory *memory, int64_t count, size_t size);
 void bsq_mpi_put(const struct bsq_mpi_memory *memory, void *block);
 
+/* Gives room for numbers, as they come: all of them are written before they are read. */
+double *bsq_mpi_get_numbers(const struct bsq_mpi_memory *memory, int64_t count);
+
 /* ---- line.c: one communicator, waits that end ---- */
 
 enum { BSQ_MPI_TAG_STOP = 1, BSQ_MPI_TAG_TREE = 2 };

@@ -130,7 +130,7 @@ static bsq_status_t read_numbers(bsq_mpi_sum_t *sum, bsq_layer_t *layer, int32_t
         *count = (int64_t)numbers;
         if (sum->count && *count != sum->count)
             status = bsq_mpi_fail(text, BSQ_E_MISMATCH, "statistics with and without a target");
-        else if (!(*values = bsq_mpi_get(&sum->memory, *count, sizeof **values)))
+        else if (!(*values = bsq_mpi_get_numbers(&sum->memory, *count)))
             status = bsq_mpi_fail_memory(text);
         else
             status = bsq_stats_get_sums(stats, &options, *values, numbers, &error);

@@ -36,17 +36,30 @@ bsq_status_t bsq_mpi_fail_memory(struct bsq_mpi_text *text)
     return bsq_mpi_fail(text, BSQ_E_MEMORY, "out of memory");
 }
 
-void *bsq_mpi_get(const struct bsq_mpi_memory *memory, int64_t count, size_t size)
+/* Gives 'count' x 'size' bytes, one at least, as they come, and how many they are. */
+static void *get(const struct bsq_mpi_memory *memory, int64_t count, size_t size, size_t *bytes)
 {
-    void *block;
-
     if (count < 0 || (count > 0 && (uint64_t)count > (SIZE_MAX / 2) / size))
         return NULL;
-    size = count > 0 ? (size_t)count * size : 1;
-    block = memory->alloc ? memory->alloc(size, memory->opaque) : malloc(size);
+    *bytes = count > 0 ? (size_t)count * size : 1;
+    return memory->alloc ? memory->alloc(*bytes, memory->opaque) : malloc(*bytes);
+}
+
+void *bsq_mpi_get(const struct bsq_mpi_memory *memory, int64_t count, size_t size)
+{
+    size_t bytes;
+    void *block = get(memory, count, size, &bytes);
+
     if (block)
-        memset(block, 0, size);
+        memset(block, 0, bytes);
     return block;
+}
+
+double *bsq_mpi_get_numbers(const struct bsq_mpi_memory *memory, int64_t count)
+{
+    size_t bytes;
+
+    return get(memory, count, sizeof(double), &bytes);
 }
 
 void bsq_mpi_put(const struct bsq_mpi_memory *memory, void *block)

@@ -301,8 +301,8 @@ bool bsq_mpi_exchange_create(struct bsq_mpi_exchange *exchange, struct bsq_mpi_l
     exchange->pieces = (count - 1) / exchange->piece + 1;
     exchange->levels = levels_of(sum->shards);
     edge = needs_edge(exchange);
-    exchange->whole = bsq_mpi_get(memory, count, sizeof(double));
-    exchange->edge = edge ? bsq_mpi_get(memory, count, sizeof(double)) : NULL;
+    exchange->whole = bsq_mpi_get_numbers(memory, count);
+    exchange->edge = edge ? bsq_mpi_get_numbers(memory, count) : NULL;
     exchange->ring = bsq_mpi_get(memory, (UNDER_WAY + 1) * exchange->piece, sizeof(double));
     exchange->operations = bsq_mpi_get(memory, 2 * exchange->pieces, sizeof *exchange->operations);
     return exchange->whole && (exchange->edge || !edge) && exchange->ring && exchange->operations;

@@ -1,6 +1,7 @@
 /* Statistics as plain numbers that can be added up one by one. */
 #include "stats/private.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -135,8 +136,10 @@ static bsq_status_t check_header(const double *sums, size_t count, const struct 
 
 static bsq_status_t check_values(const double *sums, size_t count, struct bsq_message *message)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(sums[i]) || (i >= HEADER && !isfinite(sums[i] / sums[WEIGHT])))
+    double most = DBL_MAX * fmin(sums[WEIGHT], 1.0); /* so that means are finite, too */
+
+    for (size_t i = HEADER; i < count; i++)
+        if (!(fabs(sums[i]) <= most))
             return bsq_fail(message, BSQ_E_NUMERIC, "sums[%llu] is %g", (unsigned long long)i, sums[i]);
     return BSQ_OK;
 }

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-FAN_INS = (1024, 2048, 4096, 6144)
+FAN_INS = (512, 1024, 2048, 4096, 6144)
 RANKS = (1, 2, 4)
 SHARDS = PARTS = 16  # those of bench.c
 CHECKED = (512, 768, 12288)  # inputs, outputs, rows of the layer that is measured on several ranks
