@@ -61,13 +61,13 @@ BSQ_API void BSQ_CALL bsq_mpi_options_init(bsq_mpi_options_t *options, size_t st
 
 typedef struct bsq_mpi_t bsq_mpi_t;
 
-/* Collective: makes a group of the ranks of 'comm', which MPI_Init was called for; 'comm' is duplicated. DIFFERENT when
- * ranks run different versions of the library. On failure '*mpi' is NULL. */
+/* Makes a group of the ranks of 'comm', which MPI_Init was called for; 'comm' is duplicated. DIFFERENT when
+ * ranks run different versions of the library. On failure '*mpi' is NULL. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_create(MPI_Comm comm, const bsq_mpi_options_t *options, bsq_mpi_t **mpi,
                                              bsq_error_t *error);
 
-/* Collective, before MPI_Finalize: frees the group; NULL is allowed. After TIMEOUT and COMMUNICATION it waits for nobody,
- * and what MPI still holds of the group's is left to it. */
+/* Frees the group; NULL is allowed. After TIMEOUT and COMMUNICATION it waits for nobody,
+ * and what MPI still holds of the group's is left to it. Collective, before MPI_Finalize. */
 BSQ_API void BSQ_CALL bsq_mpi_free(bsq_mpi_t *mpi);
 
 /* Text of the last failed call on this group, "" before the first. It begins with the number of the rank whose failure it
@@ -78,8 +78,8 @@ BSQ_API const char *BSQ_CALL bsq_mpi_error_message(const bsq_mpi_t *mpi);
  * differ by one at most. RANGE for a negative count. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_share(bsq_mpi_t *mpi, int64_t count, int64_t *first, int64_t *end);
 
-/* Collective: returns BSQ_OK when all ranks bring that, else the status of the lowest rank that brings another one, with
- * its 'text' (NULL: that of the status). For what ranks do on their own: read files, calibrate. */
+/* Returns BSQ_OK when all ranks bring that, else the status of the lowest rank that brings another one, with
+ * its 'text' (NULL: that of the status). For what ranks do on their own: read files, calibrate. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_agree(bsq_mpi_t *mpi, bsq_status_t status, const char *text);
 
 /* A bsq_progress_fn whose opaque is the group: stops the work (1) when another rank has failed in the collective call
@@ -87,8 +87,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_mpi_agree(bsq_mpi_t *mpi, bsq_status_t status,
  * themselves, and ask the layer's own callback, too. */
 BSQ_API int32_t BSQ_CALL bsq_mpi_progress(const bsq_progress_t *progress, void *mpi);
 
-/* Collective: gives 'layer' on all ranks the input quantizer that it has on rank 0, observed or given, so that shards are
- * quantized alike. Where inputs stay float nothing happens. Fails as the calls of bsq.h on quantizers do. */
+/* Gives 'layer' on all ranks the input quantizer that it has on rank 0, observed or given, so that shards are
+ * quantized alike. Where inputs stay float nothing happens. Fails as the calls of bsq.h on quantizers do. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_share_quantizer(bsq_mpi_t *mpi, bsq_layer_t *layer);
 
 /* ---- statistics ------------------------------------------------------------------------------------------ */
@@ -99,7 +99,9 @@ typedef struct bsq_mpi_sum_t bsq_mpi_sum_t;
 
 /* Creates an empty sum. RANGE for no shards. Local: no other rank is asked. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_sum_create(bsq_mpi_t *mpi, int64_t shards, bsq_mpi_sum_t **sum);
-BSQ_API void BSQ_CALL bsq_mpi_sum_free(bsq_mpi_sum_t *sum); /* NULL is allowed */
+
+/* Frees a sum; NULL is allowed. One that is under way stays. */
+BSQ_API void BSQ_CALL bsq_mpi_sum_free(bsq_mpi_sum_t *sum);
 
 /* Adds the statistics ('held_out': which) that 'layer' has of all the rows of 'shard', which must be the next one of this
  * rank's share (STATE); a layer without any is a shard without rows. What is added is copied. MISMATCH when the layer has
@@ -108,29 +110,29 @@ BSQ_API void BSQ_CALL bsq_mpi_sum_free(bsq_mpi_sum_t *sum); /* NULL is allowed *
  * is there before it calibrates (bsq_stats_import, bsq_layer_merge_stats). */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_sum_add(bsq_mpi_sum_t *sum, int64_t shard, bsq_layer_t *layer, int32_t held_out);
 
-/* Collective: adds up what all ranks have, when each has added its share (STATE), and makes the sum the statistics
+/* Adds up what all ranks have, when each has added its share (STATE), and makes the sum the statistics
  * ('held_out': which) of 'layer', which has none (STATE) and the same description everywhere (DIFFERENT). Rows that a layer
  * has already are added to by bsq_layer_merge_stats, from a layer of these. The sum is empty afterwards, and after a failure
  * as it was. Each rank sends and receives about as many bytes as the triangle of H, P
- * and the rest have, once for the sum and once for its distribution, in pieces. */
+ * and the rest have, once for the sum and once for its distribution, in pieces. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_reduce(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, bsq_layer_t *layer, int32_t held_out);
 
-/* Collective: the same in two steps, between which the host goes on with other work: accumulates the next layer, say. Where
+/* Reduces in two steps, between which the host goes on with other work: accumulates the next layer, say. Where
  * MPI allows several threads (MPI_THREAD_MULTIPLE) a thread of the library exchanges meanwhile, else the second call does
- * all of it. One sum of a group at a time is under way (STATE); it must not be freed. */
+ * all of it. One sum of a group at a time is under way (STATE); it must not be freed. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_reduce_begin(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum);
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_reduce_end(bsq_mpi_t *mpi, bsq_mpi_sum_t *sum, bsq_layer_t *layer,
                                                  int32_t held_out);
 
 /* ---- solve ----------------------------------------------------------------------------------------------- */
 
-/* Collective: bsq_optimize with the output channels of 'layer' in 'parts' parts of equal size (of whole groups, when there
+/* Solves as bsq_optimize does, with the output channels of 'layer' in 'parts' parts of equal size (of whole groups, when there
  * are several; fewer parts where there are fewer channels or groups), shared out over ranks. The layer has the same
  * description, options, weights and statistics on all ranks (DIFFERENT), and has the whole result and its report on all of
  * them afterwards; 'report' may be NULL. Each part is solved as a layer of its own: one part gives the bits of
  * bsq_optimize. Each part prepares H again, so that more parts than ranks cost time. A layer is not cut where one number
  * is chosen for all channels: a scale for the tensor, a scale_unit that is not given, an effort by held-out error; one
- * rank solves it then. What the report says of seconds is the sum over parts. */
+ * rank solves it then. What the report says of seconds is the sum over parts. Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_optimize(bsq_mpi_t *mpi, bsq_layer_t *layer, int64_t parts, bsq_report_t *report);
 
 /* What bsq_mpi_network calls for layer 'index', on all ranks of a team together: 'team' is a group of these alone, for
@@ -138,9 +140,10 @@ BSQ_API bsq_status_t BSQ_CALL bsq_mpi_optimize(bsq_mpi_t *mpi, bsq_layer_t *laye
  * 'team' may be called from it, and freed by nobody. */
 typedef bsq_status_t(BSQ_CALL *bsq_mpi_layer_fn)(bsq_mpi_t *team, int64_t index, void *opaque);
 
-/* Collective: cuts the ranks into teams of 'team_ranks' each (the last may be smaller) and shares out 'count' layers that
+/* Cuts the ranks into teams of 'team_ranks' each (the last may be smaller) and shares out 'count' layers that
  * do not depend on each other over them: by their 'costs' (finite, >= 0, in any unit, the same on all ranks), the largest
- * first, to the team that has the least so far. A text of a failure in 'fn' is that of the team's last failed call. */
+ * first, to the team that has the least so far. A text of a failure in 'fn' is that of the team's last failed call.
+ * Collective. */
 BSQ_API bsq_status_t BSQ_CALL bsq_mpi_network(bsq_mpi_t *mpi, const double *costs, int64_t count, int32_t team_ranks,
                                               bsq_mpi_layer_fn fn, void *opaque);
 

@@ -64,7 +64,7 @@ install-onnx-program: $(BUILD)/bin/bsq-onnx install-man-onnx
 install-mpi:
 	+@$(if $(MPICC),$(MAKE) --no-print-directory install-mpi-files,echo 'install-mpi: skipped, there is no mpicc (make deps-mpi)')
 
-install-mpi-files: $(MPI_STATIC) $(MPI_LINK) $(MPI_TOOL)
+install-mpi-files: install-man-mpi $(MPI_STATIC) $(MPI_LINK) $(MPI_TOOL)
 	$(INSTALL) -d $(TO)$(includedir) $(TO)$(pkgconfigdir) $(TO)$(libdir) $(TO)$(bindir)
 	$(INSTALL) -m 644 include/bsq_mpi.h $(TO)$(includedir)
 	$(call fill,pkgconfig/bsq-mpi.pc.in,$(pkgconfigdir),pcfiledir,prefix)

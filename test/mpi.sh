@@ -201,6 +201,7 @@ expect "build a host of what is installed" env OMPI_CC="${CC:-gcc}" MPICH_CC="${
     $(pkg-config --libs bsq-mpi) -lm
 expect "run it" into "$scratch/example.installed" start 2 -x LD_LIBRARY_PATH="$root_of_stage/lib" "$scratch/host"
 expect "it prints the same" cmp "$scratch/example.1" "$scratch/example.installed"
+expect "its manual is installed" test -f "$root_of_stage/share/man/man3/bsq_mpi_optimize.3"
 expect "make uninstall" "$MAKE" uninstall DESTDIR="$stage" PREFIX=/opt/bsq
 expect "uninstall leaves nothing" test -z "$(find "$stage" -type f -o -type l)"
 unset PKG_CONFIG_PATH
@@ -211,9 +212,9 @@ test/abi/exports "$LIB/libbsq-mpi.so.$ABI" | sed 's/@@BSQ_MPI_0 T.*//' | grep -v
 expect "the library exports what bsq_mpi.h declares" diff -u "$scratch/header" "$scratch/exports"
 echo '#include "bsq_mpi.h"' >"$scratch/alone.c"
 expect "bsq_mpi.h alone in C99" env OMPI_CC="${CC:-gcc}" MPICH_CC="${CC:-gcc}" "$MPICC" -std=c99 -pedantic-errors -Wall -Wextra \
-    -Werror -Iinclude -fsyntax-only "$scratch/alone.c"
+    -Werror -Iinclude -c -o "$scratch/alone.o" "$scratch/alone.c"
 expect "bsq_mpi.h alone in C++" env OMPI_CC="${CXX:-g++}" MPICH_CC="${CXX:-g++}" "$MPICC" -x c++ -std=c++11 -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX -Wall -Wextra \
-    -Werror -Iinclude -fsyntax-only "$scratch/alone.c"
+    -Werror -Iinclude -c -o "$scratch/alone.o" "$scratch/alone.c"
 expect "the core library does not know MPI" not sh -c "readelf -d '$LIB/libbsq.so.$ABI' | grep -i mpi"
 
 echo "mpi: $passed passed, $failed failed"
