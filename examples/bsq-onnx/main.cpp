@@ -15,6 +15,7 @@
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
 #include "plan/share.hpp"
+#include "plan/work.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
@@ -80,8 +81,9 @@ void choose_or_load_bits(const Model &model, const Settings &settings, const Spl
         checkpoint->save_bits(plan.bits);
 }
 
-RunResult run(const Settings &settings, Progress &progress)
+RunResult run(const Settings &asked, Progress &progress)
 {
+    Settings settings = asked;
     const auto start = std::chrono::steady_clock::now();
     check_writable(settings.output);
     check_writable(settings.report);
@@ -95,11 +97,15 @@ RunResult run(const Settings &settings, Progress &progress)
     if (!settings.test.empty())
         test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
     const Split split = split_samples(settings, images, test.get(), enough_samples(model));
+    Plan plan = make_plan(model, settings);
+    if (settings.choose_effort)
+        settings.options.effort =
+            chosen_effort(model, plan, static_cast<int64_t>(split.calibration.size() + split.held_out.size()),
+                          static_cast<int64_t>(split.evaluation.size()));
     std::unique_ptr<Checkpoint> checkpoint;
     if (!settings.resume.empty())
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
 
-    Plan plan = make_plan(model, settings);
     check_layers(model, settings, plan, limits);
     if (settings.average_bits > 0)
         choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());

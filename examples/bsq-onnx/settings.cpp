@@ -23,7 +23,7 @@ struct Fields {
     const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
-    int32_t calib, calib_first, held_out, eval, evaluate, memory;
+    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
         threads, bias_correction;
     double act_percentile, average_bits, mu, damping;
@@ -65,6 +65,8 @@ const struct argument samples_table[] = {
      "most half of them, all with --test]",
      AT(calib), 1, INT_MAX, nullptr},
     {"calib-first", ARGUMENT_FLAG, nullptr, "calibrate on the first N instead", AT(calib_first), 0, 0, nullptr},
+    {"calib-seed", ARGUMENT_INTEGER, "S", "calibrate on N drawn at random, the same ones for the same S", AT(calib_seed), 0,
+     INT_MAX, nullptr},
     {"held-out", ARGUMENT_INTEGER, "N", "measure each layer's error on N others, too; 0: do not [16]", AT(held_out), 0,
      INT_MAX, nullptr},
     {"eval", ARGUMENT_INTEGER, "N", "evaluate N of those that are left, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
@@ -130,7 +132,7 @@ const struct argument method_table[] = {
     {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
      AT(average_bits), 2, 8, nullptr},
     {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
-    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
+    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [the highest that is expected to take a tenth of the run at most, 3 at least]", AT(effort), 0, 9, nullptr},
     {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1,
      nullptr},
     {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping),
@@ -225,7 +227,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.keep_float.text = &room[4 * each];
     fields.act_bits_for.text = &room[5 * each];
     fields.shorter = 256;
-    fields.calib = fields.eval = -1;
+    fields.calib = fields.calib_seed = fields.eval = -1;
     fields.held_out = 16;
     fields.weight_bits = -1;
     fields.range = BSQ_WEIGHT_GRID_FULL;
@@ -233,7 +235,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.act_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
     fields.act_bits = fields.edge_bits = fields.depthwise_bits = 8;
     fields.act_percentile = 0.9999;
-    fields.effort = 5;
+    fields.effort = -1;
     fields.mu = 0.75;
     fields.bias_correction = 1;
     fields.damping = -1;
@@ -291,7 +293,8 @@ void set_options(const Fields &fields, bsq_options_t &options)
     const bool eight = static_cast<Format>(fields.format) == Format::qdq;
     options.weight_bits = fields.weight_bits > 0 ? fields.weight_bits : eight ? 8 : 4;
     options.weight_grid = fields.range;
-    options.effort = fields.effort;
+    if (fields.effort >= 0)
+        options.effort = fields.effort;
     options.threads = fields.threads;
     options.asymmetry = fields.mu;
     options.damping = fields.damping;
@@ -345,6 +348,8 @@ void check(const Fields &fields, const Settings &settings)
             throw UsageError(std::string("--") + option.name + "-bits is 2 to 8, or 0, not '1'");
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
+    if (settings.calibrate_on_first && settings.calibration_seed >= 0)
+        throw UsageError("--calib-first and --calib-seed exclude each other");
     check_integer_form(fields, settings);
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty()) {
         if (!settings.evaluate)
@@ -382,7 +387,9 @@ void take(const Fields &fields, Settings &settings)
     set_bits_for("bits", texts(fields.bits_for), settings.bits_for);
     set_bits_for("act-bits", texts(fields.act_bits_for), settings.input_bits_for);
     settings.depthwise_bits = fields.depthwise_bits;
+    settings.choose_effort = fields.effort < 0;
     settings.calibrate_on_first = fields.calib_first != 0;
+    settings.calibration_seed = fields.calib_seed;
     settings.evaluate = fields.evaluate != 0;
     settings.format = static_cast<Format>(fields.format);
     settings.task = argument_choice_name(tasks, fields.task);

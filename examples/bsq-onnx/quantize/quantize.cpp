@@ -8,58 +8,15 @@
 #include "plan/share.hpp"
 #include "shared.hpp"
 #include "plan/strength.hpp"
+#include "plan/work.hpp"
+#include "quantize/describe.hpp"
+#include "quantize/integer_bias.hpp"
+#include "quantize/kept_stats.hpp"
 #include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {
-
-void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle)
-{
-    if (status == BSQ_E_CANCELLED || interrupted())
-        throw Interrupted();
-    if (status != BSQ_OK)
-        throw Error("layer '" + layer.name + "': " + bsq_layer_error_message(handle));
-}
-
-void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle)
-{
-    if (quantizer.folded())
-        check(bsq_layer_set_input_channels(handle, &quantizer.values, quantizer.scales.data(),
-                                           quantizer.zero_points.data(), quantizer.scales.size()),
-              layer, handle);
-    else
-        check(bsq_layer_set_input_quantizer(handle, &quantizer.values), layer, handle);
-}
-
-LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
-{
-    char text[200];
-    bsq_error_t error;
-    bsq_error_init(&error, sizeof error);
-    error.message = text;
-    error.capacity = sizeof text;
-    bsq_layer_t *handle = nullptr;
-    const float *bias = layer.bias.empty() ? nullptr : layer.bias.data();
-    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &handle, &error) != BSQ_OK)
-        throw Error("layer '" + layer.name + "': " + text);
-    return LayerHandle(handle);
-}
-
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
-{
-    bsq_batch_t batch;
-    bsq_batch_init(&batch, sizeof batch);
-    batch.input = input;
-    batch.target = target;
-    batch.held_out = held_out;
-    batch.size = 1;
-    if (layer.desc.kind == BSQ_KIND_LINEAR)
-        batch.size = count(layer.input_shape) / layer.desc.in_channels;
-    for (int i = 0; i < layer.desc.spatial_dims; i++)
-        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
-    return batch;
-}
 
 namespace {
 
@@ -106,10 +63,7 @@ private:
     void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
-    bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
-    void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
-    void round_bias(const Layer &layer, LayerResult &l) const;
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
 
@@ -178,23 +132,16 @@ std::vector<std::string> Pass::needed(const Segment &segment, int index) const
     return outputs;
 }
 
-// How long a layer takes, roughly, in multiplications.
-double effort_of(const Layer &layer, int64_t samples, int effort)
+double layer_work(const Layer &layer, int64_t samples, int effort)
 {
-    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
-    const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
-    const double channels = static_cast<double>(layer.desc.out_channels),
-                 groups = static_cast<double>(layer.desc.groups);
-    const double passes = 3 * static_cast<double>(layer.multiplications * samples);
-    const double statistics = static_cast<double>(samples) * rows * groups * fan_in * (fan_in / 2 + channels / groups);
-    return passes + statistics + channels * fan_in * fan_in * std::exp2(effort) * 4;
+    return gathering_work(layer, samples) + solving_work(layer, effort);
 }
 
 Quantized Pass::run()
 {
     double total = 0;
     for (size_t i = 0; i < model_.layers().size(); i++)
-        total += effort_of(model_.layers()[i], samples(), settings_.options.effort);
+        total += layer_work(model_.layers()[i], samples(), settings_.options.effort);
     progress_.begin(total);
     load_samples();
     for (const auto &[tensor, shared] : plan_.shared)
@@ -227,7 +174,7 @@ void Pass::run_segment(int index)
         const auto which = static_cast<size_t>(segment.layer);
         const Layer &layer = model_.layers()[which];
         const int bits = plan_.bits[which];
-        progress_.step(layer.name, effort_of(layer, samples(), settings_.options.effort));
+        progress_.step(layer.name, layer_work(layer, samples(), settings_.options.effort));
         DoneLayer done;
         if (bits == 0) {
             run_float(index, nullptr, nullptr);
@@ -246,11 +193,15 @@ void Pass::run_segment(int index)
                           layer.name + ": was done before");
         } else {
             LayerHandle handle = prepare(layer, bits);
-            if (import_stats(layer, which, handle.get())) {
+            const bool held_out_too = samples() > calibration_;
+            // A layer that shares its input has statistics already: its rows are gathered again.
+            if (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
+                import_stats(*checkpoint_, layer, which, held_out_too, handle.get())) {
                 run_float(index, nullptr, nullptr);
             } else {
                 run_float(index, handle.get(), &layer);
-                export_stats(layer, which, handle.get());
+                if (checkpoint_ != nullptr)
+                    export_stats(*checkpoint_, layer, which, held_out_too, handle.get());
             }
             solve(segment, layer, which, handle.get());
             if (--readers_left_[input_key(model_, layer)] > 0)
@@ -506,49 +457,11 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
 
 void Pass::describe_input(const Layer &layer, const Candidate &scales, const std::string &note)
 {
-    const Quantizer &quantizer = scales.quantizer;
-    InputResult input;
+    InputResult input = describe_quantizer(layer.input, scales.quantizer);
     input.strength = scales.strength;
-    input.tensor = layer.input;
-    input.bits = quantizer.values.bits;
-    input.type = quantizer.values.type;
-    input.zero_point = quantizer.values.zero_point;
-    input.scales = quantizer.folded() ? quantizer.scales : std::vector<double>{quantizer.values.scale};
-    input.zero_points = quantizer.zero_points;
     input.note = note;
-    const int64_t each = count_of(layer.input);
-    float minimum = now(layer.input, 0)[0], maximum = minimum;
-    for (int64_t i = 0; i < calibration_; i++) {
-        const float *x = now(layer.input, i);
-        for (int64_t k = 0; k < each; k++) {
-            minimum = std::min(minimum, x[k]);
-            maximum = std::max(maximum, x[k]);
-        }
-    }
-    input.minimum = static_cast<double>(minimum);
-    input.maximum = static_cast<double>(maximum);
-
-    const double width = (input.maximum - input.minimum) / static_cast<double>(histogram_bins);
-    const Layout layout = input_layout(layer);
-    std::vector<int64_t> bins(histogram_bins, 0);
-    int64_t outside = 0;
-    for (int64_t i = 0; i < calibration_; i++) {
-        const float *x = now(layer.input, i);
-        for (int64_t k = 0; k < layout.outer * layout.channels; k++) {
-            const Quantizer::Grid grid = quantizer.grid(k % layout.channels);
-            const double low = (grid.lowest - 0.5) * grid.step, high = (grid.highest + 0.5) * grid.step;
-            for (int64_t end = k * layout.inner + layout.inner, at = k * layout.inner; at < end; at++) {
-                const auto value = static_cast<double>(x[at]);
-                const double bin = width > 0 ? (value - input.minimum) / width : 0;
-                bins[static_cast<size_t>(std::min(bin, static_cast<double>(histogram_bins - 1)))]++;
-                outside += value < low || value > high;
-            }
-        }
-    }
-    const double all = static_cast<double>(each * calibration_);
-    input.clipped = static_cast<double>(outside) / all;
-    for (const int64_t bin : bins)
-        input.histogram.push_back(static_cast<double>(bin) / all);
+    describe_values(input_layout(layer), scales.quantizer, calibration_,
+                    [&](int64_t i) { return now(layer.input, i); }, input);
     result_.inputs.push_back(input);
 }
 
@@ -558,12 +471,7 @@ void Pass::describe_others()
     for (const auto &[tensor, shared] : plan_.shared) {
         if (is_described(tensor))
             continue;
-        InputResult input;
-        input.tensor = tensor;
-        input.bits = shared.quantizer.values.bits;
-        input.type = shared.quantizer.values.type;
-        input.zero_point = shared.quantizer.values.zero_point;
-        input.scales = {shared.quantizer.values.scale};
+        InputResult input = describe_quantizer(tensor, shared.quantizer);
         input.note = note_on(tensor);
         const auto &[least, most] = shared.ranges.at(tensor);
         input.minimum = static_cast<double>(least);
@@ -595,37 +503,6 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
     return std::sqrt(sum / static_cast<double>(few));
 }
 
-// Biases are int32 in steps of the products that they are added to. A channel whose weights are so small that its bias
-// would not fit, one that is nearly dead, takes larger steps, in which its weights are rounded again.
-void Pass::round_bias(const Layer &layer, LayerResult &l) const
-{
-    const auto quantizer = result_.quantizers.find(layer.input);
-    if (quantizer == result_.quantizers.end() || l.bias.empty())
-        return;
-    constexpr double most = 1 << 30; // leaves as much room to the sum of products
-    const auto input_step = static_cast<float>(quantizer->second.values.scale);
-    const size_t fan_in = l.codes.size() / l.scales.size();
-    const int highest = (1 << (l.bits - 1)) - 1;
-    const int lowest = settings_.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -highest : -highest - 1;
-    l.bias_codes.resize(l.bias.size());
-    for (size_t c = 0; c < l.bias.size(); c++) {
-        const auto bias = static_cast<double>(l.bias[c]);
-        const double least = std::fabs(bias) / (static_cast<double>(input_step) * most);
-        if (static_cast<double>(l.scales[c]) < least) {
-            l.scales[c] = static_cast<float>(least * 1.001);
-            for (size_t i = c * fan_in; i < (c + 1) * fan_in; i++) {
-                const double code =
-                    std::nearbyint(static_cast<double>(l.dequantized[i]) / static_cast<double>(l.scales[c]));
-                l.codes[i] = static_cast<int8_t>(std::min<double>(std::max<double>(code, lowest), highest));
-                l.dequantized[i] = l.scales[c] * static_cast<float>(l.codes[i]);
-            }
-        }
-        const float step = input_step * l.scales[c];
-        l.bias_codes[c] = step > 0 ? static_cast<int32_t>(std::nearbyint(bias / static_cast<double>(step))) : 0;
-        l.bias[c] = step > 0 ? step * static_cast<float>(l.bias_codes[c]) : 0.0F;
-    }
-}
-
 void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
 {
     bsq_report_t report;
@@ -645,8 +522,10 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
-    if (integer_form(settings_) && layer.kind != Kind::matmul)
-        round_bias(layer, l);
+    if (const auto quantizer = result_.quantizers.find(layer.input); integer_form(settings_) && !l.bias.empty() &&
+                                                                     layer.kind != Kind::matmul &&
+                                                                     quantizer != result_.quantizers.end())
+        round_bias(quantizer->second.values.scale, settings_.options.weight_grid, l);
     l.error = report.error;
     l.error_rounding = report.error_start;
     l.held_out_error = report.held_out_error;
@@ -671,50 +550,6 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     std::snprintf(text, sizeof text, "layer %zu/%zu %s: %d bits, error %.3g (rounding %.3g), %.2f s", index + 1,
                   model_.layers().size(), layer.name.c_str(), l.bits, l.error, l.error_rounding, l.seconds);
     progress_.end(text, l.error);
-}
-
-// ---- statistics of the layer at hand, kept for --resume ----
-
-bool Pass::import_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
-{
-    if (checkpoint_ == nullptr)
-        return false;
-    const bool held_out_too = samples() > calibration_;
-    std::vector<bsq_stats_t *> parts;
-    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
-        const std::string bytes = checkpoint_->load_stats(index, held_out != 0);
-        bsq_stats_t *stats = nullptr;
-        if (!bytes.empty() && bsq_stats_import(bytes.data(), bytes.size(), nullptr, &stats, nullptr) == BSQ_OK)
-            parts.push_back(stats);
-    }
-    bool good = parts.size() == (held_out_too ? 2u : 1u);
-    // A layer that shares its input has statistics already: its rows are gathered again.
-    good = good && to_share_.count(input_key(model_, layer)) == 0;
-    for (size_t i = 0; good && i < parts.size(); i++)
-        check(bsq_layer_merge_stats(handle, static_cast<int32_t>(i), parts[i]), layer, handle);
-    for (bsq_stats_t *stats : parts)
-        bsq_stats_release(stats);
-    return good;
-}
-
-void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
-{
-    if (checkpoint_ == nullptr)
-        return;
-    for (int held_out = samples() > calibration_ ? 1 : 0; held_out >= 0; held_out--) {
-        bsq_stats_t *stats = nullptr;
-        size_t size = 0;
-        check(bsq_layer_acquire_stats(handle, held_out, &stats), layer, handle);
-        std::string bytes;
-        bsq_status_t status = bsq_stats_export_size(stats, &size, nullptr);
-        bytes.resize(size);
-        if (status == BSQ_OK)
-            status = bsq_stats_export(stats, bytes.data(), size, nullptr);
-        bsq_stats_release(stats);
-        if (status != BSQ_OK)
-            throw Error("layer '" + layer.name + "': statistics: " + bsq_status_string(status));
-        checkpoint_->save_stats(index, held_out != 0, bytes);
-    }
 }
 
 } // namespace

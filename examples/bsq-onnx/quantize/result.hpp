@@ -121,11 +121,13 @@ struct SampleUse {
     SampleRange held_out;    // LayerResult::held_out_error
     SampleRange evaluation;  // Evaluation, Detection; none of them calibrates
     bool shared = false;     // too few: held-out samples are evaluated, too
+    int64_t enough = 0;      // so many calibrating ones would give each layer 64 rows for each input; 0: unknown
 };
 
 struct RunResult {
     std::string model, output, command, version;
     std::vector<std::string> settings; // "weight bits 4", ... for people
+    int effort = 0;
     std::vector<LayerResult> layers;
     std::vector<InputResult> inputs;
     Evaluation evaluation;

@@ -106,6 +106,8 @@ void write_samples(json &out, const SampleUse &samples)
         }
         json_close(&out, '}');
     }
+    if (samples.enough > 0)
+        json_integer(&out, "enough_to_calibrate", samples.enough);
     json_string(&out, "note", samples.shared ? "held-out samples are evaluated, too" : "");
     json_close(&out, '}');
 }

@@ -2,6 +2,8 @@
 #include "samples/split.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 
 #include "shared.hpp"
 
@@ -44,18 +46,37 @@ int64_t enough_samples(const Model &model)
     return enough;
 }
 
+// The indices of those that calibrate, ascending.
+static std::vector<int64_t> chosen(const Settings &settings, int64_t images, int64_t fitted)
+{
+    std::vector<int64_t> indices;
+    if (settings.calibration_seed < 0) {
+        for (int64_t i = 0; i < fitted; i++)
+            indices.push_back(settings.calibrate_on_first ? i : (i * images) / fitted);
+        return indices;
+    }
+    std::vector<int64_t> all(static_cast<size_t>(images));
+    std::iota(all.begin(), all.end(), 0);
+    std::mt19937_64 random(static_cast<uint64_t>(settings.calibration_seed));
+    // The engine's numbers are laid down by the standard, those of its distributions are not.
+    for (size_t i = 0; i < static_cast<size_t>(fitted); i++) {
+        std::swap(all[i], all[i + random() % (all.size() - i)]);
+        indices.push_back(all[i]);
+    }
+    std::sort(indices.begin(), indices.end());
+    return indices;
+}
+
 Split split_samples(const Settings &settings, const Samples &images, const Samples *test, int64_t enough)
 {
     const Samples &judged = test != nullptr ? *test : images;
     const int64_t fitted = calibration_count(settings, images.count(), test != nullptr, enough);
     Split split;
-    std::vector<int64_t> calibration, left; // of the images
-    for (int64_t i = 0, next = 0; i < images.count(); i++) {
-        const int64_t place = settings.calibrate_on_first ? next : next * images.count() / std::max<int64_t>(fitted, 1);
-        const bool taken = next < fitted && i == place;
-        (taken ? calibration : left).push_back(i);
-        next += taken;
-    }
+    split.enough = enough;
+    std::vector<int64_t> calibration = chosen(settings, images.count(), fitted), left; // of the images
+    for (int64_t i = 0; i < images.count(); i++)
+        if (!std::binary_search(calibration.begin(), calibration.end(), i))
+            left.push_back(i);
     split.calibration = refs_of(images, calibration);
 
     // Held-out samples that are left over by calibration, else some of those that judge.
@@ -99,7 +120,8 @@ static SampleRange describe(const std::vector<SampleRef> &refs)
 
 SampleUse describe_use(const Split &split)
 {
-    return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared};
+    return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared,
+            split.enough};
 }
 
 } // namespace bsq_onnx
