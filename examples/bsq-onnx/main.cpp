@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "shared.hpp"
+#include "judge/alone.hpp"
 #include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
 #include "model/model.hpp"
@@ -120,9 +121,17 @@ RunResult run(const Settings &asked, Progress &progress)
     for (const LayerResult &layer : quantized.layers)
         errors.push_back(layer.own_error);
     const Bound bound = network_bound(model, settings, errors, progress);
+    const std::vector<SampleRef> telling =
+        split.unseen(samples_for_alone(model, fitted, static_cast<int64_t>(split.evaluation.size())));
+    progress.begin(1);
+    progress.step("contributions of layers", 1);
+    const std::vector<double> alone =
+        errors_alone(model, quantized.layers, quantized.quantizers, telling, settings.options.threads, progress);
+    progress.end("");
     progress.clear();
 
     RunResult result = summarize(model, settings, describe_use(split), quantized, judgement, bound);
+    add_contributions(alone, static_cast<int64_t>(telling.size()), result);
     result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     write_results(model, settings, result);
     return result;

@@ -84,16 +84,16 @@ table.small { width: auto; min-width: 22rem; }
 .wide .words { min-width: 7rem; color: var(--warn-ink); }
 
 .errors { table-layout: fixed; }
-.errors td, .errors tbody th, .bound td, .bound tbody th {
+.errors td, .errors tbody th, .contributions td, .contributions tbody th {
     padding-top: 0; padding-bottom: 0; height: 24px; line-height: 1.2;
 }
 .errors th:first-child { width: 24%; }
 .errors th.n { width: 5.7rem; }
 .errors th.bits { width: 3.2rem; }
-.errors .name, .bound .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; }
-.bound { table-layout: fixed; max-width: 52rem; }
-.bound th:first-child { width: 34%; }
-.bound th.n { width: 5rem; }
+.errors .name, .contributions .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; }
+.contributions { table-layout: fixed; max-width: 52rem; }
+.contributions th:first-child { width: 34%; }
+.contributions th.n { width: 5rem; }
 .why { display: block; color: var(--soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 td.chart, th.chart { padding-left: 0; padding-right: 0; }
 svg { display: block; }

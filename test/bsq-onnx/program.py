@@ -80,7 +80,7 @@ CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "6
 TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
 QUIET = ["--quiet"]
 # What tests of single settings start from; what they say themselves comes later and counts.
-BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0"]
+BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0", "--effort", "5"]
 used = set()
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -525,7 +525,7 @@ def check_browser():
     for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
         expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "
                f"{shown.count(element)} shown")
-    for chart in ('class="errors"', 'class="bound"', 'class="histogram"', 'class="picture', 'class="box"'):
+    for chart in ('class="errors"', 'class="contributions"', 'class="histogram"', 'class="picture', 'class="box"'):
         expect(chart in shown, f"the report has no {chart}")
 
 

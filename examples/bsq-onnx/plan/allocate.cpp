@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "judge/alone.hpp"
 #include "shared.hpp"
 
 namespace bsq_onnx {
@@ -35,9 +36,8 @@ public:
 
 private:
     void gather();
-    void keep_probes();
-    void measure(size_t index);
-    double effect(size_t segment, size_t index, const LayerResult &probe);
+    LayerResult probe(size_t index);
+    void measure();
     std::vector<int> allocate() const;
 
     const Model &model_;
@@ -46,24 +46,16 @@ private:
     const Plan &plan_;
     Progress &progress_;
     int64_t probes_; // the last of the samples
-    std::vector<std::string> telling_;
     Chain chain_; // float
     std::vector<LayerHandle> handles_;
-    std::vector<Chain::Tensors> kept_; // of the float network, by probe
-    std::vector<double> errors_;       // (layers, choices)
+    std::vector<double> errors_; // (layers, choices)
 };
-
-std::vector<LayerResult> no_layers(const Model &model)
-{
-    return std::vector<LayerResult>(model.layers().size());
-}
 
 Chooser::Chooser(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
                  Progress &progress)
     : model_(model), settings_(settings), samples_(samples), plan_(plan), progress_(progress),
       probes_(std::max<int64_t>(1, std::min(most_probes, static_cast<int64_t>(samples.size()) / 4))),
-      telling_(telling_tensors(model)), chain_(model, no_layers(model), {}, telling_),
-      errors_(model.layers().size() * choices, 0)
+      chain_(model, std::vector<LayerResult>(model.layers().size()), {}, {}), errors_(model.layers().size() * choices, 0)
 {
 }
 
@@ -79,11 +71,9 @@ std::vector<int> Chooser::run()
     options.progress_opaque = &progress_;
     for (const Layer &layer : model_.layers())
         handles_.push_back(make_layer(layer, options));
-    progress_.begin(static_cast<double>(handles_.size()) * 2);
+    progress_.begin(static_cast<double>(handles_.size()) * 3);
     gather();
-    keep_probes();
-    for (size_t i = 0; i < handles_.size(); i++)
-        measure(i);
+    measure();
     return allocate();
 }
 
@@ -108,57 +98,50 @@ void Chooser::gather()
     progress_.end("");
 }
 
-void Chooser::keep_probes()
-{
-    for (size_t i = samples_.size() - static_cast<size_t>(probes_); i < samples_.size(); i++) {
-        chain_.run(samples_[i].from->load(samples_[i].index).input);
-        kept_.push_back(chain_.tensors());
-    }
-}
-
-// The relative error of the network's outputs with one layer quantized.
-double Chooser::effect(size_t segment, size_t index, const LayerResult &probe)
-{
-    Segment nodes = model_.segments()[segment];
-    nodes.outputs = chain_.outputs(segment);
-    Runner runner(model_, nodes, nodes.outputs, {}, probe.dequantized, model_.layers()[index].bias);
-    chain_.swap(segment, runner);
-    Difference difference;
-    for (const Chain::Tensors &reference : kept_) {
-        chain_.tensors() = reference;
-        chain_.run_from(segment);
-        for (const std::string &tensor : telling_)
-            difference.add(chain_.tensor(tensor), reference.at(tensor));
-        progress_.at(0.9);
-    }
-    chain_.swap(segment, runner);
-    return difference.relative();
-}
-
-void Chooser::measure(size_t index)
+// The layer's error table, and its weights at the probe's bits.
+LayerResult Chooser::probe(size_t index)
 {
     const Layer &layer = model_.layers()[index];
     bsq_layer_t *handle = handles_[index].get();
-    progress_.step(layer.name, 1);
+    LayerResult result;
+    result.input = layer.input;
+    result.bias = layer.bias;
     if (!plan_.fixed[index]) {
         double *errors = &errors_[index * choices];
         check(bsq_layer_error_table(handle, lowest_bits, highest_bits, errors, choices), layer, handle);
         check(bsq_optimize(handle, nullptr), layer, handle);
-        LayerResult probe;
-        probe.dequantized.resize(layer.weights.size());
-        check(bsq_layer_get_dequantized(handle, probe.dequantized.data(), probe.dequantized.size()), layer, handle);
-        size_t segment = 0;
-        while (model_.segments()[segment].layer != static_cast<int>(index))
-            segment++;
-        const double own = errors[probe_bits - lowest_bits], outcome = effect(segment, index, probe);
-        for (int i = 0; i < choices; i++)
-            errors[i] = own > 0 ? errors[i] * outcome / own : 0;
-        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) +
-                      " bits alone changes the outputs by " + std::to_string(outcome));
-    } else {
-        progress_.end("");
+        result.bits = probe_bits;
+        result.dequantized.resize(layer.weights.size());
+        check(bsq_layer_get_dequantized(handle, result.dequantized.data(), result.dequantized.size()), layer, handle);
     }
     handles_[index].reset();
+    return result;
+}
+
+// Error tables become errors of the network's outputs.
+void Chooser::measure()
+{
+    std::vector<LayerResult> layers;
+    for (size_t i = 0; i < handles_.size(); i++) {
+        progress_.step(model_.layers()[i].name, 1);
+        layers.push_back(probe(i));
+        progress_.end("");
+    }
+    progress_.step("contributions of layers", static_cast<double>(handles_.size()));
+    const std::vector<SampleRef> last(samples_.end() - static_cast<long>(probes_), samples_.end());
+    const std::vector<double> alone = errors_alone(model_, layers, {}, last, settings_.options.threads, progress_);
+    progress_.end("");
+    for (size_t i = 0; i < layers.size(); i++) {
+        if (layers[i].bits == 0)
+            continue;
+        double *errors = &errors_[i * choices];
+        const double own = errors[probe_bits - lowest_bits];
+        for (int b = 0; b < choices; b++)
+            errors[b] = own > 0 ? errors[b] * alone[i] / own : 0;
+        progress_.note("bits: " + model_.layers()[i].name + " at " + std::to_string(probe_bits) +
+                       " bits alone changes the outputs by " + std::to_string(alone[i]) + " (" +
+                       std::to_string(probes_) + (probes_ == 1 ? " sample)" : " samples)"));
+    }
 }
 
 std::vector<int> Chooser::allocate() const

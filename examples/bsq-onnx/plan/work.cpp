@@ -8,31 +8,35 @@ namespace {
 constexpr int least_effort = 3, most_effort = 9;
 constexpr double share_of_solving = 0.1;
 
-// Of one sample through all of the network, once.
-double run_once(const Layer &layer)
+double work_of(const Layer &layer, int64_t samples, double each)
 {
-    return static_cast<double>(layer.multiplications);
+    return static_cast<double>(layer.multiplications) * static_cast<double>(samples) * each;
 }
 
 } // namespace
 
 double gathering_work(const Layer &layer, int64_t samples)
 {
-    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
-    const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
-    const double channels = static_cast<double>(layer.desc.out_channels),
-                 groups = static_cast<double>(layer.desc.groups);
-    const double statistics = rows * groups * fan_in * (fan_in / 2 + channels / groups);
-    // As float, quantized, and the layer alone for its target.
-    return static_cast<double>(samples) * (3 * run_once(layer) + statistics);
+    return work_of(layer, samples, 0.8);
+}
+
+double judging_work(const Layer &layer, int64_t samples)
+{
+    return work_of(layer, samples, 0.3);
 }
 
 double solving_work(const Layer &layer, int effort)
 {
-    // Times M n^2, by effort; measured beside gathering_work, see docs/results.md.
-    static constexpr double factors[] = {1, 1.5, 2, 3, 4.5, 7, 11, 20, 40, 80};
+    // Channels of few inputs are solved to a proven optimum, those of some are searched widely, of many narrowly.
+    constexpr double few = 16, some = 256;
+    static constexpr double of_few[] = {1e4, 2e5, 2.5e5, 3e5, 3.5e5, 3.5e5, 3.5e5, 3.5e5, 7e5, 2e6};
+    static constexpr double of_some[] = {1e4, 6e4, 1e5, 2e5, 3.5e5, 6e5, 2.6e6, 6e6, 4e7, 1.5e8};
+    static constexpr double of_many[] = {0.8, 1.2, 1.4, 1.6, 1.7, 1.8, 2.8, 5.2, 22, 70}; // times n^2
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
-    return static_cast<double>(layer.desc.out_channels) * fan_in * fan_in * factors[effort];
+    const double each = fan_in <= few    ? of_few[effort]
+                        : fan_in <= some ? of_some[effort]
+                                         : of_many[effort] * fan_in * fan_in;
+    return each * static_cast<double>(layer.desc.out_channels);
 }
 
 int chosen_effort(const Model &model, const Plan &plan, int64_t fitted, int64_t judged)
@@ -41,11 +45,8 @@ int chosen_effort(const Model &model, const Plan &plan, int64_t fitted, int64_t 
         double solving = 0, rest = 0;
         for (size_t i = 0; i < model.layers().size(); i++) {
             const Layer &layer = model.layers()[i];
-            rest += 2 * static_cast<double>(judged) * run_once(layer);
-            if (plan.bits[i] > 0) {
-                rest += gathering_work(layer, fitted);
-                solving += solving_work(layer, effort);
-            }
+            rest += gathering_work(layer, fitted) + judging_work(layer, judged);
+            solving += plan.bits[i] > 0 ? solving_work(layer, effort) : 0;
         }
         if (solving <= share_of_solving * (solving + rest))
             return effort;

@@ -9,13 +9,15 @@
 
 namespace bsq_onnx {
 
-// In multiplications, as the engine does them: of gathering a layer's statistics and running its segment, of solving it.
+// In nanoseconds of one core of the machine where docs/results.md was measured: of running a layer's segment on samples
+// and gathering its statistics, of judging it on samples, of solving it.
 double gathering_work(const Layer &layer, int64_t samples);
+double judging_work(const Layer &layer, int64_t samples);
 double solving_work(const Layer &layer, int effort);
 
-// The highest effort at which solving is a tenth of the run's work at most, 3 at least. It is told by work and not by a
-// clock, so that the same command gives the same network on any machine. 'fitted' samples calibrate or are held out,
-// 'judged' ones are evaluated.
+// The highest effort at which solving is a tenth of the run's work at most, 3 at least. It is told by this table and not
+// by a clock, so that the same command gives the same network on any machine. 'fitted' samples calibrate or are held
+// out, 'judged' ones are evaluated.
 int chosen_effort(const Model &model, const Plan &plan, int64_t fitted, int64_t judged);
 
 } // namespace bsq_onnx

@@ -33,6 +33,7 @@ struct LayerResult {
     double own_error =
         0; // root mean square of the norm by which its quantized form changes its output on the same inputs
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
+    double contribution = -1; // relative error of the network's outputs with this layer alone quantized; -1: not measured
     double rows_per_input = 0;
     double seconds = 0;   // of its solves
     int32_t warnings = 0; // BSQ_WARNING_...
@@ -138,6 +139,7 @@ struct RunResult {
     SampleUse samples;
     int64_t float_bytes = 0, quantized_bytes = 0; // of the network's files
     double average_bits = 0;                      // over weights
+    int64_t contribution_samples = 0;             // of LayerResult::contribution
     double network_bound = -1;                    // relative, of the output error; -1: unknown
     double seconds_solving = 0, seconds_total = 0;
     std::vector<std::string> warnings; // of the run as a whole; layers and inputs have their own

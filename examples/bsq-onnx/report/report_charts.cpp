@@ -150,48 +150,50 @@ std::string error_chart(const RunResult &result)
     return out + "</tbody></table>\n";
 }
 
-// ---- bound ------------------------------------------------------------------------------------------------------
+// ---- contributions ----------------------------------------------------------------------------------------------
 
-static std::string bound_row(const std::string &name, double share, double most, const char *kind)
+static std::string contribution_row(const std::string &name, double error, double all, double most, const char *kind)
 {
     return "<tr><th scope=\"row\" class=\"name\" title=\"" + name + "\">" + name +
            "</th><td class=\"chart\"><svg class=\"row\" aria-hidden=\"true\"><rect class=\"" + kind +
-           "\" x=\"0\" y=\"5\" height=\"12\" rx=\"2\" width=\"" + coordinate(100 * share / most) + "%\"/></svg></td>" +
-           number_cell(percent(share)) + "</tr>\n";
+           "\" x=\"0\" y=\"5\" height=\"12\" rx=\"2\" width=\"" + coordinate(100 * error / most) + "%\"/></svg></td>" +
+           number_cell(number(error), "extra") + number_cell(percent(error / all)) + "</tr>\n";
 }
 
-std::string bound_chart(const RunResult &result)
+std::string contribution_chart(const RunResult &result)
 {
     const size_t most_shown = 20;
     const double least_share = 0.0005; // smaller ones would be printed as none
     std::vector<const LayerResult *> ranked;
+    double all = 0;
     for (const LayerResult &layer : result.layers) {
-        if (positive(layer.bound_contribution)) {
+        if (positive(layer.contribution)) {
             ranked.push_back(&layer);
+            all += layer.contribution;
         }
     }
     if (ranked.empty()) {
         return "";
     }
     std::stable_sort(ranked.begin(), ranked.end(), [](const LayerResult *a, const LayerResult *b) {
-        return a->bound_contribution > b->bound_contribution;
+        return a->contribution > b->contribution;
     });
-    const auto small = [&](const LayerResult *layer) { return layer->bound_contribution < least_share; };
+    const auto small = [&](const LayerResult *layer) { return layer->contribution < least_share * all; };
     const auto large = std::find_if(ranked.begin(), ranked.end(), small) - ranked.begin();
     const size_t shown = std::min(most_shown, size_t(large));
     double rest = 0;
     for (size_t i = shown; i < ranked.size(); i++) {
-        rest += ranked[i]->bound_contribution;
+        rest += ranked[i]->contribution;
     }
-    const double most = std::max(ranked[0]->bound_contribution, rest);
+    const double most = std::max(ranked[0]->contribution, rest);
     std::string out =
-        "<table class=\"bound\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
-        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n\">Share</th></tr></thead><tbody>\n";
+        "<table class=\"contributions\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
+        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n extra\">Error</th><th scope=\"col\" class=\"n\">Share</th></tr></thead><tbody>\n";
     for (size_t i = 0; i < shown; i++) {
-        out += bound_row(escape(ranked[i]->name), ranked[i]->bound_contribution, most, "bar");
+        out += contribution_row(escape(ranked[i]->name), ranked[i]->contribution, all, most, "bar");
     }
     if (ranked.size() > shown) {
-        out += bound_row("the other " + counted(int64_t(ranked.size() - shown), "layer"), rest, most, "bar rest");
+        out += contribution_row("the other " + counted(int64_t(ranked.size() - shown), "layer"), rest, all, most, "bar rest");
     }
     return out + "</tbody></table>\n";
 }

@@ -12,7 +12,7 @@ namespace bsq_onnx {
 std::string error_chart(const RunResult &result);
 
 // The layers with the largest shares of the network's bound. Empty when nothing is known.
-std::string bound_chart(const RunResult &result);
+std::string contribution_chart(const RunResult &result);
 
 // Histogram of every quantized tensor with the range that its codes reach.
 std::string activation_charts(const RunResult &result);

@@ -62,6 +62,7 @@ void write_layer(json &out, const LayerResult &layer)
         json_number(&out, "error_floor", layer.error_floor);
         json_number(&out, "lower_bound", layer.lower_bound);
         json_number(&out, "bound_contribution", layer.bound_contribution);
+        measured(out, "contribution", layer.contribution);
         json_number(&out, "rows_per_input", layer.rows_per_input);
         json_number(&out, "seconds", layer.seconds);
         json_integer(&out, "warnings", layer.warnings);
@@ -157,6 +158,8 @@ void write_whole(json &out, const RunResult &result)
     json_integer(&out, "quantized_bytes", result.quantized_bytes);
     json_number(&out, "average_bits", result.average_bits);
     measured(out, "network_bound", result.network_bound);
+    if (result.contribution_samples > 0)
+        json_integer(&out, "contribution_samples", result.contribution_samples);
     json_number(&out, "seconds_solving", result.seconds_solving);
     json_number(&out, "seconds_total", result.seconds_total);
     write_evaluation(out, result.evaluation);

@@ -53,6 +53,14 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     return result;
 }
 
+void add_contributions(const std::vector<double> &alone, int64_t samples, RunResult &result)
+{
+    result.contribution_samples = samples;
+    for (size_t i = 0; i < result.layers.size() && samples > 0; i++)
+        if (result.layers[i].bits > 0)
+            result.layers[i].contribution = alone[i];
+}
+
 int64_t quantized_layers(const RunResult &result)
 {
     return std::count_if(result.layers.begin(), result.layers.end(), [](const LayerResult &l) { return l.bits > 0; });

@@ -16,6 +16,16 @@ std::vector<SampleRef> Split::for_layers() const
     return all;
 }
 
+std::vector<SampleRef> Split::unseen(int64_t most) const
+{
+    const std::vector<SampleRef> &from = evaluation.empty() ? held_out : evaluation;
+    const size_t count = std::min(from.size(), static_cast<size_t>(most));
+    std::vector<SampleRef> some;
+    for (size_t i = 0; i < count; i++)
+        some.push_back(from[i * from.size() / count]);
+    return some;
+}
+
 static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<int64_t> &indices)
 {
     std::vector<SampleRef> refs;

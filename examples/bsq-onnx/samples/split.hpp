@@ -21,6 +21,8 @@ struct Split {
     Labels labels;                      // of the evaluated ones
 
     std::vector<SampleRef> for_layers() const; // calibration, held out
+    // At most so many that no layer is fitted to, evenly spread over those that are evaluated, else over held-out ones.
+    std::vector<SampleRef> unseen(int64_t most) const;
 };
 
 // Of 'images' some calibrate, evenly spread over their order (a folder may be sorted by class), drawn or the first; the first
