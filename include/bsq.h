@@ -1,4 +1,4 @@
-/* bsq.h - quantize the weights of trained layers to 2..8 bits by bit-split and stitching
+/* bsq.h - quantize the weights of trained layers to 1 to 8 bits by bit-split and stitching
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -598,7 +598,7 @@ enum {
 
 enum {
     BSQ_OUTCOME_NONE = 0,         /* nothing was searched for */
-    BSQ_OUTCOME_CONVERGED = 1201, /* nothing that this effort tries lowers J any more */
+    BSQ_OUTCOME_CONVERGED = 1201, /* nothing that this effort tries lowers J any more (docs/method.md: to what share) */
     BSQ_OUTCOME_LIMIT = 1202,     /* some channels stopped at a limit of work; the result is valid all the same */
     BSQ_OUTCOME_PROVEN = 1203     /* no codes and scales have a J that is lower by more than 1e-6 of it */
 };

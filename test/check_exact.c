@@ -220,8 +220,30 @@ START_TEST(the_optimum_stays)
     ck_assert_int_eq(solve(&problem, &second), 1);
     ck_assert_double_eq_tol(second.cost, task.cost, 1e-15);
     ck_assert_double_eq(second.bound, second.cost);
-    if (second.cost > 1e-12)
+    if (!(second.cost < task.cost))
         ck_assert_mem_eq(again, codes, sizeof again);
+}
+END_TEST
+
+/* Codes are what was given unless the cost falls: so a search of several ranges keeps what an earlier one found. */
+START_TEST(equals_do_not_replace)
+{
+    struct problem problem = make(5 * _i, 2, 0);
+    int8_t codes[MOST], again[MOST];
+    struct bsq_exact_task task = task_of(&problem, codes, INT64_MAX);
+
+    ck_assert_int_eq(problem.n, 1);
+    ck_assert_int_eq(solve(&problem, &task), 1);
+    for (int32_t range = 2; range < 16; range++) {
+        double cost = task.cost;
+
+        memcpy(again, codes, sizeof again);
+        task.lowest = task.highest = problem.v[0] < 0.0 ? -range : range;
+        ck_assert_int_eq(solve(&problem, &task), 1);
+        ck_assert_double_le(task.cost, cost);
+        if (!(task.cost < cost))
+            ck_assert_mem_eq(codes, again, sizeof again);
+    }
 }
 END_TEST
 
@@ -257,6 +279,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tests, hard_cases_equal_enumeration, 0, 200);
     tcase_add_loop_test(tests, flat_problems_end_with_their_nodes, 0, 60);
     tcase_add_loop_test(tests, the_optimum_stays, 0, 50);
+    tcase_add_loop_test(tests, equals_do_not_replace, 0, 200);
     tcase_add_test(tests, stops_when_told);
     suite_add_tcase(suite, tests);
     return suite;

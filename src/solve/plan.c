@@ -85,7 +85,8 @@ static void plan_hessian(struct bsq_solve_plan *plan, const bsq_options_t *optio
                                          .centred = options->bias_correction,
                                          .factor = plan->efforts > 0 || bounds,
                                          .factor64 = bounds,
-                                         .dense = plan->paper || plan->search.scales_per_channel > 1 || bounds};
+                                         .dense = plan->paper || bounds,
+                                         .rows = plan->search.scales_per_channel > 1};
     hessian->single = !plan->per_tensor && !plan->keeps_scales && (plan->efforts > 1 || !bounds) &&
                       bsq_single_precision_applies(&plan->search, hessian);
 }
@@ -99,7 +100,7 @@ static void plan_held_out(struct bsq_solve_plan *plan, const struct known *known
                                                .present = known->present,
                                                .targets = known->target,
                                                .mu = known->target ? plan->hessian.mu : 0.0,
-                                               .dense = plan->paper || plan->search.scales_per_channel > 1};
+                                               .dense = plan->paper};
 }
 
 static void cut_into_blocks(struct bsq_solve_plan *plan, const bsq_options_t *options)

@@ -13,8 +13,9 @@
 /* Passes over the codes of a channel, and turns of codes and scale, before it counts as stopped by a limit. */
 enum { MOST_SWEEPS = 60, MOST_TURNS = 30 };
 
-/* Codes and scale have met when a refit moves the scale by less than this share. */
-static const double settled = 1e-9;
+/* Codes and scale have met when a refit moves the scale by less than this share; scales that are not refit jointly, and
+ * converge slowly, when it lowers J by less than this. */
+static const double settled = 1e-9, settled_in_turn = 1e-4;
 
 /* Goes digit by digit through the ternary planes of the trial's codes until none changes; 'refit' moves scales too. */
 static void bitsplit_channel(struct bsq_search *search, int64_t channel, bool refit)
@@ -45,6 +46,14 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
     return false;
 }
 
+/* Refits the scales; true when they had settled. */
+static bool refit_settled(struct bsq_search *search, struct bsq_point *point)
+{
+    double before = point->j, moved = bsq_scale_refit(point, search->scratch);
+
+    return moved <= settled || (!bsq_scale_refits_jointly(point) && before - point->j <= settled_in_turn * before);
+}
+
 /* Codes and scales in turn until neither moves; false when the limit came first. */
 static bool descend_point(struct bsq_search *search, struct bsq_point *point, int64_t channel, bool refit)
 {
@@ -54,7 +63,7 @@ static bool descend_point(struct bsq_search *search, struct bsq_point *point, in
     for (int turn = 0; turn < MOST_TURNS && !met; turn++) {
         bool still = descend(search, point, channel);
 
-        met = still && (!refit || bsq_scale_refit(point, search->scratch) <= settled);
+        met = still && (!refit || refit_settled(search, point));
         if (met && pairs)
             met = bsq_descent_pairs(point, search->block.hessian->reach, search->prices) == 0;
     }

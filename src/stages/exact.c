@@ -479,14 +479,14 @@ static void open_level(struct enumeration *state, int64_t k)
 static void take(struct enumeration *state, double a, double b, double c)
 {
     struct bsq_exact_task *task = state->task;
-    double cost = b > 0.0 && c > 0.0 ? a - b * b / c : INFINITY;
+    double cost = b > 0.0 && c > 0.0 ? fmax(a - b * b / c, 0.0) : INFINITY;
 
     if (!(cost < state->threshold))
         return;
     for (int64_t i = 0; i < state->exact->n; i++)
         task->codes[state->exact->order[i]] = (int8_t)state->q[i];
     task->scale = b / c;
-    task->cost = fmax(cost, 0.0);
+    task->cost = cost;
     state->threshold = task->cost * (1.0 - proven_gap);
 }
 
@@ -685,5 +685,6 @@ int32_t bsq_exact_solve(const struct bsq_exact *exact, struct bsq_exact_task *ta
     task->bound = task->cost;
     if (count > 0)
         task->bound = fmin(pieces[least].bound, fmax(task->cost - rounding * (double)exact->n * state.nothing, 0.0));
-    return count == 0 && task->scale > (double)FLT_MIN; /* with the least scale, codes that were not tried may be better */
+    /* With the least scale, codes that were not tried may be better. */
+    return count == 0 && task->scale > (double)FLT_MIN;
 }

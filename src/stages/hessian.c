@@ -60,7 +60,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
         hessian->factor32 = bsq_carve(&carver, n * n, sizeof *hessian->factor32);
         hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
     }
-    if (plan->factor && !dense && n <= MOST_ROW_INPUTS)
+    if (plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS))
         hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
     if (plan->factor && dense)
         hessian->factor64 = bsq_carve(&carver, n * n, sizeof *hessian->factor64);

@@ -58,6 +58,7 @@ struct bsq_hessian_plan {
     int32_t factor;   /* 0: no search will follow */
     int32_t dense;    /* 1: h is wanted whatever the fan-in */
     int32_t factor64; /* 1: so is the factor in double */
+    int32_t rows;     /* 1: so are rows in single precision for a search, where there is no h */
     int32_t single;   /* 1: the single-precision search will run, if factor32 is that of J */
 };
 

@@ -329,14 +329,16 @@ double bsq_candidate_square(const struct bsq_candidate *candidate, const struct 
     return bsq_ddot(n, u, product);
 }
 
-/* Adds y += a * row j of H, from rows. */
-static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
+/* Adds to y 'count' products a * H_ji from i = 'first' on, from rows. */
+static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, int64_t first, int64_t count,
+                           double *y)
 {
     const float *row = hessian->rows + j * hessian->n;
     double scaled = a * hessian->unit;
 
-    bsq_kernels()->add_scaled(row, scaled, hessian->n, y);
-    y[j] += a * hessian->diagonal[j] - scaled * (double)row[j];
+    bsq_kernels()->add_scaled(row + first, scaled, count, y);
+    if (j >= first && j < first + count)
+        y[j - first] += a * hessian->diagonal[j] - scaled * (double)row[j];
 }
 
 /* Does the same from below the diagonal of factor32. */
@@ -358,9 +360,17 @@ void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, doubl
     if (point->h)
         bsq_daxpy(point->n, a, point->h + j * point->n, y);
     else if (point->hessian->rows)
-        add_single_row(point->hessian, j, a, y);
+        add_single_row(point->hessian, j, a, 0, point->n, y);
     else
         add_split_row(point->hessian, j, a, y);
+}
+
+void bsq_point_add_part(const struct bsq_point *point, int64_t j, double a, int64_t first, int64_t count, double *y)
+{
+    if (point->h)
+        bsq_daxpy(count, a, point->h + j * point->n + first, y);
+    else
+        add_single_row(point->hessian, j, a, first, count, y);
 }
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel)

@@ -92,6 +92,9 @@ struct bsq_point {
 /* Adds y += a * row j of H. */
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y);
 
+/* Adds to y the 'count' products of that row from number 'first' on, where H has rows in memory. */
+void bsq_point_add_part(const struct bsq_point *point, int64_t j, double a, int64_t first, int64_t count, double *y);
+
 /* Gives one channel; what values codes may take is for the caller to fill in. */
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel);
 

@@ -315,18 +315,81 @@ static double refit_single(struct bsq_point *point, double *response)
     return fabs(x);
 }
 
-/* Refits one scale after the other, each with its constant. */
-static double refit_pairs(struct bsq_point *point, double *scratch)
+/* Gives by how much the scale of a group, x[0], and its constant, x[1], are to grow for the least J, from their products with
+ * each other and with g: each with itself, both. */
+static void solve_pair(double scale, double constant, double both, const double *along, double *x)
 {
-    double largest = 0.0;
+    const double parallel = 1e-9;
+    double rest = scale * constant - both * both;
 
-    for (int64_t a = 0; a < point->scales_per_channel; a++) {
-        const struct part pair[] = {{PART_SCALES, a, a + 1}, {PART_CONSTANT, a, a + 1}};
-
-        largest = fmax(largest, point->shifting.kind == BSQ_SHIFT_FREE ? refit_parts(point, pair, 2, scratch)
-                                                                       : refit_in_turn(point, pair, 1, scratch));
+    x[0] = x[1] = 0.0;
+    if (constant > 0.0 && rest > parallel * scale * constant) {
+        x[0] = (along[0] * constant - along[1] * both) / rest;
+        x[1] = (along[1] * scale - along[0] * both) / rest;
+    } else if (constant > 0.0) { /* all codes are equal: the constant has all of it */
+        x[1] = along[1] / constant;
+    } else if (scale > 0.0) {
+        x[0] = along[0] / scale;
     }
+}
+
+/* Moves the scale of a group, and its constant where that is free, to the least J given the others, if it falls by more than
+ * 'least'. Where that is follows from the group's own block of H; only g needs whole rows. 'scratch' is three times the
+ * group. */
+static double refit_group(struct bsq_point *point, int64_t a, double least, double *scratch)
+{
+    const struct part parts[] = {{PART_SCALES, a, a + 1}, {PART_CONSTANT, a, a + 1}};
+    int64_t first = a * point->group_size, span = bsq_scale_span(point->n, point->group_size, a);
+    double *u[] = {scratch, scratch + span}, *response = scratch + 2 * span, products[2][2] = {{0}}, along[2] = {0},
+           x[2];
+    int count = point->shifting.kind == BSQ_SHIFT_FREE ? 2 : 1;
+
+    for (int i = 0; i < count; i++) {
+        for (int64_t j = 0; j < span; j++)
+            u[i][j] = factor_of(point, &parts[i], a) * share_of(point, &parts[i], a, first + j);
+        along[i] = bsq_ddot(span, u[i], point->g + first);
+    }
+    for (int i = 0; i < count; i++) {
+        memset(response, 0, (size_t)span * sizeof *response);
+        for (int64_t j = 0; j < span; j++)
+            if (fabs(u[i][j]) > 0.0)
+                bsq_point_add_part(point, first + j, u[i][j], first, span, response);
+        for (int k = 0; k <= i; k++)
+            products[i][k] = bsq_ddot(span, u[k], response);
+    }
+    solve_pair(products[0][0], products[1][1], products[1][0], along, x);
+    if (!may_add(&parts[0], x[0]))
+        solve_pair(0.0, products[1][1], 0.0, along, x);
+    if (!may_add(&parts[1], x[1]) || x[0] * along[0] + x[1] * along[1] <= least)
+        return 0.0;
+    for (int64_t j = 0; j < span; j++) {
+        double change = x[0] * u[0][j] + (count > 1 ? x[1] * u[1][j] : 0.0);
+
+        if (fabs(change) > 0.0)
+            bsq_point_add_row(point, first + j, -change, point->g);
+    }
+    for (int i = count; i-- > 0;) { /* the constant first: it is counted in scales as they are now */
+        point->j -= x[i] * (2.0 * along[i] - x[i] * products[i][i]);
+        add_part(point, &parts[i], x[i]);
+    }
+    point->j += 2.0 * x[0] * x[1] * products[1][0];
+    return fmax(fabs(x[0]), fabs(x[1]));
+}
+
+/* Refits one group after the other. */
+static double refit_groups(struct bsq_point *point, double *scratch)
+{
+    const double share = 1e-3; /* of J, over all groups: leaves two thirds of the rows unread, and J as low */
+    double largest = 0.0, least = fmax(share * point->j, 0.0) / (double)point->scales_per_channel;
+
+    for (int64_t a = 0; a < point->scales_per_channel; a++)
+        largest = fmax(largest, refit_group(point, a, least, scratch));
     return largest;
+}
+
+bool bsq_scale_refits_jointly(const struct bsq_point *point)
+{
+    return count_parts(point->shifting.kind, point->scales_per_channel) <= MOST_JOINT_PARTS;
 }
 
 double bsq_scale_refit(struct bsq_point *point, double *scratch)
@@ -336,8 +399,8 @@ double bsq_scale_refit(struct bsq_point *point, double *scratch)
 
     if (count == 1 && point->shifting.kind == BSQ_SHIFT_NONE)
         return refit_single(point, scratch);
-    if (count > MOST_JOINT_PARTS)
-        return refit_pairs(point, scratch);
+    if (!bsq_scale_refits_jointly(point))
+        return refit_groups(point, scratch);
     for (int64_t i = 0; i < count; i++)
         parts[i] = i < scales ? (struct part){PART_SCALES, i, i + 1}
                               : (struct part){PART_CONSTANT, i - scales, i - scales + 1};

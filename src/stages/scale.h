@@ -31,6 +31,9 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel, enum bsq_shift_
  * change. */
 double bsq_scale_refit(struct bsq_point *point, double *scratch);
 
+/* Tells whether that is done jointly. Too many scales move one after the other, so that it takes several calls. */
+bool bsq_scale_refits_jointly(const struct bsq_point *point);
+
 /* Stretches all scales of a super group by one factor, and its offsets by another, to the least J. */
 double bsq_scale_refit_supers(struct bsq_point *point, int64_t super_group, double *scratch);
 
