@@ -28,6 +28,9 @@ struct Settings {
     int edge_bits = 8;
     int depthwise_bits = 8;   // at least, of layers with one input channel a group; 0: as others
     double average_bits = 0;  // 0: not asked for
+    double target_drop = -1;  // points that the network may lose; -1: not asked for
+    bool equalize = true;     // rescale channels where that lets quantizers fit better, see plan/equalize.hpp
+    int64_t group_size = 0;   // inputs of a channel that share a scale; 0: all
     bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel
     std::set<std::string> skip;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "judge/evaluate.hpp"
+#include "plan/work.hpp"
 #include "quantize/parallel.hpp"
 
 namespace bsq_onnx {
@@ -59,6 +60,11 @@ private:
 };
 
 } // namespace
+
+double alone_work(const Model &model, int64_t samples)
+{
+    return network_work(model) * static_cast<double>(samples) * (1 + static_cast<double>(model.layers().size()) / 2);
+}
 
 int64_t samples_for_alone(const Model &model, int64_t fitted, int64_t judged)
 {

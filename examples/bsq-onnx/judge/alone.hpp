@@ -18,6 +18,9 @@ std::vector<double> errors_alone(const Model &model, const std::vector<LayerResu
                                  const Quantizers &quantizers, const std::vector<SampleRef> &samples, int threads,
                                  Progress &progress);
 
+// As of plan/work.hpp, of so many samples.
+double alone_work(const Model &model, int64_t samples);
+
 // How many samples errors_alone is to take so that it costs a tenth of the passes of a run at most, and at least
 // one, at most 16. Passes go through half of the network on average.
 int64_t samples_for_alone(const Model &model, int64_t fitted, int64_t judged);

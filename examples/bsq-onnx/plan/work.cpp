@@ -15,6 +15,14 @@ double work_of(const Layer &layer, int64_t samples, double each)
 
 } // namespace
 
+double network_work(const Model &model)
+{
+    double work = 0;
+    for (const Layer &layer : model.layers())
+        work += judging_work(layer, 1) / 2;
+    return work;
+}
+
 double gathering_work(const Layer &layer, int64_t samples)
 {
     return work_of(layer, samples, 0.8);

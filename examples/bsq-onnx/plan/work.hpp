@@ -15,6 +15,9 @@ double gathering_work(const Layer &layer, int64_t samples);
 double judging_work(const Layer &layer, int64_t samples);
 double solving_work(const Layer &layer, int effort);
 
+// Of one sample through all of the network, once.
+double network_work(const Model &model);
+
 // The highest effort at which solving is a tenth of the run's work at most, 3 at least. It is told by this table and not
 // by a clock, so that the same command gives the same network on any machine. 'fitted' samples calibrate or are held
 // out, 'judged' ones are evaluated.

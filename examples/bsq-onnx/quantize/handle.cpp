@@ -37,6 +37,22 @@ LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
     return LayerHandle(handle);
 }
 
+bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bits)
+{
+    bsq_options_t options = settings.options;
+    options.weight_bits = bits;
+    const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+    int64_t group = settings.group_size;
+    // MatMulNBits knows no other layout than blocks.
+    while (settings.format == Format::matmulnbits && group > fan_in && group > least_matmul_block)
+        group /= 2;
+    if (group > 0 && (group < fan_in || (settings.format == Format::matmulnbits && group == fan_in))) {
+        options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
+        options.group_size = group;
+    }
+    return options;
+}
+
 bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
 {
     bsq_batch_t batch;

@@ -6,6 +6,7 @@
 
 #include "model/model.hpp"
 #include "quantize/engine.hpp"
+#include "settings.hpp"
 
 namespace bsq_onnx {
 
@@ -15,6 +16,11 @@ struct LayerDeleter {
 using LayerHandle = std::unique_ptr<bsq_layer_t, LayerDeleter>;
 
 LayerHandle make_layer(const Layer &layer, const bsq_options_t &options);
+
+inline constexpr int64_t least_matmul_block = 16; // inputs that share a scale in MatMulNBits
+
+// Those of the run, with the layer's own bits and, where it has more inputs than one, groups of them.
+bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bits);
 
 void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle);
 

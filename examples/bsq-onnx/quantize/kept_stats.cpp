@@ -5,7 +5,8 @@
 
 namespace bsq_onnx {
 
-bool import_stats(const Checkpoint &checkpoint, const Layer &layer, size_t index, bool held_out_too, bsq_layer_t *handle)
+bool import_stats(const Checkpoint &checkpoint, const Layer &layer, size_t index, bool held_out_too,
+                  bsq_layer_t *handle)
 {
     std::vector<bsq_stats_t *> parts;
     for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {

@@ -9,7 +9,8 @@ namespace bsq_onnx {
 
 // Takes over what is kept: of the samples that calibrate, and of those held out where there are such. False when any of it
 // is not there.
-bool import_stats(const Checkpoint &checkpoint, const Layer &layer, size_t index, bool held_out_too, bsq_layer_t *handle);
+bool import_stats(const Checkpoint &checkpoint, const Layer &layer, size_t index, bool held_out_too,
+                  bsq_layer_t *handle);
 
 void export_stats(Checkpoint &checkpoint, const Layer &layer, size_t index, bool held_out_too, bsq_layer_t *handle);
 

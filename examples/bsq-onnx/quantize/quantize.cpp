@@ -56,8 +56,9 @@ private:
     void choose_quantizer(const Layer &layer, int bits);
     std::string note_on(const std::string &tensor) const;
     Quantizer observe(const Layer &layer, int bits, bool per_channel);
+    Quantizer wide_quantizer(const Layer &layer, int bits);
     Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
-    bsq_options_t layer_options(const Layer &layer, int bits) const;
+    bsq_options_t options_of(const Layer &layer, int bits) const;
     bool may_fold(const std::string &tensor, std::string &reason) const;
     bool is_described(const std::string &tensor) const;
     void describe_others();
@@ -70,6 +71,7 @@ private:
     int64_t count_of(const std::string &tensor) const { return count(model_.shape(tensor)); }
     int64_t samples() const { return static_cast<int64_t>(samples_.size()); }
     const float *now(const std::string &tensor, int64_t sample);
+    const float *read_by(const Layer &layer, int64_t sample);
     std::vector<std::string> needed(const Segment &segment, int index) const;
 
     const Model &model_;
@@ -86,6 +88,7 @@ private:
     std::map<std::string, int> last_use_;
     std::map<std::string, int> readers_left_;     // layers to come, by input_key
     std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
+    std::vector<float> rounded_;                  // a sample of the layer's input
     double seconds_choosing_ = 0;                 // scales for the layer at hand
     Quantized result_;
 };
@@ -132,17 +135,8 @@ std::vector<std::string> Pass::needed(const Segment &segment, int index) const
     return outputs;
 }
 
-double layer_work(const Layer &layer, int64_t samples, int effort)
-{
-    return gathering_work(layer, samples) + solving_work(layer, effort);
-}
-
 Quantized Pass::run()
 {
-    double total = 0;
-    for (size_t i = 0; i < model_.layers().size(); i++)
-        total += layer_work(model_.layers()[i], samples(), settings_.options.effort);
-    progress_.begin(total);
     load_samples();
     for (const auto &[tensor, shared] : plan_.shared)
         if (shared.quantizer.everywhere)
@@ -174,7 +168,7 @@ void Pass::run_segment(int index)
         const auto which = static_cast<size_t>(segment.layer);
         const Layer &layer = model_.layers()[which];
         const int bits = plan_.bits[which];
-        progress_.step(layer.name, layer_work(layer, samples(), settings_.options.effort));
+        progress_.step(layer.name, gathering_work(layer, samples()) + solving_work(layer, settings_.options.effort));
         DoneLayer done;
         if (bits == 0) {
             run_float(index, nullptr, nullptr);
@@ -253,13 +247,26 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         for_samples(workers_, first, last, run);
         for (int64_t i = first; i < last && handle != nullptr; i++) {
             const Target &target = targets[static_cast<size_t>(i - first)];
-            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target.values(), i >= calibration_);
+            const float *input = read_by(*layer, i);
+            bsq_batch_t batch = make_batch(*layer, input, target.values(), i >= calibration_);
             batch.row_weights = target.row_weights();
             batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
         progress_.at(0.4 * static_cast<double>(last) / static_cast<double>(samples()));
     }
+}
+
+// What the layer's statistics are to be of: quantizers of up to 8 bits are the library's.
+const float *Pass::read_by(const Layer &layer, int64_t sample)
+{
+    const float *values = now(layer.input, sample);
+    const auto found = result_.quantizers.find(layer.input);
+    if (found == result_.quantizers.end() || !found->second.wide())
+        return values;
+    rounded_.resize(static_cast<size_t>(count_of(layer.input)));
+    found->second.apply(values, 1, 1, count_of(layer.input), rounded_.data());
+    return rounded_.data();
 }
 
 // Runs the segment again where something before it, or its layer, is quantized.
@@ -314,10 +321,9 @@ double asymmetry_of(const Layer &layer, int64_t samples, double asked)
     return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
 }
 
-bsq_options_t Pass::layer_options(const Layer &layer, int bits) const
+bsq_options_t Pass::options_of(const Layer &layer, int bits) const
 {
-    bsq_options_t options = settings_.options;
-    options.weight_bits = bits;
+    bsq_options_t options = layer_options(layer, settings_, bits);
     options.input_bits = 0;
     options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
     return options;
@@ -335,12 +341,12 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
     const bool stays_float = integer_form(settings_) && plan_.shared.count(layer.input) == 0;
     if (settings_.options.input_bits > 0 && !stays_float && !is_described(layer.input))
         choose_quantizer(layer, plan_.input_bits.at(layer.input));
-    bsq_options_t options = layer_options(layer, bits);
+    bsq_options_t options = options_of(layer, bits);
     options.progress = Progress::callback;
     options.progress_opaque = &progress_;
     LayerHandle handle = make_layer(layer, options);
     const auto quantizer = result_.quantizers.find(layer.input);
-    if (quantizer != result_.quantizers.end())
+    if (quantizer != result_.quantizers.end() && !quantizer->second.wide())
         set_quantizer(layer, quantizer->second, handle.get());
     const auto source = to_share_.find(input_key(model_, layer));
     if (source != to_share_.end())
@@ -370,7 +376,11 @@ std::string Pass::note_on(const std::string &tensor) const
             if (other != tensor)
                 note += (note.empty() ? "shared with " : ", ") + other;
     } else if (settings_.per_channel) {
-        may_fold(tensor, note);
+        if (const auto bits = plan_.input_bits.find(tensor);
+            bits != plan_.input_bits.end() && bits->second > most_library_bits)
+            note = "16 bits have one scale";
+        else
+            may_fold(tensor, note);
     }
     return note;
 }
@@ -383,9 +393,9 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     if (const auto found = plan_.shared.find(layer.input); found != plan_.shared.end()) {
         scales.quantizer = found->second.quantizer;
     } else {
-        scales.quantizer = observe(layer, bits, false);
+        scales.quantizer = bits > most_library_bits ? wide_quantizer(layer, bits) : observe(layer, bits, false);
         limit_by_clip(model_, layer.input, scales.quantizer);
-        if (settings_.per_channel && note.empty())
+        if (settings_.per_channel && note.empty() && !scales.quantizer.wide())
             scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     }
     result_.quantizers[layer.input] = scales.quantizer;
@@ -406,11 +416,26 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
                            : known != nullptr                               ? known->values.bits
                                                                             : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
-    const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
-                                            input_bits, samples() > calibration_, chooses_scales, note, known});
+    const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
+    const std::string field =
+        misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index], input_bits, group_size,
+                      samples() > calibration_, chooses_scales, note, known});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
                     "'; remove it to have this layer done again");
+}
+
+// One of more bits than the library's have, from the range of the layer's input.
+Quantizer Pass::wide_quantizer(const Layer &layer, int bits)
+{
+    float least = 0, most = 0;
+    for (int64_t i = 0; i < calibration_; i++) {
+        const float *x = now(layer.input, i);
+        const auto [low, high] = std::minmax_element(x, x + count_of(layer.input));
+        least = std::min(least, *low), most = std::max(most, *high);
+        progress_.at(0);
+    }
+    return Quantizer::of_range(bits, least, most);
 }
 
 // The quantizer of least error of the layer's input.
@@ -446,7 +471,7 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
     for (const Segment &segment : model_.segments())
         if (segment.layer >= 0 && model_.layers()[static_cast<size_t>(segment.layer)].input == tensor) {
             const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
-            readers.push_back({&layer, &segment, layer_options(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
+            readers.push_back({&layer, &segment, options_of(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
         }
     const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
                                      [&](int64_t i) { return now(tensor, i); }};
@@ -460,8 +485,8 @@ void Pass::describe_input(const Layer &layer, const Candidate &scales, const std
     InputResult input = describe_quantizer(layer.input, scales.quantizer);
     input.strength = scales.strength;
     input.note = note;
-    describe_values(input_layout(layer), scales.quantizer, calibration_,
-                    [&](int64_t i) { return now(layer.input, i); }, input);
+    describe_values(
+        input_layout(layer), scales.quantizer, calibration_, [&](int64_t i) { return now(layer.input, i); }, input);
     result_.inputs.push_back(input);
 }
 
@@ -503,6 +528,27 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
     return std::sqrt(sum / static_cast<double>(few));
 }
 
+// Codes, scales and zero points as they are solved.
+void take_weights(const Layer &layer, bsq_layer_t *handle, LayerResult &l)
+{
+    bsq_tensor_t tensor;
+    bsq_tensor_init(&tensor, sizeof tensor);
+    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
+    const bool groups = tensor.scale_kind == BSQ_SCALE_KIND_PER_GROUP;
+    l.group_size = groups ? tensor.group_size : 0;
+    const int64_t each = groups ? (l.fan_in + l.group_size - 1) / l.group_size : 1;
+    l.codes.resize(layer.weights.size());
+    l.scales.resize(static_cast<size_t>(l.channels * each));
+    l.zero_points.resize(tensor.weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT ? l.scales.size() : 0);
+    tensor.codes = l.codes.data(), tensor.code_count = static_cast<int64_t>(l.codes.size());
+    tensor.scales = l.scales.data(), tensor.scale_count = static_cast<int64_t>(l.scales.size());
+    if (!l.zero_points.empty())
+        tensor.zero_points = l.zero_points.data(), tensor.zero_point_count = tensor.scale_count;
+    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
+    l.dequantized.resize(layer.weights.size());
+    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
+}
+
 void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
 {
     bsq_report_t report;
@@ -512,19 +558,14 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     LayerResult &l = result_.layers[index];
     l.bits = report.weight_bits;
     l.weight_bytes = (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
-    l.codes.resize(layer.weights.size());
-    l.dequantized.resize(layer.weights.size());
-    l.scales.resize(static_cast<size_t>(l.channels));
-    check(bsq_layer_get_codes(handle, l.codes.data(), l.codes.size()), layer, handle);
-    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
-    check(bsq_layer_get_scales(handle, l.scales.data(), l.scales.size()), layer, handle);
+    take_weights(layer, handle, l);
     if (!layer.bias.empty() || settings_.options.bias_correction) {
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
-    if (const auto quantizer = result_.quantizers.find(layer.input); integer_form(settings_) && !l.bias.empty() &&
-                                                                     layer.kind != Kind::matmul &&
-                                                                     quantizer != result_.quantizers.end())
+    if (const auto quantizer = result_.quantizers.find(layer.input);
+        integer_form(settings_) && !l.bias.empty() && layer.kind != Kind::matmul &&
+        quantizer != result_.quantizers.end() && !quantizer->second.wide())
         round_bias(quantizer->second.values.scale, settings_.options.weight_grid, l);
     l.error = report.error;
     l.error_rounding = report.error_start;

@@ -309,6 +309,18 @@ static std::string how(const RunResult &result)
         }
         out += "</ul>\n";
     }
+    if (!result.rescaled.empty()) {
+        out += "<p class=\"about\">Channels of " + counted(int64_t(result.rescaled.size()), "tensor") +
+               " were rescaled by powers of two, because their ranges differ; the layers around them took the factors "
+               "over.</p>\n";
+    }
+    if (!result.tried.empty()) {
+        out += "<ol class=\"settings\">\n";
+        for (const std::string &line : result.tried) {
+            out += "<li>" + escape(line) + "</li>\n";
+        }
+        out += "</ol>\n";
+    }
     return out + "</section>\n";
 }
 
@@ -361,7 +373,8 @@ static std::string layers(const RunResult &result)
         "is "
         "few. Floor: the error that no codes can pass with the inputs that the layer gets. Proven: how much of the "
         "objective is known to be unavoidable, 100&nbsp;% is the optimum. Alone: the relative error of the network's "
-        "outputs when this layer alone is quantized. Size: codes alone. Mult.: millions of multiplications for one sample.</p>\n"
+        "outputs when this layer alone is quantized. Size: codes alone. Mult.: millions of multiplications for one "
+        "sample.</p>\n"
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"layers\"><table><thead><tr>"
         "<th scope=\"col\">Layer</th><th scope=\"col\">Kind</th>";
     for (const char *title :
@@ -381,16 +394,17 @@ static std::string contributions(const RunResult &result)
     if (chart.empty() && result.network_bound < 0) {
         return "";
     }
-    std::string out =
-        "<section><h2 id=\"contributions\">Where the output error comes from</h2>\n";
+    std::string out = "<section><h2 id=\"contributions\">Where the output error comes from</h2>\n";
     if (!chart.empty()) {
-        out += "<p class=\"about\">Measured on " + counted(result.contribution_samples, "sample") +
-               " that no layer was fitted to: the relative error of the float network's outputs when this layer and its "
-               "input alone are quantized. Shares are of the sum, which need not be the error of all together.</p>\n" +
-               chart;
+        out +=
+            "<p class=\"about\">Measured on " + counted(result.contribution_samples, "sample") +
+            " that no layer was fitted to: the relative error of the float network's outputs when this layer and its "
+            "input alone are quantized. Shares are of the sum, which need not be the error of all together.</p>\n" +
+            chart;
     }
     if (result.network_bound >= 0) {
-        out += "<p class=\"about\">By the norms of layers it is proven that the outputs of a sample are never further off, "
+        out += "<p class=\"about\">By the norms of layers it is proven that the outputs of a sample are never further "
+               "off, "
                "taken relative to their length, than " +
                number(result.network_bound) + ". Such bounds are far above what happens.</p>\n";
     }
@@ -450,9 +464,12 @@ static std::string head(const RunResult &result)
 
 static std::string navigation(const std::string &body)
 {
-    static const char *const places[][2] = {
-        {"run", "The run"}, {"errors", "Errors"},           {"layers", "Layers"},
-        {"contributions", "Contributions"}, {"activations", "Activations"}, {"pictures", "Pictures"}};
+    static const char *const places[][2] = {{"run", "The run"},
+                                            {"errors", "Errors"},
+                                            {"layers", "Layers"},
+                                            {"contributions", "Contributions"},
+                                            {"activations", "Activations"},
+                                            {"pictures", "Pictures"}};
     std::string out = "<nav aria-label=\"Sections\">";
     for (const auto &place : places) {
         if (body.find("<h2 id=\"" + std::string(place[0]) + "\"") != std::string::npos) {

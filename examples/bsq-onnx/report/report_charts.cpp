@@ -175,9 +175,8 @@ std::string contribution_chart(const RunResult &result)
     if (ranked.empty()) {
         return "";
     }
-    std::stable_sort(ranked.begin(), ranked.end(), [](const LayerResult *a, const LayerResult *b) {
-        return a->contribution > b->contribution;
-    });
+    std::stable_sort(ranked.begin(), ranked.end(),
+                     [](const LayerResult *a, const LayerResult *b) { return a->contribution > b->contribution; });
     const auto small = [&](const LayerResult *layer) { return layer->contribution < least_share * all; };
     const auto large = std::find_if(ranked.begin(), ranked.end(), small) - ranked.begin();
     const size_t shown = std::min(most_shown, size_t(large));
@@ -188,12 +187,14 @@ std::string contribution_chart(const RunResult &result)
     const double most = std::max(ranked[0]->contribution, rest);
     std::string out =
         "<table class=\"contributions\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
-        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n extra\">Error</th><th scope=\"col\" class=\"n\">Share</th></tr></thead><tbody>\n";
+        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n extra\">Error</th><th scope=\"col\" "
+        "class=\"n\">Share</th></tr></thead><tbody>\n";
     for (size_t i = 0; i < shown; i++) {
         out += contribution_row(escape(ranked[i]->name), ranked[i]->contribution, all, most, "bar");
     }
     if (ranked.size() > shown) {
-        out += contribution_row("the other " + counted(int64_t(ranked.size() - shown), "layer"), rest, all, most, "bar rest");
+        out += contribution_row("the other " + counted(int64_t(ranked.size() - shown), "layer"), rest, all, most,
+                                "bar rest");
     }
     return out + "</tbody></table>\n";
 }

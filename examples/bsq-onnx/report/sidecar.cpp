@@ -68,6 +68,10 @@ void write_layer(json &out, const LayerResult &layer)
         json_integer(&out, "warnings", layer.warnings);
         json_string(&out, "text", layer.text.c_str());
         numbers(out, "scales", layer.scales);
+        if (layer.group_size > 0)
+            json_integer(&out, "group_size", layer.group_size);
+        if (!layer.zero_points.empty())
+            numbers(out, "zero_points", layer.zero_points);
         numbers(out, "bias", layer.bias);
     }
     json_close(&out, '}');
@@ -157,6 +161,8 @@ void write_whole(json &out, const RunResult &result)
     json_integer(&out, "float_bytes", result.float_bytes);
     json_integer(&out, "quantized_bytes", result.quantized_bytes);
     json_number(&out, "average_bits", result.average_bits);
+    texts(out, "rescaled", result.rescaled);
+    texts(out, "tried", result.tried);
     measured(out, "network_bound", result.network_bound);
     if (result.contribution_samples > 0)
         json_integer(&out, "contribution_samples", result.contribution_samples);

@@ -16,6 +16,19 @@ std::vector<SampleRef> Split::for_layers() const
     return all;
 }
 
+Split Split::half(size_t first) const
+{
+    Split other = *this;
+    other.evaluation.clear();
+    other.labels.classes.clear();
+    for (size_t i = first; i < evaluation.size(); i += 2) {
+        other.evaluation.push_back(evaluation[i]);
+        if (!labels.classes.empty())
+            other.labels.classes.push_back(labels.classes[i]);
+    }
+    return other;
+}
+
 std::vector<SampleRef> Split::unseen(int64_t most) const
 {
     const std::vector<SampleRef> &from = evaluation.empty() ? held_out : evaluation;

@@ -21,6 +21,8 @@ struct Split {
     Labels labels;                      // of the evaluated ones
 
     std::vector<SampleRef> for_layers() const; // calibration, held out
+    // With every second of the evaluated samples, from the first or second on.
+    Split half(size_t first) const;
     // At most so many that no layer is fitted to, evenly spread over those that are evaluated, else over held-out ones.
     std::vector<SampleRef> unseen(int64_t most) const;
 };
