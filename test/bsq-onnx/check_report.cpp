@@ -404,6 +404,27 @@ START_TEST(little_is_known)
 }
 END_TEST
 
+// The worst layer comes first, also before what stays float, and little is open.
+START_TEST(worst_layers_come_first)
+{
+    RunResult run;
+    for (int i = 0; i < LAYERS; i++) {
+        run.layers.push_back(made_up_layer(i));
+        run.layers.back().error = i == 5 ? 1 : 0.001 * i;
+    }
+    run.layers[7].bits = 0;
+    const std::string page = write_report(run);
+    assert_well_formed(page);
+    ck_assert_uint_eq(occurrences(page, "<summary>the other 8 layers</summary>"), 2); // of the chart, of the table
+    const size_t table = page.find("<table class=\"errors\">");
+    const auto place = [&](const char *name) { return page.find("<bdi>" + std::string(name) + "</bdi>", table); };
+    ck_assert_uint_lt(place("features.5.conv"), place("features.23.conv"));
+    ck_assert_uint_lt(place("features.23.conv"), place("features.22.conv"));
+    ck_assert_uint_lt(place("features.0.conv"), place("features.7.conv"));
+    ck_assert(!has(page, " title=\""));
+}
+END_TEST
+
 START_TEST(little_contributions_are_together)
 {
     RunResult run;
@@ -511,6 +532,7 @@ Suite *test_suite()
     tcase_add_test(tests, classification_says_everything);
     tcase_add_test(tests, detection_shows_both_networks);
     tcase_add_test(tests, little_is_known);
+    tcase_add_test(tests, worst_layers_come_first);
     tcase_add_test(tests, little_contributions_are_together);
     tcase_add_test(tests, labels_do_not_cover_each_other);
     tcase_add_test(tests, a_browser_shows_the_charts);

@@ -777,9 +777,19 @@ def check_browser():
     for page, width in (("out.html", 420), ("classes.html", 420), ("classes.html", 360), ("out.html", 1200)):
         with open("frame.html", "w", encoding="ascii") as frame:
             frame.write(f'<iframe id="frame" width="{width}" height="900" src="{page}"></iframe><p id="said"></p><script>onload = '
-                        '() => said.textContent = `needs ${frame.contentDocument.documentElement.scrollWidth}`</script>')
-        needed = re.search(r">needs (\d+)<", browse("frame.html", "--allow-file-access-from-files"))
-        expect(needed and int(needed[1]) <= width, f"{page} in a window of {width} pixels needs {needed and needed[1]}")
+                        '() => { const page = frame.contentDocument; for (const d of page.querySelectorAll("details")) d.open = true; '
+                        'const cut = [...page.querySelectorAll("td.n")].filter((cell) => cell.scrollWidth > cell.clientWidth + 1); '
+                        'const wide = [...page.querySelectorAll(".wide")].some((t) => t.scrollWidth > t.clientWidth + 1); '
+                        'const told = [...page.querySelectorAll(".scrolls")].some((t) => t.offsetHeight > 0); '
+                        'said.textContent = `needs ${page.documentElement.scrollWidth}, ${cut.length} numbers cut, '
+                        'hover ${page.querySelectorAll("[title]").length}, scrolls ${wide} told ${told}, '
+                        'direction ${getComputedStyle(page.querySelector(".errors .name")).direction}` }</script>')
+        seen = re.search(r">needs (\d+), (\d+) numbers cut, hover (\d+), scrolls (\w+) told (\w+), direction (\w+)<",
+                         browse("frame.html", "--allow-file-access-from-files"))
+        expect(seen and int(seen[1]) <= width, f"{page} in a window of {width} pixels needs {seen and seen[1]}")
+        expect(seen and seen[2] == seen[3] == "0", f"{page}, {width} pixels: {seen and seen[0]}")
+        expect(seen and (seen[5] == "true" or seen[4] == "false"), f"{page}, {width} pixels: that a table scrolls is not said")
+        expect(seen and seen[6] == "rtl", f"{page}: names lose their ends")
     written, shown = read("out.html").decode(), browse("out.html")
     for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
         expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "

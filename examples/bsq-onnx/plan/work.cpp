@@ -7,6 +7,8 @@ namespace {
 
 constexpr int least_effort = 3, most_effort = 9;
 constexpr double share_of_solving = 0.1;
+constexpr double layer_overhead =
+    1e8; // what a layer takes with any samples: its segment is read by the engine several times
 
 double work_of(const Layer &layer, int64_t samples, double each)
 {
@@ -53,7 +55,7 @@ int chosen_effort(const Model &model, const Plan &plan, int64_t fitted, int64_t 
         double solving = 0, rest = 0;
         for (size_t i = 0; i < model.layers().size(); i++) {
             const Layer &layer = model.layers()[i];
-            rest += gathering_work(layer, fitted) + judging_work(layer, judged);
+            rest += gathering_work(layer, fitted) + judging_work(layer, judged) + layer_overhead;
             solving += plan.bits[i] > 0 ? solving_work(layer, effort) : 0;
         }
         if (solving <= share_of_solving * (solving + rest))

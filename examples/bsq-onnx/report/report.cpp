@@ -339,8 +339,9 @@ static std::string errors(const RunResult &result)
            "<p class=\"about\">The relative squared error of a layer's output, before its activation function, on the "
            "calibration samples: how far it is from the output that it should have, in the quantized network so far. "
            "<em>Rounding</em> is the same layer with its weights rounded, the better of two scales in each channel. " +
-           held_out + "Further left is better; each line of the grid is a factor of ten.</p>\n" + error_chart(result) +
-           "</section>\n";
+           held_out +
+           "Further left is better; each line of the grid is a factor of ten. The worst layers come first.</p>\n" +
+           error_chart(result) + "</section>\n";
 }
 
 static std::string layer_row(const LayerResult &layer)
@@ -375,17 +376,16 @@ static std::string layers(const RunResult &result)
         "objective is known to be unavoidable, 100&nbsp;% is the optimum. Alone: the relative error of the network's "
         "outputs when this layer alone is quantized. Size: codes alone. Mult.: millions of multiplications for one "
         "sample.</p>\n"
+        "<p class=\"about scrolls\">The table is wider than the page: it scrolls sideways.</p>\n";
+    std::string open =
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"layers\"><table><thead><tr>"
         "<th scope=\"col\">Layer</th><th scope=\"col\">Kind</th>";
     for (const char *title :
          {"Bits", "M", "n", "Rows / n", "Error", "Floor", "Proven", "Alone", "Size", "Mult.", "Solve"}) {
-        out += "<th scope=\"col\" class=\"n\">" + std::string(title) + "</th>";
+        open += "<th scope=\"col\" class=\"n\">" + std::string(title) + "</th>";
     }
-    out += "<th scope=\"col\">Warnings</th></tr></thead><tbody>\n";
-    for (const LayerResult &layer : result.layers) {
-        out += layer_row(layer);
-    }
-    return out + "</tbody></table></div></section>\n";
+    open += "<th scope=\"col\">Warnings</th></tr></thead><tbody>\n";
+    return out + worst_first(result, open, "</tbody></table></div>\n", layer_row) + "</section>\n";
 }
 
 static std::string contributions(const RunResult &result)
