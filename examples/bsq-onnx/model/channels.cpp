@@ -11,13 +11,20 @@ namespace bsq_onnx {
 
 namespace {
 
-using Labels = std::vector<size_t>; // of each element of a tensor
+using Label = uint32_t;
+using Labels = std::vector<Label>; // of each element of a tensor
 
-constexpr size_t fixed = 0;
+constexpr Label fixed = 0;
 
 class Finder {
 public:
-    explicit Finder(const Model &model) : model_(model), graph_(model.proto()) {}
+    explicit Finder(const Model &model) : model_(model), graph_(model.proto())
+    {
+        for (size_t i = 0; i < graph_.nodes.size(); i++)
+            for (const std::string &name : graph_.nodes[i].input())
+                if (!graph_.output(name))
+                    last_use_[name] = static_cast<int>(i);
+    }
 
     ChannelClasses run()
     {
@@ -28,20 +35,22 @@ public:
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
             if (next == model_.layers().size() || model_.layers()[next].node != i) {
                 carry(graph_.nodes[static_cast<size_t>(i)]);
+                drop(i);
                 continue;
             }
             const Layer &layer = model_.layers()[next++];
             inputs.push_back(channels(layer.input, layer.desc.in_channels, layer.desc.kind == BSQ_KIND_LINEAR));
             outputs.push_back(give(layer));
             i = layer.last_node;
+            drop(layer.node);
         }
         for (const std::string &output : graph_.outputs)
             fix(output);
         // Roots are numbered in the order in which layers give them.
-        std::map<size_t, size_t> number = {{root(fixed), 0}};
+        std::map<Label, size_t> number = {{root(fixed), 0}};
         const auto numbered = [&](const Labels &labels) {
             std::vector<size_t> result;
-            for (const size_t label : labels)
+            for (const Label label : labels)
                 result.push_back(number.emplace(root(label), number.size()).first->second);
             return result;
         };
@@ -56,15 +65,32 @@ public:
 private:
     size_t size(const std::string &tensor) const { return static_cast<size_t>(count(graph_.shape(tensor))); }
 
-    size_t root(size_t label)
+    // What comes from no node and is not the input, a constant, has no factor.
+    Labels &of(const std::string &tensor)
+    {
+        const auto found = labels_.find(tensor);
+        return found != labels_.end() ? found->second : labels_[tensor] = Labels(size(tensor), fixed);
+    }
+
+    // Tensors that no later node reads: labels of all together would take as much as a sample does.
+    void drop(int node)
+    {
+        for (const std::string &name : graph_.nodes[static_cast<size_t>(node)].input())
+            if (const auto last = last_use_.find(name); last != last_use_.end() && last->second == node)
+                labels_.erase(name);
+    }
+
+    Label root(Label label)
     {
         while (parent_[label] != label)
             label = parent_[label] = parent_[parent_[label]];
         return label;
     }
 
-    void join(size_t a, size_t b)
+    void join(Label a, Label b)
     {
+        if (a == b)
+            return;
         a = root(a), b = root(b);
         parent_[std::max(a, b)] = std::min(a, b); // so that what is fixed stays the root
     }
@@ -72,7 +98,7 @@ private:
     void fix(const std::string &tensor)
     {
         if (const auto found = labels_.find(tensor); found != labels_.end())
-            for (const size_t label : found->second)
+            for (const Label label : found->second)
                 join(label, fixed);
     }
 
@@ -92,8 +118,8 @@ private:
         Labels channels(all, fixed);
         if (layer.kind != Kind::matmul)
             for (size_t c = 0; c < all; c++) {
-                channels[c] = parent_.size();
-                parent_.push_back(parent_.size());
+                channels[c] = static_cast<Label>(parent_.size());
+                parent_.push_back(channels[c]);
             }
         Labels &labels = labels_[layer.output];
         const size_t elements = size(layer.output), inner = layer.kind == Kind::conv ? elements / all : 1;
@@ -105,7 +131,7 @@ private:
     // The label of each channel, those of its elements joined.
     Labels channels(const std::string &tensor, int64_t count, bool last)
     {
-        const Labels &labels = labels_.at(tensor);
+        const Labels &labels = of(tensor);
         const auto all = static_cast<size_t>(count);
         const size_t inner = last ? 1 : labels.size() / all;
         Labels result(labels.begin(), labels.begin() + static_cast<long>(last ? all : 0));
@@ -139,7 +165,7 @@ private:
         for (size_t i = 0; i < order.size(); i++)
             order[i] = static_cast<int64_t>(order.size() - 1 - i);
         order = get_integers(node, "perm", order);
-        const Labels in = labels_.at(node.input(0));
+        const Labels in = of(node.input(0));
         Labels &labels = labels_[node.output(0)];
         std::vector<size_t> stride(from.size(), 1), at(from.size(), 0);
         for (size_t i = from.size() - 1; i > 0; i--)
@@ -179,11 +205,11 @@ private:
                 labels_[part].resize(size(part));
         }
         Labels all(joins ? size(whole) : 0);
-        Labels &of_whole = joins ? all : labels_.at(whole);
+        Labels &of_whole = joins ? all : of(whole);
         size_t at = 0;
         for (size_t o = 0; o < outer; o++)
             for (const std::string &part : parts) {
-                Labels &labels = labels_.at(part);
+                Labels &labels = of(part);
                 for (size_t i = o * labels.size() / outer; i < (o + 1) * labels.size() / outer; i++, at++)
                     (joins ? of_whole[at] : labels[i]) = joins ? labels[i] : of_whole[at];
             }
@@ -197,9 +223,9 @@ private:
         const std::string &out = node.output(0);
         Labels labels;
         for (const std::string &name : node.input()) {
-            if (graph_.constant(name) || size(name) != size(out))
+            if (name.empty() || graph_.constant(name) || size(name) != size(out))
                 return false;
-            const Labels &own = labels_.at(name);
+            const Labels &own = of(name);
             for (size_t i = 0; i < labels.size(); i++)
                 join(labels[i], own[i]);
             if (labels.empty())
@@ -224,10 +250,11 @@ private:
         static const std::set<std::string> within = {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
                                                      "Resize",      "Upsample"};
         const std::string &op = node.op_type();
-        if (node.input_size() == 0 || labels_.count(node.input(0)) == 0)
+        if (node.input_size() == 0 || node.input(0).empty() || graph_.constant(node.input(0)))
             return false;
         if (same.count(op)) {
-            labels_[node.output(0)] = labels_.at(node.input(0));
+            const Labels labels = of(node.input(0));
+            labels_[node.output(0)] = labels;
             return true;
         }
         if (within.count(op) || (op == "Pad" && pads_with_zero(node)))
@@ -247,6 +274,7 @@ private:
 
     const Model &model_;
     const Graph graph_;
+    std::map<std::string, int> last_use_; // node
     std::map<std::string, Labels> labels_;
     Labels parent_ = {fixed};
 };
