@@ -306,7 +306,9 @@ START_TEST(rescaled_channels)
     const std::string a = n.node("Relu", {conv("input", {4, 3, 1, 1}, "first")});
     const std::string b = n.node("Relu", {conv(a, {4, 4, 1, 1}, "second")});
     const std::string sum = n.node("Add", {a, b});
-    const std::string pool = n.node("MaxPool", {conv(sum, {6, 4, 1, 1}, "third")});
+    const std::string padded = n.node("Pad", {sum, n.integers({0, 1, 0, 0, 0, 1, 0, 0})}); // a channel on both sides
+    const std::string pool =
+        n.node("MaxPool", {conv(n.node("Add", {padded, conv(sum, {6, 4, 1, 1}, "beside")}), {6, 6, 1, 1}, "third")});
     n.with("kernel_shape", std::vector<int64_t>{2, 2}).with("strides", std::vector<int64_t>{2, 2});
     const std::string gate = n.node("Sigmoid", {conv(pool, {6, 6, 1, 1}, "fourth")});
     const std::string wide = n.node("Concat", {pool, gate});
@@ -315,18 +317,21 @@ START_TEST(rescaled_channels)
     n.output(last, {1, 2, 4, 4});
     const Model model = Model::load(n.save("channels.onnx"));
     const bsq_onnx::ChannelClasses classes = bsq_onnx::channel_classes(model);
-    ck_assert_uint_eq(classes.inputs.size(), 5);
+    ck_assert_uint_eq(classes.inputs.size(), 6);
     ck_assert(classes.outputs[0] == classes.outputs[1] && classes.outputs[0] == classes.inputs[2]); // by the Add
+    ck_assert(
+        std::equal(classes.outputs[0].begin(), classes.outputs[0].end(), classes.inputs[3].begin() + 1)); // padded
+    ck_assert(classes.outputs[2] == classes.inputs[3] && classes.inputs[3][0] != 0 && classes.inputs[3][5] != 0);
     ck_assert_uint_eq(std::set<size_t>(classes.outputs[0].begin(), classes.outputs[0].end()).size(), 4);
-    ck_assert(classes.inputs[0] == std::vector<size_t>(3, 0) && classes.outputs[4] == std::vector<size_t>(2, 0));
-    ck_assert(classes.outputs[3] == std::vector<size_t>(6, 0)); // before the Sigmoid
-    std::vector<size_t> joined = classes.outputs[2];
+    ck_assert(classes.inputs[0] == std::vector<size_t>(3, 0) && classes.outputs[5] == std::vector<size_t>(2, 0));
+    ck_assert(classes.outputs[4] == std::vector<size_t>(6, 0)); // before the Sigmoid
+    std::vector<size_t> joined = classes.outputs[3];
     joined.resize(12, 0);
-    ck_assert(classes.inputs[4] == joined);
-    ck_assert_uint_eq(classes.count, 1 + 4 + 6);
+    ck_assert(classes.inputs[5] == joined);
+    ck_assert_uint_eq(classes.count, 1 + 4 + 2 + 6);
 
     std::vector<bsq_onnx::Rescaling> rescalings;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         bsq_onnx::Rescaling rescaling;
         for (const size_t c : classes.inputs[i])
             rescaling.input.push_back(factor_of(c));

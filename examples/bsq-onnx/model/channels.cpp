@@ -117,10 +117,8 @@ private:
         const auto all = static_cast<size_t>(layer.desc.out_channels);
         Labels channels(all, fixed);
         if (layer.kind != Kind::matmul)
-            for (size_t c = 0; c < all; c++) {
-                channels[c] = static_cast<Label>(parent_.size());
-                parent_.push_back(channels[c]);
-            }
+            for (Label &channel : channels)
+                channel = fresh();
         Labels &labels = labels_[layer.output];
         const size_t elements = size(layer.output), inner = layer.kind == Kind::conv ? elements / all : 1;
         for (size_t i = 0; i < elements; i++)
@@ -142,20 +140,41 @@ private:
         return result;
     }
 
-    // Windows and paddings within a channel of (1, channels, ...).
-    bool carry_channels(const onnx::NodeProto &node)
+    // Windows and paddings within a channel of (1, channels, ...); with 'before' new channels, of zeros, in front and others
+    // behind.
+    bool carry_channels(const onnx::NodeProto &node, int64_t before = 0)
     {
         const std::string &in = node.input(0), &out = node.output(0);
         const Shape &from = graph_.shape(in), &to = graph_.shape(out);
-        if (from.size() < 3 || to.size() < 3 || from[0] != 1 || to[0] != 1 || from[1] != to[1] ||
-            node.output_size() > 1)
+        if (from.size() < 3 || to.size() < 3 || from[0] != 1 || to[0] != 1 || node.output_size() > 1 || before < 0 ||
+            from[1] + before > to[1] || (from[1] != to[1] && node.op_type() != "Pad"))
             return false;
         const Labels each = channels(in, from[1], false);
-        Labels &labels = labels_[out];
-        const size_t inner = size(out) / each.size();
-        for (size_t i = 0; i < size(out); i++)
-            labels.push_back(each[i / inner]);
+        Labels labels;
+        const int64_t inner = count(to) / to[1];
+        for (int64_t c = 0; c < to[1]; c++) {
+            const bool there = c >= before && c < before + from[1];
+            labels.insert(labels.end(), static_cast<size_t>(inner),
+                          there ? each[static_cast<size_t>(c - before)] : fresh());
+        }
+        labels_[out] = std::move(labels);
         return true;
+    }
+
+    Label fresh()
+    {
+        parent_.push_back(static_cast<Label>(parent_.size()));
+        return parent_.back();
+    }
+
+    // Zeros are zeros in any scale.
+    bool carry_padded(const onnx::NodeProto &node)
+    {
+        std::vector<int64_t> pads = get_integers(node, "pads");
+        if (const std::string given = input_of(node, 1); !given.empty() && graph_.constant(given))
+            pads = integers_of(graph_.constants.at(given));
+        return input_of(node, 3).empty() && pads.size() == 2 * graph_.shape(node.input(0)).size() && pads.size() > 2 &&
+               pads_with_zero(node) && carry_channels(node, pads[1]);
     }
 
     bool carry_transposed(const onnx::NodeProto &node)
@@ -257,8 +276,10 @@ private:
             labels_[node.output(0)] = labels;
             return true;
         }
-        if (within.count(op) || (op == "Pad" && pads_with_zero(node)))
+        if (within.count(op))
             return carry_channels(node);
+        if (op == "Pad")
+            return carry_padded(node);
         if (op == "Transpose")
             return carry_transposed(node);
         if (op == "Concat" || op == "Split")
