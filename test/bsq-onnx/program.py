@@ -648,6 +648,30 @@ def check_engine():
                np.sum((got - wanted) ** 2) < 0.02 * np.sum(wanted ** 2), f"{network}: outputs in ONNX Runtime")
 
 
+def check_sample():
+    """The first command of the walk-through, with what is in the repository: nothing else is needed, also in ONNX Runtime."""
+    sample = os.path.join(ROOT, "examples/bsq-onnx/sample")
+    with open(os.path.join(ROOT, "examples/bsq-onnx/README.md"), encoding="utf-8") as file:
+        text = file.read()
+    command = re.search(r"    build/examples/bsq-onnx (examples/bsq-onnx/sample/.*?)\n\n", text, re.DOTALL)[1]
+    words = command.replace("\\\n", " ").replace("examples/bsq-onnx/sample", sample).replace("out.", "sample.").split()
+    done = subprocess.run([PROGRAM, *words, "--json", *QUIET], capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, f"the first command: {done.stderr}")
+    said = json.loads(done.stdout)["evaluation"]
+    expect(said["top1"] >= said["float_top1"] - 0.02 and said["float_top1"] > 0.9 and said["agreement"] > 0.98, f"the sample: {said}")
+    if engine() is None:
+        skip("the sample in ONNX Runtime (make deps-engines)")
+        return
+    pictures = np.load(f"{sample}/pictures.npy").astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255)
+    labels = np.load(f"{sample}/labels.npy")
+    for package in ("onnxruntime-node-1.23", "onnxruntime-node-1.20", "onnxruntime-node-1.16", "onnxruntime-web"):
+        done = subprocess.run([*engine(), "check", package, "sample.onnx"], capture_output=True, text=True, check=False)
+        expect(done.returncode == 0 and done.stderr == "", f"the sample in {package}: {done.stderr.strip()}")
+    done = subprocess.run([*engine(), "run", "sample.onnx"], input=np.ascontiguousarray(pictures).tobytes(), capture_output=True, check=True)
+    best = np.frombuffer(done.stdout, np.float32).reshape(len(pictures), -1).argmax(1)
+    expect(np.mean(best == labels) > 0.93, f"the sample in ONNX Runtime: top-1 {np.mean(best == labels)}")
+
+
 def check_defaults():
     """Eight bits in integer form, and depthwise layers; nothing is calibrated on alone the first samples."""
     words = [PROGRAM, "net.onnx", "--images", "samples.npy", "--json", *QUIET]
@@ -1133,7 +1157,7 @@ def main():
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
                  check_bar, check_resume, check_integer_form, check_sixteen_bits, check_equalization, check_matmul_nbits, check_target_drop,
-                 check_chosen_samples, check_contributions, check_dead_channel, check_defaults, check_engine, check_all_options,
+                 check_chosen_samples, check_contributions, check_dead_channel, check_sample, check_defaults, check_engine, check_all_options,
                  check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()
