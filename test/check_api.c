@@ -347,7 +347,8 @@ START_TEST(results_stay_until_the_next_optimize)
 }
 END_TEST
 
-/* With the effort that a table has at most, 5 or 2 for these fan-ins, and without looking for optima. */
+/* With the effort that a table has at most, 5 or 2 for these fan-ins, and without looking for optima: these have the least J,
+ * and with it, but for the damping, the least error. */
 START_TEST(error_table_is_what_optimize_reports)
 {
     bsq_options_t options = options_of(NULL);
@@ -372,8 +373,8 @@ START_TEST(error_table_is_what_optimize_reports)
         test_ok(layer, bsq_optimize(layer, &report));
         bool proven = report.channels_proven > 0;
 
-        ck_assert_msg(table[bits - 2] >= report.error * (1 - 1e-6), "%d bits: %.17g, %.17g", (int)bits, table[bits - 2],
-                      report.error);
+        ck_assert_msg(table[bits - 2] >= report.error * (1 - (proven ? 1e-3 : 1e-6)), "%d bits: %.17g, %.17g",
+                      (int)bits, table[bits - 2], report.error);
         ck_assert_msg(table[bits - 2] <= report.error * (proven ? 2 : 1 + 1e-9), "%d bits: %.17g, %.17g", (int)bits,
                       table[bits - 2], report.error);
         ck_assert_int_eq(report.weight_bits, bits);

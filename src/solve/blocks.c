@@ -5,6 +5,7 @@
 #include "solve/kept_scales.h"
 #include "solve/lower_bound.h"
 #include "solve/optimum.h"
+#include "solve/scale_format.h"
 #include "solve/single_precision.h"
 #include "solve/start.h"
 
@@ -94,16 +95,20 @@ static void keep_objective(const struct bsq_search *search, struct bsq_stage_rec
         records[k].before = records[k].after = sum;
 }
 
-/* Rounds a block and runs effort 1. */
+/* Rounds a block and runs effort 1. What rounding had is noted, but for the symmetric codes of the full range. */
 static void begin_block(struct bsq_solve *solve, struct bsq_search *search, struct bsq_stage_record *records,
                         int64_t channel)
 {
     struct bsq_stage_record *beam = &records[BSQ_RECORD_EFFORTS + BSQ_EFFORT_BEAM];
+    bool contained = search->plan->contained;
+    bool single = search->block.single || (contained && search->block.hessian->single && solve->plan.efforts > 1);
 
-    if (search->block.single && bsq_single_precision_search(search, &records[BSQ_RECORD_ROUND], beam)) {
-        note_start(solve, search, channel);
+    if (single && bsq_single_precision_search(search, &records[BSQ_RECORD_ROUND], beam)) {
+        if (!contained)
+            note_start(solve, search, channel);
         if (solve->plan.efforts > 1) {
-            bsq_block_load_double(&search->block);
+            if (search->block.single)
+                bsq_block_load_double(&search->block);
             bsq_search_begin(search, records + BSQ_RECORD_EFFORTS);
         }
         return;
@@ -111,7 +116,8 @@ static void begin_block(struct bsq_solve *solve, struct bsq_search *search, stru
     if (search->block.single)
         bsq_block_load_double(&search->block);
     bsq_start_round(search, &records[BSQ_RECORD_ROUND]);
-    note_start(solve, search, channel);
+    if (!contained)
+        note_start(solve, search, channel);
     if (solve->plan.efforts >= 1 && search->block.hessian->searchable) {
         bsq_search_effort(search, 1, records + BSQ_RECORD_EFFORTS);
         bsq_optimum_search(search, 1, &records[BSQ_RECORD_EXACT]);
@@ -120,25 +126,113 @@ static void begin_block(struct bsq_solve *solve, struct bsq_search *search, stru
     }
 }
 
-void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+/* Runs all efforts; returns what they found. */
+static struct bsq_candidate *search_block(struct bsq_solve *solve, struct bsq_search *search,
+                                          struct bsq_stage_record *records, int64_t channel)
 {
-    struct bsq_solve *solve = pass->context;
-    struct bsq_stage_record *records = bsq_solve_records(solve, block);
     int32_t effort = 2;
 
     begin_block(solve, search, records, channel);
-    if (search->block.single) {
-        note_result(solve, search, &search->trial, channel);
-        return;
-    }
+    if (search->block.single)
+        return &search->trial;
     for (; effort <= solve->plan.efforts && search->block.hessian->searchable && !bsq_search_proven(search); effort++) {
         bsq_search_effort(search, effort, records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
         bsq_optimum_search(search, effort, &records[BSQ_RECORD_EXACT]);
     }
     for (; effort <= solve->plan.efforts; effort++)
         keep_objective(search, records + BSQ_RECORD_EFFORTS + (effort - 1) * BSQ_EFFORT_STAGES);
-    bsq_lower_bound_block(search, &search->best, &records[BSQ_RECORD_EXACT]);
-    note_result(solve, search, &search->best, channel);
+    return &search->best;
+}
+
+/* What is known of a block's channels beside the result. */
+struct progress_made {
+    int64_t sweeps[BSQ_BLOCK_MOST];
+    int32_t limited[BSQ_BLOCK_MOST], proven[BSQ_BLOCK_MOST];
+    double bound[BSQ_BLOCK_MOST];
+};
+
+static void save_progress(struct progress_made *made, const struct bsq_search *search)
+{
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        made->sweeps[c] = search->sweeps[c];
+        made->limited[c] = search->limited[c];
+        made->proven[c] = search->proven[c];
+        made->bound[c] = search->bound[c];
+    }
+}
+
+/* Puts what the full range has into 'found', where it is as good, and what is known of it. */
+static void merge_full_range(struct bsq_search *search, struct bsq_candidate *found, const struct progress_made *made)
+{
+    int64_t n = search->plan->fan_in;
+
+    for (int64_t c = 0; c < search->block.channels; c++) {
+        bool better = found->j[c] < search->full.j[c];
+
+        if (!better)
+            bsq_candidate_copy_channel(found, &search->full, n, c);
+        search->sweeps[c] += made->sweeps[c];
+        search->limited[c] = better ? search->limited[c] : made->limited[c];
+        search->proven[c] = better ? 0 : made->proven[c];
+        search->bound[c] = made->bound[c];
+    }
+}
+
+/* Adds the work on the symmetric codes to the stages. The last of them ends with J of what is left. */
+static void merge_records(const struct bsq_search *search, struct bsq_stage_record *records,
+                          const struct bsq_stage_record *own, int32_t count, double after)
+{
+    struct bsq_stage_record *last = &records[count - BSQ_EFFORT_STAGES];
+
+    for (int32_t i = 0; i < count; i++) {
+        records[i].seconds += own[i].seconds;
+        records[i].sweeps += own[i].sweeps;
+    }
+    if (search->block.single)
+        last[BSQ_EFFORT_BEAM].after = after;
+    else if (bsq_scale_format_applies(&search->plan->rounding))
+        last[BSQ_EFFORT_SCALE].after = after;
+    else
+        last[BSQ_EFFORT_DESCENT].after = after;
+    if (records[BSQ_RECORD_EXACT].seconds > 0.0)
+        records[BSQ_RECORD_EXACT].after = after;
+}
+
+/* The full range contains the symmetric codes, and a search that knows only these may find what a search of all passes by: it
+ * runs too, and each channel has the better result. So the full range never ends above the symmetric one. */
+static struct bsq_candidate *search_symmetric(struct bsq_solve *solve, struct bsq_search *search,
+                                              struct bsq_candidate *found, struct bsq_stage_record *records)
+{
+    enum { MOST_RECORDS = BSQ_RECORD_EFFORTS + BSQ_EFFORT_MOST * BSQ_EFFORT_STAGES };
+    const struct bsq_search_plan *plan = search->plan, symmetric = bsq_symmetric_plan(plan);
+    struct bsq_stage_record own[MOST_RECORDS] = {{0}};
+    struct progress_made made;
+    int64_t n = plan->fan_in;
+
+    if (!search->block.hessian->searchable || bsq_search_proven(search))
+        return found;
+    save_progress(&made, search);
+    for (int64_t c = 0; c < search->block.channels; c++)
+        bsq_candidate_copy_channel(&search->full, found, n, c);
+    search->plan = &symmetric;
+    found = search_block(solve, search, own, 0);
+    search->plan = plan;
+    merge_full_range(search, found, &made);
+    merge_records(search, records, own, solve->plan.records, bsq_search_sum(found->j, search->block.channels));
+    return found;
+}
+
+void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)
+{
+    struct bsq_solve *solve = pass->context;
+    struct bsq_stage_record *records = bsq_solve_records(solve, block);
+    struct bsq_candidate *found = search_block(solve, search, records, channel);
+
+    if (search->plan->contains)
+        found = search_symmetric(solve, search, found, records);
+    if (!search->block.single)
+        bsq_lower_bound_block(search, found, &records[BSQ_RECORD_EXACT]);
+    note_result(solve, search, found, channel);
 }
 
 void bsq_solve_block_kept(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel)

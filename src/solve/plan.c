@@ -67,6 +67,8 @@ static void plan_search(struct bsq_solve_plan *plan, const bsq_options_t *option
         search->scales_per_channel = (search->fan_in + search->group_size - 1) / search->group_size;
     }
     bsq_solve_plan_bits(plan, options, options->weight_bits);
+    search->contains = options->weight_grid == BSQ_WEIGHT_GRID_FULL && bsq_round_is_plain(&search->rounding) &&
+                       plan->efforts > 0 && !plan->keeps_scales && !plan->per_tensor;
     search->exact = bsq_optimum_applies(search) && !plan->keeps_scales;
     search->lower_bound = options->lower_bound && bsq_lower_bound_applies(search);
 }

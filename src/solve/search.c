@@ -2,9 +2,9 @@
 #include "solve/search.h"
 
 #include "solve/beam_search.h"
+#include "solve/first_beam.h"
 #include "solve/polish.h"
 #include "solve/scale_format.h"
-#include "solve/start.h"
 
 #include <math.h>
 
@@ -16,6 +16,10 @@ static bool run_beam(struct bsq_search *search)
     const struct bsq_effort_plan *effort_plan = search->effort_plan;
     int64_t sample = bsq_beam_sample(search->block.hessian->n, search->block.channels, &effort_plan->beam);
 
+    if (effort_plan == bsq_effort_plan(1)) { /* nothing is known yet but the weights */
+        bsq_first_beam_choose(search, sample, 1);
+        return bsq_first_beam(search, 1);
+    }
     if (effort_plan->quarter <= 1) /* the other quarters try the same */
         search->tried = bsq_search_choose(search, effort_plan, sample, 1, search->multipliers);
     return bsq_search_beam(search, effort_plan->beam.width, search->multipliers, search->tried, 1);
@@ -32,6 +36,12 @@ void bsq_search_enter(struct bsq_search *search, int32_t effort)
     search->effort_plan = bsq_effort_plan(effort);
     search->share = before / all;
     search->share_end = (before + costs[effort]) / all;
+    if (search->plan->contains || search->plan->contained) { /* two searches, one after the other */
+        double first = search->plan->contained ? 0.5 : 0.0;
+
+        search->share = first + 0.5 * search->share;
+        search->share_end = first + 0.5 * search->share_end;
+    }
 }
 
 /* Ranks channels by falling J, ties by index. */
@@ -85,7 +95,6 @@ static void feed_back(struct bsq_search *search, struct bsq_stage_record *record
     int64_t channels = search->block.channels;
 
     bsq_record_open(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
-    bsq_start_scales(search, &search->trial, BSQ_RULE_LEAST);
     if (!run_beam(search))
         return;
     bsq_search_judge(search);
@@ -107,9 +116,7 @@ void bsq_search_effort(struct bsq_search *search, int32_t effort, struct bsq_sta
     for (int64_t c = 0; c < channels; c++) /* of channels that are not worked on */
         search->trial.j[c] = INFINITY;
     bsq_record_open(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
-    if (effort == 1) /* nothing is known yet but the weights */
-        bsq_start_scales(search, &search->trial, BSQ_RULE_LEAST);
-    else
+    if (effort > 1)
         bsq_candidate_copy_scales(&search->trial, &search->unrestricted, channels);
     if (!run_beam(search))
         return;

@@ -2,7 +2,7 @@
 #include "solve/single_precision.h"
 
 #include "base/blas.h"
-#include "solve/beam_search.h"
+#include "solve/first_beam.h"
 #include "solve/polish.h"
 #include "solve/start.h"
 #include "stages/scale.h"
@@ -26,8 +26,7 @@ bool bsq_single_precision_applies(const struct bsq_search_plan *plan, const stru
 
 void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *hessian, const float *weights)
 {
-    const struct bsq_effort_plan *effort_plan = bsq_effort_plan(1);
-    int64_t n = hessian->n, sample = bsq_beam_sample(n, hessian->channels, &effort_plan->beam);
+    int64_t n = hessian->n, sample = bsq_beam_sample(n, hessian->channels, &bsq_effort_plan(1)->beam);
     float *sampled = (float *)search->u;
 
     if (!hessian->single)
@@ -36,8 +35,17 @@ void bsq_single_precision_begin(struct bsq_search *search, struct bsq_hessian *h
         memcpy(sampled + c * n, weights + c * (hessian->channels / sample) * n, (size_t)n * sizeof *sampled);
     bsq_block_load(&search->block, hessian, sampled, 0, sample);
     bsq_search_reset(search);
-    bsq_start_scales(search, &search->trial, BSQ_RULE_LEAST);
-    hessian->tried = bsq_search_choose(search, effort_plan, sample, 0, hessian->multipliers);
+    bsq_first_beam_choose(search, sample, 0);
+    hessian->choices[0] = search->first_choice;
+    if (search->plan->contains) {
+        const struct bsq_search_plan *plan = search->plan, symmetric = bsq_symmetric_plan(plan);
+
+        search->plan = &symmetric;
+        search->has_maximum = false;
+        bsq_first_beam_choose(search, sample, 0);
+        hessian->choices[1] = search->first_choice;
+        search->plan = plan;
+    }
 }
 
 /* ---- sums of squares ----------------------------------------------------------------------------------------- */
@@ -201,8 +209,8 @@ static bool feed_back(struct bsq_search *search)
     const struct bsq_hessian *hessian = search->block.hessian;
     struct bsq_candidate *trial = &search->trial;
 
-    bsq_start_scales(search, trial, BSQ_RULE_LEAST);
-    if (!bsq_search_beam(search, 1, hessian->multipliers, hessian->tried, 0))
+    search->first_choice = hessian->choices[search->plan->contained];
+    if (!bsq_first_beam(search, 0))
         return false;
     for (int64_t c = 0; c < search->block.channels; c++) {
         double wanted;

@@ -10,6 +10,7 @@ static double scale_by_rule(const struct bsq_rounding *rounding, const float *we
 {
     switch (rule) {
     case BSQ_RULE_MAXIMUM: return maximum;
+    case BSQ_RULE_EXTREMES: return bsq_round_extreme_scale(rounding, weights, count);
     case BSQ_RULE_ALTERNATING: return bsq_round_alternating_scale(rounding, weights, count, maximum);
     default: return bsq_round_least_scale(rounding, weights, count, maximum);
     }

@@ -46,6 +46,10 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
     search->plan = plan;
     lay_out_candidate(&search->best, plan, &carver);
     lay_out_candidate(&search->trial, plan, &carver);
+    if (plan->effort > 0)
+        lay_out_candidate(&search->first, plan, &carver);
+    if (plan->contains)
+        lay_out_candidate(&search->full, plan, &carver);
     if (bsq_values_are_free(&plan->rounding))
         search->unrestricted = search->best;
     else
@@ -77,6 +81,16 @@ size_t bsq_search_layout(struct bsq_search *search, const struct bsq_search_plan
         (void)bsq_exact_layout(&search->exact, n, bsq_carve(&carver, (int64_t)bytes, 1));
     }
     return carver.used;
+}
+
+struct bsq_search_plan bsq_symmetric_plan(const struct bsq_search_plan *plan)
+{
+    struct bsq_search_plan symmetric = *plan;
+
+    symmetric.rounding.lowest = -plan->rounding.highest;
+    symmetric.planes = symmetric.contained = 1;
+    symmetric.contains = 0;
+    return symmetric;
 }
 
 double bsq_search_sum(const double *j, int64_t channels)

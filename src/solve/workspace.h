@@ -31,7 +31,12 @@ struct bsq_search_plan {
     int32_t lower_bound; /* 1: bounds are looked for */
     int32_t exact;       /* 1: optima of single channels are looked for */
     int32_t planes;      /* 1: the range is that of ternary planes, so that bit-split applies */
+    int32_t contains;    /* 1: the full range, whose symmetric codes are searched on their own too, */
+    int32_t contained;   /* 1: and these alone */
 };
+
+/* Gives the plan for the symmetric codes of the full range. */
+struct bsq_search_plan bsq_symmetric_plan(const struct bsq_search_plan *plan);
 
 /* Asked between parts of the work on a block, with the share of it that is done. True means stop: what the search then
  * leaves is valid memory but no result. */
@@ -42,27 +47,30 @@ struct bsq_search {
     const struct bsq_search_plan *plan;
     const struct bsq_effort_plan *effort_plan; /* of the effort that runs */
     struct bsq_block block;
-    int32_t *rank;                     /* channels: place by falling J after effort 1 */
-    int32_t *ranked;                   /* channels: those of a quarter, rising */
-    const int32_t *list;               /* channels that are worked on: NULL when it is all of them */
-    int64_t listed;                    /* how many */
-    double *multipliers;               /* BSQ_BEAM_COUNT: those that are tried with every channel, */
-    int32_t tried;                     /* how many */
-    struct bsq_candidate best;         /* what is kept: scales are values of the format */
+    int32_t *rank;                        /* channels: place by falling J after effort 1 */
+    int32_t *ranked;                      /* channels: those of a quarter, rising */
+    const int32_t *list;                  /* channels that are worked on: NULL when it is all of them */
+    int64_t listed;                       /* how many */
+    double *multipliers;                  /* BSQ_BEAM_COUNT: those that are tried with every channel, */
+    int32_t tried;                        /* how many */
+    struct bsq_first_choice first_choice; /* the same of effort 1 */
+    struct bsq_candidate best;            /* what is kept: scales are values of the format */
     struct bsq_candidate unrestricted; /* the best with any float32 scales; the same as best when that is the format */
     struct bsq_candidate trial;
-    double *u;          /* channels x n */
-    double *scratch;    /* of bsq_scale_refit */
-    double *prices;     /* 2 n: of bsq_descent_pairs */
-    double *kept_g;     /* n: of the best point of a channel between restarts */
-    int8_t *kept_codes; /* n */
-    double *multiplier; /* channels */
-    double *maximum;    /* channels x scales_per_channel: maximum scales */
-    bool has_maximum;   /* they stand there */
-    double *error;      /* channels: of the beam's result */
-    float *importance;  /* n: diag H in units of its mean, where the grid is not plain */
-    double *distance;   /* channels: |w - u|^2 of rounding, from single_precision.h */
-    int8_t *planes;     /* (bits - 1) x n */
+    struct bsq_candidate first; /* what first_beam.h keeps while it tries more */
+    struct bsq_candidate full;  /* the result of the full range, while its symmetric codes are searched alone */
+    double *u;                  /* channels x n */
+    double *scratch;            /* of bsq_scale_refit */
+    double *prices;             /* 2 n: of bsq_descent_pairs */
+    double *kept_g;             /* n: of the best point of a channel between restarts */
+    int8_t *kept_codes;         /* n */
+    double *multiplier;         /* channels */
+    double *maximum;            /* channels x scales_per_channel: maximum scales */
+    bool has_maximum;           /* they stand there */
+    double *error;              /* channels: of the beam's result */
+    float *importance;          /* n: diag H in units of its mean, where the grid is not plain */
+    double *distance;           /* channels: |w - u|^2 of rounding, from single_precision.h */
+    int8_t *planes;             /* (bits - 1) x n */
     void *beam;
     struct bsq_exact exact;
     int64_t *sweeps;  /* channels */

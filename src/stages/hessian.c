@@ -58,7 +58,8 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
     }
     if (plan->factor) {
         hessian->factor32 = bsq_carve(&carver, n * n, sizeof *hessian->factor32);
-        hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
+        if (!plan->rows)
+            hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
     }
     if (plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS))
         hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);

@@ -6,6 +6,14 @@
 #include "stages/beam.h"
 #include "stats/stats.h"
 
+/* What the beam of effort 1 tries with every channel of a group: multipliers of the usual scales, and other scales to begin
+ * from, a bit each (solve/first_beam.h). */
+struct bsq_first_choice {
+    double multipliers[BSQ_BEAM_COUNT];
+    int32_t tried;
+    int32_t origins;
+};
+
 /* H of one convolution group. With a large fan-in there is no H in double: products with it come from the statistics, and
  * what the search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the diagonal of
  * 'factor32'. */
@@ -42,8 +50,9 @@ struct bsq_hessian {
     int32_t inexact;      /* 1 when factors are not those of J: damping was raised, or an input is always zero */
     int32_t has_factor64; /* 1 for small fan-in always, with h and a target too */
     int32_t single;       /* 1: blocks are loaded for the single-precision search, without products in double */
-    int32_t tried;        /* multipliers that the single-precision search tries with every channel: how many, */
-    double multipliers[BSQ_BEAM_COUNT]; /* and which */
+    struct bsq_first_choice
+        choices[2]; /* what the single-precision search tries; in the full range with its symmetric codes
+                                           alone too */
 };
 
 /* How H is to be prepared. */
@@ -58,7 +67,7 @@ struct bsq_hessian_plan {
     int32_t factor;   /* 0: no search will follow */
     int32_t dense;    /* 1: h is wanted whatever the fan-in */
     int32_t factor64; /* 1: so is the factor in double */
-    int32_t rows;     /* 1: so are rows in single precision for a search, where there is no h */
+    int32_t rows;     /* 1: so are rows in single precision for a search, where there is no h; 'single' is 0 then */
     int32_t single;   /* 1: the single-precision search will run, if factor32 is that of J */
 };
 

@@ -476,6 +476,17 @@ void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candid
         memcpy(to->shifts, from->shifts, bytes);
 }
 
+void bsq_candidate_copy_channel(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t n, int64_t c)
+{
+    int64_t scales = to->scales_per_channel;
+
+    memcpy(to->codes + c * n, from->codes + c * n, (size_t)n);
+    memcpy(to->scales + c * scales, from->scales + c * scales, (size_t)scales * sizeof *to->scales);
+    if (to->shifts)
+        memcpy(to->shifts + c * scales, from->shifts + c * scales, (size_t)scales * sizeof *to->shifts);
+    to->j[c] = from->j[c];
+}
+
 bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j)
 {
     const double slack = 0x1p-40; /* of the energy: more than sums of products in double lose */
@@ -504,7 +515,7 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
                              const struct bsq_block *block)
 {
     const double noise = 0x1p-50; /* of the energy: J below has no digits of its own */
-    int64_t taken = 0, scales = into->scales_per_channel, n = block->hessian->n;
+    int64_t taken = 0, n = block->hessian->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
         double least = noise * block->energy[c];
@@ -513,11 +524,7 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
         if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
                        !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
-        into->j[c] = from->j[c];
-        memcpy(into->codes + c * n, from->codes + c * n, (size_t)n);
-        memcpy(into->scales + c * scales, from->scales + c * scales, (size_t)scales * sizeof *into->scales);
-        if (into->shifts)
-            memcpy(into->shifts + c * scales, from->shifts + c * scales, (size_t)scales * sizeof *into->shifts);
+        bsq_candidate_copy_channel(into, from, n, c);
         taken++;
     }
     return taken;

@@ -129,6 +129,9 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
 /* Copies scales and shifts of the first 'channels' channels. */
 void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels);
 
+/* Copies codes, scales, shifts and j of channel c, which has n inputs. */
+void bsq_candidate_copy_channel(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t n, int64_t c);
+
 /* Tells whether J of a channel is possible: H is never so exact that J cannot fall a little below zero, but where it falls
  * further, H is not positive definite in that direction and J means nothing. */
 bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);

@@ -28,6 +28,16 @@ double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float 
     return scale > 0.0 ? scale : 1.0;
 }
 
+double bsq_round_extreme_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count)
+{
+    float least, most;
+    double scale;
+
+    bsq_kernels()->extremes(weights, count, &least, &most);
+    scale = 2.0 * fmax(-(double)least, (double)most) / (rounding->highest - rounding->lowest);
+    return scale > 0.0 ? scale : 1.0;
+}
+
 static void round_sums(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale,
                        double *along, double *square)
 {

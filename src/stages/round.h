@@ -28,6 +28,9 @@ static inline bool bsq_round_is_plain(const struct bsq_rounding *rounding)
 /* The scale with which no weight is clipped; 1 when all are zero. */
 double bsq_round_maximum_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count);
 
+/* Plain: that with which the largest magnitude is halfway between the lowest and the highest code's. */
+double bsq_round_extreme_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count);
+
 /* Plain: codes and scale in turn minimise |w - scale code|^2, from 'scale' on until nothing moves. */
 double bsq_round_alternating_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count,
                                    double scale);
@@ -38,8 +41,9 @@ double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *w
 /* Plain: the allowed neighbour of 'scale' that rounds these weights with the smaller error. */
 double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale);
 
-/* Which scale a rounding uses: that of the extremes; codes and scale in turn from there; the best of a search. */
-enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST };
+/* Which scale a rounding uses: that with which nothing is clipped; codes and scale in turn from there; the best of a search;
+ * plain: that of the largest magnitude in the middle of both ends, as GPTQ's published code has it. */
+enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST, BSQ_RULE_EXTREMES };
 
 /* Any grid: scale and shift of one group of weights by a rule, whatever values they may take. Errors are weighted by
  * 'importance' (count, or NULL: all alike). */

@@ -59,6 +59,23 @@ double ref_brute_codes(const struct ref_channel *channel, double scale, int32_t 
 double ref_brute_joint(const struct ref_channel *channel, int64_t group_size, int32_t lowest, int32_t highest,
                        int8_t *codes, double *scales);
 
+/* ---- GPTQ ---------------------------------------------------------------------------------------------------- */
+
+/* What its arithmetic needs of one H (n x n): inputs by falling diagonal, and the upper factor of the inverse of the damped H in
+ * that order. */
+struct ref_gptq {
+    int64_t n;
+    int64_t *order;
+    double *factor;
+};
+
+struct ref_gptq ref_gptq_create(int64_t n, const double *h, double damping);
+void ref_gptq_free(struct ref_gptq *gptq);
+
+/* One channel: values = scale * code. */
+void ref_gptq_quantize(const struct ref_gptq *gptq, const double *w, double scale, int32_t lowest, int32_t highest,
+                       double *values);
+
 /* ---- the published algorithm -------------------------------------------------------------------------------- */
 
 /* A layer of G groups, M channels in all; group g has channels g M / G and on. */
