@@ -231,7 +231,7 @@ def check_options():
 
     text = run(*TENSORS)
     expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
-    expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
+    expect("layer 1/" not in run(*TENSORS, *QUIET).stdout, "--quiet")
     expect(run("--help").returncode == 0 and run("--help", "more", "--and").returncode == 2, "--help")
     expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
 
@@ -1067,6 +1067,8 @@ def check_bar():
     bars = drawn.decode().split("\r")
     expect(process.returncode == 0 and "layer 2/6" not in said and "6 of 6 layers" in said, f"on a terminal: {said}")
     expect(any(re.match(r"\[[#.]{30}\] +\d+ %  error \S+, \d+ s left  Conv_\d+", bar) for bar in bars), f"bars {bars[-5:]}")
+    shares = [int(share[1]) for share in (re.match(r"\[[#.]{30}\] +(\d+) %", bar) for bar in bars) if share]
+    expect(shares == sorted(shares) and shares[-1] > 60, f"one bar for all of the run, which never goes back: {shares}")
     expect(bars[-1] == "\x1b[K" and any("evaluation" in bar for bar in bars), "the bar stays")
 
 

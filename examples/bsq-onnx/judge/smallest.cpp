@@ -27,7 +27,7 @@ namespace {
 struct Trial {
     std::vector<int> bits;
     Quantized quantized;
-    double expected = 0, lost = 0;
+    double expected = 0, error = 0, lost = 0; // error of the outputs by the tables, as measured; points
 };
 
 class Search {
@@ -65,7 +65,7 @@ private:
         return buffer;
     }
 
-    bool fits(const Trial &trial) const { return trial.lost <= settings_.target_drop; }
+    bool fits(const Trial &trial) const { return trial.lost <= settings_.target_drop + 1e-9; } // shares are rounded
 
     Smallest found(Trial trial) { return {trial.bits, std::move(trial.quantized), tried_}; }
 
@@ -86,10 +86,23 @@ private:
         return sum;
     }
 
-    // Halves the budget's range until the expected error is next to the mean.
+    // The error between both at which the limit may lie: losses are taken to grow with its logarithm. What the larger
+    // network is off by beyond its table, by its activations, the one in between is, too.
+    double wanted_error(const Trial &small, const Trial &large) const
+    {
+        constexpr double least = 1e-30;
+        const double range = small.lost - large.lost;
+        const double share = range > 0 ? std::clamp((small.lost - settings_.target_drop) / range, 0.25, 0.75) : 0.5;
+        const double error = std::exp((1 - share) * std::log(std::max(small.error, least)) +
+                                      share * std::log(std::max(large.error, least)));
+        const double beyond = std::max(large.error - large.expected, 0.0);
+        return std::max(error - beyond, std::sqrt(std::max(large.expected * error, least)));
+    }
+
+    // Halves the budget's range until the expected error is next to the wanted one.
     std::vector<int> between(const Trial &small, const Trial &large) const
     {
-        const double wanted = std::sqrt(std::max(small.expected, 1e-30) * std::max(large.expected, 1e-30));
+        const double wanted = wanted_error(small, large);
         int64_t low = size(small.bits), high = size(large.bits);
         std::vector<int> bits = large.bits;
         while (high - low > (high + low) / 1000 + 1) {
@@ -112,6 +125,7 @@ private:
         const Judgement judgement = evaluate(model_, trial.quantized, split_.evaluation, split_.labels, task_,
                                              settings_.options.threads, progress_);
         trial.lost = points_lost(judgement);
+        trial.error = judgement.evaluation.output_error;
         int64_t weights = 0;
         for (size_t i = 0; i < bits.size(); i++)
             weights += bits[i] > 0 ? static_cast<int64_t>(model_.layers()[i].weights.size()) : 0;

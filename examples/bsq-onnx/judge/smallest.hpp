@@ -24,9 +24,9 @@ struct Smallest {
 double points_lost(const Judgement &judgement);
 
 // Layers that are not fixed get 4 or 8 bits. All at 4 are tried, all at 8, then at most three in between: of all within a
-// budget those of which error tables expect the least error, the budget such that this error is the geometric mean of
-// those of the two networks between which the limit lies. 'split': its evaluated samples judge. Throws Error when 8 bits
-// lose more than settings.target_drop.
+// budget those of which error tables expect the least error, the budget such that this error is where the limit may lie,
+// by what the networks on both sides of it lost and by their measured errors. 'split': its evaluated samples judge. Throws
+// Error when 8 bits lose more than settings.target_drop.
 Smallest find_smallest(const Model &model, const Settings &settings, const Plan &plan, const Split &split,
                        const Task *task, Progress &progress);
 

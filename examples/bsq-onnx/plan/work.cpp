@@ -40,7 +40,7 @@ double solving_work(const Layer &layer, int effort)
     // Channels of few inputs are solved to a proven optimum, those of some are searched widely, of many narrowly.
     constexpr double few = 16, some = 256;
     static constexpr double of_few[] = {1e4, 2e5, 2.5e5, 3e5, 3.5e5, 3.5e5, 3.5e5, 3.5e5, 7e5, 2e6};
-    static constexpr double of_some[] = {1e4, 6e4, 1e5, 2e5, 3.5e5, 6e5, 2.6e6, 6e6, 4e7, 1.5e8};
+    static constexpr double of_some[] = {1e4, 6e4, 1e5, 2e5, 3.5e5, 6e5, 2.6e6, 8e6, 5e7, 1.5e8};
     static constexpr double of_many[] = {0.8, 1.2, 1.4, 1.6, 1.7, 1.8, 2.8, 5.2, 22, 70}; // times n^2
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
     const double each = fan_in <= few    ? of_few[effort]
