@@ -78,15 +78,15 @@ check-gguf: $(GGUF_PROGRAMS) $(GGUF_TOOL)
 
 # ---- measurements ---------------------------------------------------------------------------------------------
 
-# ONLY=Q4_0,Q4_K: these types alone. EFFORT=1: less work. About an hour for all at the default effort.
+# ONLY=Q4_0,Q4_K: these types alone; zero-points: the table of these. EFFORT=1: less work. About an hour for all at the default effort.
 BENCH_FORMATS := $(BUILD)/bench/bench_formats
 $(BUILD)/obj/test/bench/bench_formats.o: test/bench/bench_formats.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest/bsq-gguf $(GGUF_BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(NEEDED_CXX) -O2 $(CPPFLAGS) $(TEST_WARNINGS) $(GGUF_INCLUDES) -Itest/bsq-gguf -Itest/bench $(GGUF_BLAS_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BENCH_FORMATS): $(BUILD)/obj/test/bench/bench_formats.o $(BUILD)/test/bsq-gguf/libsupport.a \
-        $(BUILD)/examples/libbsq-gguf.a $(TOOL_LIBRARY) $(BUILD)/examples/libcommon.a $(STATIC)
+        $(BUILD)/examples/libbsq-gguf.a $(TOOL_LIBRARY) $(BUILD)/bench/libbench.a $(BUILD)/examples/libcommon.a $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(BLAS_LIBS) -lm -ldl

@@ -3,8 +3,11 @@
 //
 //     bench_formats LIBRARIES BSQ-GGUF SHARED FOLDER [--types Q4_0,Q4_K] [--effort E]
 //
+// Then zero points on the same layers beside GPTQ's (zero_points.h), alone with --types zero-points.
+//
 // SHARED has models/bytes_llama.gguf and text/; files go to FOLDER. Statistics of the float model on 96 sequences of 256,
 // damping 0.01; output and embedding stay float; divergence over the first 65,536 positions of the other text.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -14,6 +17,10 @@
 #include <stdexcept>
 
 #include <cblas.h>
+
+extern "C" {
+#include "zero_points.h"
+}
 
 #include "engine.hpp"
 #include "predictions.hpp"
@@ -124,26 +131,26 @@ std::vector<Layer> gather_all(const Model &model, const Settings &settings, cons
     return layers;
 }
 
-// sum e'He / sum w'Hw
-double relative_error(const Layer &layer, const std::vector<float> &other, const std::vector<double> &h)
+// sum e'He, e = w less other weights
+double energy_of(const Layer &layer, const std::vector<float> &other, const std::vector<double> &h)
 {
     const auto n = static_cast<size_t>(layer.weights.columns);
     const size_t channels = layer.values.size() / n;
-    std::vector<double> e(layer.values.size()), w(e.size()), product(e.size());
-    for (size_t i = 0; i < e.size(); i++) {
-        w[i] = static_cast<double>(layer.values[i]);
-        e[i] = w[i] - static_cast<double>(other[i]);
-    }
-    const auto energy = [&](const std::vector<double> &x) {
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(channels), static_cast<blasint>(n),
-                    static_cast<blasint>(n), 1, x.data(), static_cast<blasint>(n), h.data(), static_cast<blasint>(n), 0,
-                    product.data(), static_cast<blasint>(n));
-        double sum = 0;
-        for (size_t i = 0; i < x.size(); i++)
-            sum += x[i] * product[i];
-        return sum;
-    };
-    return energy(e) / energy(w);
+    std::vector<double> e(layer.values.size()), product(e.size());
+    for (size_t i = 0; i < e.size(); i++)
+        e[i] = static_cast<double>(layer.values[i]) - static_cast<double>(other[i]);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(channels), static_cast<blasint>(n),
+                static_cast<blasint>(n), 1, e.data(), static_cast<blasint>(n), h.data(), static_cast<blasint>(n), 0,
+                product.data(), static_cast<blasint>(n));
+    double sum = 0;
+    for (size_t i = 0; i < e.size(); i++)
+        sum += e[i] * product[i];
+    return sum;
+}
+
+double relative_error(const Layer &layer, const std::vector<float> &other, const std::vector<double> &h)
+{
+    return energy_of(layer, other, h) / energy_of(layer, std::vector<float>(other.size()), h);
 }
 
 // Blocks of all layers, and how good they are.
@@ -267,7 +274,28 @@ public:
         std::fflush(stdout);
     }
 
+    void measure_zero_points(int effort)
+    {
+        compare_zero_points(layer_of, &layers_, static_cast<int32_t>(layers_.size()), effort);
+    }
+
 private:
+    // A layer as the benches in C have it.
+    static layer_data *layer_of(void *opaque, int32_t index)
+    {
+        const Layer &layer = (*static_cast<std::vector<Layer> *>(opaque))[static_cast<size_t>(index)];
+        auto *data = static_cast<layer_data *>(std::calloc(1, sizeof(layer_data)));
+        const std::vector<float> zeros(layer.values.size());
+        data->groups = 1;
+        data->channels = layer.weights.rows;
+        data->n = layer.weights.columns;
+        data->weights = static_cast<float *>(std::malloc(layer.values.size() * sizeof(float)));
+        data->h = static_cast<double *>(std::malloc(layer.fitted.size() * sizeof(double)));
+        std::copy(layer.values.begin(), layer.values.end(), data->weights);
+        std::copy(layer.fitted.begin(), layer.fitted.end(), data->h);
+        data->energy = energy_of(layer, zeros, layer.fitted);
+        return data;
+    }
     Samples read(const Source &source, int64_t most) const
     {
         return read_samples(file_, model_.shape().vocabulary, source, context, most);
@@ -307,6 +335,7 @@ int main(int count, char **words)
     try {
         openblas_set_num_threads(1);
         Bench bench(words[1], words[2], words[3], words[4], effort);
+        const bool zero_points = only.empty() || only.find(",zero-points,") != std::string::npos;
         for (const Row &row : rows)
             if (only.empty() || only.find("," + std::string(row.type) + ",") != std::string::npos)
                 try {
@@ -314,6 +343,8 @@ int main(int count, char **words)
                 } catch (const std::exception &error) {
                     std::printf("| %s | not measured: %s |\n", row.type, error.what());
                 }
+        if (zero_points)
+            bench.measure_zero_points(effort);
         return 0;
     } catch (const std::exception &error) {
         std::fprintf(stderr, "bench_formats: %s\n", error.what());

@@ -8,92 +8,22 @@
  * time of one thread, side by side on one made-up layer of 1024 x 1024. */
 #include "bench.h"
 #include "gptq.h"
+#include "zero_points.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { TIMED = 1024, DEFAULT_EFFORT = 5 };
-static const double DAMPING = 0.01;
 
 static const char *const NAMES[] = {
     "mobilenet.conv_pw_7",     "mobilenet.conv_pw_13", "resnet20.layer1_0_conv1",    "resnet20.layer2_1_conv1",
     "resnet20.layer3_2_conv1", "squeezenet.conv10",    "squeezenet.fire5_expand3x3", "squeezenet.fire9_expand3x3"};
 enum { LAYERS = sizeof NAMES / sizeof *NAMES };
 
-/* ---- errors -------------------------------------------------------------------------------------------------- */
-
-static double error_of(const struct layer_data *data, int32_t grid, int32_t bits, int64_t group, int32_t effort)
+static struct layer_data *load(void *folder, int32_t index)
 {
-    bsq_layer_t *layer = create_from_moments(data);
-    bsq_options_t options = effort_options(bits, grid, effort);
-    bsq_report_t report;
-
-    options.damping = DAMPING;
-    options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
-    options.scale_format = BSQ_SCALE_FORMAT_FLOAT16;
-    options.group_size = group;
-    expect(bsq_layer_set_options(layer, &options), "bsq_layer_set_options", layer);
-    bsq_report_init(&report, sizeof report);
-    expect(bsq_optimize(layer, &report), "bsq_optimize", layer);
-    bsq_layer_free(layer);
-    return report.error;
-}
-
-/* Puts the inputs of a layer in the order of their falling diagonal. */
-static void reorder(struct layer_data *data)
-{
-    int64_t n = data->n, *order = reserve(n, sizeof *order);
-    float *weights = reserve(data->channels * n, sizeof *weights);
-    double *h = reserve(n * n, sizeof *h);
-
-    for (int64_t i = 0; i < n; i++) { /* by insertion: equal ones stay as they are */
-        int64_t k = i;
-
-        for (; k > 0 && data->h[order[k - 1] * (n + 1)] < data->h[i * (n + 1)]; k--)
-            order[k] = order[k - 1];
-        order[k] = i;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < n; j++)
-            h[i * n + j] = data->h[order[i] * n + order[j]];
-        for (int64_t c = 0; c < data->channels; c++)
-            weights[c * n + i] = data->weights[c * n + order[i]];
-    }
-    free(data->weights);
-    free(data->h);
-    free(order);
-    data->weights = weights;
-    data->h = h;
-}
-
-/* Geometric means over the layers, by bits and group size. */
-static void compare_errors(const char *folder, int32_t effort)
-{
-    static const int64_t groups[] = {32, 128};
-
-    printf("\nerror of zero points, geometric means over %d layers, float16 scales, effort %d\n", (int)LAYERS,
-           (int)effort);
-    printf("| bits | group | GPTQ with zero points | full range | zero points | of GPTQ (0.75) | of full (0.95) |\n"
-           "| --- | --- | --- | --- | --- | --- | --- |\n");
-    for (int32_t bits = 2; bits <= 4; bits++)
-        for (int32_t g = 0; g < 2; g++) {
-            double gptq = 0.0, full = 0.0, zero = 0.0, theirs;
-
-            for (int32_t i = 0; i < LAYERS; i++) {
-                struct layer_data *data = load_layer(folder, NAMES[i]);
-
-                reorder(data);
-                (void)gptq_groups_seconds(data, bits, groups[g], &theirs);
-                gptq += log(theirs) / LAYERS;
-                full += log(error_of(data, BSQ_WEIGHT_GRID_FULL, bits, groups[g], effort)) / LAYERS;
-                zero += log(error_of(data, BSQ_WEIGHT_GRID_ZERO_POINT, bits, groups[g], effort)) / LAYERS;
-                free_layer(data);
-            }
-            printf("| %d | %d | %.6f | %.6f | %.6f | %.3f | %.3f |\n", (int)bits, (int)groups[g], exp(gptq), exp(full),
-                   exp(zero), exp(zero - gptq), exp(zero - full));
-            fflush(stdout);
-        }
+    return load_layer(folder, NAMES[index]);
 }
 
 /* ---- times --------------------------------------------------------------------------------------------------- */
@@ -203,7 +133,7 @@ int main(int count, char **arguments)
     print_machine(stdout);
     compare_times();
     if (is_there(folder))
-        compare_errors(folder, effort);
+        compare_zero_points(load, (void *)(uintptr_t)folder, LAYERS, effort);
     else
         printf("\nerrors: left out, there is no %s\n", folder);
     return 0;
