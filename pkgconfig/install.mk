@@ -20,7 +20,7 @@ fill = sed -e 's|@PREFIX@|$${$(3)}/'"$(call above,$(2))"'|' -e 's|@LIBDIR@|$(cal
 
 .PHONY: install install-library install-headers install-static install-shared install-tools install-onnx \
     install-onnx-program install-docs uninstall
-install: install-library install-tools install-docs install-man
+install: install-library install-tools install-docs install-man $(if $(wildcard $(ONNX_TOOL)),install-onnx)
 
 install-library: install-static install-shared
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <cstring>
 
 #include <opencv2/core/utils/logger.hpp>
@@ -16,10 +17,31 @@ extern "C" void openblas_set_num_threads(int count) __attribute__((weak));
 
 namespace bsq_onnx {
 
+// Half to even, for |x| far below 2^52.
+static inline double round_even(double x)
+{
+    const double far = 1.5 / DBL_EPSILON;
+    return (x + far) - far;
+}
+
 Quantizer::Quantizer()
 {
     bsq_input_quantizer_init(&values, sizeof values);
     values.bits = 0;
+}
+
+Quantizer Quantizer::of_range(int bits, float least, float most)
+{
+    const double low = std::min(0.0, static_cast<double>(least)), high = std::max(0.0, static_cast<double>(most));
+    const double last = std::exp2(bits) - 1;
+    Quantizer result;
+    result.values.bits = bits;
+    result.values.type = low < 0 ? BSQ_INPUT_TYPE_ZERO_POINT : BSQ_INPUT_TYPE_UNSIGNED;
+    const auto scale = static_cast<float>((high - low) / last);
+    result.values.scale = static_cast<double>(std::min(std::max(scale, FLT_MIN), FLT_MAX));
+    result.values.zero_point =
+        static_cast<int32_t>(std::min(std::max(round_even(-low / result.values.scale), 0.0), last));
+    return result;
 }
 
 Quantizer::Grid Quantizer::grid(int64_t channel) const
@@ -30,13 +52,6 @@ Quantizer::Grid Quantizer::grid(int64_t channel) const
     const int32_t zero = folded() ? zero_points[c] : values.zero_point;
     return {folded() ? scales[c] : values.scale, static_cast<double>(lowest - zero),
             static_cast<double>(lowest + codes - 1 - zero)};
-}
-
-// Half to even, for |x| far below 2^52.
-static inline double round_even(double x)
-{
-    const double far = 1.5 / DBL_EPSILON;
-    return (x + far) - far;
 }
 
 // What a value becomes: double, so that a tie is the same one as in the library.
