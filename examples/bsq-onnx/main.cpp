@@ -6,16 +6,21 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "shared.hpp"
 #include "engines/engine.hpp"
+#include "judge/alone.hpp"
 #include "judge/bound.hpp"
 #include "judge/evaluate.hpp"
+#include "judge/smallest.hpp"
 #include "model/model.hpp"
 #include "plan/allocate.hpp"
+#include "plan/equalize.hpp"
 #include "plan/limits.hpp"
 #include "plan/plan.hpp"
 #include "plan/share.hpp"
+#include "plan/work.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
@@ -67,59 +72,119 @@ void write_results(const Model &model, const Settings &settings, RunResult &resu
         write_files(files);
 }
 
-void choose_or_load_bits(const Model &model, const Settings &settings, const Split &split, Plan &plan,
-                         Progress &progress, Checkpoint *checkpoint)
+// Bits of layers that are not given: kept ones, or by --avg-bits or --target-drop. The latter may have the network that
+// goes with them, and says what it tried.
+std::optional<Quantized> choose_or_load_bits(const Model &model, const Settings &settings, const Split &split,
+                                             const Task *task, Plan &plan, Progress &progress, Checkpoint *checkpoint,
+                                             std::vector<std::string> &tried)
 {
+    if (settings.average_bits <= 0 && settings.target_drop < 0)
+        return std::nullopt;
     const std::vector<int> there = checkpoint != nullptr ? checkpoint->load_bits() : std::vector<int>();
     if (!there.empty()) {
         if (!may_be_chosen(model, settings, plan, there))
             throw Error(checkpoint->bits_path() + ": these bits cannot be chosen; remove it to have them chosen again");
         plan.bits = there;
-        return;
+        tried.push_back("bits of layers are those that were chosen before the interruption");
+        return std::nullopt;
     }
-    choose_bits(model, settings, split.calibration, plan, progress);
+    std::optional<Quantized> done;
+    if (settings.target_drop >= 0) {
+        Smallest smallest = find_smallest(model, settings, plan, split.half(0), task, progress);
+        plan.bits = smallest.bits;
+        tried = smallest.tried;
+        if (checkpoint == nullptr)
+            done = std::move(smallest.quantized);
+    } else {
+        choose_bits(model, settings, split.calibration, plan, progress);
+    }
     if (checkpoint != nullptr)
         checkpoint->save_bits(plan.bits);
+    return done;
 }
 
-RunResult run(const Settings &settings, Progress &progress)
+// As of plan/work.hpp, of all that is shown as one bar.
+double total_work(const Model &model, const Settings &settings, const Split &split)
 {
+    const auto fitted = static_cast<int64_t>(split.calibration.size()),
+               judged = static_cast<int64_t>(split.evaluation.size());
+    const auto samples = static_cast<int64_t>(split.calibration.size() + split.held_out.size());
+    const double once = network_work(model);
+    double quantizing = 0, tables = 0;
+    for (const Layer &layer : model.layers()) {
+        quantizing += gathering_work(layer, samples) + solving_work(layer, settings.options.effort);
+        tables += 7 * solving_work(layer, std::min(settings.options.effort, int32_t{2}));
+    }
+    const double judging = 2 * once * static_cast<double>(judged);
+    double total = quantizing + judging + norm_work * static_cast<double>(model.layers().size()) +
+                   alone_work(model, samples_for_alone(model, fitted, judged));
+    if (settings.share || integer_form(settings))
+        total += once * static_cast<double>(fitted);
+    if (settings.average_bits > 0 || settings.target_drop >= 0)
+        total += tables + alone_work(model, std::min<int64_t>(fitted, 12)) + once * static_cast<double>(fitted);
+    if (settings.target_drop >= 0)
+        total += (most_trials - 1) * quantizing + most_trials * judging / 2;
+    return total;
+}
+
+RunResult run(const Settings &asked, Progress &progress)
+{
+    Settings settings = asked;
     const auto start = std::chrono::steady_clock::now();
     check_writable(settings.output);
     check_writable(settings.report);
     prepare_engine();
     choose_engine(settings.engine, settings.onnxruntime);
-    const Model model = Model::load(settings.model);
+    const Model read = Model::load(settings.model);
     const Limits limits = limits_of(settings);
-    check_network(model, settings, limits);
-    const std::unique_ptr<Task> task = make_task(settings.task, model);
-    const Samples images(settings.images, settings.preprocessing, model.input());
+    check_network(read, settings, limits);
+    const std::unique_ptr<Task> task = make_task(settings.task, read);
+    const Samples images(settings.images, settings.preprocessing, read.input());
     std::unique_ptr<Samples> test;
     if (!settings.test.empty())
-        test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
-    const Split split = split_samples(settings, images, test.get(), enough_samples(model));
+        test = std::make_unique<Samples>(settings.test, settings.preprocessing, read.input());
+    const Split split = split_samples(settings, images, test.get(), enough_samples(read));
+    const auto fitted = static_cast<int64_t>(split.calibration.size());
+    Plan plan = make_plan(read, settings);
+    if (settings.choose_effort)
+        settings.options.effort = chosen_effort(read, plan, fitted + static_cast<int64_t>(split.held_out.size()),
+                                                static_cast<int64_t>(split.evaluation.size()));
     std::unique_ptr<Checkpoint> checkpoint;
     if (!settings.resume.empty())
-        checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(model, settings, split));
+        checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(read, settings, split));
+    check_layers(read, settings, plan, limits);
 
-    Plan plan = make_plan(model, settings);
-    check_layers(model, settings, plan, limits);
-    if (settings.average_bits > 0)
-        choose_or_load_bits(model, settings, split, plan, progress, checkpoint.get());
+    progress.begin(total_work(read, settings, split));
+    const std::optional<Equalized> equalized = equalize(read, settings, plan, split.calibration, progress);
+    const Model &model = equalized ? equalized->model : read;
     if (settings.share || integer_form(settings))
         plan.shared = share_quantizers(model, settings, plan, split.calibration, progress);
-    const std::vector<SampleRef> samples = split.for_layers();
-    const auto fitted = static_cast<int64_t>(split.calibration.size());
-    const Quantized quantized = quantize(model, settings, plan, samples, fitted, progress, checkpoint.get());
+    std::vector<std::string> tried;
+    std::optional<Quantized> quantized =
+        choose_or_load_bits(model, settings, split, task.get(), plan, progress, checkpoint.get(), tried);
+    if (!quantized)
+        quantized = quantize(model, settings, plan, split.for_layers(), fitted, progress, checkpoint.get());
+    // Samples on which bits were chosen do not judge.
+    const Split judged = settings.target_drop >= 0 ? split.half(1) : split;
     const Judgement judgement =
-        evaluate(model, quantized, split.evaluation, split.labels, task.get(), settings.options.threads, progress);
+        evaluate(model, *quantized, judged.evaluation, judged.labels, task.get(), settings.options.threads, progress);
     std::vector<double> errors;
-    for (const LayerResult &layer : quantized.layers)
+    for (const LayerResult &layer : quantized->layers)
         errors.push_back(layer.own_error);
     const Bound bound = network_bound(model, settings, errors, progress);
+    const std::vector<SampleRef> telling =
+        judged.unseen(samples_for_alone(model, fitted, static_cast<int64_t>(judged.evaluation.size())));
+    progress.step("contributions of layers", alone_work(model, static_cast<int64_t>(telling.size())));
+    const std::vector<double> alone =
+        errors_alone(model, quantized->layers, quantized->quantizers, telling, settings.options.threads, progress);
+    progress.end("");
     progress.clear();
 
-    RunResult result = summarize(model, settings, describe_use(split), quantized, judgement, bound);
+    RunResult result = summarize(model, settings, describe_use(judged), *quantized, judgement, bound);
+    add_contributions(alone, static_cast<int64_t>(telling.size()), result);
+    if (equalized)
+        result.rescaled = equalized->tensors;
+    result.tried = tried;
     result.seconds_total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     write_results(model, settings, result);
     return result;

@@ -23,15 +23,17 @@ struct Fields {
     const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
-    int32_t calib, calib_first, held_out, eval, evaluate, memory;
+    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
-        threads, bias_correction;
-    double act_percentile, average_bits, mu, damping;
+        threads, bias_correction, group_size, equalize;
+    double act_percentile, average_bits, target_drop, mu, damping;
     int32_t format, float_head, task, engine, json, quiet, help, version;
 };
 
-const struct argument_choice ranges[] = {
-    {"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC}, {"full", BSQ_WEIGHT_GRID_FULL}, {nullptr, 0}};
+const struct argument_choice ranges[] = {{"symmetric", BSQ_WEIGHT_GRID_SYMMETRIC},
+                                         {"full", BSQ_WEIGHT_GRID_FULL},
+                                         {"zero-point", BSQ_WEIGHT_GRID_ZERO_POINT},
+                                         {nullptr, 0}};
 const struct argument_choice types[] = {{"auto", BSQ_INPUT_TYPE_AUTO},
                                         {"unsigned", BSQ_INPUT_TYPE_UNSIGNED},
                                         {"signed", BSQ_INPUT_TYPE_SIGNED},
@@ -47,6 +49,7 @@ const struct argument_choice formats[] = {{"qdq", static_cast<int32_t>(Format::q
                                           {"qdq-layers", static_cast<int32_t>(Format::qdq_layers)},
                                           {"float", static_cast<int32_t>(Format::qdq_float)},
                                           {"int4", static_cast<int32_t>(Format::int4)},
+                                          {"matmulnbits", static_cast<int32_t>(Format::matmulnbits)},
                                           {nullptr, 0}};
 const struct argument_choice tasks[] = {{"auto", 0}, {"nanodet", 1}, {"yolov5-seg", 2}, {"none", 3}, {nullptr, 0}};
 
@@ -70,6 +73,8 @@ const struct argument samples_table[] = {
      "most half of them, all with --test]",
      AT(calib), 1, INT_MAX, nullptr},
     {"calib-first", ARGUMENT_FLAG, nullptr, "calibrate on the first N instead", AT(calib_first), 0, 0, nullptr},
+    {"calib-seed", ARGUMENT_INTEGER, "S", "calibrate on N drawn at random, the same ones for the same S",
+     AT(calib_seed), 0, INT_MAX, nullptr},
     {"held-out", ARGUMENT_INTEGER, "N", "measure each layer's error on N others, too; 0: do not [16]", AT(held_out), 0,
      INT_MAX, nullptr},
     {"eval", ARGUMENT_INTEGER, "N", "evaluate N of those that are left, 0: none [all]", AT(eval), 0, INT_MAX, nullptr},
@@ -103,8 +108,8 @@ const struct argument preset_table[] = {
 const struct argument method_table[] = {
     {"weight-bits", ARGUMENT_INTEGER, "B", "bits of weights, 2..8 [8 with --format qdq, else 4]", AT(weight_bits), 2, 8,
      nullptr},
-    {"act-bits", ARGUMENT_INTEGER, "B", "bits of activations, 2..8, or 0: they stay float [8]", AT(act_bits), 0, 8,
-     nullptr},
+    {"act-bits", ARGUMENT_INTEGER, "B",
+     "bits of activations, 2..8, or 0: they stay float [8; 0 with --format matmulnbits]", AT(act_bits), 0, 8, nullptr},
     {"act-type", ARGUMENT_CHOICE, nullptr, "auto: unsigned without negative values, else zero-point [auto]",
      AT(act_type), 0, 0, types},
     {"act-scale", ARGUMENT_CHOICE, nullptr,
@@ -117,13 +122,13 @@ const struct argument method_table[] = {
     {"act-percentile", ARGUMENT_NUMBER, "P", "with --act-clip percentile: share of values inside, above 0.5 [0.9999]",
      AT(act_percentile), 0.500001, 1, nullptr},
     {"edge-bits", ARGUMENT_INTEGER, "B",
-     "at least so many bits for first and last layers and their inputs; 0: as others [8]", AT(edge_bits), 0, 8,
-     nullptr},
+     "at least so many bits for first and last layers and their inputs; 0: as others [8; 0 with --format matmulnbits]",
+     AT(edge_bits), 0, 8, nullptr},
     {"depthwise-bits", ARGUMENT_INTEGER, "B",
      "at least so many bits for depthwise layers, which are few weights and suffer most; 0: as others [8]",
      AT(depthwise_bits), 0, 8, nullptr},
-    {"act-bits-for", ARGUMENT_LIST, "TENSOR=B", "bits of one tensor, 2..8; may be given several times",
-     AT(act_bits_for), 0, 0, nullptr},
+    {"act-bits-for", ARGUMENT_LIST, "TENSOR=B",
+     "bits of one tensor, 2..8, or 16 (opset 21); may be given several times", AT(act_bits_for), 0, 0, nullptr},
     {"skip", ARGUMENT_LIST, "LAYER", "leave this layer float; may be given several times", AT(skip), 0, 0, nullptr},
     {"float-head", ARGUMENT_FLAG, nullptr, "leave the last layers float, too, not only what they give", AT(float_head),
      0, 0, nullptr},
@@ -134,8 +139,25 @@ const struct argument method_table[] = {
      AT(bits_for), 0, 0, nullptr},
     {"avg-bits", ARGUMENT_NUMBER, "B", "2..8: choose each layer's bits, edges too, so that weights have B on average",
      AT(average_bits), 2, 8, nullptr},
-    {"range", ARGUMENT_CHOICE, nullptr, "of codes: -7..7 or -8..7 at 4 bits [full]", AT(range), 0, 0, ranges},
-    {"effort", ARGUMENT_INTEGER, "E", "0 (rounds) .. 9 (searches longest) [5]", AT(effort), 0, 9, nullptr},
+    {"target-drop", ARGUMENT_NUMBER, "P",
+     "0..100: find the smallest file that loses P points at most, of top-1, without labels of agreement with the float "
+     "network, or of boxes found; layers have 4 or 8 bits; --format int4 unless matmulnbits is said",
+     AT(target_drop), 0, 100, nullptr},
+    {"range", ARGUMENT_CHOICE, nullptr,
+     "of codes: -7..7 or -8..7 at 4 bits, or 0..15 with a zero point for each scale [full; zero-point with --format "
+     "matmulnbits]",
+     AT(range), 0, 0, ranges},
+    {"group-size", ARGUMENT_INTEGER, "G",
+     "with --format int4, matmulnbits or float: so many inputs of a channel share a scale, 0: all [0; 32 with --format "
+     "matmulnbits]",
+     AT(group_size), 0, 65536, nullptr},
+    {"equalize", ARGUMENT_CHOICE, nullptr,
+     "rescale channels between layers by powers of two, which the layers around them take over, where ranges differ so "
+     "much that it halves the expected error [on]",
+     AT(equalize), 0, 0, switches},
+    {"effort", ARGUMENT_INTEGER, "E",
+     "0 (rounds) .. 9 (searches longest) [the highest that is expected to take a tenth of the run at most, 3 at least]",
+     AT(effort), 0, 9, nullptr},
     {"mu", ARGUMENT_NUMBER, "MU", "0: a layer's own outputs are wanted, 1: the float network's [0.75]", AT(mu), 0, 1,
      nullptr},
     {"damping", ARGUMENT_NUMBER, "D", "0..1, a share of the mean of diag H [chosen by the number of rows]", AT(damping),
@@ -160,7 +182,9 @@ const struct argument output_table[] = {
      nullptr},
     {"format", ARGUMENT_CHOICE, nullptr,
      "qdq: QuantizeLinear/DequantizeLinear on every tensor between layers, for engines that run integers; "
-     "qdq-layers: before layers only; float: float weights; int4: packed 4 bits [qdq]",
+     "qdq-layers: before layers only; float: float weights; int4: packed 4 bits; matmulnbits: ONNX Runtime's "
+     "MatMulNBits "
+     "for Gemm and MatMul, all else float [qdq]",
      AT(format), 0, 0, formats},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
     {"task", ARGUMENT_CHOICE, nullptr,
@@ -236,15 +260,17 @@ Fields defaults(std::vector<const char *> &room)
     fields.keep_float.text = &room[4 * each];
     fields.act_bits_for.text = &room[5 * each];
     fields.shorter = 256;
-    fields.calib = fields.eval = -1;
+    fields.calib = fields.calib_seed = fields.eval = -1;
     fields.held_out = 16;
-    fields.weight_bits = -1;
-    fields.range = BSQ_WEIGHT_GRID_FULL;
+    fields.weight_bits = fields.format = fields.range = fields.group_size = -1;
     fields.act_type = BSQ_INPUT_TYPE_AUTO;
     fields.act_clip = BSQ_INPUT_CLIP_SQUARED_ERROR;
-    fields.act_bits = fields.edge_bits = fields.depthwise_bits = 8;
+    fields.act_bits = fields.edge_bits = -1;
+    fields.depthwise_bits = 8;
+    fields.equalize = 1;
+    fields.target_drop = -1;
     fields.act_percentile = 0.9999;
-    fields.effort = 5;
+    fields.effort = -1;
     fields.mu = 0.75;
     fields.bias_correction = 1;
     fields.damping = -1;
@@ -299,10 +325,10 @@ void set_preprocessing(const Fields &fields, Preprocessing &preprocessing)
 void set_options(const Fields &fields, bsq_options_t &options)
 {
     bsq_options_init(&options, sizeof options);
-    const bool eight = static_cast<Format>(fields.format) == Format::qdq;
-    options.weight_bits = fields.weight_bits > 0 ? fields.weight_bits : eight ? 8 : 4;
+    options.weight_bits = fields.weight_bits;
     options.weight_grid = fields.range;
-    options.effort = fields.effort;
+    if (fields.effort >= 0)
+        options.effort = fields.effort;
     options.threads = fields.threads;
     options.asymmetry = fields.mu;
     options.damping = fields.damping;
@@ -313,16 +339,80 @@ void set_options(const Fields &fields, bsq_options_t &options)
     options.input_percentile = fields.act_percentile;
 }
 
-// NAME=B, by name.
-void set_bits_for(const char *option, const std::vector<std::string> &list, std::map<std::string, int> &bits_for)
+// Bits up to 'most', or 16 where that is allowed, by name.
+void set_bits_for(const char *option, const std::vector<std::string> &list, bool sixteen,
+                  std::map<std::string, int> &bits_for)
 {
     for (const std::string &text : list) {
         const size_t equal = text.rfind('=');
         int64_t bits = 0;
-        if (equal == std::string::npos || equal == 0 || !argument_whole(text.c_str() + equal + 1, 2, 8, &bits))
-            throw UsageError(std::string("--") + option + "-for is NAME=B with B from 2 to 8, not '" + text + "'");
+        const bool number =
+            equal != std::string::npos && equal > 0 && argument_whole(text.c_str() + equal + 1, 2, 16, &bits);
+        if (!number || (bits > 8 && !(sixteen && bits == 16)))
+            throw UsageError(std::string("--") + option + "-for is NAME=B with B from 2 to 8" +
+                             (sixteen ? ", or 16" : "") + ", not '" + text + "'");
         bits_for[text.substr(0, equal)] = static_cast<int>(bits);
     }
+}
+
+// What was not typed and depends on the format.
+void fill_in(Fields &fields)
+{
+    if (fields.format < 0)
+        fields.format = static_cast<int32_t>(fields.target_drop >= 0 ? Format::int4 : Format::qdq);
+    const bool matrices = static_cast<Format>(fields.format) == Format::matmulnbits;
+    const bool eight = static_cast<Format>(fields.format) == Format::qdq;
+    const struct {
+        int32_t *field, value;
+    } defaults[] = {{&fields.weight_bits, eight ? 8 : 4},
+                    {&fields.act_bits, matrices ? 0 : 8},
+                    {&fields.edge_bits, matrices ? 0 : 8},
+                    {&fields.range, matrices ? BSQ_WEIGHT_GRID_ZERO_POINT : BSQ_WEIGHT_GRID_FULL},
+                    {&fields.group_size, matrices ? 32 : 0}};
+    for (const auto &one : defaults)
+        if (*one.field < 0)
+            *one.field = one.value;
+}
+
+// What MatMulNBits does not have.
+void check_matrices(const Fields &fields, const Settings &settings)
+{
+    if (settings.format != Format::matmulnbits)
+        return;
+    const auto has = [](int bits) { return bits == 2 || bits == 4 || bits == 8; };
+    if (fields.act_bits > 0)
+        throw UsageError("--act-bits needs another --format: MatMulNBits has float activations");
+    if (settings.average_bits > 0)
+        throw UsageError("--avg-bits needs another --format: MatMulNBits has 2, 4 or 8 bits");
+    if (!has(fields.weight_bits) || (fields.edge_bits > 0 && !has(fields.edge_bits)))
+        throw UsageError("--weight-bits and --edge-bits are 2, 4 or 8 with --format matmulnbits");
+    for (const auto &entry : settings.bits_for)
+        if (!has(entry.second))
+            throw UsageError("--bits-for is NAME=B with B 2, 4 or 8 with --format matmulnbits");
+    const int64_t group = settings.group_size;
+    if (group < 16 || group > 256 || (group & (group - 1)) != 0)
+        throw UsageError("--group-size is a power of two from 16 to 256 with --format matmulnbits");
+}
+
+// Groups and zero points of weights, and what chooses among 4 and 8 bits by the size of files.
+void check_weights(const Fields &fields, const Settings &settings)
+{
+    const bool blocks = settings.format == Format::int4 || settings.format == Format::matmulnbits;
+    if (!blocks && settings.format != Format::qdq_float && settings.group_size > 0)
+        throw UsageError("--group-size needs --format int4, matmulnbits or float");
+    if (settings.group_size > 0 && settings.group_size < 8)
+        throw UsageError("--group-size is at least 8, or 0");
+    if (!blocks && settings.format != Format::qdq_float && fields.range == BSQ_WEIGHT_GRID_ZERO_POINT)
+        throw UsageError("--range zero-point needs --format int4, matmulnbits or float");
+    if (settings.target_drop < 0)
+        return;
+    if (!blocks)
+        throw UsageError("--target-drop needs --format int4 or matmulnbits: in others a weight takes as much at any "
+                         "number of bits");
+    if (settings.average_bits > 0)
+        throw UsageError("--target-drop and --avg-bits exclude each other");
+    if (fields.eval == 0)
+        throw UsageError("--target-drop needs samples to evaluate on, and --eval is 0");
 }
 
 // What ONNX Runtime's integer operators do not have.
@@ -356,9 +446,13 @@ void check(const Fields &fields, const Settings &settings)
             throw UsageError(std::string("--") + option.name + "-bits is 2 to 8, or 0, not '1'");
     if (fields.act_bits == 0 && (settings.per_channel || settings.share || fields.act_type != BSQ_INPUT_TYPE_AUTO))
         throw UsageError("--act-scale, --act-share and --act-type need --act-bits above 0");
+    if (settings.calibrate_on_first && settings.calibration_seed >= 0)
+        throw UsageError("--calib-first and --calib-seed exclude each other");
     check_integer_form(fields, settings);
     if (fields.onnxruntime != nullptr && settings.engine == EngineChoice::opencv)
         throw UsageError("--onnxruntime is for another engine than --engine opencv");
+    check_matrices(fields, settings);
+    check_weights(fields, settings);
     if (settings.resume.empty() && settings.output.empty() && settings.report.empty()) {
         if (!settings.evaluate)
             throw UsageError(
@@ -385,6 +479,9 @@ void take(const Fields &fields, Settings &settings)
     set_options(fields, settings.options);
     settings.edge_bits = fields.edge_bits;
     settings.average_bits = fields.average_bits;
+    settings.target_drop = fields.target_drop;
+    settings.group_size = fields.group_size;
+    settings.equalize = fields.equalize != 0;
     settings.per_channel = fields.act_scale == 1;
     settings.share = fields.act_share != 0;
     for (const std::string &name : texts(fields.skip))
@@ -392,10 +489,12 @@ void take(const Fields &fields, Settings &settings)
     for (const std::string &name : texts(fields.keep_float))
         settings.keep_float.insert(name);
     settings.float_head = fields.float_head != 0;
-    set_bits_for("bits", texts(fields.bits_for), settings.bits_for);
-    set_bits_for("act-bits", texts(fields.act_bits_for), settings.input_bits_for);
+    set_bits_for("bits", texts(fields.bits_for), false, settings.bits_for);
+    set_bits_for("act-bits", texts(fields.act_bits_for), true, settings.input_bits_for);
     settings.depthwise_bits = fields.depthwise_bits;
+    settings.choose_effort = fields.effort < 0;
     settings.calibrate_on_first = fields.calib_first != 0;
+    settings.calibration_seed = fields.calib_seed;
     settings.evaluate = fields.evaluate != 0;
     settings.format = static_cast<Format>(fields.format);
     settings.task = argument_choice_name(tasks, fields.task);
@@ -439,6 +538,7 @@ Settings read_settings(int count, char **words)
         throw UsageError("one network at a time: no option takes '" + sorted.networks[1] + "' beside '" +
                          sorted.networks[0] + "'");
     settings.model = sorted.networks.empty() ? "" : sorted.networks[0];
+    fill_in(fields);
     take(fields, settings);
     if (!settings.help && !settings.version)
         check(fields, settings);
@@ -509,6 +609,12 @@ std::vector<std::string> describe(const Settings &settings)
             clip += " " + number(options.input_percentile);
         lines.push_back(clip);
     }
+    if (settings.group_size > 0)
+        lines.push_back("weights that share a scale " + std::to_string(settings.group_size));
+    if (options.input_bits > 0)
+        lines.push_back(std::string("channels rescaled ") + (settings.equalize ? "where it helps" : "never"));
+    if (settings.target_drop >= 0)
+        lines.push_back("points to lose " + number(settings.target_drop));
     if (settings.average_bits > 0)
         lines.push_back("average bits " + number(settings.average_bits));
     for (const auto &entry : settings.bits_for)

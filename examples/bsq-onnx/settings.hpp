@@ -25,9 +25,13 @@ struct Settings {
     int64_t evaluation_samples = -1; // -1: all that there are
     int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits
+    bool choose_effort = true;       // options.effort is still to be chosen, see plan/work.hpp
     int edge_bits = 8;
     int depthwise_bits = 8;   // at least, of layers with one input channel a group; 0: as others
     double average_bits = 0;  // 0: not asked for
+    double target_drop = -1;  // points that the network may lose; -1: not asked for
+    bool equalize = true;     // rescale channels where that lets quantizers fit better, see plan/equalize.hpp
+    int64_t group_size = 0;   // inputs of a channel that share a scale; 0: all
     bool share = false;       // tensors that Add or Concat join have one quantizer
     bool per_channel = false; // ECAQ with a scale for each input channel
     std::set<std::string> skip;
@@ -36,6 +40,7 @@ struct Settings {
     std::map<std::string, int> bits_for;
     std::map<std::string, int> input_bits_for; // by tensor
     bool calibrate_on_first = false;           // of the images, not on some from all of them
+    int64_t calibration_seed = -1;             // draws them; -1: evenly spread
     bool evaluate = false;                     // without any file to write
     Format format = Format::qdq;
     std::string task = "auto";

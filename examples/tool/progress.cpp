@@ -51,7 +51,8 @@ void Progress::draw(double share)
         return;
     drawn_ = now;
     constexpr int width = 30;
-    const double done = std::min(1.0, (done_ + share * work_) / std::max(total_, 1e-9));
+    const double done = std::max(shown_, std::min(1.0, (done_ + share * work_) / std::max(total_, 1e-9)));
+    shown_ = done;
     const double spent = std::chrono::duration<double>(now - start_).count();
     char bar[width + 1], rest[48] = "", error[32] = "";
     for (int i = 0; i < width; i++)

@@ -29,7 +29,7 @@ public:
     void begin(double total)
     {
         total_ = total;
-        done_ = 0;
+        done_ = shown_ = 0;
         start_ = std::chrono::steady_clock::now();
     }
     // A step of 'work' of the total begins; 'what' names it.
@@ -50,7 +50,7 @@ private:
     Style style_;
     std::chrono::steady_clock::time_point start_, drawn_;
     std::string what_;
-    double total_ = 1, done_ = 0, work_ = 0, error_ = -1;
+    double total_ = 1, done_ = 0, shown_ = 0, work_ = 0, error_ = -1; // shown_: what is drawn never goes back
     bool visible_ = false;
 };
 

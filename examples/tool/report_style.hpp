@@ -75,7 +75,15 @@ th:last-child, td:last-child { padding-right: 0; }
 .name { overflow-wrap: anywhere; }
 .settings { margin: .6rem 0 1rem; padding-left: 1.15rem; columns: 22rem auto; font-size: .9rem; }
 table.small { width: auto; min-width: 22rem; }
-.wide { overflow-x: auto; margin: .6rem 0 1rem; }
+.wide {
+    overflow-x: auto; margin: .6rem 0 1rem; scrollbar-width: thin;
+    background: linear-gradient(90deg, var(--paper) 2rem, transparent) left / 3rem 100% no-repeat local,
+        linear-gradient(270deg, var(--paper) 2rem, transparent) right / 3rem 100% no-repeat local,
+        linear-gradient(90deg, var(--line), transparent) left / 1rem 100% no-repeat scroll,
+        linear-gradient(270deg, var(--line), transparent) right / 1rem 100% no-repeat scroll;
+}
+.scrolls { display: none; }
+.more summary { cursor: pointer; color: var(--ours); font-size: .9rem; margin: .2rem 0 .8rem; }
 .wide:focus-visible { outline: 2px solid var(--ours); outline-offset: 2px; }
 .wide table { margin: 0; }
 .wide thead th { white-space: nowrap; }
@@ -84,16 +92,18 @@ table.small { width: auto; min-width: 22rem; }
 .wide .words { min-width: 7rem; color: var(--warn-ink); }
 
 .errors { table-layout: fixed; }
-.errors td, .errors tbody th, .bound td, .bound tbody th {
+.errors td, .errors tbody th, .contributions td, .contributions tbody th {
     padding-top: 0; padding-bottom: 0; height: 24px; line-height: 1.2;
 }
 .errors th:first-child { width: 24%; }
 .errors th.n { width: 5.7rem; }
 .errors th.bits { width: 3.2rem; }
-.errors .name, .bound .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; }
-.bound { table-layout: fixed; max-width: 52rem; }
-.bound th:first-child { width: 34%; }
-.bound th.n { width: 5rem; }
+.errors .name, .contributions .name {
+    white-space: nowrap; overflow: hidden; text-overflow: ellipsis; padding-right: .8rem; direction: rtl; text-align: left;
+}
+.contributions { table-layout: fixed; max-width: 52rem; }
+.contributions th:first-child { width: 34%; }
+.contributions th.n { width: 6rem; }
 .why { display: block; color: var(--soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 td.chart, th.chart { padding-left: 0; padding-right: 0; }
 svg { display: block; }
@@ -152,6 +162,9 @@ footer {
     margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .85rem;
 }
 
+@media (max-width: 66rem) {
+    .scrolls { display: block; }
+}
 @media (max-width: 44rem) {
     body { padding: 1.4rem 1rem 3rem; }
     h1 { font-size: 1.5rem; }
@@ -160,7 +173,10 @@ footer {
     .tiles dd.figure { font-size: 1.35rem; }
     .errors .extra { display: none; }
     .errors th:first-child { width: 32%; }
-    .errors th.n { width: 5.2rem; }
+    .errors th.n { width: 6rem; }
+    .errors td, .errors th, .contributions td, .contributions th { padding-left: .2rem; padding-right: .2rem; }
+    .contributions .extra { display: none; }
+    .contributions th:first-child { width: 45%; }
     table.small { min-width: 0; width: 100%; font-size: .8rem; }
     .small th, .small td { padding-left: .25rem; padding-right: .25rem; white-space: normal; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
@@ -181,7 +197,8 @@ footer {
     .errors th.n { width: 3.4rem; }
     .errors th.bits { width: 2rem; }
     svg.axis text { font-size: 9px; }
-    .wide { overflow: visible; }
+    .wide { overflow: visible; background: none; }
+    .scrolls { display: none; }
     .wide table { font-size: 6.5pt; }
     .wide th, .wide td { padding: .15rem .25rem; }
     .wide .words, .wide tbody .name { min-width: 0; }

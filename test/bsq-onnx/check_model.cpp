@@ -1,4 +1,5 @@
 // Networks read, refused, and cut into segments that OpenCV runs.
+#include "model/channels.hpp"
 #include "shared.hpp"
 #include "support.hpp"
 
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 extern "C" {
 #include "support.h"
@@ -287,6 +289,65 @@ void try_bytes(const std::string &path, const std::string &bytes, int &refused)
     }
 }
 
+// By class: a factor for each of its channels, 1 for what is fixed.
+float factor_of(size_t c)
+{
+    return c == 0 ? 1.0F : std::ldexp(1.0F, static_cast<int>(c * 5 % 9) - 4);
+}
+
+// Channels are joined by an Add, carried by Concat, Split, Transpose and pools, and fixed by the ends and by a Sigmoid; a
+// network with other factors for every class computes the same.
+START_TEST(rescaled_channels)
+{
+    test::Network n({1, 3, 8, 8});
+    const auto conv = [&](const std::string &x, const bsq_onnx::Shape &shape, const std::string &name) {
+        return n.node("Conv", {x, n.random(shape, 0, 0.4F), n.random({shape[0]})}, name);
+    };
+    const std::string a = n.node("Relu", {conv("input", {4, 3, 1, 1}, "first")});
+    const std::string b = n.node("Relu", {conv(a, {4, 4, 1, 1}, "second")});
+    const std::string sum = n.node("Add", {a, b});
+    const std::string padded = n.node("Pad", {sum, n.integers({0, 1, 0, 0, 0, 1, 0, 0})}); // a channel on both sides
+    const std::string pool =
+        n.node("MaxPool", {conv(n.node("Add", {padded, conv(sum, {6, 4, 1, 1}, "beside")}), {6, 6, 1, 1}, "third")});
+    n.with("kernel_shape", std::vector<int64_t>{2, 2}).with("strides", std::vector<int64_t>{2, 2});
+    const std::string gate = n.node("Sigmoid", {conv(pool, {6, 6, 1, 1}, "fourth")});
+    const std::string wide = n.node("Concat", {pool, gate});
+    n.with("axis", int64_t{1});
+    const std::string last = conv(wide, {2, 12, 1, 1}, "last");
+    n.output(last, {1, 2, 4, 4});
+    const Model model = Model::load(n.save("channels.onnx"));
+    const bsq_onnx::ChannelClasses classes = bsq_onnx::channel_classes(model);
+    ck_assert_uint_eq(classes.inputs.size(), 6);
+    ck_assert(classes.outputs[0] == classes.outputs[1] && classes.outputs[0] == classes.inputs[2]); // by the Add
+    ck_assert(
+        std::equal(classes.outputs[0].begin(), classes.outputs[0].end(), classes.inputs[3].begin() + 1)); // padded
+    ck_assert(classes.outputs[2] == classes.inputs[3] && classes.inputs[3][0] != 0 && classes.inputs[3][5] != 0);
+    ck_assert_uint_eq(std::set<size_t>(classes.outputs[0].begin(), classes.outputs[0].end()).size(), 4);
+    ck_assert(classes.inputs[0] == std::vector<size_t>(3, 0) && classes.outputs[5] == std::vector<size_t>(2, 0));
+    ck_assert(classes.outputs[4] == std::vector<size_t>(6, 0)); // before the Sigmoid
+    std::vector<size_t> joined = classes.outputs[3];
+    joined.resize(12, 0);
+    ck_assert(classes.inputs[5] == joined);
+    ck_assert_uint_eq(classes.count, 1 + 4 + 2 + 6);
+
+    std::vector<bsq_onnx::Rescaling> rescalings;
+    for (size_t i = 0; i < 6; i++) {
+        bsq_onnx::Rescaling rescaling;
+        for (const size_t c : classes.inputs[i])
+            rescaling.input.push_back(factor_of(c));
+        for (const size_t c : classes.outputs[i])
+            rescaling.output.push_back(factor_of(c));
+        rescalings.push_back(rescaling);
+    }
+    const Model other = model.rescaled(rescalings);
+    ck_assert(other.layers()[1].weights != model.layers()[1].weights);
+    const std::vector<float> input = test::random_values(3 * 64, 5);
+    const test::Tensors before = test::run_segments(model, input), after = test::run_segments(other, input);
+    ck_assert(before.at(last) == after.at(last)); // factors are powers of two
+    ck_assert(before.at(sum) != after.at(sum));
+}
+END_TEST
+
 START_TEST(damaged_files)
 {
     const std::string path = test::file("damaged.onnx"), whole = branches().bytes();
@@ -319,6 +380,7 @@ Suite *test_suite()
     tcase_add_test(tests, digest_of_bytes);
     tcase_add_test(tests, unusable_files);
     tcase_add_test(tests, unusable_networks);
+    tcase_add_test(tests, rescaled_channels);
     tcase_add_test(tests, damaged_files);
     tcase_set_timeout(tests, 120);
     return test_suite_of("bsq-onnx: model", tests);

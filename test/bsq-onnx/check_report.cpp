@@ -54,7 +54,7 @@ static LayerResult made_up_layer(int i)
     layer.held_out_error = layer.error * 1.2;
     layer.error_floor = layer.error / 7;
     layer.lower_bound = i % 2 ? 1 : 0;
-    layer.bound_contribution = 2.0 * (i + 1) / (LAYERS * (LAYERS + 1));
+    layer.contribution = 0.02 * (i + 1) / (LAYERS * (LAYERS + 1));
     layer.rows_per_input = 400.0 / (i + 1);
     layer.seconds = 0.01 * i * i;
     return layer;
@@ -74,7 +74,7 @@ static std::vector<LayerResult> made_up_layers()
     layers[5].error = 0; // exact
     layers[6].error = std::numeric_limits<double>::quiet_NaN();
     layers[7].bits = 0;
-    layers[7].bound_contribution = 0;
+    layers[7].contribution = 0;
     layers[7].reason = "asked for by --skip <7>";
     layers[8].text = "a warning <of its own>";
     layers[9].held_out_error = -1;
@@ -389,10 +389,10 @@ START_TEST(little_is_known)
     ck_assert(has(page, "No warnings"));
     ck_assert(has(page, "was not evaluated"));
     ck_assert(!has(page, "id=\"errors\"") && !has(page, "id=\"layers\""));
-    ck_assert(!has(page, "id=\"bound\"") && !has(page, "id=\"activations\"") && !has(page, "id=\"pictures\""));
+    ck_assert(!has(page, "id=\"contributions\"") && !has(page, "id=\"activations\"") && !has(page, "id=\"pictures\""));
     run.layers = {made_up_layer(0)};
     run.layers[0].held_out_error = -1;
-    run.layers[0].bound_contribution = 0;
+    run.layers[0].contribution = 0;
     run.evaluation.samples = 1;
     run.evaluation.agreement = 1;
     run.has_detection = true;
@@ -404,13 +404,34 @@ START_TEST(little_is_known)
 }
 END_TEST
 
-START_TEST(little_shares_of_the_bound_are_together)
+// The worst layer comes first, also before what stays float, and little is open.
+START_TEST(worst_layers_come_first)
+{
+    RunResult run;
+    for (int i = 0; i < LAYERS; i++) {
+        run.layers.push_back(made_up_layer(i));
+        run.layers.back().error = i == 5 ? 1 : 0.001 * i;
+    }
+    run.layers[7].bits = 0;
+    const std::string page = write_report(run);
+    assert_well_formed(page);
+    ck_assert_uint_eq(occurrences(page, "<summary>the other 8 layers</summary>"), 2); // of the chart, of the table
+    const size_t table = page.find("<table class=\"errors\">");
+    const auto place = [&](const char *name) { return page.find("<bdi>" + std::string(name) + "</bdi>", table); };
+    ck_assert_uint_lt(place("features.5.conv"), place("features.23.conv"));
+    ck_assert_uint_lt(place("features.23.conv"), place("features.22.conv"));
+    ck_assert_uint_lt(place("features.0.conv"), place("features.7.conv"));
+    ck_assert(!has(page, " title=\""));
+}
+END_TEST
+
+START_TEST(little_contributions_are_together)
 {
     RunResult run;
     run.layers = {made_up_layer(0), made_up_layer(1), made_up_layer(2)};
-    run.layers[0].bound_contribution = 0.6999;
-    run.layers[1].bound_contribution = 0.0001;
-    run.layers[2].bound_contribution = 0.3;
+    run.layers[0].contribution = 0.06999;
+    run.layers[1].contribution = 0.00001;
+    run.layers[2].contribution = 0.03;
     const std::string page = write_report(run);
     ck_assert_uint_eq(occurrences(page, "<rect class=\"bar"), 3);
     ck_assert(has(page, "the other 1 layer<"));
@@ -511,7 +532,8 @@ Suite *test_suite()
     tcase_add_test(tests, classification_says_everything);
     tcase_add_test(tests, detection_shows_both_networks);
     tcase_add_test(tests, little_is_known);
-    tcase_add_test(tests, little_shares_of_the_bound_are_together);
+    tcase_add_test(tests, worst_layers_come_first);
+    tcase_add_test(tests, little_contributions_are_together);
     tcase_add_test(tests, labels_do_not_cover_each_other);
     tcase_add_test(tests, a_browser_shows_the_charts);
     tcase_set_timeout(tests, 120); // browsers take their time on a busy machine

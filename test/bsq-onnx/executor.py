@@ -314,10 +314,31 @@ def quantize_linear(node):
 
 def dequantize_linear(node):
     x, scale = node[0], node[1]
-    assert x.dtype in (np.int8, np.uint8, np.int32)
+    assert x.dtype in (np.int8, np.uint8, np.uint16, np.int32)
     axis = node.get("axis", 1)
     zero = np.zeros((), x.dtype) if node[2] is None else node[2]
+    if node.get("block_size", 0) > 0:
+        spread = lambda a: np.repeat(a, node.get("block_size"), axis)[tuple(slice(n) for n in x.shape)]  # noqa: E731
+        zero = spread(zero) if zero.ndim else zero
+        return (x.astype(np.float32) - zero.astype(np.float32)) * spread(scale)
     return (x.astype(np.float32) - along(zero.astype(np.float32), axis, x.ndim)) * along(scale, axis, x.ndim)
+
+
+def matmul_nbits(node):
+    """ONNX Runtime's: codes from 0 on, low bits first, in blocks of inputs; zero points are packed the same way."""
+    size, bits = node.get("block_size"), node.get("bits")
+    channels, inputs = node.get("N"), node.get("K")
+    blocks = -(-inputs // size)
+
+    def fields(data, count):
+        rows = data.reshape(channels, -1)
+        parts = [(rows >> shift) & (2 ** bits - 1) for shift in range(0, 8, bits)]
+        return np.stack(parts, -1).reshape(channels, -1)[:, :count].astype(np.float32)
+
+    codes = fields(node[1], blocks * size).reshape(channels, blocks, size)
+    zeros = np.full((channels, blocks), 2 ** (bits - 1)) if node[3] is None else fields(node[3], blocks)
+    weights = (codes - zeros[:, :, None]) * node[2].reshape(channels, blocks, 1)
+    return node[0] @ weights.reshape(channels, -1)[:, :inputs].T.astype(np.float32)
 
 
 def reduced(function):
@@ -427,6 +448,7 @@ OPERATORS = {
     "Sigmoid": lambda n: sigmoid(n[0]),
     "Slice": slice_of,
     "Softmax": softmax,
+    "MatMulNBits": matmul_nbits,
     "Softplus": lambda n: np.log1p(np.exp(n[0])),
     "SpaceToDepth": space_to_depth,
     "Split": split,

@@ -80,7 +80,7 @@ CUT = ["--size", "12", "--crop", "--shorter", "20", "--mean", "120", "--std", "6
 TENSORS = ["net.onnx", "--images", "samples.npy", "--calib", "40"]
 QUIET = ["--quiet"]
 # What tests of single settings start from; what they say themselves comes later and counts.
-BASE = ["--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0", "--engine", "opencv"]
+BASE = ["--equalize", "off", "--evaluate", "--calib-first", "--format", "qdq-layers", "--depthwise-bits", "0", "--effort", "5", "--engine", "opencv"]
 used = set()
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -231,7 +231,7 @@ def check_options():
 
     text = run(*TENSORS)
     expect(text.returncode == 0 and "layer 6/6" in text.stdout and "same class as float" in text.stdout, "plain lines")
-    expect("layer" not in run(*TENSORS, *QUIET).stdout.replace("layers", ""), "--quiet")
+    expect("layer 1/" not in run(*TENSORS, *QUIET).stdout, "--quiet")
     expect(run("--help").returncode == 0 and run("--help", "more", "--and").returncode == 2, "--help")
     expect(run("--version").stdout.startswith("bsq-onnx 0."), "--version")
 
@@ -256,9 +256,10 @@ class Graph:
 
     def __init__(self, path):
         model = onnx.load(path)
-        onnx.checker.check_model(model, full_check=True)
+        if model.opset_import[0].version < 21:  # else too new for the checker of ONNX 1.12
+            onnx.checker.check_model(model, full_check=True)
         self.nodes = model.graph.node
-        self.constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.constants = {t.name: executor.to_array(t) for t in model.graph.initializer}
         self.made_by = {name: node for node in self.nodes for name in node.output}
         self.outputs = [o.name for o in model.graph.output]
 
@@ -342,6 +343,264 @@ def check_integer_form():
     expect(read("t1.onnx") == read("t2.onnx") == read("t3.onnx"), "threads change the network")
 
 
+def check_sixteen_bits():
+    """Tensors of 16 bits: uint16 of opset 21, from the range; what layers read then has no integer operator."""
+    onnx.save(integer_network(), "integer.onnx")
+    name = next(node for node in onnx.load("integer.onnx").graph.node if node.op_type == "Concat").output[0]
+    for form in ("qdq", "qdq-layers", "int4"):
+        words = ["integer.onnx", "--images", "samples.npy", "--calib", "40", "--format", form, "--weight-bits", "4"]
+        good(f"16 bits, {form}", *words, "--act-bits-for", f"{name}=16", "-o", "w.onnx")
+        model = onnx.load("w.onnx")  # too new for the checker of ONNX 1.12
+        expect(model.opset_import[0].version >= 21, f"opset {model.opset_import[0].version} with 16 bits")
+        graph = Graph("w.onnx")
+        wide = [node for node in graph.of("QuantizeLinear") if graph.constants[node.input[2]].dtype == np.uint16]
+        expect(wide and all(graph.constants[node.input[1]] < 1e-3 for node in wide), f"{form}: {len(wide)} of 16 bits")
+        reads = {i["tensor"]: i["bits"] for i in json.loads(read("w.onnx.json"))["inputs"]}
+        expect(reads[name] == 16, f"{form}: bits {reads}")
+        samples = np.load("samples.npy")[50:]
+        quantized, reference = outputs("w.onnx", samples), outputs("integer.onnx", samples)
+        expect(np.sum((quantized - reference) ** 2) < 0.05 * np.sum(reference ** 2), f"{form}: outputs with 16 bits")
+        if engine() is not None:
+            done = subprocess.run([*engine(), "run", "w.onnx"], input=samples.tobytes(), capture_output=True, check=False)
+            got = np.frombuffer(done.stdout, np.float32).reshape(len(samples), -1) if done.returncode == 0 else np.zeros(1)
+            expect(np.sum((got - quantized.reshape(got.shape)) ** 2) < 0.01 * np.sum(quantized ** 2) if done.returncode == 0 else False,
+                   f"{form}: 16 bits in ONNX Runtime: {done.stderr.decode()[:300]}")
+        for times in range(2):
+            good("--resume", *words, "--act-bits-for", f"{name}=16", "--resume", f"wide-{form}", "-o", "r.onnx")
+            expect(read("r.onnx") == read("w.onnx"), f"16 bits, {form}: resumed {times} times")
+    biases = [node for node in Graph("w.onnx").of("Conv") if node.input[2] in Graph("w.onnx").constants]
+    expect(biases, "biases behind 16 bits are float")
+    refused("--act-bits-for is NAME=B", *words, "--act-bits-for", f"{name}=9", "-o", "none.onnx", status=2)
+    refused("--bits-for is NAME=B", *words, "--bits-for", "Conv_0=16", "-o", "none.onnx", status=2)
+
+
+def rescaled(model, seed=5):
+    """The same function with channels between layers times 2^-4 .. 2^4, through Relu, MaxPool, Concat and Add."""
+    random = np.random.RandomState(seed)
+    constants = {t.name: t for t in model.graph.initializer}
+    factors = {}  # by tensor, of its channels
+    nodes = list(model.graph.node)
+    sums = {name for node in nodes if node.op_type == "Add" for name in node.input}
+    common = 2.0 ** random.randint(-4, 5, 12)
+    for node in nodes:
+        given = node.output[0]
+        read_by = [other for other in nodes if given in other.input]
+        if node.op_type in ("Conv", "Gemm"):
+            weights = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
+            before = factors.get(node.input[0], np.ones(1))
+            shape = (1, -1) + (1,) * (weights.ndim - 2)
+            if weights.shape[1] == 1 and len(before) > 1:
+                weights /= before.reshape(-1, 1, 1, 1)
+            elif len(before) > 1:
+                weights /= np.resize(before, weights.shape[1]).reshape(shape)
+            last = not any(other.op_type != "Flatten" for other in read_by)
+            behind = {given} | {name for other in read_by if other.op_type == "Relu" for name in other.output}
+            factor = np.ones(len(weights)) if last else common if behind & sums else 2.0 ** random.randint(-4, 5, len(weights))
+            weights *= factor.reshape((-1,) + (1,) * (weights.ndim - 1))
+            constants[node.input[1]].CopyFrom(onnx.numpy_helper.from_array(weights.astype(np.float32), node.input[1]))
+            bias = onnx.numpy_helper.to_array(constants[node.input[2]]) * factor
+            constants[node.input[2]].CopyFrom(onnx.numpy_helper.from_array(bias.astype(np.float32), node.input[2]))
+            factors[given] = factor
+        elif node.op_type == "Concat":
+            factors[given] = np.concatenate([factors[name] for name in node.input])
+        else:
+            factors[given] = factors.get(node.input[0], np.ones(1))
+    return model
+
+
+def homogeneous():
+    """Everything between layers lets factors of channels pass."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    y = n.add("Relu", n.conv(x, (4, 8, 1, 1)))
+    z = n.add("Relu", n.conv(n.add("MaxPool", x, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]), (8, 8, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.conv(n.add("Concat", y, z, axis=1), (12, 12, 1, 1)))
+    y = n.add("Relu", n.conv(x, (12, 1, 3, 3), group=12, pads=[1, 1, 1, 1]))
+    x = n.add("Relu", n.add("Add", n.conv(y, (12, 12, 1, 1)), x))
+    x = n.add("GlobalAveragePool", n.add("Relu", n.conv(x, (16, 12, 3, 3), strides=[2, 2])))
+    return n.model(n.add("Gemm", n.add("Flatten", x), n.weights(7, 16, scale=1.5), n.weights(7), transB=1))
+
+
+def check_equalization():
+    """A network whose channels differ by factors up to 256 loses about what it was made from does."""
+    onnx.save(homogeneous(), "even.onnx")
+    onnx.save(rescaled(homogeneous()), "uneven.onnx")
+    samples = np.load("samples.npy")[50:]
+    before, after = outputs("even.onnx", samples), outputs("uneven.onnx", samples)
+    expect(np.allclose(before, after, rtol=1e-4, atol=1e-5), "the rescaled network computes something else")
+    words = ["--images", "samples.npy", "--calib", "40"]
+    for form in (["--format", "qdq"], ["--format", "qdq-layers", "--weight-bits", "8"]):
+        error = {}
+        for network, switch in (("even", "on"), ("even", "off"), ("uneven", "on"), ("uneven", "off")):
+            result = good(f"{network}, --equalize {switch}", f"{network}.onnx", *words, *form, "--equalize", switch,
+                          "-o", f"{network}-{switch}.onnx")
+            error[network, switch] = result["evaluation"]["output_error"]
+            if network == "uneven":
+                listed = json.loads(read(f"{network}-{switch}.onnx.json"))["rescaled"]
+                expect((len(listed) > 3) == (switch == "on"), f"{switch}: rescaled tensors {listed}")
+        expect(error["uneven", "on"] <= 1.5 * error["even", "off"], f"{form}: errors {error}")
+        expect(error["uneven", "off"] > 3 * error["uneven", "on"], f"{form}: rescaling gains little: {error}")
+        got = outputs("uneven-on.onnx", samples)
+        expect(np.sum((got - before) ** 2) <= 4 * error["uneven", "on"] * np.sum(before ** 2), f"{form}: outputs of the file")
+    good("float", "uneven.onnx", *words, "--format", "float", "--weight-bits", "8", "--equalize", "on", "-o", "f.onnx")
+    expect(np.allclose(outputs("f.onnx", samples), before, atol=0.05 * np.abs(before).max()), "float weights, rescaled")
+
+
+def transformer_like():
+    """Gemm and MatMul, with and without bias, of inputs that fill no whole number of blocks."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Reshape", "input", n.ints([12, 36]))
+    x = n.add("Relu", n.add("Add", n.add("MatMul", x, n.weights(36, 40)), n.weights(40)))
+    x = n.add("Relu", n.add("MatMul", x, n.weights(40, 20)))
+    x = n.add("Relu", n.add("Gemm", n.add("Reshape", x, n.ints([1, 240])), n.weights(24, 240), n.weights(24), transB=1))
+    return n.model(n.add("Gemm", x, n.weights(7, 24, scale=1.5), n.weights(7), transB=1))
+
+
+def check_matmul_nbits():
+    """ONNX Runtime's operator for weights of 4 bits in blocks, and blocks of INT4."""
+    onnx.save(transformer_like(), "matrices.onnx")
+    samples = np.load("samples.npy")[50:]
+    reference = outputs("matrices.onnx", samples)
+    words = ["matrices.onnx", "--images", "samples.npy", "--calib", "40"]
+
+    def error(path):
+        return np.sum((outputs(path, samples) - reference) ** 2) / np.sum(reference ** 2)
+
+    errors = {}
+    for name, more in (("default", []), ("sixteen", ["--group-size", "16"]), ("eight", ["--weight-bits", "8"]),
+                       ("symmetric", ["--range", "symmetric"]), ("full", ["--range", "full"]), ("two", ["--weight-bits", "2"])):
+        start = [word for word in BASE if word not in ("--depthwise-bits", "0", "--format", "qdq-layers")]
+        done = subprocess.run([PROGRAM, *start, *words, "--format", "matmulnbits", *more, "-o", f"m-{name}.onnx", "--json", *QUIET],
+                              capture_output=True, text=True, check=False)
+        expect(done.returncode == 0, f"matmulnbits, {name}: {done.stderr}")
+        model = onnx.load(f"m-{name}.onnx")
+        onnx.checker.check_model(model)
+        expect({o.domain: o.version for o in model.opset_import}["com.microsoft"] == 1, "domain of MatMulNBits")
+        nodes = [node for node in model.graph.node if node.op_type == "MatMulNBits"]
+        bits, size = {"eight": 8, "two": 2}.get(name, 4), 16 if name == "sixteen" else 32
+        expect(len(nodes) == 4 and not [n for n in model.graph.node if n.op_type in ("Gemm", "MatMul")], f"{name}: operators")
+        for node in nodes:
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            own = size if attributes["K"] >= 32 else 16
+            expect(attributes["bits"] == bits and attributes["block_size"] == own and node.domain == "com.microsoft", f"{attributes}")
+            expect((len(node.input) == 4) == (name not in ("symmetric", "full")), f"{name}: zero points")
+        errors[name] = error(f"m-{name}.onnx")
+        said = json.loads(done.stdout)["evaluation"]["output_error"]
+        expect(abs(errors[name] - said) < 0.3 * said + 1e-4, f"{name}: error {errors[name]} of the file, {said} of the run")
+    expect(errors["eight"] < errors["sixteen"] < errors["two"] and errors["default"] < errors["two"], f"errors {errors}")
+    engine_start = engine()
+    if engine_start is not None:
+        for name in errors:
+            # ONNX Runtime 1.30 and the wasm build; versions before 1.20 know 4 bits alone.
+            for package in ("onnxruntime-node", "onnxruntime-web") if name != "two" else ("onnxruntime-node",):
+                done = subprocess.run([*engine_start, "check", package, f"m-{name}.onnx"], capture_output=True, text=True, check=False)
+                expect(done.returncode == 0 and done.stderr == "", f"m-{name}.onnx in {package}: {done.stderr.strip()}")
+            done = subprocess.run([*engine_start, "run", f"m-{name}.onnx"], input=samples.tobytes(), capture_output=True, check=True)
+            got = np.frombuffer(done.stdout, np.float32).reshape(len(samples), -1)
+            wanted = outputs(f"m-{name}.onnx", samples).reshape(len(samples), -1)
+            expect(np.sum((got - wanted) ** 2) < 2e-3 * np.sum(wanted ** 2), f"m-{name}.onnx: outputs in ONNX Runtime")
+    else:
+        skip("MatMulNBits in ONNX Runtime (make deps-engines)")
+    for times in range(2):
+        done = subprocess.run([PROGRAM, *start, *words, "--format", "matmulnbits", "--resume", "matrices", "-o", "r.onnx", *QUIET],
+                              capture_output=True, text=True, check=False)
+        expect(done.returncode == 0 and read("r.onnx") == read("m-default.onnx"), f"matmulnbits, resumed {times} times: {done.stderr}")
+    for network, more in (("matrices.onnx", ["--edge-bits", "0"]), ("net.onnx", ["--edge-bits", "4"])):
+        for grid in ("full", "zero-point"):
+            good(f"blocks of int4, {grid}", network, *words[1:], "--format", "int4", "--weight-bits", "4", "--act-bits", "0", *more,
+                 "--group-size", "16", "--range", grid, "-o", "b.onnx")
+            model = onnx.load("b.onnx")
+            blocked = [n for n in model.graph.node if any(a.name == "block_size" and a.i == 16 for a in n.attribute)]
+            expect(len(blocked) >= 3, f"{network}, {grid}: {len(blocked)} blocked layers")
+            result = good("the same", network, *words[1:], "--format", "float", "--weight-bits", "4", "--act-bits", "0", *more,
+                          "--group-size", "16", "--range", grid, "-o", "f.onnx")
+            expect(np.allclose(outputs("b.onnx", samples), outputs("f.onnx", samples), rtol=1e-4, atol=1e-5),
+                   f"{network}, {grid}: blocks against float weights, error {result['evaluation']['output_error']}")
+            if engine_start is not None:
+                done = subprocess.run([*engine_start, "check", "onnxruntime-node", "b.onnx"], capture_output=True, text=True, check=False)
+                expect(done.returncode == 0, f"{network}, {grid}: blocks of int4 in ONNX Runtime: {done.stderr.strip()}")
+    matrices = ["matrices.onnx", "--images", "samples.npy", "--format", "matmulnbits", "-o", "none.onnx"]
+    for text, more in (("MatMulNBits has float activations", ["--act-bits", "8"]), ("--weight-bits and --edge-bits are", ["--weight-bits", "3"]),
+                       ("--bits-for is", ["--bits-for", "MatMul_0=5"]), ("--group-size is", ["--group-size", "48"]),
+                       ("--avg-bits needs", ["--avg-bits", "4"])):
+        refused(text, *matrices, *more, status=2)
+    for text, more in (("--group-size needs", ["--group-size", "32"]), ("--range zero-point needs", ["--range", "zero-point"])):
+        refused(text, *TENSORS, *more, status=2)
+    onnx.save(classifier(convolution_last=True), "convolutions.onnx")
+    refused("no layer can be a MatMulNBits", "convolutions.onnx", *matrices[1:])
+
+
+def check_target_drop():
+    """The smallest file within a loss: what was tried is said, samples that chose do not judge."""
+    words = ["net.onnx", "--images", "samples.npy", "--calib", "30", "--labels", "labels.npy", "--held-out", "0"]
+    start = ["--equalize", "off", "--effort", "3"]
+
+    def search(drop, *more):
+        done = subprocess.run([PROGRAM, *start, *words, "--target-drop", str(drop), *more, "-o", "d.onnx", "--json", *QUIET],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return done, None
+        return json.loads(done.stdout), json.loads(read("d.onnx.json"))
+
+    result, side = search(100)
+    expect({layer["bits"] for layer in side["layers"]} == {4} and len(side["tried"]) == 1, f"any loss: {side['tried']}")
+    expect(result["evaluation"]["samples"] == 15, f"{result['evaluation']['samples']} samples judge")
+    expect(result["quantized_bytes"] == os.path.getsize("d.onnx"), "size of the file")
+    everything = os.path.getsize("d.onnx")
+    losses = [float(re.search(r"bits a weight: (-?[0-9.]+) points", line)[1]) for line in side["tried"]]
+    result, side = search(max(losses[0] - 0.5, 0)) if losses[0] > 0 else search(0)
+    if side is not None and losses[0] > 0:
+        expect(len(side["tried"]) >= 2 and os.path.getsize("d.onnx") > everything, f"less loss: {side['tried']}")
+        expect(all(layer["bits"] in (4, 8) for layer in side["layers"]), "bits of a search")
+    text = subprocess.run([PROGRAM, *start, *words, "--target-drop", "100", "-o", "d.onnx"], capture_output=True, text=True, check=True)
+    expect(text.stdout.count("tried 4.00 bits a weight") == 2, f"what was tried is said: {text.stdout}")
+    for times in range(2):
+        done = subprocess.run([PROGRAM, *start, *words, "--target-drop", "100", "--resume", "drop", "-o", "r.onnx", *QUIET],
+                              capture_output=True, text=True, check=False)
+        expect(done.returncode == 0 and read("r.onnx") == read("d.onnx"), f"--target-drop, resumed {times} times: {done.stderr}")
+    plain = ["net.onnx", "--images", "samples.npy", "-o", "none.onnx", "--target-drop", "1"]
+    refused("--target-drop needs --format", *plain, status=2)
+    start_over = [PROGRAM, *plain]
+    for text, more in (("exclude each other", ["--avg-bits", "4"]), ("--eval is 0", ["--eval", "0"])):
+        done = subprocess.run([*start_over, *more], capture_output=True, text=True, check=False)
+        expect(done.returncode == 2 and text in done.stderr, f"--target-drop with {more}: {done.stderr}")
+
+
+def check_chosen_samples():
+    """--calib-seed draws, the same for the same seed; effort is chosen by work, and both are said."""
+    words = ["net.onnx", "--images", "samples.npy", "--calib", "20", "--evaluate", "--json", *QUIET]
+
+    def samples(*more):
+        done = subprocess.run([PROGRAM, *words, *more], capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    one, again, two, spread = samples("--calib-seed", "1"), samples("--calib-seed", "1"), samples("--calib-seed", "2"), samples()
+    expect(one["evaluation"] == again["evaluation"] != two["evaluation"], "seeds")
+    expect(one["samples"]["calibration"]["count"] == 20 and one["evaluation"] != spread["evaluation"], "drawn samples")
+    refused("exclude each other", *TENSORS, "--calib-first", "--calib-seed", "3", status=2)
+    efforts = {}
+    for count in (2, 40):
+        done = subprocess.run([PROGRAM, "net.onnx", "--images", "samples.npy", "--calib", str(count), "--eval", "4", "--held-out", "0",
+                               "--evaluate", *QUIET], capture_output=True, text=True, check=True)
+        said = re.search(rf"{count} samples calibrated, (.*); effort (\d)", done.stdout)
+        efforts[count] = int(said[2]) if said else None
+        expect(said and ("every layer" in said[1]), f"what is said of samples and effort: {done.stdout}")
+    expect(None not in efforts.values() and efforts[2] <= efforts[40], f"efforts {efforts}")
+
+
+def check_contributions():
+    """What each layer does alone is measured: it sums up to about the error of all, and the worst layer is the worst."""
+    side = sidecar("--eval", "10", "--weight-bits", "8", "--edge-bits", "0", "--bits-for", "Conv_6=2")
+    layers = {layer["name"]: layer["contribution"] for layer in side["layers"]}
+    expect(side["contribution_samples"] >= 1 and all(value >= 0 for value in layers.values()), f"contributions {layers}")
+    expect(max(layers, key=layers.get) == "Conv_6", f"the layer of 2 bits does most: {layers}")
+    together = side["evaluation"]["output_error"]
+    expect(0.2 * together < sum(layers.values()) < 5 * together, f"sum {sum(layers.values())}, error {together}")
+    for threads in ("1", "3"):
+        other = sidecar("--eval", "10", "--weight-bits", "8", "--edge-bits", "0", "--bits-for", "Conv_6=2", "--threads", threads)
+        expect([layer["contribution"] for layer in other["layers"]] == list(layers.values()), "contributions depend on threads")
+
+
 def check_dead_channel():
     """A bias that does not fit into int32 at the step of nearly dead weights."""
     model = classifier(convolution_last=True)
@@ -408,6 +667,30 @@ def check_engines():
     good("--resume", *words, "--engine", "auto", "--resume", "engines", "-o", "r.onnx")
     expect(read("r.onnx") == read("ort1.onnx"), "ONNX Runtime is taken where it is")
     refused("engine", *words, "--resume", "engines", "--engine", "opencv", "-o", "none.onnx")
+
+
+def check_sample():
+    """The first command of the walk-through, with what is in the repository: nothing else is needed, also in ONNX Runtime."""
+    sample = os.path.join(ROOT, "examples/bsq-onnx/sample")
+    with open(os.path.join(ROOT, "examples/bsq-onnx/README.md"), encoding="utf-8") as file:
+        text = file.read()
+    command = re.search(r"    build/examples/bsq-onnx (examples/bsq-onnx/sample/.*?)\n\n", text, re.DOTALL)[1]
+    words = command.replace("\\\n", " ").replace("examples/bsq-onnx/sample", sample).replace("out.", "sample.").split()
+    done = subprocess.run([PROGRAM, *words, "--json", *QUIET], capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, f"the first command: {done.stderr}")
+    said = json.loads(done.stdout)["evaluation"]
+    expect(said["top1"] >= said["float_top1"] - 0.02 and said["float_top1"] > 0.9 and said["agreement"] > 0.98, f"the sample: {said}")
+    if engine() is None:
+        skip("the sample in ONNX Runtime (make deps-engines)")
+        return
+    pictures = np.load(f"{sample}/pictures.npy").astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255)
+    labels = np.load(f"{sample}/labels.npy")
+    for package in ("onnxruntime-node-1.23", "onnxruntime-node-1.20", "onnxruntime-node-1.16", "onnxruntime-web"):
+        done = subprocess.run([*engine(), "check", package, "sample.onnx"], capture_output=True, text=True, check=False)
+        expect(done.returncode == 0 and done.stderr == "", f"the sample in {package}: {done.stderr.strip()}")
+    done = subprocess.run([*engine(), "run", "sample.onnx"], input=np.ascontiguousarray(pictures).tobytes(), capture_output=True, check=True)
+    best = np.frombuffer(done.stdout, np.float32).reshape(len(pictures), -1).argmax(1)
+    expect(np.mean(best == labels) > 0.93, f"the sample in ONNX Runtime: top-1 {np.mean(best == labels)}")
 
 
 def check_defaults():
@@ -539,14 +822,24 @@ def check_browser():
     for page, width in (("out.html", 420), ("classes.html", 420), ("classes.html", 360), ("out.html", 1200)):
         with open("frame.html", "w", encoding="ascii") as frame:
             frame.write(f'<iframe id="frame" width="{width}" height="900" src="{page}"></iframe><p id="said"></p><script>onload = '
-                        '() => said.textContent = `needs ${frame.contentDocument.documentElement.scrollWidth}`</script>')
-        needed = re.search(r">needs (\d+)<", browse("frame.html", "--allow-file-access-from-files"))
-        expect(needed and int(needed[1]) <= width, f"{page} in a window of {width} pixels needs {needed and needed[1]}")
+                        '() => { const page = frame.contentDocument; for (const d of page.querySelectorAll("details")) d.open = true; '
+                        'const cut = [...page.querySelectorAll("td.n")].filter((cell) => cell.scrollWidth > cell.clientWidth + 1); '
+                        'const wide = [...page.querySelectorAll(".wide")].some((t) => t.scrollWidth > t.clientWidth + 1); '
+                        'const told = [...page.querySelectorAll(".scrolls")].some((t) => t.offsetHeight > 0); '
+                        'said.textContent = `needs ${page.documentElement.scrollWidth}, ${cut.length} numbers cut, '
+                        'hover ${page.querySelectorAll("[title]").length}, scrolls ${wide} told ${told}, '
+                        'direction ${getComputedStyle(page.querySelector(".errors .name")).direction}` }</script>')
+        seen = re.search(r">needs (\d+), (\d+) numbers cut, hover (\d+), scrolls (\w+) told (\w+), direction (\w+)<",
+                         browse("frame.html", "--allow-file-access-from-files"))
+        expect(seen and int(seen[1]) <= width, f"{page} in a window of {width} pixels needs {seen and seen[1]}")
+        expect(seen and seen[2] == seen[3] == "0", f"{page}, {width} pixels: {seen and seen[0]}")
+        expect(seen and (seen[5] == "true" or seen[4] == "false"), f"{page}, {width} pixels: that a table scrolls is not said")
+        expect(seen and seen[6] == "rtl", f"{page}: names lose their ends")
     written, shown = read("out.html").decode(), browse("out.html")
     for element in ("<svg", "<circle", "<rect", "<path", "<text", "<image", "<use", "<tr", "<td", "<figure", "<section", "<li"):
         expect(shown.count(element) == written.count(element) > 0, f"{element}: {written.count(element)} written, "
                f"{shown.count(element)} shown")
-    for chart in ('class="errors"', 'class="bound"', 'class="histogram"', 'class="picture', 'class="box"'):
+    for chart in ('class="errors"', 'class="contributions"', 'class="histogram"', 'class="picture', 'class="box"'):
         expect(chart in shown, f"the report has no {chart}")
 
 
@@ -795,6 +1088,8 @@ def check_bar():
     bars = drawn.decode().split("\r")
     expect(process.returncode == 0 and "layer 2/6" not in said and "6 of 6 layers" in said, f"on a terminal: {said}")
     expect(any(re.match(r"\[[#.]{30}\] +\d+ %  error \S+, \d+ s left  Conv_\d+", bar) for bar in bars), f"bars {bars[-5:]}")
+    shares = [int(share[1]) for share in (re.match(r"\[[#.]{30}\] +(\d+) %", bar) for bar in bars) if share]
+    expect(shares == sorted(shares) and shares[-1] > 60, f"one bar for all of the run, which never goes back: {shares}")
     expect(bars[-1] == "\x1b[K" and any("evaluation" in bar for bar in bars), "the bar stays")
 
 
@@ -884,7 +1179,8 @@ def main():
     make_files()
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
-                 check_bar, check_resume, check_integer_form, check_dead_channel, check_defaults, check_engine, check_engines, check_all_options,
+                 check_bar, check_resume, check_integer_form, check_sixteen_bits, check_equalization, check_matmul_nbits, check_target_drop,
+                 check_chosen_samples, check_contributions, check_dead_channel, check_sample, check_defaults, check_engine, check_engines, check_all_options,
                  check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             step()

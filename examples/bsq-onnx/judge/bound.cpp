@@ -125,14 +125,13 @@ Bound network_bound(const Model &model, const Settings &settings, const std::vec
     bound.contributions.assign(errors.size(), 0);
     std::vector<double> contributions(errors.size(), 0);
     int layer = static_cast<int>(model.layers().size()) - 1;
-    progress.begin(static_cast<double>(model.layers().size()));
     for (int i = graph.node_size() - 1; i >= 0; i--) {
         const onnx::NodeProto &node = graph.node(i);
         if (layer >= 0 && i == model.layers()[static_cast<size_t>(layer)].last_node) {
             const Layer &l = model.layers()[static_cast<size_t>(layer)];
             const double out = gain[l.output];
             contributions[static_cast<size_t>(layer)] = errors[static_cast<size_t>(layer)] * out;
-            progress.step("bound: " + l.name, 1);
+            progress.step("bound: " + l.name, norm_work);
             const double norm = out > 0 ? norm_of(l, settings, progress) : 0;
             if (norm < 0)
                 return bound;

@@ -10,6 +10,8 @@
 
 namespace bsq_onnx {
 
+inline constexpr double norm_work = 5e7; // of a layer's norm, as of plan/work.hpp
+
 struct Bound {
     double total = -1;                 // -1: a node is in the way of which nothing is known
     std::vector<double> contributions; // of each layer, in the order of Model::layers(); zeros when it is unknown

@@ -7,6 +7,7 @@
 
 #include <onnx/onnx_pb.h>
 
+#include "plan/work.hpp"
 #include "quantize/parallel.hpp"
 
 namespace bsq_onnx {
@@ -268,9 +269,9 @@ Judgement evaluate(const Model &model, const Contest &contest, const std::vector
                    const Labels &labels, const Task *task, Progress &progress)
 {
     Judge judge(model, contest, labels, task);
-    progress.begin(static_cast<double>(samples.size()));
+    const double once = network_work(model);
     for (size_t i = 0; i < samples.size(); i++) {
-        progress.step("evaluation", 1);
+        progress.step("evaluation", 2 * once);
         const SampleRef &ref = samples[i];
         judge.add(i, ref.from->load(ref.index), ref.from->name(ref.index));
         progress.end("");

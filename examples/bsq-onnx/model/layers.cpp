@@ -152,6 +152,48 @@ Shape weight_shape(const Layer &layer, const Graph &graph)
     return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(1)));
 }
 
+int64_t input_channel(const Layer &layer, int64_t m, int64_t k)
+{
+    const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+    const int64_t each = layer.desc.in_channels / layer.desc.groups; // channels of a group
+    const int64_t group = m / (layer.desc.out_channels / layer.desc.groups);
+    return group * each + k / (fan_in / each);
+}
+
+// A constant of one node: others may read the same one.
+static void replace_constant(Graph &graph, onnx::NodeProto &node, int input, const onnx::TensorProto &value)
+{
+    const std::string name = node.input(input);
+    if (graph.consumers(name).size() > 1)
+        node.set_input(input, graph.add_constant(name + "/rescaled", value));
+    else
+        (graph.constants[name] = value).set_name(name);
+}
+
+void rescale_layer(const Layer &layer, const Rescaling &rescaling, Graph &graph)
+{
+    if (rescaling.input.empty() && rescaling.output.empty())
+        return;
+    const int64_t channels = layer.desc.out_channels, fan_in = static_cast<int64_t>(layer.weights.size()) / channels;
+    const auto output = [&](int64_t m) {
+        return rescaling.output.empty() ? 1.0F : rescaling.output[static_cast<size_t>(m)];
+    };
+    const auto input = [&](int64_t m, int64_t k) {
+        return rescaling.input.empty() ? 1.0F : rescaling.input[static_cast<size_t>(input_channel(layer, m, k))];
+    };
+    std::vector<float> weights = layer.weights, bias = layer.bias;
+    for (int64_t m = 0; m < channels; m++) {
+        for (int64_t k = 0; k < fan_in; k++)
+            weights[static_cast<size_t>(m * fan_in + k)] *= output(m) / input(m, k);
+        if (!bias.empty())
+            bias[static_cast<size_t>(m)] *= output(m);
+    }
+    onnx::NodeProto &node = graph.nodes[static_cast<size_t>(first_node(layer, graph))];
+    replace_constant(graph, node, 1, make_tensor(weight_shape(layer, graph), node_order(layer, weights)));
+    if (!bias.empty() && layer.kind != Kind::matmul)
+        replace_constant(graph, node, 2, make_tensor({channels}, bias));
+}
+
 int first_node(const Layer &layer, const Graph &graph)
 {
     return graph.producer(layer.output) - (layer.last_node - layer.node);

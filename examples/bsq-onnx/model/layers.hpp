@@ -19,6 +19,12 @@ template <typename T> std::vector<T> node_order(const Layer &layer, const std::v
     return transpose(values, layer.desc.out_channels, layer.desc.in_channels);
 }
 
+// The input channel that weight 'k' of output channel 'm' multiplies.
+int64_t input_channel(const Layer &layer, int64_t m, int64_t k);
+
+// Replaces the layer's weights and bias in the graph by those for rescaled channels.
+void rescale_layer(const Layer &layer, const Rescaling &rescaling, Graph &graph);
+
 // Index of the layer's first node, in this graph or in the same one of another opset.
 int first_node(const Layer &layer, const Graph &graph);
 

@@ -11,7 +11,7 @@
 namespace bsq_onnx {
 
 struct Model::Impl {
-    Graph graph;
+    Graph graph, original_graph;
     onnx::ModelProto proto, original;
     Value input;
     std::vector<Value> outputs;
@@ -21,8 +21,8 @@ struct Model::Impl {
     uint64_t digest;
 
     explicit Impl(const Network &network)
-        : graph(network.raised), proto(network.raised.proto()), original(network.original.proto()),
-          digest(network.digest)
+        : graph(network.raised), original_graph(network.original), proto(network.raised.proto()),
+          original(network.original.proto()), digest(network.digest)
     {
     }
 
@@ -232,24 +232,38 @@ Model::Model(Model &&) noexcept = default;
 Model &Model::operator=(Model &&) noexcept = default;
 Model::~Model() = default;
 
+std::unique_ptr<Model::Impl> Model::build(const Network &network)
+{
+    auto impl = std::make_unique<Impl>(network);
+    const Graph &graph = impl->graph;
+    impl->input = {graph.input, graph.shape(graph.input)};
+    for (const std::string &name : graph.outputs)
+        impl->outputs.push_back({name, graph.shape(name)});
+    impl->layers = find_layers(graph, impl->left_float);
+    if (impl->layers.empty())
+        throw Error("has no layer with constant weights");
+    impl->segments = cut(graph, impl->layers);
+    return impl;
+}
+
 Model Model::load(const std::string &path)
 {
     try {
-        auto impl = std::make_unique<Impl>(read_network(path));
-        const Graph &graph = impl->graph;
-        impl->input = {graph.input, graph.shape(graph.input)};
-        for (const std::string &name : graph.outputs)
-            impl->outputs.push_back({name, graph.shape(name)});
-        impl->layers = find_layers(graph, impl->left_float);
-        if (impl->layers.empty())
-            throw Error("has no layer with constant weights");
-        impl->segments = cut(graph, impl->layers);
-        return Model(std::move(impl));
+        return Model(build(read_network(path)));
     } catch (const Error &error) {
         throw Error(path + ": " + one_line(error.what()));
     } catch (const std::exception &error) { // what a damaged file can still cause
         throw Error(path + ": is not a usable network: " + one_line(error.what()));
     }
+}
+
+Model Model::rescaled(const std::vector<Rescaling> &rescalings) const
+{
+    Network network{impl_->original_graph, impl_->graph, impl_->digest};
+    for (size_t i = 0; i < rescalings.size(); i++)
+        for (Graph *graph : {&network.original, &network.raised})
+            rescale_layer(impl_->layers[i], rescalings[i], *graph);
+    return Model(build(network));
 }
 
 const Value &Model::input() const

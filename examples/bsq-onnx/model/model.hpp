@@ -16,6 +16,8 @@ class ModelProto;
 
 namespace bsq_onnx {
 
+struct Network;
+
 using Shape = std::vector<int64_t>;
 
 int64_t count(const Shape &shape);
@@ -42,6 +44,12 @@ struct Layer {
     std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
     std::vector<float> bias;    // M, or empty
     int64_t multiplications;    // of one sample
+};
+
+// What the channels around a layer are multiplied by: weights are divided by the input's factors and multiplied by the
+// output's. Empty: by 1.
+struct Rescaling {
+    std::vector<float> input, output; // (in_channels), (out_channels)
 };
 
 // A run of nodes in execution order: at most one layer, its first node, and everything up to the next layer.
@@ -110,6 +118,9 @@ public:
                               const std::vector<float> &bias = {}, const Roundings &roundings = {},
                               NodeForm form = NodeForm::opencv) const;
 
+    // The same network with channels of tensors between its layers rescaled, one entry for each layer.
+    Model rescaled(const std::vector<Rescaling> &rescalings) const;
+
     // Whether the values of 'tensor' may be divided by a scale per channel that its consumers' weights take over: every
     // consumer is a layer that reads it as its data input, and it is no output of the network. 'reason' says why not.
     bool may_fold(const std::string &tensor, std::string &reason) const;
@@ -120,6 +131,7 @@ public:
 
 private:
     struct Impl;
+    static std::unique_ptr<Impl> build(const Network &network);
     explicit Model(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

@@ -8,37 +8,29 @@
 #include <algorithm>
 #include <cmath>
 
+#include "judge/alone.hpp"
+#include "plan/work.hpp"
 #include "shared.hpp"
 
 namespace bsq_onnx {
 
-namespace {
-
 constexpr int lowest_bits = 2, highest_bits = 8, choices = highest_bits - lowest_bits + 1;
 constexpr int probe_bits = 4;
+
+namespace {
+
 constexpr int64_t most_statistics = 64, most_probes = 12;
 
-// Bits that all weights of layers that do not stay float may have together.
-int64_t total_bits(const Model &model, const Settings &settings, const Plan &plan)
-{
-    int64_t weights = 0;
-    for (size_t i = 0; i < model.layers().size(); i++)
-        weights += plan.bits[i] > 0 ? static_cast<int64_t>(model.layers()[i].weights.size()) : 0;
-    return static_cast<int64_t>(settings.average_bits * static_cast<double>(weights));
-}
-
-class Chooser {
+class Measurer {
 public:
-    Chooser(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
-            Progress &progress);
-    std::vector<int> run();
+    Measurer(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
+             Progress &progress);
+    ErrorTables run();
 
 private:
     void gather();
-    void keep_probes();
-    void measure(size_t index);
-    double effect(size_t segment, size_t index, const LayerResult &probe);
-    std::vector<int> allocate() const;
+    LayerResult probe(size_t index);
+    void measure();
 
     const Model &model_;
     const Settings &settings_;
@@ -46,28 +38,21 @@ private:
     const Plan &plan_;
     Progress &progress_;
     int64_t probes_; // the last of the samples
-    std::vector<std::string> telling_;
-    Chain chain_; // float
+    Chain chain_;    // float
     std::vector<LayerHandle> handles_;
-    std::vector<Chain::Tensors> kept_; // of the float network, by probe
-    std::vector<double> errors_;       // (layers, choices)
+    std::vector<double> errors_; // (layers, choices)
 };
 
-std::vector<LayerResult> no_layers(const Model &model)
-{
-    return std::vector<LayerResult>(model.layers().size());
-}
-
-Chooser::Chooser(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, const Plan &plan,
-                 Progress &progress)
+Measurer::Measurer(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples,
+                   const Plan &plan, Progress &progress)
     : model_(model), settings_(settings), samples_(samples), plan_(plan), progress_(progress),
       probes_(std::max<int64_t>(1, std::min(most_probes, static_cast<int64_t>(samples.size()) / 4))),
-      telling_(telling_tensors(model)), chain_(model, no_layers(model), {}, telling_),
+      chain_(model, std::vector<LayerResult>(model.layers().size()), {}, {}),
       errors_(model.layers().size() * choices, 0)
 {
 }
 
-std::vector<int> Chooser::run()
+ErrorTables Measurer::run()
 {
     bsq_options_t options = settings_.options;
     options.weight_bits = probe_bits;
@@ -77,22 +62,23 @@ std::vector<int> Chooser::run()
     options.effort = std::min(options.effort, int32_t{2});
     options.progress = Progress::callback;
     options.progress_opaque = &progress_;
-    for (const Layer &layer : model_.layers())
+    for (const Layer &layer : model_.layers()) {
+        const bsq_options_t grouped = layer_options(layer, settings_, probe_bits);
+        options.scale_kind = grouped.scale_kind;
+        options.group_size = grouped.group_size;
         handles_.push_back(make_layer(layer, options));
-    progress_.begin(static_cast<double>(handles_.size()) * 2);
+    }
     gather();
-    keep_probes();
-    for (size_t i = 0; i < handles_.size(); i++)
-        measure(i);
-    return allocate();
+    measure();
+    return {errors_};
 }
 
 // Statistics of all layers in one pass of the float network.
-void Chooser::gather()
+void Measurer::gather()
 {
     const int64_t all = static_cast<int64_t>(samples_.size());
     const int64_t count = all > probes_ ? std::min(most_statistics, all - probes_) : all;
-    progress_.step("statistics for --avg-bits", static_cast<double>(handles_.size()));
+    progress_.step("statistics for the choice of bits", 2 * network_work(model_) * static_cast<double>(count));
     for (int64_t i = 0; i < count; i++) {
         const SampleRef &ref = samples_[static_cast<size_t>(i)];
         chain_.run(ref.from->load(ref.index).input);
@@ -108,117 +94,150 @@ void Chooser::gather()
     progress_.end("");
 }
 
-void Chooser::keep_probes()
-{
-    for (size_t i = samples_.size() - static_cast<size_t>(probes_); i < samples_.size(); i++) {
-        chain_.run(samples_[i].from->load(samples_[i].index).input);
-        kept_.push_back(chain_.tensors());
-    }
-}
-
-// The relative error of the network's outputs with one layer quantized.
-double Chooser::effect(size_t segment, size_t index, const LayerResult &probe)
-{
-    Segment nodes = model_.segments()[segment];
-    nodes.outputs = chain_.outputs(segment);
-    Runner runner(model_, nodes, nodes.outputs, {}, probe.dequantized, model_.layers()[index].bias);
-    chain_.swap(segment, runner);
-    Difference difference;
-    for (const Chain::Tensors &reference : kept_) {
-        chain_.tensors() = reference;
-        chain_.run_from(segment);
-        for (const std::string &tensor : telling_)
-            difference.add(chain_.tensor(tensor), reference.at(tensor));
-        progress_.at(0.9);
-    }
-    chain_.swap(segment, runner);
-    return difference.relative();
-}
-
-void Chooser::measure(size_t index)
+// The layer's error table, and its weights at the probe's bits.
+LayerResult Measurer::probe(size_t index)
 {
     const Layer &layer = model_.layers()[index];
     bsq_layer_t *handle = handles_[index].get();
-    progress_.step(layer.name, 1);
+    LayerResult result;
+    result.input = layer.input;
+    result.bias = layer.bias;
     if (!plan_.fixed[index]) {
         double *errors = &errors_[index * choices];
         check(bsq_layer_error_table(handle, lowest_bits, highest_bits, errors, choices), layer, handle);
         check(bsq_optimize(handle, nullptr), layer, handle);
-        LayerResult probe;
-        probe.dequantized.resize(layer.weights.size());
-        check(bsq_layer_get_dequantized(handle, probe.dequantized.data(), probe.dequantized.size()), layer, handle);
-        size_t segment = 0;
-        while (model_.segments()[segment].layer != static_cast<int>(index))
-            segment++;
-        const double own = errors[probe_bits - lowest_bits], outcome = effect(segment, index, probe);
-        for (int i = 0; i < choices; i++)
-            errors[i] = own > 0 ? errors[i] * outcome / own : 0;
-        progress_.end("bits: " + layer.name + " at " + std::to_string(probe_bits) +
-                      " bits alone changes the outputs by " + std::to_string(outcome));
-    } else {
-        progress_.end("");
+        result.bits = probe_bits;
+        result.dequantized.resize(layer.weights.size());
+        check(bsq_layer_get_dequantized(handle, result.dequantized.data(), result.dequantized.size()), layer, handle);
     }
     handles_[index].reset();
+    return result;
 }
 
-std::vector<int> Chooser::allocate() const
+// Error tables become errors of the network's outputs.
+void Measurer::measure()
+{
+    std::vector<LayerResult> layers;
+    for (size_t i = 0; i < handles_.size(); i++) {
+        progress_.step("bits: " + model_.layers()[i].name,
+                       choices * solving_work(model_.layers()[i], std::min(settings_.options.effort, int32_t{2})));
+        layers.push_back(probe(i));
+        progress_.end("");
+    }
+    progress_.step("contributions of layers", alone_work(model_, probes_));
+    const std::vector<SampleRef> last(samples_.end() - static_cast<long>(probes_), samples_.end());
+    const std::vector<double> alone = errors_alone(model_, layers, {}, last, settings_.options.threads, progress_);
+    progress_.end("");
+    for (size_t i = 0; i < layers.size(); i++) {
+        if (layers[i].bits == 0)
+            continue;
+        double *errors = &errors_[i * choices];
+        const double own = errors[probe_bits - lowest_bits];
+        for (int b = 0; b < choices; b++)
+            errors[b] = own > 0 ? errors[b] * alone[i] / own : 0;
+        progress_.note("bits: " + model_.layers()[i].name + " at " + std::to_string(probe_bits) +
+                       " bits alone changes the outputs by " + std::to_string(alone[i]) + " (" +
+                       std::to_string(probes_) + (probes_ == 1 ? " sample)" : " samples)"));
+    }
+}
+
+} // namespace
+
+ErrorTables measure_errors(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples,
+                           const Plan &plan, Progress &progress)
+{
+    return Measurer(model, settings, samples, plan, progress).run();
+}
+
+double ErrorTables::at(size_t layer, int bits) const
+{
+    return errors[layer * choices + static_cast<size_t>(bits - lowest_bits)];
+}
+
+double ErrorTables::of(const Plan &plan, const std::vector<int> &bits) const
+{
+    double sum = 0;
+    for (size_t i = 0; i < bits.size(); i++)
+        sum += plan.fixed[i] ? 0 : at(i, bits[i]);
+    return sum;
+}
+
+// Bits that all weights of layers that do not stay float may have together.
+static int64_t total_bits(const Model &model, const Settings &settings, const Plan &plan)
+{
+    int64_t weights = 0;
+    for (size_t i = 0; i < model.layers().size(); i++)
+        weights += plan.bits[i] > 0 ? static_cast<int64_t>(model.layers()[i].weights.size()) : 0;
+    return static_cast<int64_t>(settings.average_bits * static_cast<double>(weights));
+}
+
+std::vector<int> allocate(const Model &model, const Plan &plan, const ErrorTables &tables,
+                          const std::vector<int> &allowed, int64_t budget)
 {
     std::vector<double> errors;
     std::vector<int64_t> costs;
     std::vector<size_t> free_layers;
-    int64_t spent = 0;
-    for (size_t i = 0; i < model_.layers().size(); i++) {
-        const auto size = static_cast<int64_t>(model_.layers()[i].weights.size());
-        if (plan_.fixed[i]) {
-            spent += size * plan_.bits[i];
+    for (size_t i = 0; i < model.layers().size(); i++) {
+        const auto size = static_cast<int64_t>(model.layers()[i].weights.size());
+        if (plan.fixed[i]) {
+            budget -= size * plan.bits[i];
             continue;
         }
         free_layers.push_back(i);
-        for (int b = 0; b < choices; b++) {
-            errors.push_back(errors_[i * choices + static_cast<size_t>(b)]);
-            costs.push_back(size * (lowest_bits + b));
+        for (const int bits : allowed) {
+            errors.push_back(tables.at(i, bits));
+            costs.push_back(size * bits);
         }
     }
-    std::vector<int> bits = plan_.bits;
+    std::vector<int> bits = plan.bits;
     if (free_layers.empty())
         return bits;
-    const int64_t budget = total_bits(model_, settings_, plan_) - spent;
     std::vector<int32_t> chosen(free_layers.size());
     char text[200];
     bsq_error_t error;
     bsq_error_init(&error, sizeof error);
     error.message = text;
     error.capacity = sizeof text;
-    if (budget < 0 || bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), choices, budget,
-                                        nullptr, chosen.data(), nullptr, &error) != BSQ_OK)
-        throw Error("--avg-bits " + std::to_string(settings_.average_bits) +
-                    " cannot be reached: " + (budget < 0 ? "layers with given bits need more" : text));
+    if (budget < 0)
+        throw Error("layers with given bits need more");
+    if (bsq_allocate_bits(errors.data(), costs.data(), nullptr, free_layers.size(), allowed.size(), budget, nullptr,
+                          chosen.data(), nullptr, &error) != BSQ_OK)
+        throw Error(text);
     for (size_t i = 0; i < free_layers.size(); i++)
-        bits[free_layers[i]] = lowest_bits + chosen[i];
+        bits[free_layers[i]] = allowed[static_cast<size_t>(chosen[i])];
     return bits;
 }
-
-} // namespace
 
 void choose_bits(const Model &model, const Settings &settings, const std::vector<SampleRef> &samples, Plan &plan,
                  Progress &progress)
 {
-    plan.bits = Chooser(model, settings, samples, plan, progress).run();
+    const ErrorTables tables = measure_errors(model, settings, samples, plan, progress);
+    std::vector<int> allowed;
+    for (int bits = lowest_bits; bits <= highest_bits; bits++)
+        allowed.push_back(bits);
+    try {
+        plan.bits = allocate(model, plan, tables, allowed, total_bits(model, settings, plan));
+    } catch (const Error &error) {
+        throw Error("--avg-bits " + std::to_string(settings.average_bits) + " cannot be reached: " + error.what());
+    }
 }
 
 bool may_be_chosen(const Model &model, const Settings &settings, const Plan &plan, const std::vector<int> &bits)
 {
     if (bits.size() != plan.bits.size())
         return false;
+    const bool by_size = settings.target_drop >= 0;
     int64_t spent = 0;
     bool free_layers = false;
     for (size_t i = 0; i < bits.size(); i++) {
-        if (plan.fixed[i] ? bits[i] != plan.bits[i] : bits[i] < lowest_bits || bits[i] > highest_bits)
+        const bool possible = by_size ? std::count(sized_bits.begin(), sized_bits.end(), bits[i]) > 0
+                                      : bits[i] >= lowest_bits && bits[i] <= highest_bits;
+        if (plan.fixed[i] ? bits[i] != plan.bits[i] : !possible)
             return false;
         free_layers = free_layers || !plan.fixed[i];
         spent += bits[i] * static_cast<int64_t>(model.layers()[i].weights.size());
     }
-    return !free_layers || spent <= total_bits(model, settings, plan);
+    return by_size || !free_layers || spent <= total_bits(model, settings, plan);
 }
 
 } // namespace bsq_onnx

@@ -7,6 +7,7 @@
 #include <onnx/onnx_pb.h>
 
 #include "shared.hpp"
+#include "quantize/handle.hpp"
 
 namespace bsq_onnx {
 
@@ -82,6 +83,16 @@ static void check_names(const Model &model, const Settings &settings)
             throw Error("the network has no tensor and no node '" + name + "'");
 }
 
+// Why the layer cannot be a MatMulNBits, where it is to be one; or "".
+static std::string unfit_for_matmul(const Layer &layer, const Settings &settings)
+{
+    if (settings.format != Format::matmulnbits)
+        return "";
+    if (layer.kind == Kind::conv)
+        return "MatMulNBits has no convolutions";
+    return layer.desc.in_channels < least_matmul_block ? "MatMulNBits needs at least 16 inputs" : "";
+}
+
 Plan make_plan(const Model &model, const Settings &settings)
 {
     check_names(model, settings);
@@ -99,12 +110,16 @@ Plan make_plan(const Model &model, const Settings &settings)
             bits = std::max(bits, settings.depthwise_bits);
         if (given != settings.bits_for.end())
             bits = given->second;
-        const bool skipped = settings.skip.count(name) > 0;
+        const std::string unfit = unfit_for_matmul(model.layers()[i], settings);
+        const bool skipped = settings.skip.count(name) > 0 || !unfit.empty();
         const bool head = settings.float_head && before_layers.count(model.layers()[i].output) == 0;
         plan.bits.push_back(skipped || head ? 0 : bits);
-        plan.reasons.push_back(skipped || head ? "asked for" : "");
+        plan.reasons.push_back(!unfit.empty() ? unfit : skipped || head ? "asked for" : "");
         plan.fixed.push_back(skipped || head || given != settings.bits_for.end());
     }
+    if (std::all_of(plan.bits.begin(), plan.bits.end(), [](int bits) { return bits == 0; }) &&
+        settings.format == Format::matmulnbits)
+        throw Error(settings.model + ": no layer can be a MatMulNBits");
     plan.input_bits = plan_inputs(model, settings, plan.bits);
     return plan;
 }

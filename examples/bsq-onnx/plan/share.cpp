@@ -8,6 +8,7 @@
 
 #include "model/graph.hpp"
 #include "plan/points.hpp"
+#include "plan/work.hpp"
 #include "quantize/parallel.hpp"
 
 namespace bsq_onnx {
@@ -117,10 +118,21 @@ void observe(const std::vector<float> &values, Group &group, const std::string &
     const auto [least, most] = std::minmax_element(values.begin(), values.end());
     const auto range = group.ranges.emplace(tensor, std::make_pair(*least, *most)).first;
     range->second = {std::min(range->second.first, *least), std::max(range->second.second, *most)};
+    if (!group.observer)
+        return;
     const Layer layer = single_input();
     bsq_batch_t batch = make_batch(layer, values.data(), nullptr, false);
     batch.size = static_cast<int64_t>(values.size());
     check(bsq_layer_observe(group.observer.get(), &batch), layer, group.observer.get());
+}
+
+// Of more bits than the library's have.
+Quantizer range_quantizer(const Group &group)
+{
+    float least = 0, most = 0;
+    for (const auto &[tensor, range] : group.ranges)
+        least = std::min(least, range.first), most = std::max(most, range.second);
+    return Quantizer::of_range(group.bits, least, most);
 }
 
 } // namespace
@@ -147,7 +159,8 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
     std::vector<std::string> computed;
     bool with_input = false;
     for (Group &group : groups) {
-        open_observer(settings, group);
+        if (group.bits <= most_library_bits)
+            open_observer(settings, group);
         for (const std::string &tensor : group.points.tensors) {
             with_input = with_input || tensor == model.input().name;
             if (tensor != model.input().name)
@@ -162,11 +175,11 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
         for (const std::string &tensor : computed)
             each[tensor].resize(static_cast<size_t>(bsq_onnx::count(model.shape(tensor))));
     }
-    progress.begin(static_cast<double>(samples.size()));
     const auto all = static_cast<int64_t>(samples.size());
+    const double once = network_work(model);
     for (int64_t first = 0; first < all; first += count) {
         const int64_t last = std::min(all, first + count);
-        progress.step("quantizers of activations", static_cast<double>(last - first));
+        progress.step("quantizers of activations", once * static_cast<double>(last - first));
         for_samples(count, first, last, [&](int worker, int64_t i) {
             Values &each = values[static_cast<size_t>(worker)];
             const SampleRef &ref = samples[static_cast<size_t>(i)];
@@ -191,8 +204,11 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
         SharedQuantizer quantizer;
         quantizer.tensors = group.points.tensors;
         quantizer.ranges = group.ranges;
-        check(bsq_layer_get_input_quantizer(group.observer.get(), &quantizer.quantizer.values), single_input(),
-              group.observer.get());
+        if (group.observer)
+            check(bsq_layer_get_input_quantizer(group.observer.get(), &quantizer.quantizer.values), single_input(),
+                  group.observer.get());
+        else
+            quantizer.quantizer = range_quantizer(group);
         quantizer.quantizer.everywhere = group.everywhere;
         if (group.everywhere)
             limit(group.points, quantizer.quantizer);

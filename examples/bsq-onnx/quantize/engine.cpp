@@ -2,6 +2,8 @@
 #include "quantize/engine.hpp"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 
 #include <opencv2/core/utility.hpp>
 #include <opencv2/core/utils/logger.hpp>
@@ -19,6 +21,20 @@ Quantizer::Quantizer()
 {
     bsq_input_quantizer_init(&values, sizeof values);
     values.bits = 0;
+}
+
+Quantizer Quantizer::of_range(int bits, float least, float most)
+{
+    const double low = std::min(0.0, static_cast<double>(least)), high = std::max(0.0, static_cast<double>(most));
+    const double last = std::exp2(bits) - 1;
+    Quantizer result;
+    result.values.bits = bits;
+    result.values.type = low < 0 ? BSQ_INPUT_TYPE_ZERO_POINT : BSQ_INPUT_TYPE_UNSIGNED;
+    const auto scale = static_cast<float>((high - low) / last);
+    result.values.scale = static_cast<double>(std::min(std::max(scale, FLT_MIN), FLT_MAX));
+    result.values.zero_point =
+        static_cast<int32_t>(std::min(std::max(round_even(-low / result.values.scale), 0.0), last));
+    return result;
 }
 
 Quantizer::Grid Quantizer::grid(int64_t channel) const

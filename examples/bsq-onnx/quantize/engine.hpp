@@ -12,6 +12,8 @@
 
 namespace bsq_onnx {
 
+inline constexpr int most_library_bits = 8; // of the library's quantizers of inputs; others come from the range
+
 // A tensor's quantizer: the one of the library, and scales and zero points of channels where they are folded.
 struct Quantizer {
     bsq_input_quantizer_t values;
@@ -22,6 +24,10 @@ struct Quantizer {
     Quantizer();
     bool quantizes() const { return values.bits > 0; }
     bool folded() const { return !scales.empty(); }
+    bool wide() const { return values.bits > most_library_bits; }
+
+    // From the least value, or 0, to the greatest, or 0.
+    static Quantizer of_range(int bits, float least, float most);
 
     // Step, and codes with the zero point taken off, of a channel.
     struct Grid {

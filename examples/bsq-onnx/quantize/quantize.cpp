@@ -8,58 +8,15 @@
 #include "plan/share.hpp"
 #include "shared.hpp"
 #include "plan/strength.hpp"
+#include "plan/work.hpp"
+#include "quantize/describe.hpp"
+#include "quantize/integer_bias.hpp"
+#include "quantize/kept_stats.hpp"
 #include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {
-
-void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle)
-{
-    if (status == BSQ_E_CANCELLED || interrupted())
-        throw Interrupted();
-    if (status != BSQ_OK)
-        throw Error("layer '" + layer.name + "': " + bsq_layer_error_message(handle));
-}
-
-void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle)
-{
-    if (quantizer.folded())
-        check(bsq_layer_set_input_channels(handle, &quantizer.values, quantizer.scales.data(),
-                                           quantizer.zero_points.data(), quantizer.scales.size()),
-              layer, handle);
-    else
-        check(bsq_layer_set_input_quantizer(handle, &quantizer.values), layer, handle);
-}
-
-LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
-{
-    char text[200];
-    bsq_error_t error;
-    bsq_error_init(&error, sizeof error);
-    error.message = text;
-    error.capacity = sizeof text;
-    bsq_layer_t *handle = nullptr;
-    const float *bias = layer.bias.empty() ? nullptr : layer.bias.data();
-    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &handle, &error) != BSQ_OK)
-        throw Error("layer '" + layer.name + "': " + text);
-    return LayerHandle(handle);
-}
-
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
-{
-    bsq_batch_t batch;
-    bsq_batch_init(&batch, sizeof batch);
-    batch.input = input;
-    batch.target = target;
-    batch.held_out = held_out;
-    batch.size = 1;
-    if (layer.desc.kind == BSQ_KIND_LINEAR)
-        batch.size = count(layer.input_shape) / layer.desc.in_channels;
-    for (int i = 0; i < layer.desc.spatial_dims; i++)
-        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
-    return batch;
-}
 
 namespace {
 
@@ -99,23 +56,22 @@ private:
     void choose_quantizer(const Layer &layer, int bits);
     std::string note_on(const std::string &tensor) const;
     Quantizer observe(const Layer &layer, int bits, bool per_channel);
+    Quantizer wide_quantizer(const Layer &layer, int bits);
     Candidate choose_scales(const std::string &tensor, const std::vector<Candidate> &scales);
-    bsq_options_t layer_options(const Layer &layer, int bits) const;
+    bsq_options_t options_of(const Layer &layer, int bits) const;
     bool may_fold(const std::string &tensor, std::string &reason) const;
     bool is_described(const std::string &tensor) const;
     void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
-    bool import_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
-    void export_stats(const Layer &layer, size_t index, bsq_layer_t *handle);
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
-    void round_bias(const Layer &layer, LayerResult &l) const;
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
 
     int64_t count_of(const std::string &tensor) const { return count(model_.shape(tensor)); }
     int64_t samples() const { return static_cast<int64_t>(samples_.size()); }
     const float *now(const std::string &tensor, int64_t sample);
+    const float *read_by(const Layer &layer, int64_t sample);
     std::vector<std::string> needed(const Segment &segment, int index) const;
 
     const Model &model_;
@@ -132,6 +88,7 @@ private:
     std::map<std::string, int> last_use_;
     std::map<std::string, int> readers_left_;     // layers to come, by input_key
     std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
+    std::vector<float> rounded_;                  // a sample of the layer's input
     double seconds_choosing_ = 0;                 // scales for the layer at hand
     Quantized result_;
 };
@@ -178,24 +135,8 @@ std::vector<std::string> Pass::needed(const Segment &segment, int index) const
     return outputs;
 }
 
-// How long a layer takes, roughly, in multiplications.
-double effort_of(const Layer &layer, int64_t samples, int effort)
-{
-    const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
-    const double rows = static_cast<double>(layer.multiplications) / static_cast<double>(layer.weights.size());
-    const double channels = static_cast<double>(layer.desc.out_channels),
-                 groups = static_cast<double>(layer.desc.groups);
-    const double passes = 3 * static_cast<double>(layer.multiplications * samples);
-    const double statistics = static_cast<double>(samples) * rows * groups * fan_in * (fan_in / 2 + channels / groups);
-    return passes + statistics + channels * fan_in * fan_in * std::exp2(effort) * 4;
-}
-
 Quantized Pass::run()
 {
-    double total = 0;
-    for (size_t i = 0; i < model_.layers().size(); i++)
-        total += effort_of(model_.layers()[i], samples(), settings_.options.effort);
-    progress_.begin(total);
     load_samples();
     for (const auto &[tensor, shared] : plan_.shared)
         if (shared.quantizer.everywhere)
@@ -227,7 +168,7 @@ void Pass::run_segment(int index)
         const auto which = static_cast<size_t>(segment.layer);
         const Layer &layer = model_.layers()[which];
         const int bits = plan_.bits[which];
-        progress_.step(layer.name, effort_of(layer, samples(), settings_.options.effort));
+        progress_.step(layer.name, gathering_work(layer, samples()) + solving_work(layer, settings_.options.effort));
         DoneLayer done;
         if (bits == 0) {
             run_float(index, nullptr, nullptr);
@@ -246,11 +187,15 @@ void Pass::run_segment(int index)
                           layer.name + ": was done before");
         } else {
             LayerHandle handle = prepare(layer, bits);
-            if (import_stats(layer, which, handle.get())) {
+            const bool held_out_too = samples() > calibration_;
+            // A layer that shares its input has statistics already: its rows are gathered again.
+            if (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
+                import_stats(*checkpoint_, layer, which, held_out_too, handle.get())) {
                 run_float(index, nullptr, nullptr);
             } else {
                 run_float(index, handle.get(), &layer);
-                export_stats(layer, which, handle.get());
+                if (checkpoint_ != nullptr)
+                    export_stats(*checkpoint_, layer, which, held_out_too, handle.get());
             }
             solve(segment, layer, which, handle.get());
             if (--readers_left_[input_key(model_, layer)] > 0)
@@ -302,13 +247,26 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         for_samples(workers_, first, last, run);
         for (int64_t i = first; i < last && handle != nullptr; i++) {
             const Target &target = targets[static_cast<size_t>(i - first)];
-            bsq_batch_t batch = make_batch(*layer, now(layer->input, i), target.values(), i >= calibration_);
+            const float *input = read_by(*layer, i);
+            bsq_batch_t batch = make_batch(*layer, input, target.values(), i >= calibration_);
             batch.row_weights = target.row_weights();
             batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
         progress_.at(0.4 * static_cast<double>(last) / static_cast<double>(samples()));
     }
+}
+
+// What the layer's statistics are to be of: quantizers of up to 8 bits are the library's.
+const float *Pass::read_by(const Layer &layer, int64_t sample)
+{
+    const float *values = now(layer.input, sample);
+    const auto found = result_.quantizers.find(layer.input);
+    if (found == result_.quantizers.end() || !found->second.wide())
+        return values;
+    rounded_.resize(static_cast<size_t>(count_of(layer.input)));
+    found->second.apply(values, 1, 1, count_of(layer.input), rounded_.data());
+    return rounded_.data();
 }
 
 // Runs the segment again where something before it, or its layer, is quantized.
@@ -363,10 +321,9 @@ double asymmetry_of(const Layer &layer, int64_t samples, double asked)
     return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
 }
 
-bsq_options_t Pass::layer_options(const Layer &layer, int bits) const
+bsq_options_t Pass::options_of(const Layer &layer, int bits) const
 {
-    bsq_options_t options = settings_.options;
-    options.weight_bits = bits;
+    bsq_options_t options = layer_options(layer, settings_, bits);
     options.input_bits = 0;
     options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
     return options;
@@ -384,12 +341,12 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
     const bool stays_float = integer_form(settings_) && plan_.shared.count(layer.input) == 0;
     if (settings_.options.input_bits > 0 && !stays_float && !is_described(layer.input))
         choose_quantizer(layer, plan_.input_bits.at(layer.input));
-    bsq_options_t options = layer_options(layer, bits);
+    bsq_options_t options = options_of(layer, bits);
     options.progress = Progress::callback;
     options.progress_opaque = &progress_;
     LayerHandle handle = make_layer(layer, options);
     const auto quantizer = result_.quantizers.find(layer.input);
-    if (quantizer != result_.quantizers.end())
+    if (quantizer != result_.quantizers.end() && !quantizer->second.wide())
         set_quantizer(layer, quantizer->second, handle.get());
     const auto source = to_share_.find(input_key(model_, layer));
     if (source != to_share_.end())
@@ -419,7 +376,11 @@ std::string Pass::note_on(const std::string &tensor) const
             if (other != tensor)
                 note += (note.empty() ? "shared with " : ", ") + other;
     } else if (settings_.per_channel) {
-        may_fold(tensor, note);
+        if (const auto bits = plan_.input_bits.find(tensor);
+            bits != plan_.input_bits.end() && bits->second > most_library_bits)
+            note = "16 bits have one scale";
+        else
+            may_fold(tensor, note);
     }
     return note;
 }
@@ -432,9 +393,9 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     if (const auto found = plan_.shared.find(layer.input); found != plan_.shared.end()) {
         scales.quantizer = found->second.quantizer;
     } else {
-        scales.quantizer = observe(layer, bits, false);
+        scales.quantizer = bits > most_library_bits ? wide_quantizer(layer, bits) : observe(layer, bits, false);
         limit_by_clip(model_, layer.input, scales.quantizer);
-        if (settings_.per_channel && note.empty())
+        if (settings_.per_channel && note.empty() && !scales.quantizer.wide())
             scales = choose_scales(layer.input, candidates(scales.quantizer, observe(layer, bits, true)));
     }
     result_.quantizers[layer.input] = scales.quantizer;
@@ -455,11 +416,26 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
                            : known != nullptr                               ? known->values.bits
                                                                             : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
-    const std::string field = misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index],
-                                            input_bits, samples() > calibration_, chooses_scales, note, known});
+    const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
+    const std::string field =
+        misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index], input_bits, group_size,
+                      samples() > calibration_, chooses_scales, note, known});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
                     "'; remove it to have this layer done again");
+}
+
+// One of more bits than the library's have, from the range of the layer's input.
+Quantizer Pass::wide_quantizer(const Layer &layer, int bits)
+{
+    float least = 0, most = 0;
+    for (int64_t i = 0; i < calibration_; i++) {
+        const float *x = now(layer.input, i);
+        const auto [low, high] = std::minmax_element(x, x + count_of(layer.input));
+        least = std::min(least, *low), most = std::max(most, *high);
+        progress_.at(0);
+    }
+    return Quantizer::of_range(bits, least, most);
 }
 
 // The quantizer of least error of the layer's input.
@@ -495,7 +471,7 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
     for (const Segment &segment : model_.segments())
         if (segment.layer >= 0 && model_.layers()[static_cast<size_t>(segment.layer)].input == tensor) {
             const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
-            readers.push_back({&layer, &segment, layer_options(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
+            readers.push_back({&layer, &segment, options_of(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
         }
     const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
                                      [&](int64_t i) { return now(tensor, i); }};
@@ -506,49 +482,11 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
 
 void Pass::describe_input(const Layer &layer, const Candidate &scales, const std::string &note)
 {
-    const Quantizer &quantizer = scales.quantizer;
-    InputResult input;
+    InputResult input = describe_quantizer(layer.input, scales.quantizer);
     input.strength = scales.strength;
-    input.tensor = layer.input;
-    input.bits = quantizer.values.bits;
-    input.type = quantizer.values.type;
-    input.zero_point = quantizer.values.zero_point;
-    input.scales = quantizer.folded() ? quantizer.scales : std::vector<double>{quantizer.values.scale};
-    input.zero_points = quantizer.zero_points;
     input.note = note;
-    const int64_t each = count_of(layer.input);
-    float minimum = now(layer.input, 0)[0], maximum = minimum;
-    for (int64_t i = 0; i < calibration_; i++) {
-        const float *x = now(layer.input, i);
-        for (int64_t k = 0; k < each; k++) {
-            minimum = std::min(minimum, x[k]);
-            maximum = std::max(maximum, x[k]);
-        }
-    }
-    input.minimum = static_cast<double>(minimum);
-    input.maximum = static_cast<double>(maximum);
-
-    const double width = (input.maximum - input.minimum) / static_cast<double>(histogram_bins);
-    const Layout layout = input_layout(layer);
-    std::vector<int64_t> bins(histogram_bins, 0);
-    int64_t outside = 0;
-    for (int64_t i = 0; i < calibration_; i++) {
-        const float *x = now(layer.input, i);
-        for (int64_t k = 0; k < layout.outer * layout.channels; k++) {
-            const Quantizer::Grid grid = quantizer.grid(k % layout.channels);
-            const double low = (grid.lowest - 0.5) * grid.step, high = (grid.highest + 0.5) * grid.step;
-            for (int64_t end = k * layout.inner + layout.inner, at = k * layout.inner; at < end; at++) {
-                const auto value = static_cast<double>(x[at]);
-                const double bin = width > 0 ? (value - input.minimum) / width : 0;
-                bins[static_cast<size_t>(std::min(bin, static_cast<double>(histogram_bins - 1)))]++;
-                outside += value < low || value > high;
-            }
-        }
-    }
-    const double all = static_cast<double>(each * calibration_);
-    input.clipped = static_cast<double>(outside) / all;
-    for (const int64_t bin : bins)
-        input.histogram.push_back(static_cast<double>(bin) / all);
+    describe_values(
+        input_layout(layer), scales.quantizer, calibration_, [&](int64_t i) { return now(layer.input, i); }, input);
     result_.inputs.push_back(input);
 }
 
@@ -558,12 +496,7 @@ void Pass::describe_others()
     for (const auto &[tensor, shared] : plan_.shared) {
         if (is_described(tensor))
             continue;
-        InputResult input;
-        input.tensor = tensor;
-        input.bits = shared.quantizer.values.bits;
-        input.type = shared.quantizer.values.type;
-        input.zero_point = shared.quantizer.values.zero_point;
-        input.scales = {shared.quantizer.values.scale};
+        InputResult input = describe_quantizer(tensor, shared.quantizer);
         input.note = note_on(tensor);
         const auto &[least, most] = shared.ranges.at(tensor);
         input.minimum = static_cast<double>(least);
@@ -595,35 +528,25 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
     return std::sqrt(sum / static_cast<double>(few));
 }
 
-// Biases are int32 in steps of the products that they are added to. A channel whose weights are so small that its bias
-// would not fit, one that is nearly dead, takes larger steps, in which its weights are rounded again.
-void Pass::round_bias(const Layer &layer, LayerResult &l) const
+// Codes, scales and zero points as they are solved.
+void take_weights(const Layer &layer, bsq_layer_t *handle, LayerResult &l)
 {
-    const auto quantizer = result_.quantizers.find(layer.input);
-    if (quantizer == result_.quantizers.end() || l.bias.empty())
-        return;
-    constexpr double most = 1 << 30; // leaves as much room to the sum of products
-    const auto input_step = static_cast<float>(quantizer->second.values.scale);
-    const size_t fan_in = l.codes.size() / l.scales.size();
-    const int highest = (1 << (l.bits - 1)) - 1;
-    const int lowest = settings_.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -highest : -highest - 1;
-    l.bias_codes.resize(l.bias.size());
-    for (size_t c = 0; c < l.bias.size(); c++) {
-        const auto bias = static_cast<double>(l.bias[c]);
-        const double least = std::fabs(bias) / (static_cast<double>(input_step) * most);
-        if (static_cast<double>(l.scales[c]) < least) {
-            l.scales[c] = static_cast<float>(least * 1.001);
-            for (size_t i = c * fan_in; i < (c + 1) * fan_in; i++) {
-                const double code =
-                    std::nearbyint(static_cast<double>(l.dequantized[i]) / static_cast<double>(l.scales[c]));
-                l.codes[i] = static_cast<int8_t>(std::min<double>(std::max<double>(code, lowest), highest));
-                l.dequantized[i] = l.scales[c] * static_cast<float>(l.codes[i]);
-            }
-        }
-        const float step = input_step * l.scales[c];
-        l.bias_codes[c] = step > 0 ? static_cast<int32_t>(std::nearbyint(bias / static_cast<double>(step))) : 0;
-        l.bias[c] = step > 0 ? step * static_cast<float>(l.bias_codes[c]) : 0.0F;
-    }
+    bsq_tensor_t tensor;
+    bsq_tensor_init(&tensor, sizeof tensor);
+    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
+    const bool groups = tensor.scale_kind == BSQ_SCALE_KIND_PER_GROUP;
+    l.group_size = groups ? tensor.group_size : 0;
+    const int64_t each = groups ? (l.fan_in + l.group_size - 1) / l.group_size : 1;
+    l.codes.resize(layer.weights.size());
+    l.scales.resize(static_cast<size_t>(l.channels * each));
+    l.zero_points.resize(tensor.weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT ? l.scales.size() : 0);
+    tensor.codes = l.codes.data(), tensor.code_count = static_cast<int64_t>(l.codes.size());
+    tensor.scales = l.scales.data(), tensor.scale_count = static_cast<int64_t>(l.scales.size());
+    if (!l.zero_points.empty())
+        tensor.zero_points = l.zero_points.data(), tensor.zero_point_count = tensor.scale_count;
+    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
+    l.dequantized.resize(layer.weights.size());
+    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
 }
 
 void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
@@ -635,18 +558,15 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     LayerResult &l = result_.layers[index];
     l.bits = report.weight_bits;
     l.weight_bytes = (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
-    l.codes.resize(layer.weights.size());
-    l.dequantized.resize(layer.weights.size());
-    l.scales.resize(static_cast<size_t>(l.channels));
-    check(bsq_layer_get_codes(handle, l.codes.data(), l.codes.size()), layer, handle);
-    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
-    check(bsq_layer_get_scales(handle, l.scales.data(), l.scales.size()), layer, handle);
+    take_weights(layer, handle, l);
     if (!layer.bias.empty() || settings_.options.bias_correction) {
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
-    if (integer_form(settings_) && layer.kind != Kind::matmul)
-        round_bias(layer, l);
+    if (const auto quantizer = result_.quantizers.find(layer.input);
+        integer_form(settings_) && !l.bias.empty() && layer.kind != Kind::matmul &&
+        quantizer != result_.quantizers.end() && !quantizer->second.wide())
+        round_bias(quantizer->second.values.scale, settings_.options.weight_grid, l);
     l.error = report.error;
     l.error_rounding = report.error_start;
     l.held_out_error = report.held_out_error;
@@ -671,50 +591,6 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     std::snprintf(text, sizeof text, "layer %zu/%zu %s: %d bits, error %.3g (rounding %.3g), %.2f s", index + 1,
                   model_.layers().size(), layer.name.c_str(), l.bits, l.error, l.error_rounding, l.seconds);
     progress_.end(text, l.error);
-}
-
-// ---- statistics of the layer at hand, kept for --resume ----
-
-bool Pass::import_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
-{
-    if (checkpoint_ == nullptr)
-        return false;
-    const bool held_out_too = samples() > calibration_;
-    std::vector<bsq_stats_t *> parts;
-    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
-        const std::string bytes = checkpoint_->load_stats(index, held_out != 0);
-        bsq_stats_t *stats = nullptr;
-        if (!bytes.empty() && bsq_stats_import(bytes.data(), bytes.size(), nullptr, &stats, nullptr) == BSQ_OK)
-            parts.push_back(stats);
-    }
-    bool good = parts.size() == (held_out_too ? 2u : 1u);
-    // A layer that shares its input has statistics already: its rows are gathered again.
-    good = good && to_share_.count(input_key(model_, layer)) == 0;
-    for (size_t i = 0; good && i < parts.size(); i++)
-        check(bsq_layer_merge_stats(handle, static_cast<int32_t>(i), parts[i]), layer, handle);
-    for (bsq_stats_t *stats : parts)
-        bsq_stats_release(stats);
-    return good;
-}
-
-void Pass::export_stats(const Layer &layer, size_t index, bsq_layer_t *handle)
-{
-    if (checkpoint_ == nullptr)
-        return;
-    for (int held_out = samples() > calibration_ ? 1 : 0; held_out >= 0; held_out--) {
-        bsq_stats_t *stats = nullptr;
-        size_t size = 0;
-        check(bsq_layer_acquire_stats(handle, held_out, &stats), layer, handle);
-        std::string bytes;
-        bsq_status_t status = bsq_stats_export_size(stats, &size, nullptr);
-        bytes.resize(size);
-        if (status == BSQ_OK)
-            status = bsq_stats_export(stats, bytes.data(), size, nullptr);
-        bsq_stats_release(stats);
-        if (status != BSQ_OK)
-            throw Error("layer '" + layer.name + "': statistics: " + bsq_status_string(status));
-        checkpoint_->save_stats(index, held_out != 0, bytes);
-    }
 }
 
 } // namespace

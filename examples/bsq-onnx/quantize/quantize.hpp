@@ -12,6 +12,7 @@
 #include "shared.hpp"
 #include "quantize/checkpoint.hpp"
 #include "quantize/engine.hpp"
+#include "quantize/handle.hpp"
 #include "samples/samples.hpp"
 #include "settings.hpp"
 
@@ -33,23 +34,6 @@ struct Quantized {
 Quantized quantize(const Model &model, const Settings &settings, const Plan &plan,
                    const std::vector<SampleRef> &samples, int64_t calibration, Progress &progress,
                    Checkpoint *checkpoint);
-
-// ---- parts that the choice of bits needs too ----
-
-struct LayerDeleter {
-    void operator()(bsq_layer_t *layer) const { bsq_layer_free(layer); }
-};
-using LayerHandle = std::unique_ptr<bsq_layer_t, LayerDeleter>;
-
-LayerHandle make_layer(const Layer &layer, const bsq_options_t &options);
-
-void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle);
-
-// A batch of one sample.
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
-
-// Throws Error with the layer's text, or Interrupted.
-void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle);
 
 } // namespace bsq_onnx
 

@@ -20,12 +20,14 @@ struct LayerResult {
     int64_t channels = 0, fan_in = 0;
     int64_t weight_bytes = 0; // at 'bits', codes only
     int64_t multiplications = 0;
-    std::vector<int8_t> codes;       // (M, n)
-    std::vector<float> scales;       // M
-    std::vector<float> bias;         // M, or empty when the layer has none and needs none
-    std::vector<int32_t> bias_codes; // in integer form: M, in steps of the input's scale times the channel's
-    std::vector<float> dequantized;  // (M, n): weights that multiply the dequantized, unfolded inputs
-    double error = 0;                // relative output errors
+    std::vector<int8_t> codes;        // (M, n); with zero points bytes from 0 on
+    std::vector<float> scales;        // M, or (M, ceil(n / group_size))
+    int64_t group_size = 0;           // inputs that share a scale; 0: all of a channel
+    std::vector<int32_t> zero_points; // as many as scales, or none
+    std::vector<float> bias;          // M, or empty when the layer has none and needs none
+    std::vector<int32_t> bias_codes;  // in integer form: M, in steps of the input's scale times the channel's
+    std::vector<float> dequantized;   // (M, n): weights that multiply the dequantized, unfolded inputs
+    double error = 0;                 // relative output errors
     double error_rounding = 0;
     double held_out_error = -1; // -1: not measured
     double error_floor = 0;
@@ -33,6 +35,8 @@ struct LayerResult {
     double own_error =
         0; // root mean square of the norm by which its quantized form changes its output on the same inputs
     double bound_contribution = 0; // to the bound of the network's output error, relative: sums to 1; 0 when unknown
+    double contribution =
+        -1; // relative error of the network's outputs with this layer alone quantized; -1: not measured
     double rows_per_input = 0;
     double seconds = 0;   // of its solves
     int32_t warnings = 0; // BSQ_WARNING_...
@@ -121,12 +125,16 @@ struct SampleUse {
     SampleRange held_out;    // LayerResult::held_out_error
     SampleRange evaluation;  // Evaluation, Detection; none of them calibrates
     bool shared = false;     // too few: held-out samples are evaluated, too
+    int64_t enough = 0;      // so many calibrating ones would give each layer 64 rows for each input; 0: unknown
 };
 
 struct RunResult {
     std::string model, output, command, version;
     std::string engine;                // what ran the network, with its version
     std::vector<std::string> settings; // "weight bits 4", ... for people
+    int effort = 0;
+    std::vector<std::string> rescaled; // tensors whose channels were rescaled
+    std::vector<std::string> tried;    // by --target-drop, for people
     std::vector<LayerResult> layers;
     std::vector<InputResult> inputs;
     Evaluation evaluation;
@@ -137,6 +145,7 @@ struct RunResult {
     SampleUse samples;
     int64_t float_bytes = 0, quantized_bytes = 0; // of the network's files
     double average_bits = 0;                      // over weights
+    int64_t contribution_samples = 0;             // of LayerResult::contribution
     double network_bound = -1;                    // relative, of the output error; -1: unknown
     double seconds_solving = 0, seconds_total = 0;
     std::vector<std::string> warnings; // of the run as a whole; layers and inputs have their own

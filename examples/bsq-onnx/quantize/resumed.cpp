@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/layers.hpp"
+
 namespace bsq_onnx {
 
 namespace {
@@ -27,20 +29,30 @@ bool codes_fit(const std::vector<int8_t> &codes, const Expected &expected)
 {
     const int most = (1 << (expected.bits - 1)) - 1;
     const int least = expected.options.weight_grid == BSQ_WEIGHT_GRID_SYMMETRIC ? -most : -most - 1;
+    if (expected.options.weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT)
+        return codes.size() == expected.layer.weights.size() &&
+               std::all_of(codes.begin(), codes.end(),
+                           [&](int8_t code) { return static_cast<uint8_t>(code) < 1 << expected.bits; });
     return codes.size() == expected.layer.weights.size() &&
            std::all_of(codes.begin(), codes.end(), [&](int code) { return code >= least && code <= most; });
 }
 
-// The input channel that weight 'k' of output channel 'm' multiplies.
-size_t input_channel(const Layer &layer, int64_t m, int64_t k)
+// As many as the groups of all channels.
+size_t scale_count(const Expected &expected)
 {
-    const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
-    const int64_t each = layer.desc.in_channels / layer.desc.groups; // channels of a group
-    const int64_t group = m / (layer.desc.out_channels / layer.desc.groups);
-    return static_cast<size_t>(group * each + k / (fan_in / each));
+    const int64_t fan_in = expected.result.fan_in, group = expected.group_size;
+    return static_cast<size_t>(expected.result.channels * (group > 0 ? (fan_in + group - 1) / group : 1));
 }
 
-// Weights are codes times scales, with the folded scales of inputs taken out again.
+bool zero_points_fit(const LayerResult &l, const Expected &expected)
+{
+    const bool has = expected.options.weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT;
+    return l.zero_points.size() == (has ? scale_count(expected) : 0) &&
+           std::all_of(l.zero_points.begin(), l.zero_points.end(),
+                       [&](int32_t point) { return point >= 0 && point < 1 << expected.bits; });
+}
+
+// Weights are codes, less the zero point, times scales, with the folded scales of inputs taken out again.
 bool weights_fit(const DoneLayer &done, const Layer &layer)
 {
     const LayerResult &l = done.layer;
@@ -49,9 +61,13 @@ bool weights_fit(const DoneLayer &done, const Layer &layer)
     const auto fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
     for (size_t i = 0; i < l.dequantized.size(); i++) {
         const int64_t m = static_cast<int64_t>(i) / fan_in, k = static_cast<int64_t>(i) % fan_in;
-        double weight = static_cast<double>(l.scales[static_cast<size_t>(m)]) * l.codes[i];
+        const int64_t groups = static_cast<int64_t>(l.scales.size()) / layer.desc.out_channels;
+        const auto g = static_cast<size_t>(m * groups + (l.group_size > 0 ? k / l.group_size : 0));
+        const int code = l.zero_points.empty() ? l.codes[i] : static_cast<uint8_t>(l.codes[i]) - l.zero_points[g];
+        double weight = static_cast<double>(l.scales[g]) * code;
         if (done.quantizer.folded())
-            weight *= done.quantizer.values.scale / done.quantizer.scales[input_channel(layer, m, k)];
+            weight *=
+                done.quantizer.values.scale / done.quantizer.scales[static_cast<size_t>(input_channel(layer, m, k))];
         const double off = static_cast<double>(l.dequantized[i]) - weight;
         if (!(std::fabs(off) <= rounding * std::fabs(weight)))
             return false;
@@ -63,7 +79,7 @@ bool weights_fit(const DoneLayer &done, const Layer &layer)
 bool bias_codes_fit(const LayerResult &l, const Expected &expected)
 {
     const bool integers = expected.quantizer != nullptr && expected.quantizer->everywhere &&
-                          expected.layer.kind != Kind::matmul && !l.bias.empty();
+                          !expected.quantizer->wide() && expected.layer.kind != Kind::matmul && !l.bias.empty();
     if (l.bias_codes.size() != (integers ? l.bias.size() : 0))
         return false;
     for (size_t c = 0; c < l.bias_codes.size(); c++) {
@@ -95,7 +111,9 @@ std::string result_misfit(const LayerResult &l, const Expected &expected)
         {"bytes of weights", l.weight_bytes == (bits + 7) / 8},
         {"multiplications", l.multiplications == known.multiplications},
         {"codes", codes_fit(l.codes, expected)},
-        {"scales", l.scales.size() == static_cast<size_t>(known.channels) && finite(l.scales) &&
+        {"group size", l.group_size == expected.group_size},
+        {"zero points", zero_points_fit(l, expected)},
+        {"scales", l.scales.size() == scale_count(expected) && finite(l.scales) &&
                        std::all_of(l.scales.begin(), l.scales.end(), [](float scale) { return scale > 0; })},
         {"bias", l.bias.size() == (has_bias ? static_cast<size_t>(known.channels) : 0) && finite(l.bias)},
         {"codes of the bias", bias_codes_fit(l, expected)},

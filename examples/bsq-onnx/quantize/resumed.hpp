@@ -14,6 +14,7 @@ struct Expected {
     const LayerResult &result;    // with what does not depend on the solve
     const bsq_options_t &options; // of the run
     int bits, input_bits;         // input_bits 0: the input stays float
+    int64_t group_size;           // 0: a scale serves all of a channel
     bool held_out;                // there are samples that only judge layers
     bool chooses_scales;          // the channels of the input may have scales of their own
     std::string note;             // InputResult::note

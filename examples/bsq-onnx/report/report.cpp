@@ -309,6 +309,18 @@ static std::string how(const RunResult &result)
         }
         out += "</ul>\n";
     }
+    if (!result.rescaled.empty()) {
+        out += "<p class=\"about\">Channels of " + counted(int64_t(result.rescaled.size()), "tensor") +
+               " were rescaled by powers of two, because their ranges differ; the layers around them took the factors "
+               "over.</p>\n";
+    }
+    if (!result.tried.empty()) {
+        out += "<ol class=\"settings\">\n";
+        for (const std::string &line : result.tried) {
+            out += "<li>" + escape(line) + "</li>\n";
+        }
+        out += "</ol>\n";
+    }
     return out + "</section>\n";
 }
 
@@ -327,8 +339,9 @@ static std::string errors(const RunResult &result)
            "<p class=\"about\">The relative squared error of a layer's output, before its activation function, on the "
            "calibration samples: how far it is from the output that it should have, in the quantized network so far. "
            "<em>Rounding</em> is the same layer with its weights rounded, the better of two scales in each channel. " +
-           held_out + "Further left is better; each line of the grid is a factor of ten.</p>\n" + error_chart(result) +
-           "</section>\n";
+           held_out +
+           "Further left is better; each line of the grid is a factor of ten. The worst layers come first.</p>\n" +
+           error_chart(result) + "</section>\n";
 }
 
 static std::string layer_row(const LayerResult &layer)
@@ -340,7 +353,7 @@ static std::string layer_row(const LayerResult &layer)
         out += number_cell(number(layer.rows_per_input)) + number_cell(number(layer.error)) +
                number_cell(number(layer.error_floor)) +
                number_cell(layer.lower_bound > 0 ? percent(layer.lower_bound, 0) : "\u2013") +
-               number_cell(layer.bound_contribution > 0 ? percent(layer.bound_contribution) : "\u2013") +
+               number_cell(layer.contribution >= 0 ? number(layer.contribution) : "\u2013") +
                number_cell(bytes(layer.weight_bytes)) + number_cell(number(double(layer.multiplications) / 1e6)) +
                number_cell(duration(layer.seconds));
     } else {
@@ -360,36 +373,42 @@ static std::string layers(const RunResult &result)
         "<p class=\"about\">M: output channels. n: inputs of one. Rows / n: calibration rows for each input; below 2 "
         "is "
         "few. Floor: the error that no codes can pass with the inputs that the layer gets. Proven: how much of the "
-        "objective is known to be unavoidable, 100&nbsp;% is the optimum. Bound: the layer's share of the bound of the "
-        "network's output error. Size: codes alone. Mult.: millions of multiplications for one sample.</p>\n"
+        "objective is known to be unavoidable, 100&nbsp;% is the optimum. Alone: the relative error of the network's "
+        "outputs when this layer alone is quantized. Size: codes alone. Mult.: millions of multiplications for one "
+        "sample.</p>\n"
+        "<p class=\"about scrolls\">The table is wider than the page: it scrolls sideways.</p>\n";
+    std::string open =
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"layers\"><table><thead><tr>"
         "<th scope=\"col\">Layer</th><th scope=\"col\">Kind</th>";
     for (const char *title :
-         {"Bits", "M", "n", "Rows / n", "Error", "Floor", "Proven", "Bound", "Size", "Mult.", "Solve"}) {
-        out += "<th scope=\"col\" class=\"n\">" + std::string(title) + "</th>";
+         {"Bits", "M", "n", "Rows / n", "Error", "Floor", "Proven", "Alone", "Size", "Mult.", "Solve"}) {
+        open += "<th scope=\"col\" class=\"n\">" + std::string(title) + "</th>";
     }
-    out += "<th scope=\"col\">Warnings</th></tr></thead><tbody>\n";
-    for (const LayerResult &layer : result.layers) {
-        out += layer_row(layer);
-    }
-    return out + "</tbody></table></div></section>\n";
+    open += "<th scope=\"col\">Warnings</th></tr></thead><tbody>\n";
+    return out + worst_first(result, open, "</tbody></table></div>\n", layer_row) + "</section>\n";
 }
 
-static std::string bound(const RunResult &result)
+static std::string contributions(const RunResult &result)
 {
-    const std::string chart = bound_chart(result);
+    const std::string chart = contribution_chart(result);
     if (chart.empty() && result.network_bound < 0) {
         return "";
     }
-    std::string out =
-        "<section><h2 id=\"bound\">Where the output error comes from</h2>\n"
-        "<p class=\"about\">Each layer's error, carried to the output by the norms of the layers behind it, is "
-        "its part of an upper bound of the network's output error. Bounds are far above what is measured; "
-        "what they are good for is ranking layers.";
-    if (result.network_bound >= 0) {
-        out += " The bound of the relative output error is " + number(result.network_bound) + ".";
+    std::string out = "<section><h2 id=\"contributions\">Where the output error comes from</h2>\n";
+    if (!chart.empty()) {
+        out +=
+            "<p class=\"about\">Measured on " + counted(result.contribution_samples, "sample") +
+            " that no layer was fitted to: the relative error of the float network's outputs when this layer and its "
+            "input alone are quantized. Shares are of the sum, which need not be the error of all together.</p>\n" +
+            chart;
     }
-    return out + "</p>\n" + chart + "</section>\n";
+    if (result.network_bound >= 0) {
+        out += "<p class=\"about\">By the norms of layers it is proven that the outputs of a sample are never further "
+               "off, "
+               "taken relative to their length, than " +
+               number(result.network_bound) + ". Such bounds are far above what happens.</p>\n";
+    }
+    return out + "</section>\n";
 }
 
 static std::string activations(const RunResult &result)
@@ -445,9 +464,12 @@ static std::string head(const RunResult &result)
 
 static std::string navigation(const std::string &body)
 {
-    static const char *const places[][2] = {
-        {"run", "The run"}, {"errors", "Errors"},           {"layers", "Layers"},
-        {"bound", "Bound"}, {"activations", "Activations"}, {"pictures", "Pictures"}};
+    static const char *const places[][2] = {{"run", "The run"},
+                                            {"errors", "Errors"},
+                                            {"layers", "Layers"},
+                                            {"contributions", "Contributions"},
+                                            {"activations", "Activations"},
+                                            {"pictures", "Pictures"}};
     std::string out = "<nav aria-label=\"Sections\">";
     for (const auto &place : places) {
         if (body.find("<h2 id=\"" + std::string(place[0]) + "\"") != std::string::npos) {
@@ -460,7 +482,7 @@ static std::string navigation(const std::string &body)
 std::string write_report(const RunResult &result)
 {
     const std::string body =
-        how(result) + errors(result) + layers(result) + bound(result) + activations(result) + exhibits(result);
+        how(result) + errors(result) + layers(result) + contributions(result) + activations(result) + exhibits(result);
     return head(result) + navigation(body) + "<main>\n" + warnings(result) + summary(result) + body +
            "</main>\n<footer>One file, no script, nothing fetched. Errors are relative: 0.01 is one percent of the "
            "output's "

@@ -13,6 +13,12 @@ static bool positive(double value)
     return std::isfinite(value) && value > 0;
 }
 
+// Where there is too little room, what is cut off is the front: ends tell layers apart.
+static std::string end_first(const std::string &name)
+{
+    return "<bdi>" + escape(name) + "</bdi>";
+}
+
 // ---- errors -----------------------------------------------------------------------------------------------------
 
 // Whole decades. Positions are percents of the cell, so that the chart takes whatever width there is.
@@ -101,12 +107,11 @@ static std::string error_marks(const LayerResult &layer, const LogAxis &axis)
 
 static std::string error_row(const LayerResult &layer, const LogAxis &axis, bool held_out)
 {
-    std::string out =
-        "<tr><th scope=\"row\" class=\"name\" title=\"" + escape(layer.name) + "\">" + escape(layer.name) + "</th>";
+    std::string out = "<tr><th scope=\"row\" class=\"name\">" + end_first(layer.name) + "</th>";
     if (layer.bits == 0) {
         const std::string why = "not quantized" + (layer.reason.empty() ? "" : ": " + escape(layer.reason));
-        return out + number_cell("float", "extra") + "<td class=\"chart\"><span class=\"why\" title=\"" + why + "\">" +
-               why + "</span></td>" + number_cell("", "extra") + number_cell("") + number_cell("", "extra") +
+        return out + number_cell("float", "extra") + "<td class=\"chart\"><span class=\"why\">" + why + "</span></td>" +
+               number_cell("", "extra") + number_cell("") + number_cell("", "extra") +
                (held_out ? number_cell("", "extra") : "") + "</tr>\n";
     }
     out += number_cell(std::to_string(layer.bits), "extra");
@@ -138,60 +143,87 @@ std::string error_chart(const RunResult &result)
     const LogAxis axis(result);
     const bool held_out = std::any_of(result.layers.begin(), result.layers.end(),
                                       [](const LayerResult &layer) { return layer.held_out_error >= 0; });
-    std::string out = error_legend(held_out);
     const std::string extra = "<th scope=\"col\" class=\"n extra\">";
-    out += "<table class=\"errors\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"n bits extra\">"
-           "Bits</th><th scope=\"col\" class=\"chart\"><span class=\"hidden\">Errors on a logarithmic axis</span>" +
-           axis.ticks() + "</th>" + extra + "Rounding</th><th scope=\"col\" class=\"n\">Result</th>" + extra +
-           "Less by</th>" + (held_out ? extra + "Held out</th>" : "") + "</tr></thead><tbody>\n";
-    for (const LayerResult &layer : result.layers) {
-        out += error_row(layer, axis, held_out);
-    }
-    return out + "</tbody></table>\n";
+    const std::string open =
+        "<table class=\"errors\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"n bits extra\">"
+        "Bits</th><th scope=\"col\" class=\"chart\"><span class=\"hidden\">Errors on a logarithmic axis</span>" +
+        axis.ticks() + "</th>" + extra + "Rounding</th><th scope=\"col\" class=\"n\">Result</th>" + extra +
+        "Less by</th>" + (held_out ? extra + "Held out</th>" : "") + "</tr></thead><tbody>\n";
+    return error_legend(held_out) + worst_first(result, open, "</tbody></table>\n", [&](const LayerResult &layer) {
+               return error_row(layer, axis, held_out);
+           });
 }
 
-// ---- bound ------------------------------------------------------------------------------------------------------
-
-static std::string bound_row(const std::string &name, double share, double most, const char *kind)
+std::string worst_first(const RunResult &result, const std::string &open, const std::string &close,
+                        const std::function<std::string(const LayerResult &)> &row)
 {
-    return "<tr><th scope=\"row\" class=\"name\" title=\"" + name + "\">" + name +
-           "</th><td class=\"chart\"><svg class=\"row\" aria-hidden=\"true\"><rect class=\"" + kind +
-           "\" x=\"0\" y=\"5\" height=\"12\" rx=\"2\" width=\"" + coordinate(100 * share / most) + "%\"/></svg></td>" +
-           number_cell(percent(share)) + "</tr>\n";
+    constexpr size_t most_open = 16;
+    std::vector<const LayerResult *> order;
+    for (const LayerResult &layer : result.layers) {
+        order.push_back(&layer);
+    }
+    // What is not finite is worse than all that is; what stays float has no error.
+    const auto badness = [](const LayerResult &layer) {
+        return layer.bits == 0 ? -1 : std::isfinite(layer.error) ? layer.error : HUGE_VAL;
+    };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](const LayerResult *a, const LayerResult *b) { return badness(*a) > badness(*b); });
+    std::string out = open;
+    for (size_t i = 0; i < order.size(); i++) {
+        if (i == most_open) {
+            out += close + "<details class=\"more\"><summary>the other " + counted(int64_t(order.size() - i), "layer") +
+                   "</summary>\n" + open;
+        }
+        out += row(*order[i]);
+    }
+    return out + close + (order.size() > most_open ? "</details>\n" : "");
 }
 
-std::string bound_chart(const RunResult &result)
+// ---- contributions ----------------------------------------------------------------------------------------------
+
+static std::string contribution_row(const std::string &name, double error, double all, double most, const char *kind)
+{
+    return "<tr><th scope=\"row\" class=\"name\">" + name +
+           "</th><td class=\"chart\"><svg class=\"row\" aria-hidden=\"true\"><rect class=\"" + kind +
+           "\" x=\"0\" y=\"5\" height=\"12\" rx=\"2\" width=\"" + coordinate(100 * error / most) + "%\"/></svg></td>" +
+           number_cell(number(error), "extra") + number_cell(percent(error / all)) + "</tr>\n";
+}
+
+std::string contribution_chart(const RunResult &result)
 {
     const size_t most_shown = 20;
     const double least_share = 0.0005; // smaller ones would be printed as none
     std::vector<const LayerResult *> ranked;
+    double all = 0;
     for (const LayerResult &layer : result.layers) {
-        if (positive(layer.bound_contribution)) {
+        if (positive(layer.contribution)) {
             ranked.push_back(&layer);
+            all += layer.contribution;
         }
     }
     if (ranked.empty()) {
         return "";
     }
-    std::stable_sort(ranked.begin(), ranked.end(), [](const LayerResult *a, const LayerResult *b) {
-        return a->bound_contribution > b->bound_contribution;
-    });
-    const auto small = [&](const LayerResult *layer) { return layer->bound_contribution < least_share; };
+    std::stable_sort(ranked.begin(), ranked.end(),
+                     [](const LayerResult *a, const LayerResult *b) { return a->contribution > b->contribution; });
+    const auto small = [&](const LayerResult *layer) { return layer->contribution < least_share * all; };
     const auto large = std::find_if(ranked.begin(), ranked.end(), small) - ranked.begin();
     const size_t shown = std::min(most_shown, size_t(large));
     double rest = 0;
     for (size_t i = shown; i < ranked.size(); i++) {
-        rest += ranked[i]->bound_contribution;
+        rest += ranked[i]->contribution;
     }
-    const double most = std::max(ranked[0]->bound_contribution, rest);
+    const double most = std::max(ranked[0]->contribution, rest);
     std::string out =
-        "<table class=\"bound\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
-        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n\">Share</th></tr></thead><tbody>\n";
+        "<table class=\"contributions\"><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"chart\">"
+        "<span class=\"hidden\">Bar</span></th><th scope=\"col\" class=\"n extra\">Error</th><th scope=\"col\" "
+        "class=\"n\">Share</th></tr></thead><tbody>\n";
     for (size_t i = 0; i < shown; i++) {
-        out += bound_row(escape(ranked[i]->name), ranked[i]->bound_contribution, most, "bar");
+        out += contribution_row(end_first(ranked[i]->name), ranked[i]->contribution, all, most, "bar");
     }
     if (ranked.size() > shown) {
-        out += bound_row("the other " + counted(int64_t(ranked.size() - shown), "layer"), rest, most, "bar rest");
+        out += contribution_row("<bdi>the other " + counted(int64_t(ranked.size() - shown), "layer") + "</bdi>", rest,
+                                all, most, "bar rest");
     }
     return out + "</tbody></table>\n";
 }
@@ -298,8 +330,8 @@ static std::string range_text(double low, double high)
 
 static std::string activation_card(const InputResult &input)
 {
-    std::string out = "<figure class=\"card\"><figcaption class=\"name\" title=\"" + escape(input.tensor) + "\">" +
-                      escape(input.tensor) + "</figcaption>" + histogram(input) + "<dl>";
+    std::string out = "<figure class=\"card\"><figcaption class=\"name\">" + escape(input.tensor) + "</figcaption>" +
+                      histogram(input) + "<dl>";
     out += line("quantizer", quantizer_text(input)) + line("seen", range_text(input.minimum, input.maximum));
     if (input.bits > 0 && !input.scales.empty()) {
         const Reach codes = reach(input);

@@ -2,17 +2,23 @@
 #ifndef BSQ_ONNX_REPORT_CHARTS_HPP
 #define BSQ_ONNX_REPORT_CHARTS_HPP
 
+#include <functional>
 #include <string>
 
 #include "quantize/result.hpp"
 
 namespace bsq_onnx {
 
+// A table of layers, that of the greatest error first; after some the rest is folded away. 'open' and 'close' are around
+// the rows.
+std::string worst_first(const RunResult &result, const std::string &open, const std::string &close,
+                        const std::function<std::string(const LayerResult &)> &row);
+
 // Errors of every layer, one row each, on a logarithmic axis: rounding, the result, held-out samples.
 std::string error_chart(const RunResult &result);
 
-// The layers with the largest shares of the network's bound. Empty when nothing is known.
-std::string bound_chart(const RunResult &result);
+// The layers that alone change the network's outputs most. Empty when that was not measured.
+std::string contribution_chart(const RunResult &result);
 
 // Histogram of every quantized tensor with the range that its codes reach.
 std::string activation_charts(const RunResult &result);

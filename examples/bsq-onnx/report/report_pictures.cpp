@@ -246,10 +246,9 @@ static std::string class_card(const Exhibit &exhibit, const std::string &uri, co
     if (!uri.empty()) {
         out += canvas(exhibit, image_element(exhibit, uri, id), escape(exhibit.name), "");
     }
-    out += "<figcaption class=\"name\" title=\"" + escape(exhibit.name) + "\">" + escape(exhibit.name) +
-           "</figcaption><dl><div><dt>float</dt><dd>" + escape(exhibit.float_text) + "</dd></div><div" +
-           (exhibit.changes == 0 ? "" : " class=\"differs\"") + "><dt>quantized</dt><dd>" + escape(exhibit.text) +
-           "</dd></div>" +
+    out += "<figcaption class=\"name\">" + escape(exhibit.name) + "</figcaption><dl><div><dt>float</dt><dd>" +
+           escape(exhibit.float_text) + "</dd></div><div" + (exhibit.changes == 0 ? "" : " class=\"differs\"") +
+           "><dt>quantized</dt><dd>" + escape(exhibit.text) + "</dd></div>" +
            (exhibit.label_text.empty() ? "" : "<div><dt>label</dt><dd>" + escape(exhibit.label_text) + "</dd></div>") +
            "</dl>";
     return out + (exhibit.changes == 0 ? "" : "<p class=\"differs\">another class</p>") + "</figure>\n";

@@ -62,11 +62,16 @@ void write_layer(json &out, const LayerResult &layer)
         json_number(&out, "error_floor", layer.error_floor);
         json_number(&out, "lower_bound", layer.lower_bound);
         json_number(&out, "bound_contribution", layer.bound_contribution);
+        measured(out, "contribution", layer.contribution);
         json_number(&out, "rows_per_input", layer.rows_per_input);
         json_number(&out, "seconds", layer.seconds);
         json_integer(&out, "warnings", layer.warnings);
         json_string(&out, "text", layer.text.c_str());
         numbers(out, "scales", layer.scales);
+        if (layer.group_size > 0)
+            json_integer(&out, "group_size", layer.group_size);
+        if (!layer.zero_points.empty())
+            numbers(out, "zero_points", layer.zero_points);
         numbers(out, "bias", layer.bias);
     }
     json_close(&out, '}');
@@ -106,6 +111,8 @@ void write_samples(json &out, const SampleUse &samples)
         }
         json_close(&out, '}');
     }
+    if (samples.enough > 0)
+        json_integer(&out, "enough_to_calibrate", samples.enough);
     json_string(&out, "note", samples.shared ? "held-out samples are evaluated, too" : "");
     json_close(&out, '}');
 }
@@ -155,7 +162,11 @@ void write_whole(json &out, const RunResult &result)
     json_integer(&out, "float_bytes", result.float_bytes);
     json_integer(&out, "quantized_bytes", result.quantized_bytes);
     json_number(&out, "average_bits", result.average_bits);
+    texts(out, "rescaled", result.rescaled);
+    texts(out, "tried", result.tried);
     measured(out, "network_bound", result.network_bound);
+    if (result.contribution_samples > 0)
+        json_integer(&out, "contribution_samples", result.contribution_samples);
     json_number(&out, "seconds_solving", result.seconds_solving);
     json_number(&out, "seconds_total", result.seconds_total);
     write_evaluation(out, result.evaluation);

@@ -32,6 +32,7 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     result.engine = engine().name();
     result.settings = describe(settings);
     result.settings.push_back("engine " + result.engine);
+    result.effort = settings.options.effort;
     result.samples = samples;
     result.layers = quantized.layers;
     result.inputs = quantized.inputs;
@@ -54,6 +55,14 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     for (const Remark &remark : model.left_float())
         result.warnings.push_back(remark.op + " '" + remark.node + "' stays float: " + remark.reason);
     return result;
+}
+
+void add_contributions(const std::vector<double> &alone, int64_t samples, RunResult &result)
+{
+    result.contribution_samples = samples;
+    for (size_t i = 0; i < result.layers.size() && samples > 0; i++)
+        if (result.layers[i].bits > 0)
+            result.layers[i].contribution = alone[i];
 }
 
 int64_t quantized_layers(const RunResult &result)
@@ -85,6 +94,19 @@ void print_text(const RunResult &result)
                 result.model.c_str(), static_cast<long long>(quantized_layers(result)), result.layers.size(),
                 result.layers.size() == 1 ? "layer" : "layers", result.average_bits,
                 static_cast<double>(result.quantized_bytes) / 1e6, static_cast<double>(result.float_bytes) / 1e6);
+    if (!result.rescaled.empty())
+        std::printf("channels of %zu %s rescaled: their ranges differ\n", result.rescaled.size(),
+                    result.rescaled.size() == 1 ? "tensor" : "tensors");
+    for (const std::string &line : result.tried)
+        std::printf("%s\n", line.c_str());
+    const int64_t fitted = result.samples.calibration.count, enough = result.samples.enough;
+    if (enough > 0)
+        std::printf(
+            "%lld %s calibrated, %s; effort %d\n", static_cast<long long>(fitted), fitted == 1 ? "sample" : "samples",
+            fitted >= enough
+                ? "every layer has 64 rows for each input or more"
+                : ("of " + std::to_string(enough) + " that would give every layer 64 rows for each input").c_str(),
+            result.effort);
     const Evaluation &e = result.evaluation;
     if (e.samples > 0) {
         std::printf("on %lld other %s: ", static_cast<long long>(e.samples), e.samples == 1 ? "sample" : "samples");

@@ -13,6 +13,9 @@ namespace bsq_onnx {
 RunResult summarize(const Model &model, const Settings &settings, const SampleUse &samples, const Quantized &quantized,
                     const Judgement &judgement, const Bound &bound);
 
+// Takes in what errors_alone gives, on so many samples; nothing without samples.
+void add_contributions(const std::vector<double> &alone, int64_t samples, RunResult &result);
+
 int64_t quantized_layers(const RunResult &result);
 
 // Those of the run and those that layers and inputs carry.

@@ -6,13 +6,12 @@
 #include "model/graph.hpp"
 #include "model/layers.hpp"
 #include "model/opset.hpp"
+#include "quantize/engine.hpp"
+#include "report/blocks.hpp"
 
 namespace bsq_onnx {
 
 namespace {
-
-// ONNX 1.16's number for INT4, which older headers do not have.
-constexpr int32_t int4_type = 22;
 
 onnx::TensorProto make_tensor(const Shape &shape, const std::vector<uint8_t> &values)
 {
@@ -29,6 +28,8 @@ onnx::TensorProto make_tensor(const std::vector<int32_t> &values)
     tensor.set_raw_data(values.data(), values.size() * sizeof(int32_t));
     return tensor;
 }
+
+constexpr const char *microsoft = "com.microsoft"; // domain of ONNX Runtime's own operators
 
 // Two codes a byte, the first one in the lower half.
 onnx::TensorProto int4_tensor(const Shape &shape, const std::vector<int8_t> &codes)
@@ -54,9 +55,12 @@ class Writer {
 public:
     Writer(const Model &model, const RunResult &result, Format format)
         : model_(model), result_(result), format_(format),
-          graph_(format == Format::qdq_float ? model.original() : model.proto())
+          graph_(format == Format::qdq_float || format == Format::matmulnbits ? model.original() : model.proto())
     {
-        if (format == Format::int4)
+        const bool wide = format != Format::qdq_float &&
+                          std::any_of(result.inputs.begin(), result.inputs.end(),
+                                      [](const InputResult &input) { return input.bits > most_library_bits; });
+        if (format == Format::int4 || wide)
             raise_opset(graph_, int4_opset);
     }
 
@@ -81,6 +85,11 @@ public:
         graph_.nodes = nodes_;
         graph_.sweep();
         onnx::ModelProto proto = graph_.proto();
+        if (format_ == Format::matmulnbits) {
+            onnx::OperatorSetIdProto &import = *proto.add_opset_import();
+            import.set_domain(microsoft);
+            import.set_version(1);
+        }
         proto.set_producer_name("bsq-onnx");
         proto.set_producer_version(result_.version);
         return proto.SerializeAsString();
@@ -132,6 +141,10 @@ private:
 
     void add_layer(const Layer &layer, const LayerResult &result)
     {
+        if (format_ == Format::matmulnbits) {
+            add_matmul(layer, result);
+            return;
+        }
         const bool as_float = format_ == Format::qdq_float;
         const int64_t axis = layer.kind == Kind::conv ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
         const std::string input = as_float ? layer.input : quantized(layer.input, axis);
@@ -169,8 +182,69 @@ private:
                         bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
     }
 
+    // Gemm is x B' + c, and MatMulNBits has its bias behind it, as old versions need it.
+    void add_matmul(const Layer &layer, const LayerResult &result)
+    {
+        const auto parts = packed_parts(result, BSQ_FORMAT_ONNX_MATMUL_NBITS);
+        std::vector<std::string> inputs = {layer.input};
+        for (const char *part : {"B", "scales", "zero_points"})
+            if (const auto found = parts.find(part); found != parts.end())
+                inputs.push_back(constant(layer.name + "." + part, flat(found->second)));
+        const std::string product = result.bias.empty() ? layer.output : graph_.unused(layer.output + "/product");
+        onnx::NodeProto node = make_node("MatMulNBits", layer.name, inputs, product);
+        node.set_domain(microsoft);
+        set_integer(node, "K", layer.desc.in_channels);
+        set_integer(node, "N", layer.desc.out_channels);
+        set_integer(node, "bits", result.bits);
+        set_integer(node, "block_size", result.group_size);
+        nodes_.push_back(node);
+        if (result.bias.empty())
+            return;
+        const std::string bias =
+            constant(layer.name + ".bias_corrected", bsq_onnx::make_tensor({layer.desc.out_channels}, result.bias));
+        nodes_.push_back(make_node("Add", graph_.unused(layer.name + "/bias"), {product, bias}, layer.output));
+    }
+
+    // Scales and zero points in one row, which every version of ONNX Runtime takes.
+    static onnx::TensorProto flat(onnx::TensorProto tensor)
+    {
+        if (tensor.dims_size() == 2) {
+            const int64_t all = tensor.dims(0) * tensor.dims(1);
+            tensor.clear_dims();
+            tensor.add_dims(all);
+        }
+        return tensor;
+    }
+
+    // Codes of several scales a channel stay (M, n) for DequantizeLinear, since groups run across the kernel.
+    std::string blocked_weights(const Layer &layer, const LayerResult &result)
+    {
+        const auto parts =
+            packed_parts(result, result.bits <= 4 ? BSQ_FORMAT_ONNX_INT4_BLOCKS : BSQ_FORMAT_ONNX_INT8_BLOCKS);
+        std::vector<std::string> inputs = {constant(layer.name + ".weight_quantized", parts.at("x")),
+                                           constant(layer.name + ".weight_scale", parts.at("x_scale"))};
+        if (const auto zero = parts.find("x_zero_point"); zero != parts.end())
+            inputs.push_back(constant(layer.name + ".weight_zero_point", zero->second));
+        std::string name = add_node("DequantizeLinear", inputs, graph_.unused(layer.name + ".weight_dequantized"));
+        set_integer(nodes_.back(), "axis", result.group_size > 0 ? 1 : 0);
+        if (result.group_size > 0)
+            set_integer(nodes_.back(), "block_size", result.group_size);
+        const Shape shape = weight_shape(layer, graph_);
+        if (layer.kind == Kind::matmul) {
+            name = add_node("Transpose", {name}, graph_.unused(layer.name + ".weight_transposed"));
+            set_integers(nodes_.back(), "perm", {1, 0});
+        } else if (shape.size() != 2) {
+            const std::string extents = constant(layer.name + ".weight_shape",
+                                                 bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
+            name = add_node("Reshape", {name, extents}, graph_.unused(layer.name + ".weight_reshaped"));
+        }
+        return name;
+    }
+
     std::string quantized_weights(const Layer &layer, const LayerResult &result)
     {
+        if (has_blocks(result))
+            return blocked_weights(layer, result);
         const Shape shape = weight_shape(layer, graph_);
         const std::vector<int8_t> codes = node_order(layer, result.codes);
         const bool packed = format_ == Format::int4 && result.bits <= 4;
@@ -232,6 +306,13 @@ private:
         const size_t size = static_cast<size_t>(count(shape));
         if (input.type == BSQ_INPUT_TYPE_SIGNED)
             return bsq_onnx::make_tensor(shape, std::vector<int8_t>(size, 0));
+        if (input.bits > most_library_bits) {
+            const auto zero = static_cast<uint16_t>(input.zero_point);
+            onnx::TensorProto tensor = bsq_onnx::make_tensor(shape, std::vector<int8_t>());
+            tensor.set_data_type(onnx::TensorProto::UINT16);
+            tensor.set_raw_data(&zero, sizeof zero);
+            return tensor;
+        }
         std::vector<uint8_t> zeros;
         for (size_t i = 0; i < size; i++)
             zeros.push_back(static_cast<uint8_t>(zero_of(input, i)));

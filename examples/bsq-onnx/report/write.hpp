@@ -15,7 +15,8 @@ enum class Format {
     qdq,
     qdq_layers, // the same before layers only, with float biases
     qdq_float,  // dequantized weights in the graph and opset of the file, no Q or DQ
-    int4        // opset 21: codes of up to 4 bits packed as INT4, else as qdq
+    int4,       // opset 21: codes of up to 4 bits packed as INT4, else as qdq; with groups or zero points in blocks
+    matmulnbits // com.microsoft MatMulNBits for Gemm and MatMul, all else float, in the opset of the file
 };
 
 // The bytes of the network; docs/formats.md says what is in it. A layer that was skipped (bits 0) keeps its weights and

@@ -2,6 +2,8 @@
 #include "samples/split.hpp"
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 
 #include "shared.hpp"
 
@@ -12,6 +14,29 @@ std::vector<SampleRef> Split::for_layers() const
     std::vector<SampleRef> all = calibration;
     all.insert(all.end(), held_out.begin(), held_out.end());
     return all;
+}
+
+Split Split::half(size_t first) const
+{
+    Split other = *this;
+    other.evaluation.clear();
+    other.labels.classes.clear();
+    for (size_t i = first; i < evaluation.size(); i += 2) {
+        other.evaluation.push_back(evaluation[i]);
+        if (!labels.classes.empty())
+            other.labels.classes.push_back(labels.classes[i]);
+    }
+    return other;
+}
+
+std::vector<SampleRef> Split::unseen(int64_t most) const
+{
+    const std::vector<SampleRef> &from = evaluation.empty() ? held_out : evaluation;
+    const size_t count = std::min(from.size(), static_cast<size_t>(most));
+    std::vector<SampleRef> some;
+    for (size_t i = 0; i < count; i++)
+        some.push_back(from[i * from.size() / count]);
+    return some;
 }
 
 static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<int64_t> &indices)
@@ -44,18 +69,37 @@ int64_t enough_samples(const Model &model)
     return enough;
 }
 
+// The indices of those that calibrate, ascending.
+static std::vector<int64_t> chosen(const Settings &settings, int64_t images, int64_t fitted)
+{
+    std::vector<int64_t> indices;
+    if (settings.calibration_seed < 0) {
+        for (int64_t i = 0; i < fitted; i++)
+            indices.push_back(settings.calibrate_on_first ? i : (i * images) / fitted);
+        return indices;
+    }
+    std::vector<int64_t> all(static_cast<size_t>(images));
+    std::iota(all.begin(), all.end(), 0);
+    std::mt19937_64 random(static_cast<uint64_t>(settings.calibration_seed));
+    // The engine's numbers are laid down by the standard, those of its distributions are not.
+    for (size_t i = 0; i < static_cast<size_t>(fitted); i++) {
+        std::swap(all[i], all[i + random() % (all.size() - i)]);
+        indices.push_back(all[i]);
+    }
+    std::sort(indices.begin(), indices.end());
+    return indices;
+}
+
 Split split_samples(const Settings &settings, const Samples &images, const Samples *test, int64_t enough)
 {
     const Samples &judged = test != nullptr ? *test : images;
     const int64_t fitted = calibration_count(settings, images.count(), test != nullptr, enough);
     Split split;
-    std::vector<int64_t> calibration, left; // of the images
-    for (int64_t i = 0, next = 0; i < images.count(); i++) {
-        const int64_t place = settings.calibrate_on_first ? next : next * images.count() / std::max<int64_t>(fitted, 1);
-        const bool taken = next < fitted && i == place;
-        (taken ? calibration : left).push_back(i);
-        next += taken;
-    }
+    split.enough = enough;
+    std::vector<int64_t> calibration = chosen(settings, images.count(), fitted), left; // of the images
+    for (int64_t i = 0; i < images.count(); i++)
+        if (!std::binary_search(calibration.begin(), calibration.end(), i))
+            left.push_back(i);
     split.calibration = refs_of(images, calibration);
 
     // Held-out samples that are left over by calibration, else some of those that judge.
@@ -99,7 +143,8 @@ static SampleRange describe(const std::vector<SampleRef> &refs)
 
 SampleUse describe_use(const Split &split)
 {
-    return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared};
+    return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared,
+            split.enough};
 }
 
 } // namespace bsq_onnx

@@ -1,0 +1,71 @@
+// The library's handle of a layer, and what goes into it.
+#include "quantize/handle.hpp"
+
+#include "shared.hpp"
+
+namespace bsq_onnx {
+
+void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle)
+{
+    if (status == BSQ_E_CANCELLED || interrupted())
+        throw Interrupted();
+    if (status != BSQ_OK)
+        throw Error("layer '" + layer.name + "': " + bsq_layer_error_message(handle));
+}
+
+void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle)
+{
+    if (quantizer.folded())
+        check(bsq_layer_set_input_channels(handle, &quantizer.values, quantizer.scales.data(),
+                                           quantizer.zero_points.data(), quantizer.scales.size()),
+              layer, handle);
+    else
+        check(bsq_layer_set_input_quantizer(handle, &quantizer.values), layer, handle);
+}
+
+LayerHandle make_layer(const Layer &layer, const bsq_options_t &options)
+{
+    char text[200];
+    bsq_error_t error;
+    bsq_error_init(&error, sizeof error);
+    error.message = text;
+    error.capacity = sizeof text;
+    bsq_layer_t *handle = nullptr;
+    const float *bias = layer.bias.empty() ? nullptr : layer.bias.data();
+    if (bsq_layer_create(&layer.desc, &options, layer.weights.data(), bias, &handle, &error) != BSQ_OK)
+        throw Error("layer '" + layer.name + "': " + text);
+    return LayerHandle(handle);
+}
+
+bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bits)
+{
+    bsq_options_t options = settings.options;
+    options.weight_bits = bits;
+    const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+    int64_t group = settings.group_size;
+    // MatMulNBits knows no other layout than blocks.
+    while (settings.format == Format::matmulnbits && group > fan_in && group > least_matmul_block)
+        group /= 2;
+    if (group > 0 && (group < fan_in || (settings.format == Format::matmulnbits && group == fan_in))) {
+        options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
+        options.group_size = group;
+    }
+    return options;
+}
+
+bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
+{
+    bsq_batch_t batch;
+    bsq_batch_init(&batch, sizeof batch);
+    batch.input = input;
+    batch.target = target;
+    batch.held_out = held_out;
+    batch.size = 1;
+    if (layer.desc.kind == BSQ_KIND_LINEAR)
+        batch.size = count(layer.input_shape) / layer.desc.in_channels;
+    for (int i = 0; i < layer.desc.spatial_dims; i++)
+        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
+    return batch;
+}
+
+} // namespace bsq_onnx
