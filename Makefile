@@ -40,7 +40,8 @@ ABI := $(shell cat src/ABI)
 header_number = $(shell sed -n 's/^\#define BSQ_VERSION_$(1) \([0-9]*\)$$/\1/p' include/bsq.h)
 VERSION := $(call header_number,MAJOR).$(call header_number,MINOR).$(call header_number,PATCH)
 
-LIBRARY_SOURCES := $(wildcard src/*/*.c)
+# All of src but libbsq-mpi, a library of its own (src/mpi/mpi.mk).
+LIBRARY_SOURCES := $(filter-out src/mpi/%,$(wildcard src/*/*.c))
 COMMON_SOURCES := $(wildcard examples/common/*.c)
 EXAMPLE_SOURCES := $(wildcard examples/*.c)
 CHECK_SOURCES := $(wildcard test/check_*.c)
@@ -199,7 +200,7 @@ check-%: $(BUILD)/test/check_%
 
 # Each program is built by the file beside it, which adds it to `programs`.
 .PHONY: programs
-include $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk
+include src/mpi/mpi.mk $(wildcard examples/*/*.mk) test/fuzz/fuzz.mk test/cpp/cpp.mk test/engines/engines.mk test/engines/llama.mk
 include test/bench/bench.mk test/long.mk pkgconfig/install.mk docs/reference/reference.mk docs/packaging/packaging.mk
 include test/packages/packages.mk test/python/python.mk
 
@@ -215,12 +216,17 @@ ONNX_PACKAGES := libopencv-dev libprotobuf-dev libonnx-dev python3-onnx python3-
 PACKAGES_PACKAGES := cmake meson ninja-build doxygen man-db debhelper dh-python lintian dpkg-dev fakeroot python3-setuptools \
     python3-wheel golang-go rustc
 
-.PHONY: deps deps-onnx deps-long deps-packages
+MPI_PACKAGES := libopenmpi-dev openmpi-bin
+
+.PHONY: deps deps-onnx deps-long deps-packages deps-mpi
 deps:
 	@.ci/deps $(NEEDED_PACKAGES)
 
 deps-onnx: deps
 	@.ci/deps $(ONNX_PACKAGES)
+
+deps-mpi: deps
+	@.ci/deps $(MPI_PACKAGES)
 
 deps-long: deps
 	@.ci/deps $(LONG_PACKAGES)
@@ -246,7 +252,7 @@ check-format:
 .PHONY: clean
 clean:
 	rm -rf build $(BUILD)
-	rm -f $(LIB)/libbsq.a $(LIB)/libbsq.so $(LIB)/libbsq.so.*
+	rm -f $(LIB)/libbsq.a $(LIB)/libbsq.so $(LIB)/libbsq.so.* $(LIB)/libbsq-mpi.a $(LIB)/libbsq-mpi.so*
 	-rmdir $(LIB) 2>/dev/null
 
 .PHONY: help
@@ -254,11 +260,13 @@ help:
 	@echo 'make                the libraries in lib/, the examples in build/examples/'
 	@echo 'make deps           install the Debian packages that building and checking need'
 	@echo 'make deps-onnx      install what bsq-onnx needs besides'
+	@echo 'make deps-mpi       install what libbsq-mpi needs besides (Open MPI)'
 	@echo 'make deps-engines   fetch ONNX Runtime and llama.cpp from npm into build/engines, to test and measure in them'
 	@echo 'make check          all tests (under five minutes)'
 	@echo 'make check-NAME     one check program: test/check_NAME.c'
 	@echo 'make check-engines  packed tensors in ONNX Runtime and llama.cpp'
 	@echo 'make check-onnx     the tests of bsq-onnx'
+	@echo 'make check-mpi      the tests of libbsq-mpi, under mpirun'
 	@echo 'make check-gguf     the tests of bsq-gguf'
 	@echo 'make check-networks every network of SHARED_DATA at 4 bits, on some of its pictures'
 	@echo 'make check-packages the programs of docs/bindings.md, make dist, make deb, recipes (make deps-packages)'
@@ -278,12 +286,14 @@ help:
 	@echo 'make bench-layers   errors and times on the layers in $(SHARED_DATA)/layers'
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
+	@echo 'make bench-mpi      libbsq-mpi on this machine, and what the model of docs/cluster.md makes of it on 64 and 1024'
 	@echo 'make bench-engines  networks of bsq-onnx in ONNX Runtime: time beside float, fused layers, accuracy (ONLY=NETWORK)'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'
 	@echo 'make man            manual pages of the calls and the programs, in $(BUILD)/man'
 	@echo 'make docs           the reference as HTML, in build/docs, by Doxygen'
 	@echo 'make install        into PREFIX ($(PREFIX)) below DESTDIR; also bindir libdir includedir pkgconfigdir cmakedir mandir'
 	@echo '                    docdir; without debug information, unless INSTALL_DEBUG=1'
+	@echo 'make install-mpi    libbsq-mpi, its header, its pkg-config file, and bsq-layer-mpi, where there is mpicc'
 	@echo 'make install-onnx   bsq-onnx and its manual page, too'
 	@echo 'make uninstall      remove what install put there'
 	@echo 'make dist           a source archive of what git knows, in build/dist'

@@ -323,6 +323,24 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_create(const bsq_layer_desc_t *desc, con
  * results. Statistics are shared until either side adds to its own, which then gets its own copy. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone);
 
+/* Creates a layer of 'count' output channels from 'first' on, of whole groups where there are several, with the same
+ * options, weights, bias, input quantizer and statistics, without results: a part of the work for another thread or machine.
+ * H is shared where there is one group. Solved on its own it may differ from the same channels of the whole in last bits
+ * and in what is chosen for all channels together. RANGE for channels that the layer has not, or parts of groups. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_slice(bsq_layer_t *layer, int64_t first, int64_t count, bsq_layer_t **slice);
+
+/* What a fingerprint is of. */
+enum {
+    BSQ_FINGERPRINT_DESCRIPTION = 1701, /* what bsq_layer_create was told, options apart */
+    BSQ_FINGERPRINT_WEIGHTS = 1702,     /* weights and bias */
+    BSQ_FINGERPRINT_INPUTS = 1703,      /* the input quantizer: fixed, given, or as it follows from what was observed */
+    BSQ_FINGERPRINT_STATISTICS = 1704   /* both kinds of statistics, to the last bit */
+};
+
+/* Computes 64 bits that are the same for the same thing, on machines of one kind and one version of the library, and
+ * hardly ever for another: so that machines can tell whether they have the same layer. Reads all of it once. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_fingerprint(bsq_layer_t *layer, int32_t what, int64_t *fingerprint);
+
 /* Frees the layer; NULL is allowed. Statistics that others hold stay alive. */
 BSQ_API void BSQ_CALL bsq_layer_free(bsq_layer_t *layer);
 
@@ -530,6 +548,25 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_laye
  * threads. The same snapshots in the same order give the same bits. MISMATCH and STATE as there. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_merge(const bsq_stats_t *const *stats, size_t count,
                                               const bsq_options_t *options, bsq_stats_t **merged, bsq_error_t *error);
+
+/* Statistics as plain numbers, to be added up elsewhere: numbers of two snapshots of one kind of layer, added one by one,
+ * are those of the rows of both. In this order: rows; sum of their weights; of the squares of these; 1; 1 with targets; 1 with
+ * means of inputs; 1 with means of targets; 0; for each group the sums of x x', upper triangle of n x n, row after row; the
+ * sums of x (G, n); with targets the sums of y x (M, n), of y (M), of y^2 (M). */
+
+/* Gives how many numbers that are. */
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_sum_count(const bsq_stats_t *stats, size_t *count, bsq_error_t *error);
+
+/* Writes them; 'count' must be exact (SIZE). 'options' (NULL: defaults) gives allocator and threads. STATE for moments of an
+ * unknown number of rows, and where shared inputs still wait for targets. */
+BSQ_API bsq_status_t BSQ_CALL bsq_stats_get_sums(const bsq_stats_t *stats, const bsq_options_t *options, double *sums,
+                                                 size_t count, bsq_error_t *error);
+
+/* Adds rows of which these are the sums, with inputs as this layer's quantizer makes them, to the layer's statistics
+ * ('held_out' says to which). SIZE for a count that is none of this layer, NUMERIC when the numbers are not finite or
+ * contradict each other as in bsq_layer_set_moments, MISMATCH and STATE as in bsq_layer_merge_stats. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_add_sums(bsq_layer_t *layer, int32_t held_out, const double *sums,
+                                                 size_t count);
 
 /* What a snapshot holds; the first fields are those of the layer that it came from. */
 typedef struct bsq_stats_info_t {
@@ -753,6 +790,14 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_tensor(bsq_layer_t *layer, bsq_tenso
  * MISMATCH when M or n are not those of the layer, SIZE for a count, RANGE for a code outside of the grid, or a scale
  * that is not positive and a value of its format. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_tensor(bsq_layer_t *layer, const bsq_tensor_t *tensor);
+
+/* Makes a result that was found elsewhere the layer's without judging it again: put together from slices, or read on one
+ * machine to be had on another. All of it as the calls that read a result write it: 'tensor' (checked as above), 'bias' (M
+ * float32), 'report', 'stages' (report->stages of them, or NULL with 0) and 'channels' (M), copied. What it says of errors
+ * is believed, but a report->weight_error below 0 is computed from the weights. NUMERIC where the bias is not finite. */
+BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_result(bsq_layer_t *layer, const bsq_tensor_t *tensor, const float *bias,
+                                                   const bsq_report_t *report, const bsq_stage_t *stages,
+                                                   const bsq_channel_t *channels);
 
 /* Judges any tensor of the layer's extents by the layer's J, statistics and held-out statistics; 'report' is written,
  * the layer stays as it is. Bits, grid and scales are those of the tensor, damping, asymmetry, bias_correction and

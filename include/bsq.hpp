@@ -588,6 +588,12 @@ enum class element_type : std::int32_t {
     bfloat16 = BSQ_ELEMENT_TYPE_BFLOAT16,
     e4m3 = BSQ_ELEMENT_TYPE_E4M3
 };
+enum class fingerprint_of : std::int32_t {
+    description = BSQ_FINGERPRINT_DESCRIPTION,
+    weights = BSQ_FINGERPRINT_WEIGHTS,
+    inputs = BSQ_FINGERPRINT_INPUTS,
+    statistics = BSQ_FINGERPRINT_STATISTICS
+};
 enum class result : std::int32_t {
     codes = BSQ_RESULT_CODES,
     scales = BSQ_RESULT_SCALES,
@@ -1245,6 +1251,19 @@ public:
         return detail::with_text(
             text, [&](bsq_error_t *c) { return bsq_stats_export(handle_, buffer.data(), buffer.size(), c); });
     }
+    // bsq_stats_sum_count, bsq_stats_get_sums: 'sums' has exactly that size.
+    status try_sum_count(std::size_t &count, message *text = nullptr) const noexcept
+    {
+        const detail::quiet call;
+        return detail::with_text(text, [&](bsq_error_t *c) { return bsq_stats_sum_count(handle_, &count, c); });
+    }
+    status try_get_sums(const options &how, span<double> sums, message *text = nullptr) const noexcept
+    {
+        const detail::quiet call;
+        const bsq_options_t c_options = detail::to_c(how);
+        return detail::with_text(
+            text, [&](bsq_error_t *c) { return bsq_stats_get_sums(handle_, &c_options, sums.data(), sums.size(), c); });
+    }
     // bsq_stats_import.
     static status try_import(const_bytes data, const options &how, stats &imported, message *text = nullptr) noexcept
     {
@@ -1277,6 +1296,19 @@ public:
     void export_to(bytes buffer) const
     {
         detail::run([&](message &text) { return try_export_to(buffer, &text); });
+    }
+    std::size_t sum_count() const
+    {
+        std::size_t count = 0;
+        detail::run([&](message &text) { return try_sum_count(count, &text); });
+        return count;
+    }
+    // Allocates.
+    std::vector<double> sums(const options &how = options()) const
+    {
+        std::vector<double> numbers(sum_count());
+        detail::run([&](message &text) { return try_get_sums(how, numbers, &text); });
+        return numbers;
     }
     // Allocates.
     std::vector<unsigned char> export_bytes() const
@@ -1386,6 +1418,25 @@ public:
             copy.inputs_ = inputs, copy.outputs_ = outputs;
         }
         return code;
+    }
+    // bsq_layer_slice: a layer of 'count' output channels from 'first' on.
+    status try_slice(std::int64_t first, std::int64_t count, layer &part) noexcept
+    {
+        const detail::quiet call;
+        bsq_layer_t *handle = nullptr;
+        const status code = done(bsq_layer_slice(handle_, first, count, &handle));
+        if (code == status::ok) {
+            const std::int64_t inputs = inputs_, outputs = outputs_ ? count : 0;
+            part = layer(handle);
+            part.inputs_ = inputs, part.outputs_ = outputs;
+        }
+        return code;
+    }
+    // bsq_layer_fingerprint.
+    status try_fingerprint(fingerprint_of what, std::int64_t &value) noexcept
+    {
+        const detail::quiet call;
+        return done(bsq_layer_fingerprint(handle_, detail::number(what), &value));
     }
     // bsq_layer_set_options, bsq_layer_get_options.
     status try_set_options(const options &how) noexcept
@@ -1511,6 +1562,12 @@ public:
         const detail::quiet call;
         return done(bsq_layer_share_stats(handle_, held_out, snapshot.get()));
     }
+    // bsq_layer_add_sums: those of stats::try_get_sums, of one snapshot or added up.
+    status try_add_sums(span<const double> sums, bool held_out = false) noexcept
+    {
+        const detail::quiet call;
+        return done(bsq_layer_add_sums(handle_, held_out, sums.data(), sums.size()));
+    }
     status try_share_input(layer &source) noexcept
     {
         const detail::quiet call;
@@ -1583,6 +1640,18 @@ public:
         const bsq_tensor_t c = detail::to_c(weights);
         return done(bsq_layer_set_tensor(handle_, &c));
     }
+    // bsq_layer_set_result: what was found elsewhere, as the calls that read a result give it; the handle's M channels and
+    // biases, report.stages stages.
+    status try_set_result(const tensor &weights, span<const float> bias, const report &found,
+                          span<const stage_report> stages, span<const channel_report> channels) noexcept
+    {
+        const detail::quiet call;
+        const bsq_tensor_t c = detail::to_c(weights);
+        if (detail::count(bias) != c.channels || detail::count(channels) != c.channels ||
+            detail::count(stages) != found.stages)
+            return refuse("bias, stages or channels have another size than the tensor and the report say");
+        return done(bsq_layer_set_result(handle_, &c, bias.data(), &found, stages.data(), channels.data()));
+    }
     // bsq_layer_evaluate: judges it.
     status try_evaluate(const tensor &weights, report &judgement) noexcept
     {
@@ -1624,6 +1693,18 @@ public:
         layer copy;
         run([&] { return try_clone(copy); });
         return copy;
+    }
+    layer slice(std::int64_t first, std::int64_t count)
+    {
+        layer part;
+        run([&] { return try_slice(first, count, part); });
+        return part;
+    }
+    std::int64_t fingerprint(fingerprint_of what)
+    {
+        std::int64_t value = 0;
+        run([&] { return try_fingerprint(what, value); });
+        return value;
     }
     void set_options(const options &how)
     {
@@ -1696,6 +1777,10 @@ public:
     {
         run([&] { return try_share_stats(snapshot, held_out); });
     }
+    void add_sums(span<const double> sums, bool held_out = false)
+    {
+        run([&] { return try_add_sums(sums, held_out); });
+    }
     void share_input(layer &source)
     {
         run([&] { return try_share_input(source); });
@@ -1753,6 +1838,11 @@ public:
         own.description.codes = {}, own.description.scales = {}, own.description.zero_points = {};
         own.description.offsets = {}, own.description.levels = {};
         return own;
+    }
+    void set_result(const tensor &weights, span<const float> bias, const report &found, span<const stage_report> stages,
+                    span<const channel_report> channels)
+    {
+        run([&] { return try_set_result(weights, bias, found, stages, channels); });
     }
     void set_tensor(const tensor &weights)
     {

@@ -59,6 +59,23 @@ install-onnx-program: $(BUILD)/bin/bsq-onnx install-man-onnx
 	$(INSTALL) -m 755 $(BUILD)/bin/bsq-onnx $(TO)$(bindir)/bsq-onnx
 	$(call without_debug,$(TO)$(bindir)/bsq-onnx)
 
+# libbsq-mpi and bsq-layer-mpi: left out, saying so, where there is no mpicc.
+.PHONY: install-mpi install-mpi-files
+install-mpi:
+	+@$(if $(MPICC),$(MAKE) --no-print-directory install-mpi-files,echo 'install-mpi: skipped, there is no mpicc (make deps-mpi)')
+
+install-mpi-files: install-man-mpi $(MPI_STATIC) $(MPI_LINK) $(MPI_TOOL)
+	$(INSTALL) -d $(TO)$(includedir) $(TO)$(pkgconfigdir) $(TO)$(libdir) $(TO)$(bindir)
+	$(INSTALL) -m 644 include/bsq_mpi.h $(TO)$(includedir)
+	$(call fill,pkgconfig/bsq-mpi.pc.in,$(pkgconfigdir),pcfiledir,prefix)
+	$(INSTALL) -m 644 $(LIB)/libbsq-mpi.a $(TO)$(libdir)/libbsq-mpi.a
+	$(INSTALL) -m 755 $(MPI_SHARED) $(TO)$(libdir)/libbsq-mpi.so.$(ABI)
+	$(INSTALL) -m 755 $(MPI_TOOL) $(TO)$(bindir)
+	$(call without_debug,--strip-debug $(TO)$(libdir)/libbsq-mpi.a)
+	$(call without_debug,--strip-unneeded $(TO)$(libdir)/libbsq-mpi.so.$(ABI))
+	$(call without_debug,$(TO)$(bindir)/bsq-layer-mpi)
+	ln -sf libbsq-mpi.so.$(ABI) $(TO)$(libdir)/libbsq-mpi.so
+
 install-docs:
 	$(INSTALL) -d $(TO)$(docdir)
 	$(INSTALL) -m 644 $(DOCUMENTS) $(TO)$(docdir)
@@ -67,5 +84,7 @@ uninstall: uninstall-man
 	rm -f $(TO)$(libdir)/libbsq.a $(TO)$(libdir)/libbsq.so.$(ABI) $(TO)$(libdir)/libbsq.so $(TO)$(includedir)/bsq.h \
 	    $(TO)$(includedir)/bsq.hpp $(TO)$(pkgconfigdir)/bsq.pc $(TO)$(cmakedir)/bsq-config.cmake \
 	    $(TO)$(cmakedir)/bsq-config-version.cmake $(addprefix $(TO)$(bindir)/,bsq-layer bsq-gguf bsq-onnx) \
-	    $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS)))
+	    $(addprefix $(TO)$(docdir)/,$(notdir $(DOCUMENTS))) $(TO)$(includedir)/bsq_mpi.h \
+	    $(TO)$(pkgconfigdir)/bsq-mpi.pc $(TO)$(libdir)/libbsq-mpi.a $(TO)$(libdir)/libbsq-mpi.so \
+	    $(TO)$(libdir)/libbsq-mpi.so.$(ABI) $(TO)$(bindir)/bsq-layer-mpi
 	-rmdir $(TO)$(docdir) $(TO)$(cmakedir) 2>/dev/null

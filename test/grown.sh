@@ -37,7 +37,7 @@ build_grown()
 {
     objects=
     flags="-std=c11 -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -ffp-contract=off -pthread -g -O1"
-    for source in $(ls src/*/*.c | grep -v '^src/kernels/') "$scratch/grown.c"; do
+    for source in $(ls src/*/*.c | grep -v -e '^src/kernels/' -e '^src/mpi/') "$scratch/grown.c"; do
         object=$scratch/$(basename "$source" .c)_$(basename "$(dirname "$source")").o
         # shellcheck disable=SC2046,SC2086
         $CC $flags ${CFLAGS:-} -I"$scratch/include" -Isrc $($PKG_CONFIG --cflags openblas lapacke) -c -o "$object" \

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Who may use whom in src (src/README.md): by the includes of each folder and by the symbols of its object files.
+# Who may use whom in src (src/README.md): by the includes of each folder and by the symbols of its object files. mpi/ is
+# a library of its own, which sees the others by their public calls alone.
 set -u
 
 BUILD=${BUILD:-build}
@@ -34,12 +35,18 @@ may()
     return 1
 }
 
+# is_public SYMBOL: hosts may call it, and so may mpi/.
+is_public()
+{
+    grep -q "^ *$1;\$" src/bsq.map
+}
+
 # judge WHAT FILE: every line "FOLDER OTHER PLACE" of the file is allowed.
 judge()
 {
     wrong=
     while read -r from to place; do
-        may "$from" "$to" || wrong="$wrong
+        may "$from" "$to" || { [ "$from" = mpi ] && is_public "${place%% in *}"; } || wrong="$wrong
   $from uses $to: $place"
     done <"$2"
     if [ -z "$wrong" ]; then
@@ -73,6 +80,17 @@ sort -u "$scratch/defined" >"$scratch/defined.sorted"
 sort -u "$scratch/used" | join - "$scratch/defined.sorted" | awk '{print $2, $4, $1 " in " $3}' >"$scratch/symbols"
 judge "symbols" "$scratch/symbols"
 
+# MPI stays in its room.
+grep -l -E '^#include <mpi\.h>|^#include "bsq_mpi\.h"' src/*/*.[ch] include/bsq.h include/bsq.hpp | grep -v '^src/mpi/' \
+    >"$scratch/mpi_users"
+if [ -s "$scratch/mpi_users" ]; then
+    echo "failed: files outside of src/mpi that include MPI"
+    cat "$scratch/mpi_users"
+    failed=$((failed + 1))
+else
+    passed=$((passed + 1))
+fi
+
 # Of the stages, only these read statistics.
 grep -l '^#include "stats/' src/stages/*.[ch] | grep -v -E '/(objective|hessian)\.[ch]$' >"$scratch/readers"
 if [ -s "$scratch/readers" ]; then
@@ -84,7 +102,7 @@ else
 fi
 
 # The rules above forbid loops as long as this order holds: a folder uses later ones only.
-order="api network solve stages stats input format base kernels"
+order="mpi api network solve stages stats input format base kernels"
 for from in $order; do
     later=
     for to in $order; do

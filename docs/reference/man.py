@@ -9,6 +9,8 @@ import sys
 
 import header
 
+# The header that pages are of, and its page of constants; those of bsq_mpi.h are made in the same way.
+HEADER = "bsq"
 STATUS_PAGE = "bsq_constants"
 MOST_IN_NAME = 100
 
@@ -89,7 +91,7 @@ def synopsis(declaration):
 
 
 def head(title, section, version):
-    return ['.\\" Made from include/bsq.h by docs/reference/man.py.' if section == 3 else
+    return ['.\\" Made from include/%s.h by docs/reference/man.py.' % HEADER if section == 3 else
             '.\\" Made by docs/reference/man.py.',
             '.TH %s %d "" "libbsq %s" "%s"' % (title.upper().replace("-", "\\-"), section, version,
                                                "libbsq" if section == 3 else "User Commands"),
@@ -100,7 +102,7 @@ def statuses(units):
     """What each BSQ_E_ value means, by the comments of the enumeration."""
     for unit in units:
         for declaration in unit.declarations:
-            found = re.findall(r"BSQ_E_(\w+) = .*?/\* (.*?) \*/", declaration)
+            found = re.findall(r"BSQ_(?:MPI_)?E_(\w+) = .*?/\* (.*?) \*/", declaration)
             if found:
                 return dict(found)
     return sys.exit("man.py: there is no enumeration of BSQ_E_ values")
@@ -112,26 +114,28 @@ def return_value(page, meanings):
         return []
     handle = any(re.search(r"\w+_t \*layer[,)]", call) and "bsq_error_t" not in call for call in failing)
     lines = [".SH RETURN VALUE", "\\fBBSQ_OK\\fR, which is 0, or a negative status. On failure nothing is lost, and the text is"]
-    lines += ["that of \\fBbsq_layer_error_message\\fR(3)."] if handle else ["left in \\fIerror\\fR, see \\fBbsq_error_t\\fR(3)."]
+    handle = handle or (HEADER != "bsq" and not any("bsq_error_t" in call for call in failing))
+    teller = "bsq_layer_error_message" if HEADER == "bsq" else HEADER + "_error_message"
+    lines += ["that of \\fB%s\\fR(3)." % teller] if handle else ["left in \\fIerror\\fR, see \\fBbsq_error_t\\fR(3)."]
     named = [name for name in meanings if re.search(r"\b%s\b" % name, page.comment or "")]
     if named:
         lines += [".SH ERRORS", "Named above:"]
     for name in named:
-        lines += [".TP", "\\fBBSQ_E_%s\\fR" % name, escape(meanings[name])]
+        lines += [".TP", "\\fB%s_E_%s\\fR" % (HEADER.upper(), name), escape(meanings[name])]
     return lines
 
 
 def page_text(page, version, meanings, others):
     names = page.names()
     lines = head(names[0], 3, version) + [".SH NAME", "%s \\- %s" % (", ".join(map(escape, names)), summary(page.comment, names[0]))]
-    lines += [".SH SYNOPSIS", ".B #include <bsq.h>"]
+    lines += [".SH SYNOPSIS", ".B #include <%s.h>" % HEADER]
     for declaration in page.types:
         lines += literal(declaration)
     for call in page.calls:
         lines += literal(synopsis(call))
     lines += [".SH DESCRIPTION"] + prose(page.comment)
     lines += return_value(page, meanings)
-    lines += [".SH SEE ALSO", ",\n".join("\\fB%s\\fR(3)" % name for name in ["bsq", STATUS_PAGE] + others)]
+    lines += [".SH SEE ALSO", ",\n".join("\\fB%s\\fR(3)" % name for name in [HEADER, STATUS_PAGE] + others)]
     return "\n".join(lines) + "\n"
 
 
@@ -160,7 +164,7 @@ def collect(units):
 
 def constants(units, version):
     lines = head(STATUS_PAGE, 3, version) + [".SH NAME", "%s \\- statuses, grids, kinds, formats and other constants of libbsq" %
-                                             STATUS_PAGE, ".SH SYNOPSIS", ".B #include <bsq.h>", ".SH DESCRIPTION"]
+                                             STATUS_PAGE, ".SH SYNOPSIS", ".B #include <%s.h>" % HEADER, ".SH DESCRIPTION"]
     section = None
     for unit in units:
         enums = [d for d in unit.declarations if re.match(r" *enum", d)]
@@ -178,8 +182,10 @@ def constants(units, version):
 def overview(intro, units, pages, version):
     title, rest = intro.split("\n", 1)
     text = "\n".join(line for line in rest.split("\n") if "SPDX" not in line)
-    lines = head("bsq", 3, version) + [".SH NAME", "bsq \\- %s" % escape(title.split(" - ")[1]), ".SH SYNOPSIS",
-                                       ".B #include <bsq.h>", ".PP", "cc host.c $(pkg\\-config \\-\\-cflags \\-\\-libs bsq)",
+    lines = head(HEADER, 3, version) + [".SH NAME", "%s \\- %s" % (HEADER, escape(title.split(" - ")[1])), ".SH SYNOPSIS",
+                                       ".B #include <%s.h>" % HEADER, ".PP",
+                                       "%s host.c $(pkg\\-config \\-\\-cflags \\-\\-libs %s)" %
+                                       ("cc" if HEADER == "bsq" else "mpicc", escape(HEADER.replace("_", "-"))),
                                        ".SH DESCRIPTION"] + prose(text)
     section = None
     lines += [".SH CALLS AND TYPES"]
@@ -197,6 +203,9 @@ def write(folder, name, text):
 
 
 def write_calls(path, folder, version):
+    global HEADER, STATUS_PAGE
+    HEADER = os.path.basename(path)[:-len(".h")]
+    STATUS_PAGE = HEADER + "_constants"
     intro, units = header.parse(path)
     pages, meanings = collect(units), statuses(units)
     os.makedirs(folder, exist_ok=True)
@@ -207,7 +216,7 @@ def write_calls(path, folder, version):
         for name in names[1:]:
             write(folder, name, ".so man3/%s.3\n" % names[0])
     write(folder, STATUS_PAGE, constants(units, version))
-    write(folder, "bsq", overview(intro, units, pages, version))
+    write(folder, HEADER, overview(intro, units, pages, version))
 
 
 def options(lines):

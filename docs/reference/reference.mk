@@ -12,6 +12,20 @@ $(MAN_CALLS): include/bsq.h $(MAN_SCRIPTS)
 	$(call say,MAN)
 	$(Q)PYTHONDONTWRITEBYTECODE=1 $(PYTHON) docs/reference/man.py calls include/bsq.h $(@D) $(VERSION)
 
+# Of libbsq-mpi, installed with it.
+MPI_MAN_CALLS := $(if $(MPICC),$(BUILD)/man/mpi/man3/bsq_mpi.3)
+man: $(MPI_MAN_CALLS)
+
+$(BUILD)/man/mpi/man3/bsq_mpi.3: include/bsq_mpi.h $(MAN_SCRIPTS)
+	@rm -rf $(@D)
+	$(call say,MAN)
+	$(Q)PYTHONDONTWRITEBYTECODE=1 $(PYTHON) docs/reference/man.py calls include/bsq_mpi.h $(@D) $(VERSION)
+
+.PHONY: install-man-mpi
+install-man-mpi: $(MPI_MAN_CALLS)
+	$(INSTALL) -d $(TO)$(mandir)/man3
+	$(INSTALL) -m 644 $(BUILD)/man/mpi/man3/*.3 $(TO)$(mandir)/man3
+
 # A cross build cannot run its programs: EXEC='qemu-aarch64-static -L ROOT', or MAN_PROGRAMS= to leave these pages out.
 $(BUILD)/man/man1/%.1: docs/reference/%.1.in $(BUILD)/bin/% $(MAN_SCRIPTS)
 	@mkdir -p $(@D)

@@ -349,8 +349,7 @@ static int load_target(const struct work *work, const char *path, const bsq_batc
     return 0;
 }
 
-/* Streams batch 'i', to find the range of the inputs or for the statistics. */
-static int stream_batch(struct work *work, int32_t i, int observe)
+int stream_batch(struct work *work, int32_t i, int observe)
 {
     const char *path = work->settings->input.text[i];
     struct npy_array array = {.data = NULL};
@@ -377,21 +376,7 @@ static int stream_batch(struct work *work, int32_t i, int observe)
     return status;
 }
 
-static int stream_batches(struct work *work)
-{
-    const int passes = work->settings->options.input_bits > 0 ? 2 : 1;
-    for (int pass = 0; pass < passes; pass++) {
-        for (int32_t i = 0; i < work->settings->input.count; i++) {
-            const int status = stream_batch(work, i, pass + 1 < passes);
-            if (status != 0 || interrupted) {
-                return status;
-            }
-        }
-    }
-    return 0;
-}
-
-static int hold_out(struct work *work)
+int load_held_out(struct work *work)
 {
     const char *path = work->settings->held_out;
     struct npy_array array = {.data = NULL};
@@ -423,8 +408,5 @@ int load_layer(struct work *work)
         status = set_moments(work, settings->stats, &stats, 0);
     }
     npy_free(&stats);
-    if (status == 0) {
-        status = stream_batches(work);
-    }
-    return status != 0 ? status : hold_out(work);
+    return status;
 }

@@ -20,7 +20,15 @@ struct work {
     int created_out; /* whether --out was made by this run */
 };
 
-/* Reads all files and makes the layer; returns the exit status, after a message where that is not 0. */
+/* Each returns the exit status, after a message where that is not 0. */
+
+/* Reads all files but those of activations and makes the layer. */
 int load_layer(struct work *work);
+
+/* Streams batch 'i' into the layer, to find the range of the inputs or for the statistics. */
+int stream_batch(struct work *work, int32_t i, int observe);
+
+/* Reads the moments that only judge the result. */
+int load_held_out(struct work *work);
 
 #endif

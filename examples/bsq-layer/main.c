@@ -6,6 +6,7 @@
 #include "messages.h"
 #include "outputs.h"
 #include "packed.h"
+#include "ranks.h"
 #include "report.h"
 #include "settings.h"
 
@@ -30,17 +31,24 @@ static int run(struct work *work)
 {
     bsq_report_t report;
     bsq_report_init(&report, sizeof report);
-    int status = load_layer(work);
+    int status = ranks_stream(work, load_layer(work));
+    if (status == 0) {
+        status = load_held_out(work);
+    }
     if (status == 0 && work->settings->out != NULL) {
         status = check_packed(work);
     }
-    if (status == 0 && work->settings->out != NULL) {
+    if (status == 0 && work->settings->out != NULL && ranks_first()) {
         status = make_directory(work);
     }
-    if (status == 0 && bsq_optimize(work->layer, &report) != BSQ_OK) {
-        status = complain_layer(work->layer, "solve");
+    status = ranks_agree(status);
+    if (status == 0) {
+        status = ranks_solve(work, &report);
     }
     clear_bar();
+    if (!ranks_first()) {
+        return status;
+    }
     char *text = status == 0 ? report_text(work, &report, &status) : NULL;
     if (status == 0 && work->settings->out != NULL) {
         status = write_outputs(work);
@@ -58,7 +66,9 @@ static int quantize(const struct settings *settings)
     int status = run(&work);
     if (interrupted) {
         clear_bar();
-        fputs("bsq-layer: interrupted\n", stderr);
+        if (ranks_first()) {
+            fputs("bsq-layer: interrupted\n", stderr);
+        }
         status = EXIT_SIGNAL + interrupted;
     }
     if (status != 0 && work.created_out) {
@@ -73,6 +83,9 @@ static int quantize(const struct settings *settings)
 
 static int print_about(const struct settings *settings)
 {
+    if (!ranks_first()) {
+        return 0;
+    }
     if (settings->help) {
         print_help();
     } else {
@@ -84,7 +97,10 @@ static int print_about(const struct settings *settings)
 int main(int count, char **words)
 {
     struct settings settings;
-    show_bar();
+    ranks_begin(&count, &words);
+    if (ranks_first()) {
+        show_bar();
+    }
     handle_signal(SIGINT);
     handle_signal(SIGTERM);
     int status = read_settings(count, words, &settings);
@@ -92,5 +108,5 @@ int main(int count, char **words)
         status = settings.help || settings.version ? print_about(&settings) : quantize(&settings);
     }
     free_settings(&settings);
-    return status;
+    return ranks_end(status);
 }

@@ -63,20 +63,20 @@ static float *copy_values(const struct bsq_memory *memory, const float *values, 
     return copy;
 }
 
-/* Makes a layer with weights and bias and nothing else; NULL when out of memory. */
-static bsq_layer_t *layer_new(const struct plan *plan, const float *weights, const float *bias)
+bsq_layer_t *bsq_layer_new(const struct bsq_geometry *geometry, const bsq_options_t *options,
+                           const struct bsq_memory *memory, const float *weights, const float *bias)
 {
-    bsq_layer_t *layer = bsq_memory_get_zeroed(&plan->memory, 1, sizeof *layer);
+    bsq_layer_t *layer = bsq_memory_get_zeroed(memory, 1, sizeof *layer);
 
     if (!layer)
         return NULL;
     atomic_init(&layer->busy, 0);
-    layer->geometry = plan->geometry;
-    bsq_layer_keep_options(layer, &plan->options);
-    layer->memory = plan->memory;
-    layer->weights = copy_values(&plan->memory, weights, plan->weight_count);
+    layer->geometry = *geometry;
+    bsq_layer_keep_options(layer, options);
+    layer->memory = *memory;
+    layer->weights = copy_values(memory, weights, geometry->out_channels * geometry->fan_in);
     if (bias)
-        layer->bias = copy_values(&plan->memory, bias, plan->geometry.out_channels);
+        layer->bias = copy_values(memory, bias, geometry->out_channels);
     if (!layer->weights || (bias && !layer->bias)) {
         bsq_layer_free(layer);
         return NULL;
@@ -99,7 +99,7 @@ static bsq_status_t create(const bsq_layer_desc_t *desc, const bsq_options_t *op
         return status;
     if (bias && (status = bsq_check_finite("bias", bias, plan.geometry.out_channels, message)) != BSQ_OK)
         return status;
-    *layer = layer_new(&plan, weights, bias);
+    *layer = bsq_layer_new(&plan.geometry, &plan.options, &plan.memory, weights, bias);
     return *layer ? BSQ_OK : bsq_fail_memory(message);
 }
 
@@ -123,9 +123,7 @@ static bsq_status_t clone_layer(bsq_layer_t *layer, bsq_layer_t **clone)
     if (status != BSQ_OK)
         return status;
 
-    const struct bsq_geometry *geometry = &layer->geometry;
-    struct plan plan = {*geometry, layer->options, layer->memory, geometry->out_channels * geometry->fan_in};
-    bsq_layer_t *copy = layer_new(&plan, layer->weights, layer->bias);
+    bsq_layer_t *copy = bsq_layer_new(&layer->geometry, &layer->options, &layer->memory, layer->weights, layer->bias);
 
     if (!copy)
         return bsq_fail_memory(&layer->message);

@@ -35,6 +35,12 @@ struct bsq_layer_t {
     struct bsq_result *result;    /* or NULL */
 };
 
+/* ---- layer.c ---- */
+
+/* Makes a layer with copies of weights and bias (or NULL) and nothing else; NULL when out of memory. */
+bsq_layer_t *bsq_layer_new(const struct bsq_geometry *geometry, const bsq_options_t *options,
+                           const struct bsq_memory *memory, const float *weights, const float *bias);
+
 /* ---- handle.c ---- */
 
 /* Starts a call on a handle: ARGUMENT when 'layer' is NULL, STATE when another call is at work, from a callback

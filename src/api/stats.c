@@ -275,6 +275,32 @@ bsq_status_t bsq_layer_merge_stats(bsq_layer_t *layer, int32_t held_out, const b
     return status == BSQ_OK ? bsq_layer_leave(layer, merge_stats(layer, held_out, stats)) : status;
 }
 
+static bsq_status_t add_sums(bsq_layer_t *layer, int32_t held_out, const double *sums, size_t count)
+{
+    struct bsq_quantizer quantizer;
+    struct bsq_stats_t *own;
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, sums, "sums")) != BSQ_OK ||
+        (status = check_held_out(layer, held_out)) != BSQ_OK ||
+        (status = bsq_layer_resolve_quantizer(layer, &quantizer)) != BSQ_OK ||
+        (status = bsq_stats_from_sums(&layer->geometry, &quantizer, sums, count, &layer->memory, &own,
+                                      &layer->message)) != BSQ_OK)
+        return status;
+    status = add_stats(layer, held_out, own);
+    bsq_stats_release(own);
+    if (status == BSQ_OK)
+        bsq_layer_fix_quantizer(layer, &quantizer);
+    return status;
+}
+
+bsq_status_t bsq_layer_add_sums(bsq_layer_t *layer, int32_t held_out, const double *sums, size_t count)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, add_sums(layer, held_out, sums, count)) : status;
+}
+
 /* ---- snapshots without a layer ---- */
 
 static bsq_status_t require(const void *pointer, const char *name, struct bsq_message *message)
@@ -415,6 +441,38 @@ bsq_status_t bsq_stats_import(const void *data, size_t size, const bsq_options_t
         struct bsq_memory memory = bsq_memory_hooks(&own);
 
         status = bsq_stats_decode(data, size, &memory, stats, &message);
+    }
+    return bsq_error_store(error, status, &message);
+}
+
+/* ---- sums ---- */
+
+bsq_status_t bsq_stats_sum_count(const bsq_stats_t *stats, size_t *count, bsq_error_t *error)
+{
+    struct bsq_message message = {{0}};
+    bsq_status_t status;
+
+    if ((status = require(stats, "stats", &message)) == BSQ_OK &&
+        (status = require(count, "count", &message)) == BSQ_OK)
+        *count = bsq_stats_numbers(bsq_stats_geometry(stats), bsq_stats_has_target(stats));
+    return bsq_error_store(error, status, &message);
+}
+
+bsq_status_t bsq_stats_get_sums(const bsq_stats_t *stats, const bsq_options_t *options, double *sums, size_t count,
+                                bsq_error_t *error)
+{
+    struct bsq_message message = {{0}};
+    bsq_options_t own;
+    bsq_status_t status;
+
+    if ((status = require(stats, "stats", &message)) == BSQ_OK &&
+        (status = require(sums, "sums", &message)) == BSQ_OK &&
+        (status = bsq_options_read(&own, options, &message)) == BSQ_OK) {
+        struct bsq_memory memory = bsq_memory_hooks(&own);
+        struct bsq_parallel parallel = bsq_parallel_of(&own);
+        struct bsq_stats_work work = {&memory, &parallel, &own, &message};
+
+        status = bsq_stats_to_sums(stats, &work, sums, count);
     }
     return bsq_error_store(error, status, &message);
 }

@@ -1,6 +1,7 @@
 /* Public calls on tensors of layers: read a result, put one back, judge one. */
 #include "api/layer.h"
 
+#include "base/finite.h"
 #include "base/options.h"
 #include "base/tensor.h"
 #include "solve/solve.h"
@@ -158,6 +159,128 @@ bsq_status_t bsq_layer_set_tensor(bsq_layer_t *layer, const bsq_tensor_t *tensor
     bsq_status_t status = bsq_layer_enter(layer);
 
     return status == BSQ_OK ? bsq_layer_leave(layer, set_tensor(layer, tensor)) : status;
+}
+
+/* Reads 'count' structs of a host that lie one after the other in whatever size its version has. */
+static bsq_status_t read_structs(bsq_layer_t *layer, void *own, size_t size, size_t least, const void *from,
+                                 int64_t count, const char *name)
+{
+    const char *at = from;
+    size_t stride;
+    bsq_status_t status = BSQ_OK;
+
+    if (count == 0)
+        return BSQ_OK;
+    memcpy(&stride, from, sizeof stride);
+    for (int64_t i = 0; i < count && status == BSQ_OK; i++) {
+        char *to = (char *)own + (size_t)i * size;
+
+        memcpy(to, &size, sizeof size);
+        status = bsq_struct_read(to, size, least, at + (size_t)i * stride, name, &layer->message);
+        memcpy(to, &size, sizeof size);
+    }
+    return status;
+}
+
+/* Takes what a host says of a result into it. */
+static bsq_status_t take_report(bsq_layer_t *layer, struct bsq_result *result, const float *bias,
+                                const bsq_report_t *report, const bsq_stage_t *stages, const bsq_channel_t *channels)
+{
+    bsq_status_t status;
+
+    for (int64_t m = 0; m < result->channels; m++)
+        result->bias_change[m] = (double)bias[m] - (layer->bias ? (double)layer->bias[m] : 0.0);
+    result->report = *report;
+    if ((status = read_structs(layer, result->stages, sizeof *stages, BSQ_FIRST_STAGE, stages, report->stages,
+                               "bsq_stage_t")) != BSQ_OK ||
+        (status = read_structs(layer, result->channel, sizeof *channels, BSQ_FIRST_CHANNEL, channels, result->channels,
+                               "bsq_channel_t")) != BSQ_OK)
+        return status;
+    result->stage_count = report->stages;
+    return BSQ_OK;
+}
+
+/* Computes |w - u|^2 / |w|^2 of the weights as they were quantized: folded, where input channels have scales. */
+static double weight_error(const bsq_layer_t *layer, const struct bsq_result *result)
+{
+    const struct bsq_geometry *geometry = &layer->geometry;
+    double apart = 0.0, square = 0.0;
+
+    for (int64_t m = 0; m < result->channels; m++) {
+        double channel_apart = 0.0, channel_square = 0.0;
+
+        for (int64_t i = 0; i < result->fan_in; i++) {
+            int64_t channel = bsq_geometry_channel(geometry, m / geometry->group_outputs, i);
+            double beta = bsq_quantizer_beta(&result->inputs, channel);
+            double w = (double)(float)(layer->weights[m * result->fan_in + i] * beta);
+            double difference = w - bsq_result_weight(result, m, i);
+
+            channel_apart += difference * difference;
+            channel_square += w * w;
+        }
+        apart += channel_apart;
+        square += channel_square;
+    }
+    return square > 0.0 ? apart / square : 0.0;
+}
+
+static bsq_status_t check_report(bsq_layer_t *layer, bsq_report_t *own, const bsq_report_t *report,
+                                 const bsq_stage_t *stages)
+{
+    enum { MOST_STAGES = 1 << 16 };
+    bsq_status_t status = read_structs(layer, own, sizeof *own, BSQ_FIRST_REPORT, report, 1, "bsq_report_t");
+
+    if (status != BSQ_OK)
+        return status;
+    if (own->stages < 0 || own->stages > MOST_STAGES)
+        return bsq_fail(&layer->message, BSQ_E_RANGE, "report->stages is %d, must be 0..%d", (int)own->stages,
+                        (int)MOST_STAGES);
+    return own->stages ? bsq_layer_require(layer, stages, "stages") : BSQ_OK;
+}
+
+static bsq_status_t set_result(bsq_layer_t *layer, const bsq_tensor_t *tensor, const float *bias,
+                               const bsq_report_t *report, const bsq_stage_t *stages, const bsq_channel_t *channels)
+{
+    struct bsq_quantizer quantizer = layer->quantizer;
+    struct bsq_result *result;
+    bsq_report_t own_report;
+    bsq_options_t options;
+    bsq_tensor_t own;
+    bsq_status_t status;
+
+    if ((status = bsq_layer_require(layer, bias, "bias")) != BSQ_OK ||
+        (status = bsq_layer_require(layer, report, "report")) != BSQ_OK ||
+        (status = bsq_layer_require(layer, channels, "channels")) != BSQ_OK ||
+        (status = check_report(layer, &own_report, report, stages)) != BSQ_OK ||
+        (status = read_tensor(layer, &own, tensor)) != BSQ_OK ||
+        (status = bsq_check_finite("bias", bias, layer->geometry.out_channels, &layer->message)) != BSQ_OK)
+        return status;
+    options = tensor_options(layer, &own);
+    result = bsq_result_create(&layer->geometry, &options, own_report.stages, &layer->memory);
+    if (!result)
+        return bsq_fail_memory(&layer->message);
+    bsq_result_take(result, &own);
+    result->scale_unit = own.scale_unit;
+    result->inputs = bsq_quantizer_retain(&quantizer);
+    if ((status = take_report(layer, result, bias, &own_report, stages, channels)) != BSQ_OK ||
+        (status = bsq_layer_check_result(layer, result)) != BSQ_OK) {
+        bsq_result_free(result);
+        return status;
+    }
+    if (result->report.weight_error < 0.0)
+        result->report.weight_error = weight_error(layer, result);
+    bsq_result_free(layer->result);
+    layer->result = result;
+    return BSQ_OK;
+}
+
+bsq_status_t bsq_layer_set_result(bsq_layer_t *layer, const bsq_tensor_t *tensor, const float *bias,
+                                  const bsq_report_t *report, const bsq_stage_t *stages, const bsq_channel_t *channels)
+{
+    bsq_status_t status = bsq_layer_enter(layer);
+
+    return status == BSQ_OK ? bsq_layer_leave(layer, set_result(layer, tensor, bias, report, stages, channels))
+                            : status;
 }
 
 static bsq_status_t evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, bsq_report_t *report)

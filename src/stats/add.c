@@ -389,3 +389,17 @@ bsq_status_t bsq_stats_append_rows(struct bsq_stats_t *stats, const struct bsq_t
     end_adding(&adding);
     return status;
 }
+
+bsq_status_t bsq_stats_finish_tile(struct bsq_stats_t *stats, const struct bsq_stats_work *work)
+{
+    struct adding adding = {.stats = stats, .work = work, .targets = bsq_stats_has_target(stats)};
+    bsq_status_t status;
+
+    if (bsq_stats_tile(stats)->fill == 0)
+        return BSQ_OK;
+    if (!start_adding(&adding))
+        return bsq_fail_memory(work->message);
+    status = flush(&adding);
+    end_adding(&adding);
+    return status;
+}

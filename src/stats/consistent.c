@@ -37,16 +37,14 @@ static bool is_bounded(double product, double square_a, double square_b)
     return fabs(product) <= slack * sqrt(square_a) * sqrt(square_b);
 }
 
-static bsq_status_t check_inputs(const struct bsq_stats_t *stats, int64_t group, struct bsq_message *message)
+/* Checks the diagonal of one group, and means against it. */
+static bsq_status_t check_diagonal(const struct bsq_stats_t *stats, int64_t group, struct bsq_message *message)
 {
     const struct bsq_inputs *inputs = stats->inputs;
-    const double *h = inputs->h + group * bsq_inputs_group_size(&stats->geometry);
     double rows = weight_in_sums(&inputs->count, &inputs->tile);
     int64_t n = stats->geometry.fan_in;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t panel = i / BSQ_PANEL, width = bsq_panel_width(n, panel), end = n - panel * BSQ_PANEL;
-        const double *row = h + bsq_panel_offset(n, panel) + i % BSQ_PANEL * width;
         double square = diagonal_of(stats, group, i);
 
         if (!(square >= 0.0))
@@ -55,15 +53,66 @@ static bsq_status_t check_inputs(const struct bsq_stats_t *stats, int64_t group,
         if (inputs->has_mean && !is_bounded(inputs->sum[group * n + i], rows, square))
             return bsq_fail(message, BSQ_E_NUMERIC, "the square of input_mean[%lld] is above the diagonal of h",
                             (long long)(group * n + i));
-        for (int64_t j = i % BSQ_PANEL + 1; j < end; j++)
-            if (!is_bounded(row[j], square, diagonal_of(stats, group, panel * BSQ_PANEL + j)))
-                return bsq_fail(
-                    message, BSQ_E_NUMERIC,
-                    "h of group %lld is not positive semidefinite: at %lld, %lld it is above the root of the "
-                    "product of its diagonal there",
-                    (long long)group, (long long)i, (long long)(panel * BSQ_PANEL + j));
     }
     return BSQ_OK;
+}
+
+/* Roots of the diagonal from 'first' on, which lies far apart in memory: read once for all rows of a panel. */
+enum { ROOTS = 1024 };
+
+static int64_t find_roots(const struct bsq_stats_t *stats, int64_t group, int64_t first, double roots[ROOTS])
+{
+    int64_t left = stats->geometry.fan_in - first, count = left < ROOTS ? left : ROOTS;
+
+    for (int64_t j = 0; j < count; j++)
+        roots[j] = sqrt(diagonal_of(stats, group, first + j));
+    return count;
+}
+
+/* Finds the first of 'count' products that is above the root of the product of its squares; 'count' when none is. */
+static int64_t find_unbounded_product(const double *products, int64_t count, double root, const double *roots)
+{
+    int64_t j = 0;
+
+    while (j < count && fabs(products[j]) <= slack * root * roots[j])
+        j++;
+    return j;
+}
+
+/* Checks the products of one panel with the inputs from 'first' on. */
+static bsq_status_t check_products(const struct bsq_stats_t *stats, int64_t group, int64_t panel, int64_t first,
+                                   struct bsq_message *message)
+{
+    int64_t n = stats->geometry.fan_in, width = bsq_panel_width(n, panel), base = panel * BSQ_PANEL;
+    const double *h = stats->inputs->h + group * bsq_inputs_group_size(&stats->geometry) + bsq_panel_offset(n, panel);
+    double roots[ROOTS];
+    int64_t count = find_roots(stats, group, first, roots);
+
+    for (int64_t i = 0; i < bsq_panel_rows(n, panel); i++) {
+        int64_t skipped = base + i + 1 > first ? base + i + 1 - first : 0, j;
+
+        if (skipped >= count)
+            continue;
+        j = skipped + find_unbounded_product(h + i * width + first - base + skipped, count - skipped,
+                                             sqrt(diagonal_of(stats, group, base + i)), roots + skipped);
+        if (j < count)
+            return bsq_fail(message, BSQ_E_NUMERIC,
+                            "h of group %lld is not positive semidefinite: at %lld, %lld it is above the root of the "
+                            "product of its diagonal there",
+                            (long long)group, (long long)(base + i), (long long)(first + j));
+    }
+    return BSQ_OK;
+}
+
+static bsq_status_t check_inputs(const struct bsq_stats_t *stats, int64_t group, struct bsq_message *message)
+{
+    int64_t n = stats->geometry.fan_in;
+    bsq_status_t status = check_diagonal(stats, group, message);
+
+    for (int64_t panel = 0; panel < bsq_panel_count(n); panel++)
+        for (int64_t first = panel * BSQ_PANEL; first < n && status == BSQ_OK; first += ROOTS)
+            status = check_products(stats, group, panel, first, message);
+    return status;
 }
 
 static bsq_status_t check_targets(const struct bsq_stats_t *stats, struct bsq_message *message)

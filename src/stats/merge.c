@@ -144,3 +144,30 @@ bsq_status_t bsq_stats_sum(const struct bsq_stats_t *const *list, size_t count, 
     *sum = copy;
     return BSQ_OK;
 }
+
+bsq_status_t bsq_stats_flush(const struct bsq_stats_t *stats, const struct bsq_stats_work *work,
+                             struct bsq_stats_t **flushed)
+{
+    struct bsq_stats_t *copy;
+    bsq_status_t status;
+
+    *flushed = NULL;
+    if (!complete(stats))
+        return bsq_fail(work->message, BSQ_E_STATE,
+                        "statistics with shared inputs cannot be summed before all of their targets were added");
+    if (!stats->frozen && stats->inputs->tile.fill == 0) {
+        *flushed = bsq_stats_retain((struct bsq_stats_t *)(uintptr_t)stats); /* changes its count of references only */
+        return BSQ_OK;
+    }
+    copy = bsq_stats_copy(stats, work->memory);
+    if (!copy || !unfreeze(copy)) {
+        bsq_stats_release(copy);
+        return bsq_fail_memory(work->message);
+    }
+    if ((status = bsq_stats_finish_tile(copy, work)) != BSQ_OK) {
+        bsq_stats_release(copy);
+        return status;
+    }
+    *flushed = copy;
+    return BSQ_OK;
+}

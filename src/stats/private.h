@@ -107,6 +107,14 @@ bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
 bsq_status_t bsq_stats_append_rows(struct bsq_stats_t *stats, const struct bsq_tile *from, bool with_target,
                                    const struct bsq_stats_work *work);
 
+/* Gives complete statistics of the same rows that are all in the sums: '*flushed' is a new reference. STATE where shared
+ * inputs still wait for targets. */
+bsq_status_t bsq_stats_flush(const struct bsq_stats_t *stats, const struct bsq_stats_work *work,
+                             struct bsq_stats_t **flushed);
+
+/* Multiplies rows that do not fill a tile, and empties it. */
+bsq_status_t bsq_stats_finish_tile(struct bsq_stats_t *stats, const struct bsq_stats_work *work);
+
 /* Makes room for 'capacity' rows, those that are there kept; false, and nothing has changed, when out of memory. */
 bool bsq_tile_reserve(struct bsq_tile *tile, const struct bsq_geometry *geometry, int64_t capacity, bool with_target,
                       const struct bsq_memory *memory);

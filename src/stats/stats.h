@@ -62,6 +62,24 @@ bsq_status_t bsq_stats_set(struct bsq_stats_t **stats, const struct bsq_geometry
                            const struct bsq_quantizer *quantizer, const bsq_moments_t *moments,
                            const struct bsq_memory *memory, struct bsq_message *message);
 
+/* Statistics as the plain numbers of bsq_stats_get_sums: how many, written, and made statistics again. SIZE for another
+ * count, STATE for statistics that are not complete, NUMERIC for numbers that are not the sums of any rows. */
+size_t bsq_stats_numbers(const struct bsq_geometry *geometry, bool targets);
+bsq_status_t bsq_stats_to_sums(const struct bsq_stats_t *stats, const struct bsq_stats_work *work, double *sums,
+                               size_t count);
+bsq_status_t bsq_stats_from_sums(const struct bsq_geometry *geometry, const struct bsq_quantizer *quantizer,
+                                 const double *sums, size_t count, const struct bsq_memory *memory,
+                                 struct bsq_stats_t **stats, struct bsq_message *message);
+
+/* Cuts out the statistics of a slice: 'geometry' is that of output channels from 'first' on, whole groups where there are
+ * several, 'quantizer' that of their inputs. H is shared where there is one group. */
+bsq_status_t bsq_stats_slice(const struct bsq_stats_t *from, const struct bsq_geometry *geometry, int64_t first,
+                             const struct bsq_quantizer *quantizer, const struct bsq_memory *memory,
+                             struct bsq_stats_t **slice, struct bsq_message *message);
+
+/* Continues a fingerprint with all that statistics hold. */
+uint64_t bsq_stats_fingerprint(uint64_t hash, const struct bsq_stats_t *stats);
+
 const struct bsq_geometry *bsq_stats_geometry(const struct bsq_stats_t *stats);
 
 /* Gives the quantizer that the inputs went through; its channels are those of 'stats'. */

@@ -482,6 +482,10 @@ VALUE(BSQ_FORMAT_TFLITE_INT8, 4400);
 VALUE(BSQ_FORMAT_TFLITE_INT4, 4410);
 VALUE(BSQ_FORMAT_NVFP4, 4500);
 
+VALUE(BSQ_FINGERPRINT_DESCRIPTION, 1701);
+VALUE(BSQ_FINGERPRINT_WEIGHTS, 1702);
+VALUE(BSQ_FINGERPRINT_INPUTS, 1703);
+VALUE(BSQ_FINGERPRINT_STATISTICS, 1704);
 VALUE(BSQ_ELEMENT_TYPE_INT8, 1601);
 VALUE(BSQ_ELEMENT_TYPE_UINT8, 1602);
 VALUE(BSQ_ELEMENT_TYPE_INT32, 1603);
@@ -522,6 +526,8 @@ CALL(bsq_layer_desc_init, void (*)(bsq_layer_desc_t *, size_t));
 CALL(bsq_layer_create, bsq_status_t (*)(const bsq_layer_desc_t *, const bsq_options_t *, const float *, const float *,
                                         bsq_layer_t **, bsq_error_t *));
 CALL(bsq_layer_clone, bsq_status_t (*)(bsq_layer_t *, bsq_layer_t **));
+CALL(bsq_layer_slice, bsq_status_t (*)(bsq_layer_t *, int64_t, int64_t, bsq_layer_t **));
+CALL(bsq_layer_fingerprint, bsq_status_t (*)(bsq_layer_t *, int32_t, int64_t *));
 CALL(bsq_layer_free, void (*)(bsq_layer_t *));
 CALL(bsq_layer_set_options, bsq_status_t (*)(bsq_layer_t *, const bsq_options_t *));
 CALL(bsq_layer_get_options, bsq_status_t (*)(bsq_layer_t *, bsq_options_t *));
@@ -549,6 +555,9 @@ CALL(bsq_layer_share_stats, bsq_status_t (*)(bsq_layer_t *, int32_t, const bsq_s
 CALL(bsq_layer_share_input, bsq_status_t (*)(bsq_layer_t *, bsq_layer_t *));
 CALL(bsq_stats_merge,
      bsq_status_t (*)(const bsq_stats_t *const *, size_t, const bsq_options_t *, bsq_stats_t **, bsq_error_t *));
+CALL(bsq_stats_sum_count, bsq_status_t (*)(const bsq_stats_t *, size_t *, bsq_error_t *));
+CALL(bsq_stats_get_sums, bsq_status_t (*)(const bsq_stats_t *, const bsq_options_t *, double *, size_t, bsq_error_t *));
+CALL(bsq_layer_add_sums, bsq_status_t (*)(bsq_layer_t *, int32_t, const double *, size_t));
 CALL(bsq_stats_info_init, void (*)(bsq_stats_info_t *, size_t));
 CALL(bsq_stats_info, bsq_status_t (*)(const bsq_stats_t *, bsq_stats_info_t *, bsq_error_t *));
 CALL(bsq_stats_export_size, bsq_status_t (*)(const bsq_stats_t *, size_t *, bsq_error_t *));
@@ -568,6 +577,8 @@ CALL(bsq_outcome_string, const char *(*)(int32_t));
 CALL(bsq_kernel_string, const char *(*)(int32_t));
 CALL(bsq_tensor_init, void (*)(bsq_tensor_t *, size_t));
 CALL(bsq_layer_get_tensor, bsq_status_t (*)(bsq_layer_t *, bsq_tensor_t *));
+CALL(bsq_layer_set_result, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *, const float *, const bsq_report_t *,
+                                            const bsq_stage_t *, const bsq_channel_t *));
 CALL(bsq_layer_set_tensor, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *));
 CALL(bsq_layer_evaluate, bsq_status_t (*)(bsq_layer_t *, const bsq_tensor_t *, bsq_report_t *));
 CALL(bsq_format_string, const char *(*)(int32_t));

@@ -715,6 +715,40 @@ START_TEST(statistics_travel)
 }
 END_TEST
 
+START_TEST(work_goes_to_several_machines)
+{
+    bsq::layer whole = make(), sum = make();
+    whole.calibrate(all_rows());
+    const bsq::stats stats = whole.acquire_stats();
+    const std::vector<double> sums = stats.sums();
+    ck_assert_uint_eq(sums.size(), stats.sum_count());
+    sum.add_sums(sums);
+    whole.optimize();
+    sum.optimize();
+    ck_assert(sum.fingerprint(bsq::fingerprint_of::weights) == whole.fingerprint(bsq::fingerprint_of::weights));
+    throws(bsq::status::size, "numbers", [&] { sum.add_sums({sums.data(), sums.size() - 1}); });
+    bsq::layer part = whole.slice(1, 2);
+    ck_assert_int_eq(part.info().out_channels, 2);
+    part.optimize();
+    throws(bsq::status::range, "output channels", [&] { part = whole.slice(0, 1000); });
+    bsq::tensor_storage storage = whole.get_tensor();
+    const bsq::tensor tensor = storage.view();
+    const bsq::report found = whole.get_report();
+    std::vector<bsq::stage_report> stages;
+    std::vector<bsq::channel_report> channels;
+    for (std::int32_t i = 0; i < found.stages; i++)
+        stages.push_back(whole.get_stage_report(i));
+    for (std::int64_t m = 0; m < whole.info().out_channels; m++)
+        channels.push_back(whole.get_channel_report(m));
+    bsq::layer there = make();
+    const std::vector<float> bias = whole.bias();
+    there.set_result(tensor, bias, found, stages, channels);
+    ck_assert(there.codes() == whole.codes());
+    channels.pop_back();
+    throws(bsq::status::size, "channels", [&] { there.set_result(tensor, bias, found, stages, channels); });
+}
+END_TEST
+
 START_TEST(inputs_are_quantized)
 {
     const bsq::options options = bsq::options().set_input_bits(8);
@@ -814,6 +848,7 @@ Suite *test_suite()
     tcase_add_test(tests, results_and_reports);
     tcase_add_test(tests, formats_of_engines);
     tcase_add_test(tests, statistics_travel);
+    tcase_add_test(tests, work_goes_to_several_machines);
     tcase_add_test(tests, inputs_are_quantized);
     tcase_add_test(tests, networks);
 #if __cplusplus >= 202002L

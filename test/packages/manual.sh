@@ -93,6 +93,11 @@ if have doxygen; then
     cat build/docs/group__section*.html >"$scratch/html"
     expect "every call is in it" each "$scratch/calls" in_html
     expect "every type is in it" each "$scratch/types" in_html
+    grep -o '\btry_[a-z_]*(' include/bsq.hpp | tr -d '(' | sort -u >"$scratch/cpp"
+    sed -n 's/^class \([a-z_]*\)\( : .*\)\{0,1\} {$/\1/p; s/^struct \([a-z_]*\) {$/\1/p' include/bsq.hpp >>"$scratch/cpp"
+    printf '%s\n' optimize get_tensor acquire_stats >>"$scratch/cpp"
+    find build/docs -name '*bsq_1_1*.html' -o -name 'namespacebsq*.html' | xargs cat >"$scratch/html"
+    expect "every call and type of bsq.hpp is in it" each "$scratch/cpp" in_html
 else
     skip "doxygen is not installed (make deps-packages)"
 fi

@@ -62,6 +62,45 @@ def test_every_format_by_its_options(random):
     assert set(bsq.quantize(weights, inputs, format="gptq", effort=0).parts("gptq")) == {"qweight", "qzeros", "scales", "g_idx"}
 
 
+def test_groups_by_size(random, tmp_path):
+    """desc_act: groups of inputs of similar size. The tensor's weights are in the order of the layer, packed and saved, and
+    their error is what the report says."""
+    size = np.exp(2 * random.standard_normal(64))
+    inputs = random.standard_normal((300, 64)) * size
+    weights, target = random.standard_normal((32, 64)) / size, random.standard_normal((300, 32))
+    options = dict(format="gptq", bits=4, group_size=32, effort=2)
+    plain = bsq.quantize(weights, inputs[:200], held_out=inputs[200:], **options)
+    tensor = bsq.quantize(weights, inputs[:200], held_out=inputs[200:], desc_act=True, **options)
+    assert np.array_equal(tensor.input_order, np.argsort(-np.square(inputs[:200]).sum(0), kind="stable"))
+    assert tensor.report.error < 0.7 * plain.report.error
+    assert tensor.report.held_out_error < 0.8 * plain.report.held_out_error
+    off = weights - tensor.dequantize()
+    error = np.square(inputs[:200] @ off.T).sum() / np.square(inputs[:200] @ weights.T).sum()
+    assert tensor.report.error == pytest.approx(error, rel=1e-3)
+    assert tensor.error(weights, inputs[:200]) == pytest.approx(tensor.report.error, rel=1e-5)
+    assert tensor.error(weights) == pytest.approx(np.square(off).sum() / np.square(weights).sum(), rel=1e-5)
+    assert np.array_equal(tensor.parts("gptq")["g_idx"][tensor.input_order], np.arange(64) // 32)
+    again = tensor.unpack("gptq", tensor.pack("gptq"))
+    assert np.array_equal(again.dequantize(), tensor.dequantize())
+    tensor.save(tmp_path / "layer.safetensors")
+    assert bsq.Tensor.load(tmp_path / "layer.safetensors") == tensor
+    with_target = bsq.quantize(weights, inputs[:200], target=target[:200], bias=np.ones(32), desc_act=True, input_bits=8,
+                               **options)
+    assert with_target.error(weights, inputs[:200], target[:200], bias=np.ones(32), input_quantizer=with_target.input) == \
+        pytest.approx(with_target.report.error, rel=1e-5)
+
+
+def test_groups_by_size_are_refused(random):
+    weights, inputs = random.standard_normal((32, 64)), random.standard_normal((300, 64))
+    with pytest.raises(bsq.ArgumentError, match="format must be one of gptq, gptq_v2, .* not awq"):
+        bsq.quantize(weights, inputs, format="awq", bits=4, group_size=32, desc_act=True)
+    with pytest.raises(bsq.ArgumentError, match="linear layers alone"):
+        bsq.quantize(weights.reshape(32, 16, 4), inputs.reshape(30, 16, 40), format="gptq", bits=4, group_size=32,
+                     desc_act=True)
+    with pytest.raises(bsq.StateError, match="needs inputs, or stats"):
+        bsq.quantize(weights, format="gptq", bits=4, group_size=32, desc_act=True, effort=0)
+
+
 def test_dequantize_is_the_formula_of_the_grid(random):
     """For every grid, what C gives is what its formula gives in numpy."""
     weights = random.standard_normal((6, 32))

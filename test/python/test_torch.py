@@ -563,7 +563,7 @@ def read_gptq(arrays, name, bits, group_size):
 
     codes = unpack(qweight, len(group_of), 0)  # (out, in)
     zeros = unpack(qzeros, outputs, 1) + 1 & mask if bits < 8 else unpack(qzeros, outputs, 1) + 1  # (groups, out)
-    assert np.array_equal(group_of, np.arange(len(group_of)) // group_size)
+    assert np.array_equal(np.bincount(group_of), [group_size] * len(scales))
     return (scales.T[:, group_of] * (codes - zeros.T[:, group_of])).astype(np.float32)
 
 
@@ -588,6 +588,7 @@ def test_gptq_files(bits, tmp_path):
     assert metadata == {"format": "pt"} and "up.weight" not in arrays
     for name in ("up", "down"):
         assert np.array_equal(read_gptq(arrays, name, bits, 32), numbers(getattr(model, name).weight))
+    assert np.array_equal(arrays["up.g_idx"], np.arange(64) // 32)
     assert np.array_equal(arrays["up.bias"], numbers(model.up.bias))
     assert np.array_equal(arrays["table.weight"], numbers(model.table.weight))
     config = json.loads((tmp_path / "quantize_config.json").read_text())
@@ -598,6 +599,59 @@ def test_gptq_files(bits, tmp_path):
     plain = bsq.torch.quantize(Model(), [torch.arange(9)], bits=4, overrides={"table": None})
     with pytest.raises(bsq.FormatError, match="up: gptq"):
         plain.save_gptq(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("passes", [1, None])
+def test_gptq_files_with_groups_by_size(passes, tmp_path):
+    """desc_act: g_idx says which inputs are large together, the file holds the model's weights, the error is smaller."""
+    torch.manual_seed(13)
+    size = torch.exp(2 * torch.randn(64))
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key = nn.Linear(64, 96, bias=False), nn.Linear(64, 32)
+            self.down, self.table = nn.Linear(96, 64), nn.Embedding(4, 64)
+
+        def forward(self, x):
+            return self.down(torch.relu(self.query(x))) * self.key(x).sum() + self.table(torch.arange(4)).sum()
+
+    float_model = Model()
+    with torch.no_grad():
+        for layer in (float_model.query, float_model.key):
+            layer.weight /= size  # so that every input matters: what is large has small weights
+    samples = [torch.randn(50, 64) * size for _ in range(4)]
+    options = dict(bits=4, group_size=32, format="gptq", passes=passes, inplace=False, overrides={"table": None})
+    plain = bsq.torch.quantize(float_model, samples, **options)
+    result = bsq.torch.quantize(float_model, samples, desc_act=True, resume=tmp_path / "kept", **options)
+    result.save_gptq(tmp_path / "model.safetensors")
+    arrays, _ = bsq.load_safetensors(tmp_path / "model.safetensors")
+    for name in ("query", "key", "down"):
+        assert np.array_equal(read_gptq(arrays, name, 4, 32), numbers(getattr(result.model, name).weight))
+        order = result.tensors[name].input_order
+        assert np.array_equal(arrays[name + ".g_idx"][order], np.arange(len(order)) // 32)
+    rows = torch.cat(samples).double()
+    assert np.array_equal(result.tensors["query"].input_order, np.argsort(-(rows * rows).sum(0).numpy(), kind="stable"))
+    assert result.layers["query"].error < 0.7 * plain.layers["query"].error
+    found = result.tensors["query"].error(numbers(float_model.query.weight), torch.cat(samples).numpy())
+    assert found == pytest.approx(result.layers["query"].error, rel=1e-5)
+    config = json.loads((tmp_path / "quantize_config.json").read_text())
+    assert config["desc_act"] is True and "dynamic" not in config
+    other = Model()
+    bsq.torch.load_state_dict(other, result.state_dict())
+    assert torch.equal(other.query.weight, result.model.query.weight)
+    again = bsq.torch.quantize(float_model, samples, desc_act=True, resume=tmp_path / "kept", **options)
+    assert torch.equal(again.model.down.weight, result.model.down.weight)
+    assert np.array_equal(again.tensors["down"].input_order, result.tensors["down"].input_order)
+
+
+def test_groups_by_size_need_a_format_that_stores_them(mlp):
+    model, samples = mlp
+    with pytest.raises(bsq.ArgumentError, match="no linear layer is solved for one of gptq, gptq_v2"):
+        bsq.torch.quantize(model, samples, bits=4, desc_act=True)
+    with pytest.raises(bsq.ArgumentError, match="scales for input channels"):
+        bsq.torch.quantize(model, samples, bits=4, desc_act=True, format="gptq", input_bits=8,
+                           input_scale_kind="per_channel")
 
 
 def test_result_shows_itself(mlp):

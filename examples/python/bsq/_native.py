@@ -34,6 +34,7 @@ STAGES = {"statistics": 1101, "round": 1110, "prepare": 1120, "beam": 1130, "bit
           "exact": 1155, "scale": 1160, "bias": 1170, "norm": 1180}
 OUTCOMES = {"none": 0, "converged": 1201, "limit": 1202, "proven": 1203}
 KERNELS = {"portable": 1301, "avx2": 1302, "avx512": 1303, "neon": 1304}
+FINGERPRINTS = {"description": 1701, "weights": 1702, "inputs": 1703, "statistics": 1704}
 RESULTS = {"codes": 1401, "scales": 1402, "bias": 1403, "dequantized": 1404, "planes": 1405, "code_bias": 1406}
 LOG_LEVELS = {"warning": 1501, "info": 1502}
 ELEMENT_TYPES = {"int8": 1601, "uint8": 1602, "int32": 1603, "uint32": 1604, "uint64": 1605, "int4": 1611, "uint4": 1612,
@@ -49,7 +50,7 @@ ENUMERATIONS: Dict[str, Dict[str, int]] = {
     "SOLVER": SOLVERS, "WEIGHT_GRID": GRIDS, "SCALE_KIND": SCALE_KINDS, "SCALE_FORMAT": SCALE_FORMATS,
     "INPUT_TYPE": INPUT_TYPES, "INPUT_SCALE_KIND": INPUT_SCALE_KINDS, "INPUT_CLIP": INPUT_CLIPS, "KIND": KINDS,
     "WEIGHT_LAYOUT": WEIGHT_LAYOUTS, "ACTIVATION_LAYOUT": ACTIVATION_LAYOUTS, "ROW_WEIGHTS_KIND": ROW_WEIGHTS_KINDS,
-    "STAGE": STAGES, "OUTCOME": OUTCOMES, "KERNEL": KERNELS, "RESULT": RESULTS, "LOG": LOG_LEVELS, "FORMAT": FORMATS, "ELEMENT_TYPE": ELEMENT_TYPES,
+    "STAGE": STAGES, "OUTCOME": OUTCOMES, "KERNEL": KERNELS, "RESULT": RESULTS, "FINGERPRINT": FINGERPRINTS, "LOG": LOG_LEVELS, "FORMAT": FORMATS, "ELEMENT_TYPE": ELEMENT_TYPES,
     "STATE": STATES, "WARNING": WARNINGS}
 
 
@@ -211,6 +212,8 @@ PROTOTYPES: List[Tuple[str, Any, List[Any]]] = [
     ("bsq_layer_create", c_int32, [POINTER(LayerDesc), POINTER(Options), c_void_p, c_void_p, POINTER(HANDLE),
                                    POINTER(Error)]),
     ("bsq_layer_clone", c_int32, [HANDLE, POINTER(HANDLE)]),
+    ("bsq_layer_slice", c_int32, [HANDLE, c_int64, c_int64, POINTER(HANDLE)]),
+    ("bsq_layer_fingerprint", c_int32, [HANDLE, c_int32, POINTER(c_int64)]),
     ("bsq_layer_free", None, [HANDLE]),
     ("bsq_layer_set_options", c_int32, [HANDLE, POINTER(Options)]),
     ("bsq_layer_get_options", c_int32, [HANDLE, POINTER(Options)]),
@@ -231,10 +234,14 @@ PROTOTYPES: List[Tuple[str, Any, List[Any]]] = [
     ("bsq_layer_share_stats", c_int32, [HANDLE, c_int32, HANDLE]),
     ("bsq_layer_share_input", c_int32, [HANDLE, HANDLE]),
     ("bsq_stats_merge", c_int32, [POINTER(HANDLE), c_size_t, POINTER(Options), POINTER(HANDLE), POINTER(Error)]),
+    ("bsq_stats_sum_count", c_int32, [HANDLE, SIZE, POINTER(Error)]),
+    ("bsq_stats_get_sums", c_int32, [HANDLE, POINTER(Options), c_void_p, c_size_t, POINTER(Error)]),
+    ("bsq_layer_add_sums", c_int32, [HANDLE, c_int32, c_void_p, c_size_t]),
     ("bsq_stats_info", c_int32, [HANDLE, POINTER(StatsInfo), POINTER(Error)]),
     ("bsq_stats_export_size", c_int32, [HANDLE, SIZE, POINTER(Error)]),
     ("bsq_stats_export", c_int32, [HANDLE, c_void_p, c_size_t, POINTER(Error)]),
     ("bsq_stats_import", c_int32, [c_void_p, c_size_t, POINTER(Options), POINTER(HANDLE), POINTER(Error)]),
+    ("bsq_layer_set_result", c_int32, [HANDLE, POINTER(Tensor), c_void_p, POINTER(Report), c_void_p, c_void_p]),
     ("bsq_stats_release", None, [HANDLE]),
     ("bsq_optimize", c_int32, [HANDLE, POINTER(Report)]),
     ("bsq_layer_error_table", c_int32, [HANDLE, c_int32, c_int32, c_void_p, c_size_t]),

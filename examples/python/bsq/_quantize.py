@@ -5,6 +5,7 @@ from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 
+from . import _order as order_of
 from ._arrays import batches, together
 from ._errors import ArgumentError, StateError
 from ._layer import Layer, Moments
@@ -19,7 +20,7 @@ def quantize(weights: Any, inputs: Any = None, bits: Optional[int] = None, group
              held_out_target: Any = None, stats: Optional[Stats] = None, stride: Union[int, Sequence[int]] = 1,
              padding: Padding = 0, dilation: Union[int, Sequence[int]] = 1, groups: int = 1,
              layout: str = "channels_first", weight_layout: str = "oihw", geometry: Optional[Geometry] = None,
-             input_quantizer: Optional[InputQuantizer] = None, options: Optional[Options] = None,
+             input_quantizer: Optional[InputQuantizer] = None, desc_act: bool = False, options: Optional[Options] = None,
              progress: ProgressArgument = None, log: Optional[LogCallable] = None, **fields: Any) -> Tensor:
     """Quantizes one layer so that its output changes least.
 
@@ -39,6 +40,8 @@ def quantize(weights: Any, inputs: Any = None, bits: Optional[int] = None, group
     stats            `bsq.Stats` in the place of inputs, or besides them
     stride, padding, dilation, groups, layout, weight_layout    of a convolution, or a `geometry`
     input_quantizer  how inputs are quantized, in the place of one that is chosen from them (input_bits)
+    desc_act         groups of inputs of similar size, largest first, as the formats gptq and gptq_v2 store them; the
+                     tensor's `input_order` says which they are
     progress, log    as `bsq.Layer` takes them; progress=True shows a bar
 
     Returns a `bsq.Tensor`; its `report` says how good it is.
@@ -51,9 +54,24 @@ def quantize(weights: Any, inputs: Any = None, bits: Optional[int] = None, group
                  held_out_target=held_out_target, stats=stats, stride=stride, padding=padding, dilation=dilation,
                  groups=groups, layout=layout, weight_layout=weight_layout, geometry=geometry,
                  input_quantizer=input_quantizer, options=options, progress=progress, log=log, **fields) as layer:
+        if desc_act:
+            return _in_order(layer, weights, bias, progress=progress, log=log)
         report = layer.optimize()
         tensor = layer.tensor()
     tensor.report = report
+    return tensor
+
+
+def _in_order(layer: Layer, weights: Any, bias: Any, **hooks: Any) -> Tensor:
+    """The result with the inputs of a layer in the order of their size."""
+    order_of.check(layer.geometry, layer.options)
+    if "statistics" not in layer.state:
+        raise StateError("desc_act orders inputs by their size: it needs inputs, or stats")
+    order = order_of.by_size(layer)
+    with order_of.in_order(layer, weights, bias, order, layer.options, **hooks) as ordered:
+        report = ordered.optimize()
+        tensor = ordered.tensor()
+    tensor.input_order, tensor.report = order, report
     return tensor
 
 

@@ -163,11 +163,16 @@ class Tensor:
         return values
 
     def dequantize(self, dtype: Any = np.float32) -> npt.NDArray[Any]:
-        """The weights that multiply real inputs, in the shape of the float ones; bit for bit those of the library."""
+        """The weights that multiply real inputs, in the shape of the float ones, with inputs in the engine's order; bit for
+        bit those of the library."""
         beta = None if self.input is None else self.input.beta
         if beta is None:
             weights, made = np.empty(self.shape, np.float32), self.struct()
             call(native.lib.bsq_tensor_dequantize, ctypes.byref(made), address(weights), weights.size)
+            if self.input_order is not None:
+                ordered, weights = weights.reshape(self.codes.shape), np.empty(self.codes.shape, np.float32)
+                weights[:, self.input_order] = ordered
+                weights = weights.reshape(self.shape)
             return weights.astype(dtype, copy=False)
         if self.geometry is None:
             raise ArgumentError("a tensor with scales for input channels needs its geometry")
@@ -195,6 +200,7 @@ class Tensor:
 
     def judge(self, weights: Any, inputs: Any = None, target: Any = None, **more: Any) -> Report:
         """The whole report of what `error` returns one number of."""
+        from ._order import in_order
         from ._quantize import prepare
 
         geometry = self.geometry or Geometry.of(self.shape)
@@ -204,7 +210,10 @@ class Tensor:
             more.setdefault("solver", "round")
         layer: Layer = prepare(weights, inputs, target=target, geometry=geometry, **more)
         with layer:
-            return layer.evaluate(self)
+            if self.input_order is None:
+                return layer.evaluate(self)
+            with in_order(layer, weights, more.get("bias"), self.input_order, layer.options) as ordered:
+                return ordered.evaluate(self)
 
     # ---- C's own form --------------------------------------------------------------------------------------------
 

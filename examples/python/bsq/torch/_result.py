@@ -136,13 +136,13 @@ class Result:
             arrays.update({prefix + key: part for key, part in parts.items()})
             state.pop(prefix + "weight")
             tensor = layer.tensor
-            said = {"bits": tensor.bits, "group_size": tensor.group_size or -1, "desc_act": False,
+            said = {"bits": tensor.bits, "group_size": tensor.group_size or -1, "desc_act": tensor.input_order is not None,
                     "sym": tensor.grid != "zero_point", "quant_method": "gptq", "checkpoint_format": format}
             # Loaders know one setting for all; what differs is listed by module.
             if not config:
                 config = said
             elif any(said[key] != config[key] for key in said):
-                config.setdefault("dynamic", {})[name] = {key: said[key] for key in ("bits", "group_size")}
+                config.setdefault("dynamic", {})[name] = {key: said[key] for key in ("bits", "group_size", "desc_act")}
         if not config:
             raise FormatError("no linear layer was quantized")
         for key, value in state.items():

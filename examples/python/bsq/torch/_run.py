@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .. import _order as order_of
 from .._errors import ArgumentError, Error
 from .._files import replacing
 from .._layer import Layer, Moments, layer_memory
@@ -50,8 +51,8 @@ def quantize(model: nn.Module, samples: Any, bits: Optional[int] = None, group_s
              choices: Sequence[int] = (2, 3, 4, 5, 6, 7, 8), forward: Optional[Forward] = None,
              limit: Optional[int] = None, row_weights: RowWeights = "attention_mask", share: bool = True,
              memory: Optional[int] = None, classes: Optional[Classes] = None, resume: Optional[Path] = None,
-             inplace: bool = True, progress: ProgressArgument = None, options: Optional[Options] = None,
-             **fields: Any) -> Result:
+             inplace: bool = True, desc_act: bool = False, progress: ProgressArgument = None,
+             options: Optional[Options] = None, **fields: Any) -> Result:
     """Quantizes the weights of a model's Linear, Conv1d to 3d, ConvTranspose1d to 3d and Embedding modules.
 
         result = bsq.torch.quantize(model, loader, bits=4, group_size=128)
@@ -80,6 +81,8 @@ def quantize(model: nn.Module, samples: Any, bits: Optional[int] = None, group_s
     classes      {MyLinear: "linear"}: classes, or their names, of other modules with a weight: "linear",
                  "linear_transposed", "conv", "conv_transposed", "embedding"
     resume       a folder: layers that are done are kept there, and taken from there when the same call starts again
+    desc_act     linear layers of the formats gptq and gptq_v2 get groups of inputs of similar size, largest first, which
+                 `Result.save_gptq` stores as g_idx
     progress     True: a bar; or a function of a `Step`; whatever it raises ends the call
 
     Returns a `Result`. Memory: statistics of one part, and the float weights besides the quantized ones; activations are
@@ -94,7 +97,8 @@ def quantize(model: nn.Module, samples: Any, bits: Optional[int] = None, group_s
     base = Options.of(fields, options)
     base.struct()  # finds wrong values before any sample runs
     model = model if inplace else copy.deepcopy(model)
-    run = _Run(model, samples, base, overrides or {}, forward, limit, row_weights, share, classes or {}, progress)
+    run = _Run(model, samples, base, overrides or {}, forward, limit, row_weights, share, classes or {}, desc_act,
+               progress)
     with run.prepared():
         if avg_bits is not None:
             run.choose_bits(avg_bits, choices, memory)
@@ -105,7 +109,7 @@ def quantize(model: nn.Module, samples: Any, bits: Optional[int] = None, group_s
 class _Run:
     def __init__(self, model: nn.Module, samples: Any, base: Options, overrides: Overrides, forward: Optional[Forward],
                  limit: Optional[int], row_weights: RowWeights, share: bool, classes: Classes,
-                 progress: ProgressArgument) -> None:
+                 desc_act: bool, progress: ProgressArgument) -> None:
         self.started = time.perf_counter()
         self.model, self.base, self.share = model, base, share
         self.skipped: Dict[str, str] = {}
@@ -115,6 +119,9 @@ class _Run:
         self.own_bits: Dict[str, bool] = {}
         self._override(found, overrides)
         self.sites = [site for site in found if site.name in self.options]
+        self.ordered = {site.name for site in self.sites if desc_act and self._orders(site)}
+        if desc_act and not self.ordered:
+            raise ArgumentError("desc_act: no linear layer is solved for one of %s" % ", ".join(order_of.FORMATS))
         self.collector = Collector(self.samples, self.sites, row_weights, self._step)
         self.hooks: List[Any] = []
         self.layers: Dict[str, LayerResult] = {}
@@ -146,6 +153,14 @@ class _Run:
         unused = set(overrides) - used
         if unused:
             raise ArgumentError("overrides: no module is named %s" % ", ".join(sorted(unused)))
+
+    def _orders(self, site: Site) -> bool:
+        """Whether the groups of a site are formed along the size of its inputs."""
+        options = self.options[site.name]
+        if options.format not in order_of.FORMATS or site.geometry.kernel or not site.needs_rows:
+            return False
+        order_of.check(site.geometry, options)
+        return True
 
     # ---- around --------------------------------------------------------------------------------------------------
 
@@ -358,11 +373,16 @@ class _Run:
 
     def _solve(self, site: Site, layer: Layer) -> LayerResult:
         started = time.perf_counter()
-        try:
-            report = self._timed(layer.optimize)
-        except Error as error:
-            raise type(error)("%s: %s" % (site.name, error.text)) from error
-        tensor = layer.tensor()
+        order = order_of.by_size(layer) if site.name in self.ordered else None
+        with contextlib.ExitStack() as opened:
+            if order is not None:
+                layer = opened.enter_context(order_of.in_order(layer, site.weights(), site.bias(), order, layer.options))
+            try:
+                report = self._timed(layer.optimize)
+            except Error as error:
+                raise type(error)("%s: %s" % (site.name, error.text)) from error
+            tensor = layer.tensor()
+        tensor.input_order = order
         tensor.shape = site.geometry.weight_shape
         tensor.report = report
         return LayerResult(site.name, site.kind, tensor, report.as_dict(), time.perf_counter() - started,
@@ -411,7 +431,7 @@ class _Kept:
         if self.folder is None:
             return
         os.makedirs(self.folder, exist_ok=True)
-        chain = hashlib.sha256(repr((run.samples.limit, sorted(run.skipped))).encode())
+        chain = hashlib.sha256(repr((run.samples.limit, sorted(run.skipped), sorted(run.ordered))).encode())
         for site in run.order:
             chain.update(repr((site.name, run.options[site.name])).encode())
             chain.update(site.weights().tobytes())
