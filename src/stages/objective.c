@@ -183,6 +183,28 @@ static void minimise(struct bsq_block *block)
     }
 }
 
+/* Goes back to w where the minimiser is far out, as it is in directions in which H is flat: J relative to it would lose more
+ * digits than its distance from J's least gains. */
+static void leave_far_points(struct bsq_block *block)
+{
+    const double far = 1e8; /* of the energies: half of the digits of double */
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
+
+    for (int64_t c = 0; c < block->channels; c++) {
+        const float *w = block->weights + c * n;
+        double *v = block->v + c * n, own = 0.0, reach = 0.0;
+
+        for (int64_t j = 0; j < n; j++) {
+            own += hessian->diagonal[j] * (double)w[j] * (double)w[j];
+            reach += hessian->diagonal[j] * v[j] * v[j];
+        }
+        if (reach > far * (own + block->energy[c]))
+            for (int64_t j = 0; j < n; j++)
+                v[j] = (double)w[j];
+    }
+}
+
 static void mix_targets(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;
@@ -198,6 +220,7 @@ static void mix_targets(struct bsq_block *block)
         mix_target(block, c, target + c * n);
     }
     minimise(block);
+    leave_far_points(block);
     find_slopes(block);
     for (int64_t c = 0; c < channels; c++) { /* p'v = v'H v + s'v */
         block->base[c] -=
