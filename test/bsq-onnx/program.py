@@ -1183,7 +1183,10 @@ def main():
                  check_chosen_samples, check_contributions, check_dead_channel, check_sample, check_defaults, check_engine, check_engines, check_all_options,
                  check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
+            begin = time.monotonic()
             step()
+            with open(os.path.join(FOLDER, "times"), "a") as times:
+                print(f"{time.monotonic() - begin:.0f} {step.__name__}", file=times)
     print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return failed > 0
 
