@@ -750,7 +750,8 @@ BSQ_API const char *BSQ_CALL bsq_kernel_string(int32_t kernel);
 
 /* Quantized weights, described by themselves: w by the formula of the grid, with the scale of the code's tensor, channel
  * or group of inputs. Buffers are the host's; a count says how many elements a buffer has. What a grid does not have is
- * NULL with count 0. Two-level scales are given as their products, which float32 holds exactly. When input channels have scales of their own these are the folded weights. */
+ * NULL with count 0. Two-level scales are given as their products, which float32 holds exactly. When input channels have
+ * scales of their own these are the folded weights. */
 typedef struct bsq_tensor_t {
     size_t struct_size;
     int8_t *codes;        /* (M, n), in the weight layout; bytes are read as uint8 where a grid's codes start at 0 */
