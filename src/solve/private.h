@@ -45,8 +45,9 @@ static inline double bsq_solve_ratio(double part, double whole)
 /* The records of one block. */
 struct bsq_stage_record *bsq_solve_records(struct bsq_solve *solve, int64_t block);
 
-/* What passes do, with the solve as their context: before the blocks of a group; rounding and all efforts; the same with kept
- * scales; the published algorithm; the tensor's best point as the start, and as the result; what is given; the result on held-out statistics. */
+/* What passes do, with the solve as their context: before the blocks of a group; rounding and all efforts; the same
+ * with kept scales; the published algorithm; the tensor's best point as the start, and as the result; what is given;
+ * the result on held-out statistics. */
 void bsq_solve_begin_group(struct bsq_pass *pass, struct bsq_search *search, struct bsq_hessian *hessian,
                            int64_t index);
 void bsq_solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_t block, int64_t channel);

@@ -153,7 +153,8 @@ static void bound_rounding(const struct bsq_search *search, const float *e, cons
         full_squares(search, e, scales, list, listed, sums);
 }
 
-/* Takes rounding of channel c, with 'scale' and an objective of 'sum', over into the trial where it clearly is better. False when single precision cannot tell. */
+/* Takes rounding of channel c, with 'scale' and an objective of 'sum', over into the trial where it clearly is better.
+ * False when single precision cannot tell. */
 static bool take_rounding(struct bsq_search *search, int64_t c, double scale, double sum, double *start)
 {
     struct bsq_candidate *trial = &search->trial;

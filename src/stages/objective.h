@@ -139,8 +139,8 @@ bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
 /* Tells whether float32 holds every weight of a channel. */
 bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel);
 
-/* Takes over every channel of 'from' whose objective is lower, and possible, and whose weights float32 holds; returns how many. Objectives below the rounding
- * error of their terms are equals. */
+/* Takes over every channel of 'from' whose objective is lower, and possible, and whose weights float32 holds; returns
+ * how many. Objectives below the rounding error of their terms are equals. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
                              const struct bsq_block *block);
 

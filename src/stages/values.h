@@ -18,7 +18,8 @@ double bsq_values_offset(const struct bsq_rounding *rounding, double x);
 enum bsq_values_side { BSQ_VALUES_NEAREST, BSQ_VALUES_LOWER, BSQ_VALUES_UPPER };
 
 /* Moves the 'count' scales of a channel, and its offsets where they are free (shifts NULL: there are none), to allowed
- * values. With two levels each super group gets the multiple that leaves the least sum of squares; LOWER then takes the multiple with which the largest scale has the largest integer. */
+ * values. With two levels each super group gets the multiple that leaves the least sum of squares; LOWER then takes
+ * the multiple with which the largest scale has the largest integer. */
 void bsq_values_restrict(const struct bsq_rounding *rounding, int64_t count, enum bsq_values_side side, double *scales,
                          double *shifts);
 
