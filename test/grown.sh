@@ -3,23 +3,11 @@
 # version node of its own. The library is built once more for that, from the same sources and another header.
 set -u
 
+. test/expect
+
 BUILD=${BUILD:-build} LIB=${LIB:-lib} ABI=${ABI:-$(cat src/ABI)} CC=${CC:-gcc} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 scratch=$BUILD/grown
-passed=0 failed=0 skipped=0
-
-# expect WHAT COMMAND...
-expect()
-{
-    what=$1
-    shift
-    if "$@" >"$scratch/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        cat "$scratch/log"
-        echo "failed: $what"
-        failed=$((failed + 1))
-    fi
-}
+skipped=0
 
 rm -rf "$scratch"
 mkdir -p "$scratch/include" "$scratch/lib"

@@ -2,24 +2,12 @@
 # A result that one program saves and another loads, judges and packs: in C99, and in C++20.
 set -u
 
+. test/expect
+
 BUILD=${BUILD:-build} LIB=${LIB:-lib} CC=${CC:-gcc}
 scratch=$BUILD/hosts
-passed=0 failed=0 skipped=0
+skipped=0
 mkdir -p "$scratch"
-
-# expect WHAT COMMAND...
-expect()
-{
-    what=$1
-    shift
-    if "$@" >"$scratch/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        cat "$scratch/log"
-        echo "failed: $what"
-        failed=$((failed + 1))
-    fi
-}
 
 strict="-Wall -Wextra -Wshadow -Werror -pedantic -Iinclude -Iexamples"
 

@@ -3,6 +3,8 @@
 # differs, fails, is killed or does not come. Skipped, saying so, where there is no MPI.
 set -u
 
+. test/expect
+
 BUILD=${BUILD:-build} LIB=${LIB:-lib} ABI=${ABI:-$(cat src/ABI)}
 MPIRUN=${MPIRUN-$(command -v mpirun)} MPICC=${MPICC-$(command -v mpicc)}
 if [ -z "$MPIRUN" ] || [ -z "$MPICC" ]; then
@@ -11,7 +13,6 @@ if [ -z "$MPIRUN" ] || [ -z "$MPICC" ]; then
 fi
 scratch=$BUILD/mpi
 ranks=$BUILD/test/mpi_ranks
-passed=0 failed=0
 rm -rf "$scratch"
 mkdir -p "$scratch"
 LC_ALL=C
@@ -29,20 +30,6 @@ start()
     shift
     # shellcheck disable=SC2086
     timeout -k 5 240 "$MPIRUN" $root --oversubscribe -n "$count" "$@"
-}
-
-# expect WHAT COMMAND...: the command succeeds.
-expect()
-{
-    what=$1
-    shift
-    if "$@" >"$scratch/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        cat "$scratch/log"
-        echo "failed: $what"
-        failed=$((failed + 1))
-    fi
 }
 
 # into FILE COMMAND...: what it prints goes there.

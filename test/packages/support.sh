@@ -1,11 +1,13 @@
 # What the scripts of this folder share: counting, and a tree that holds what `make install` puts there.
 set -u
 
+. test/expect
+
 BUILD=${BUILD:-build} LIB=${LIB:-lib} ABI=${ABI:-$(cat src/ABI)} CC=${CC:-gcc} CXX=${CXX:-g++} MAKE=${MAKE:-make}
 PYTHON=${PYTHON:-/usr/bin/python3} PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 LC_ALL=C.UTF-8
 export LC_ALL
-passed=0 failed=0 skipped=0
+skipped=0
 
 # begin NAME: an empty folder for this script, and a stage within it.
 begin()
@@ -15,21 +17,6 @@ begin()
     rm -rf "$scratch"
     mkdir -p "$scratch"
     stage=$scratch/stage root=$scratch/stage/opt/bsq
-}
-
-# expect WHAT COMMAND...: the command succeeds; what it prints is shown only when it does not.
-expect()
-{
-    what=$1
-    shift
-    if "$@" >"$scratch/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        cat "$scratch/log"
-        echo "failed: $what"
-        failed=$((failed + 1))
-        return 1
-    fi
 }
 
 # refused WHAT TEXT COMMAND...: the command fails, and says TEXT, wherever it breaks its lines.
