@@ -179,15 +179,23 @@ bsq_status_t bsq_mpi_share(bsq_mpi_t *mpi, int64_t count, int64_t *first, int64_
     return BSQ_OK;
 }
 
+bsq_status_t bsq_mpi_usable(bsq_mpi_t *mpi, bool beneath)
+{
+    if (!mpi)
+        return BSQ_E_ARGUMENT;
+    if (mpi->line.broken || (beneath && mpi->beneath.broken))
+        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    return BSQ_OK;
+}
+
 bsq_status_t bsq_mpi_agree(bsq_mpi_t *mpi, bsq_status_t status, const char *text)
 {
     struct bsq_mpi_text own = {""};
     struct bsq_mpi_same same;
+    bsq_status_t usable;
 
-    if (!mpi)
-        return BSQ_E_ARGUMENT;
-    if (mpi->line.broken)
-        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    if ((usable = bsq_mpi_usable(mpi, false)) != BSQ_OK)
+        return usable;
     if (status != BSQ_OK)
         (void)bsq_mpi_fail(&own, status, "%.300s", text && *text ? text : bsq_mpi_status_string(status));
     bsq_mpi_same_begin(&same, BSQ_MPI_CALL_AGREE);
@@ -343,10 +351,8 @@ bsq_status_t bsq_mpi_share_quantizer(bsq_mpi_t *mpi, bsq_layer_t *layer)
     bsq_layer_info_t info;
     bsq_status_t status;
 
-    if (!mpi)
-        return BSQ_E_ARGUMENT;
-    if (mpi->line.broken)
-        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    if ((status = bsq_mpi_usable(mpi, false)) != BSQ_OK)
+        return status;
     bsq_layer_info_init(&info, sizeof info);
     bsq_mpi_same_begin(&same, BSQ_MPI_CALL_QUANTIZER);
     if ((status = bsq_layer_info(layer, &info)) != BSQ_OK)

@@ -130,10 +130,8 @@ bsq_status_t bsq_mpi_network(bsq_mpi_t *mpi, const double *costs, int64_t count,
     struct bsq_mpi_same same;
     bsq_status_t status;
 
-    if (!mpi)
-        return BSQ_E_ARGUMENT;
-    if (mpi->line.broken)
-        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    if ((status = bsq_mpi_usable(mpi, false)) != BSQ_OK)
+        return status;
     bsq_mpi_same_begin(&same, BSQ_MPI_CALL_NETWORK);
     bsq_mpi_same_integer(&same, "count", count);
     bsq_mpi_same_integer(&same, "team_ranks", team_ranks);

@@ -192,10 +192,8 @@ bsq_status_t bsq_mpi_optimize(bsq_mpi_t *mpi, bsq_layer_t *layer, int64_t parts,
     struct bsq_mpi_same same;
     bsq_status_t status;
 
-    if (!mpi)
-        return BSQ_E_ARGUMENT;
-    if (mpi->line.broken)
-        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    if ((status = bsq_mpi_usable(mpi, false)) != BSQ_OK)
+        return status;
     bsq_mpi_same_begin(&same, BSQ_MPI_CALL_OPTIMIZE);
     bsq_mpi_same_integer(&same, "parts", parts);
     status = prepare(&work, &same);

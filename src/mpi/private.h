@@ -93,6 +93,10 @@ struct bsq_mpi_t {
     bool stopped;       /* another rank's was seen */
 };
 
+/* Begins a collective call: ARGUMENT without a group, STATE when an earlier call was given up on its line or, where that
+ * matters, on the one beneath it. */
+bsq_status_t bsq_mpi_usable(bsq_mpi_t *mpi, bool beneath);
+
 bsq_status_t bsq_mpi_group_create(MPI_Comm comm, const bsq_mpi_options_t *options, bsq_mpi_t *parent, bsq_mpi_t **mpi,
                                   struct bsq_mpi_text *text);
 

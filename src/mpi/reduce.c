@@ -5,10 +5,10 @@
 
 static bsq_status_t check_given(bsq_mpi_t *mpi, const bsq_mpi_sum_t *sum)
 {
-    if (!mpi)
-        return BSQ_E_ARGUMENT;
-    if (mpi->line.broken || mpi->beneath.broken)
-        return bsq_mpi_fail(&mpi->text, BSQ_E_STATE, "an earlier call was given up: the group can only be freed");
+    bsq_status_t status;
+
+    if ((status = bsq_mpi_usable(mpi, true)) != BSQ_OK)
+        return status;
     if (!sum || sum->mpi != mpi)
         return bsq_mpi_fail(&mpi->text, BSQ_E_ARGUMENT, sum ? "the sum is that of another group" : "'sum' is NULL");
     return BSQ_OK;
