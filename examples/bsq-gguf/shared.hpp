@@ -4,6 +4,7 @@
 
 #include "tool/error.hpp"
 #include "tool/files.hpp"
+#include "tool/half.hpp"
 #include "tool/progress.hpp"
 #include "tool/store.hpp"
 #include "tool/work_folder.hpp"

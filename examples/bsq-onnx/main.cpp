@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include "shared.hpp"
@@ -15,6 +14,7 @@
 #include "judge/evaluate.hpp"
 #include "judge/smallest.hpp"
 #include "model/model.hpp"
+#include "model/opencv_form.hpp"
 #include "plan/allocate.hpp"
 #include "plan/equalize.hpp"
 #include "plan/limits.hpp"
@@ -59,11 +59,12 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
 void write_results(const Model &model, const Settings &settings, RunResult &result)
 {
     std::vector<std::pair<std::string, std::string>> files;
-    const std::string network = write_model(model, result, settings.format);
-    result.float_bytes = static_cast<int64_t>(std::filesystem::file_size(settings.model));
-    result.quantized_bytes = static_cast<int64_t>(network.size());
+    auto network = network_files(model, result, settings.format, settings.output, settings.one_file_limit);
+    result.float_bytes = model.bytes();
+    for (const auto &file : network)
+        result.quantized_bytes += static_cast<int64_t>(file.second.size());
     if (!settings.output.empty()) {
-        files.emplace_back(settings.output, network);
+        files = std::move(network);
         files.emplace_back(settings.output + ".json", write_sidecar(result));
     }
     if (!settings.report.empty())
@@ -136,7 +137,9 @@ RunResult run(const Settings &asked, Progress &progress)
     prepare_engine();
     choose_engine(settings.engine, settings.onnxruntime);
     const Model read = Model::load(settings.model);
-    const Limits limits = limits_of(settings);
+    if (engine().form() == NodeForm::opencv)
+        check_opencv(read.proto(), settings.model);
+    const Limits limits = limits_of(read, settings);
     check_network(read, settings, limits);
     const std::unique_ptr<Task> task = make_task(settings.task, read);
     const Samples images(settings.images, settings.preprocessing, read.input());

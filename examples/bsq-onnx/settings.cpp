@@ -23,7 +23,7 @@ struct Fields {
     const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
-    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory;
+    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
         threads, bias_correction, group_size, equalize;
     double act_percentile, average_bits, target_drop, mu, damping;
@@ -186,6 +186,9 @@ const struct argument output_table[] = {
      "MatMulNBits "
      "for Gemm and MatMul, all else float [qdq]",
      AT(format), 0, 0, formats},
+    {"one-file", ARGUMENT_INTEGER, "MB",
+     "a larger network has its weights in FILE.data, beside it; 0: always [2047, what the format allows]", AT(one_file),
+     0, 2047, nullptr},
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
     {"task", ARGUMENT_CHOICE, nullptr,
      "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]", AT(task), 0, 0, tasks},
@@ -271,6 +274,7 @@ Fields defaults(std::vector<const char *> &room)
     fields.target_drop = -1;
     fields.act_percentile = 0.9999;
     fields.effort = -1;
+    fields.one_file = 2047;
     fields.mu = 0.75;
     fields.bias_correction = 1;
     fields.damping = -1;
@@ -476,6 +480,7 @@ void take(const Fields &fields, Settings &settings)
     settings.held_out_samples = fields.held_out;
     settings.evaluation_samples = fields.eval;
     settings.memory = static_cast<int64_t>(fields.memory) << 20;
+    settings.one_file_limit = static_cast<int64_t>(fields.one_file) << 20;
     set_options(fields, settings.options);
     settings.edge_bits = fields.edge_bits;
     settings.average_bits = fields.average_bits;

@@ -268,7 +268,7 @@ private:
                                                    "Relu", "Reshape", "Squeeze",  "Unsqueeze"};
         static const std::set<std::string> within = {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
                                                      "Resize",      "Upsample"};
-        const std::string &op = node.op_type();
+        const std::string op = op_of(node);
         if (node.input_size() == 0 || node.input(0).empty() || graph_.constant(node.input(0)))
             return false;
         if (same.count(op)) {

@@ -21,12 +21,15 @@ void bypass(Graph &graph, onnx::NodeProto &node)
     node.clear_input();
 }
 
-void check_single_output(const Graph &graph, onnx::NodeProto &node)
+void drop_outputs(const Graph &graph, onnx::NodeProto &node)
 {
-    for (int i = node.output_size() - 1; i > 0 && node.op_type() != "Split"; i--) {
+    for (int i = node.output_size() - 1; i > 0 && is_standard(node); i--) {
         const std::string &name = node.output(i);
-        if (!name.empty() && (graph.output(name) || !graph.consumers(name).empty()))
-            throw Error("the second output of " + node.op_type() + " " + node.name() + " is not supported");
+        if (!name.empty() && (graph.output(name) || !graph.consumers(name).empty())) {
+            if (op_of(node) == "Dropout")
+                throw Error("the second output of " + node.op_type() + " " + node.name() + " is not supported");
+            return;
+        }
         node.mutable_output()->RemoveLast();
     }
 }
@@ -166,9 +169,9 @@ bool affine_of(const Graph &graph, const onnx::NodeProto &node, const std::strin
 {
     const Shape &shape = graph.shape(tensor);
     const size_t channels = static_cast<size_t>(shape.at(1));
-    if (node.op_type() == "BatchNormalization")
+    if (op_of(node) == "BatchNormalization")
         return node.input(0) == tensor && batch_normalization(graph, node, channels, affine);
-    if (node.op_type() != "Mul" && node.op_type() != "Add")
+    if (op_of(node) != "Mul" && op_of(node) != "Add")
         return false;
     const std::string &other = node.input(node.input(0) == tensor ? 1 : 0);
     std::vector<float> values;
@@ -184,8 +187,8 @@ bool affine_of(const Graph &graph, const onnx::NodeProto &node, const std::strin
 
 bool takes_affine(const Graph &graph, const onnx::NodeProto &node)
 {
-    const bool gemm = node.op_type() == "Gemm" && get_integer(node, "transB", 0) == 1;
-    if (node.op_type() != "Conv" && node.op_type() != "ConvTranspose" && !gemm)
+    const bool gemm = op_of(node) == "Gemm" && get_integer(node, "transB", 0) == 1;
+    if (op_of(node) != "Conv" && op_of(node) != "ConvTranspose" && !gemm)
         return false;
     return graph.constant(node.input(1)) && (input_of(node, 2).empty() || graph.constant(node.input(2))) &&
            !graph.output(node.output(0)) && graph.consumers(node.output(0)).size() == 1;
@@ -229,8 +232,10 @@ void apply_affine(Graph &graph, onnx::NodeProto &node, const Affine &affine)
 void bypass_identities(Graph &graph)
 {
     for (auto &node : graph.nodes) {
-        check_single_output(graph, node);
-        if (node.op_type() == "Identity" || node.op_type() == "Dropout")
+        drop_outputs(graph, node);
+        // What is no constant is float32.
+        const bool same = op_of(node) == "Cast" && get_integer(node, "to", 0) == onnx::TensorProto::FLOAT;
+        if (op_of(node) == "Identity" || op_of(node) == "Dropout" || same)
             bypass(graph, node);
     }
     graph.nodes.erase(std::remove_if(graph.nodes.begin(), graph.nodes.end(),
@@ -242,14 +247,14 @@ void bypass_identities(Graph &graph)
 void normalize_layers(Graph &graph)
 {
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        const std::string &op = graph.nodes[i].op_type();
+        const std::string op = op_of(graph.nodes[i]);
         if ((op == "Conv" || op == "ConvTranspose") && graph.constant(graph.nodes[i].input(1))) {
             const Shape weights = shape_of(graph.constants.at(graph.nodes[i].input(1)));
             set_integers(graph.nodes[i], "kernel_shape", {weights.begin() + 2, weights.end()});
         }
         if (find_attribute(graph.nodes[i], "auto_pad"))
             resolve_auto_pad(graph, graph.nodes[i]);
-        if (graph.nodes[i].op_type() == "Gemm")
+        if (op_of(graph.nodes[i]) == "Gemm")
             i += normalize_gemm(graph, i) - 1;
     }
     graph.sweep();
@@ -279,10 +284,10 @@ void fold_affine(Graph &graph)
 int matmul_bias(const Graph &graph, int index)
 {
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
-    if (node.op_type() != "MatMul" || !graph.constant(node.input(1)) || graph.output(node.output(0)))
+    if (op_of(node) != "MatMul" || !graph.constant(node.input(1)) || graph.output(node.output(0)))
         return -1;
     const std::vector<int> next = graph.consumers(node.output(0));
-    if (next.size() != 1 || graph.nodes[static_cast<size_t>(next[0])].op_type() != "Add")
+    if (next.size() != 1 || op_of(graph.nodes[static_cast<size_t>(next[0])]) != "Add")
         return -1;
     const onnx::NodeProto &add = graph.nodes[static_cast<size_t>(next[0])];
     const std::string &other = add.input(add.input(0) == node.output(0) ? 1 : 0);

@@ -35,6 +35,20 @@ template <typename T> std::vector<T> raw_values(const onnx::TensorProto &tensor)
     return values;
 }
 
+// Of FLOAT16 and BFLOAT16, which lie in raw bytes, or one in each integer.
+std::vector<float> halves_of(const onnx::TensorProto &tensor)
+{
+    std::vector<uint16_t> halves = raw_values<uint16_t>(tensor);
+    if (!tensor.has_raw_data())
+        for (const int32_t bits : tensor.int32_data())
+            halves.push_back(static_cast<uint16_t>(bits));
+    std::vector<float> values;
+    values.reserve(halves.size());
+    for (const uint16_t half : halves)
+        values.push_back(tensor.data_type() == onnx::TensorProto::FLOAT16 ? from_float16(half) : from_bfloat16(half));
+    return values;
+}
+
 // What is known of a tensor's shape; an extent that is not static is -1.
 Shape shape_of(const onnx::TypeProto &type)
 {
@@ -48,7 +62,7 @@ Shape shape_of(const onnx::TypeProto &type)
 int64_t needed_ir_version(int64_t opset)
 {
     if (opset >= 21)
-        return 10;
+        return opset >= 23 ? 11 : 10;
     return opset >= 15 ? 8 : opset >= 13 ? 7 : opset >= 9 ? opset - 5 : 4;
 }
 
@@ -120,12 +134,42 @@ void remove_attribute(onnx::NodeProto &node, const std::string &name)
             node.mutable_attribute()->DeleteSubrange(i, 1);
 }
 
+bool is_standard(const onnx::NodeProto &node)
+{
+    return node.domain().empty() || node.domain() == "ai.onnx";
+}
+
+std::string op_of(const onnx::NodeProto &node)
+{
+    return is_standard(node) ? node.op_type() : node.domain() + "." + node.op_type();
+}
+
 std::string input_of(const onnx::NodeProto &node, int index)
 {
     return index < node.input_size() ? node.input(index) : std::string();
 }
 
 // ---- tensors ----
+
+size_t element_size(int32_t type)
+{
+    switch (type) {
+    case onnx::TensorProto::DOUBLE:
+    case onnx::TensorProto::INT64:
+    case onnx::TensorProto::UINT64: return 8;
+    case onnx::TensorProto::FLOAT:
+    case onnx::TensorProto::INT32:
+    case onnx::TensorProto::UINT32: return 4;
+    case onnx::TensorProto::FLOAT16:
+    case onnx::TensorProto::BFLOAT16:
+    case onnx::TensorProto::INT16:
+    case onnx::TensorProto::UINT16: return 2;
+    case onnx::TensorProto::BOOL:
+    case onnx::TensorProto::INT8:
+    case onnx::TensorProto::UINT8: return 1;
+    default: return 0;
+    }
+}
 
 Shape shape_of(const onnx::TensorProto &tensor)
 {
@@ -134,6 +178,8 @@ Shape shape_of(const onnx::TensorProto &tensor)
 
 std::vector<float> floats_of(const onnx::TensorProto &tensor)
 {
+    if (tensor.data_type() == onnx::TensorProto::FLOAT16 || tensor.data_type() == onnx::TensorProto::BFLOAT16)
+        return halves_of(tensor);
     if (tensor.data_type() != onnx::TensorProto::FLOAT)
         throw Error("constant " + tensor.name() + " is not float32");
     if (tensor.has_raw_data())
@@ -228,14 +274,14 @@ bool keeps_values(const onnx::NodeProto &node)
                                                "Split",   "Squeeze",      "Transpose", "Unsqueeze"};
     if (node.op_type() == "Resize")
         return get_text(node, "mode", "nearest") == "nearest";
-    return keep.count(node.op_type()) > 0;
+    return keep.count(op_of(node)) > 0;
 }
 
 std::vector<std::string> data_inputs(const Graph &graph, const onnx::NodeProto &node)
 {
     static const std::set<std::string> several = {"Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Sum"};
     std::vector<std::string> inputs;
-    const int count = several.count(node.op_type()) ? node.input_size() : std::min(node.input_size(), 1);
+    const int count = several.count(op_of(node)) ? node.input_size() : std::min(node.input_size(), 1);
     for (int i = 0; i < count; i++)
         if (!node.input(i).empty() && !graph.constant(node.input(i)))
             inputs.push_back(node.input(i));
@@ -249,12 +295,14 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
     for (const auto &import : model.opset_import())
         if (import.domain().empty() || import.domain() == "ai.onnx")
             opset = import.version();
+        else
+            domains[import.domain()] = import.version();
     for (const auto &tensor : model.graph().initializer())
         constants[tensor.name()] = tensor;
     for (const auto &value : model.graph().output())
         outputs.push_back(value.name());
     for (const auto &node : model.graph().node()) {
-        if (node.op_type() == "Constant")
+        if (op_of(node) == "Constant")
             (constants[node.output(0)] = constant_value(node)).set_name(node.output(0));
         else
             nodes.push_back(node);
@@ -263,6 +311,9 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
         shapes[value.name()] = shape_of(value.type());
     for (const auto &value : model.graph().output())
         shapes[value.name()] = shape_of(value.type());
+    for (const auto &[name, shape] : shapes)
+        if (std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; }))
+            declared[name] = shape;
     int inputs = 0;
     for (const auto &value : model.graph().input()) {
         if (constant(value.name()))
@@ -288,7 +339,7 @@ onnx::ModelProto Graph::proto() const
     onnx::ModelProto model = frame_;
     model.set_ir_version(std::max(model.ir_version(), needed_ir_version(opset)));
     model.clear_opset_import();
-    model.add_opset_import()->set_version(opset);
+    add_opsets(model);
     onnx::GraphProto &graph = *model.mutable_graph();
     for (const auto &node : nodes)
         *graph.add_node() = node;
@@ -310,6 +361,16 @@ onnx::ModelProto Graph::proto() const
             graph.add_output()->set_name(name);
     }
     return model;
+}
+
+void Graph::add_opsets(onnx::ModelProto &model) const
+{
+    model.add_opset_import()->set_version(opset);
+    for (const auto &[domain, version] : domains) {
+        onnx::OperatorSetIdProto &import = *model.add_opset_import();
+        import.set_domain(domain);
+        import.set_version(version);
+    }
 }
 
 bool Graph::output(const std::string &tensor) const

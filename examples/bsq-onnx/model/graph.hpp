@@ -28,13 +28,20 @@ void set_text(onnx::NodeProto &node, const std::string &name, const std::string 
 void set_integers(onnx::NodeProto &node, const std::string &name, const std::vector<int64_t> &values);
 void remove_attribute(onnx::NodeProto &node, const std::string &name);
 
+// The operator, behind its domain where that is not ONNX's own: "com.microsoft.Gelu".
+std::string op_of(const onnx::NodeProto &node);
+bool is_standard(const onnx::NodeProto &node);
+
 // The input's name; "" when it is left out.
 std::string input_of(const onnx::NodeProto &node, int index);
 
 // ---- tensors ----
 
+// Bytes of a value; 0 for types that are not known here.
+size_t element_size(int32_t type);
+
 Shape shape_of(const onnx::TensorProto &tensor);
-std::vector<float> floats_of(const onnx::TensorProto &tensor);     // of FLOAT
+std::vector<float> floats_of(const onnx::TensorProto &tensor);     // of FLOAT, FLOAT16 and BFLOAT16
 std::vector<int64_t> integers_of(const onnx::TensorProto &tensor); // of INT64 and INT32
 onnx::TensorProto make_tensor(const Shape &shape, const std::vector<float> &values);
 onnx::TensorProto make_tensor(const Shape &shape, const std::vector<int64_t> &values);
@@ -77,6 +84,9 @@ public:
     // The network again, with the shapes of the tensors that are known.
     onnx::ModelProto proto() const;
 
+    // What of ONNX and of other operators a network of these nodes needs.
+    void add_opsets(onnx::ModelProto &model) const;
+
     bool constant(const std::string &tensor) const { return constants.count(tensor) != 0; }
     bool output(const std::string &tensor) const;
     const Shape &shape(const std::string &tensor) const; // throws Error when it is not known
@@ -96,6 +106,9 @@ public:
     void sweep();
 
     int64_t opset = 0;
+    std::map<std::string, int64_t> domains;   // of operators that are not ONNX's own: their versions
+    std::map<std::string, Shape> declared;    // shapes that the file gives, where they are static
+    std::map<std::string, int32_t> halves;    // inputs, outputs and constants that had another type than float32
     std::string input;
     std::vector<std::string> outputs;
     std::vector<onnx::NodeProto> nodes; // in execution order

@@ -119,11 +119,11 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
     if (!input_of(node, 2).empty() && !graph.constant(node.input(2)))
         return "its bias is not constant";
     bsq_layer_desc_init(&layer.desc, sizeof layer.desc);
-    if (node.op_type() == "Conv")
+    if (op_of(node) == "Conv")
         return conv_layer(graph, index, layer);
-    if (node.op_type() == "Gemm")
+    if (op_of(node) == "Gemm")
         return gemm_layer(graph, index, layer);
-    if (node.op_type() == "MatMul")
+    if (op_of(node) == "MatMul")
         return matmul_layer(graph, index, layer);
     return "the library has no transposed convolutions";
 }
@@ -135,7 +135,7 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
     std::vector<Layer> layers;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        if (!kinds.count(graph.nodes[i].op_type()))
+        if (!kinds.count(op_of(graph.nodes[i])))
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);

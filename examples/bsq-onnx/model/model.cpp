@@ -18,11 +18,12 @@ struct Model::Impl {
     std::vector<Layer> layers;
     std::vector<Segment> segments;
     std::vector<Remark> left_float;
+    int64_t bytes;
     uint64_t digest;
 
     explicit Impl(const Network &network)
         : graph(network.raised), original_graph(network.original), proto(network.raised.proto()),
-          original(network.original.proto()), digest(network.digest)
+          original(network.original.proto()), bytes(network.bytes), digest(network.digest)
     {
     }
 
@@ -101,8 +102,8 @@ public:
     Part(const Graph &graph, const Roundings &roundings, NodeForm form)
         : graph_(graph), roundings_(roundings), form_(form)
     {
-        model_.set_ir_version(7);
-        model_.add_opset_import()->set_version(graph.opset);
+        model_.set_ir_version(7); // ONNX Runtime takes any opset with it
+        graph.add_opsets(model_);
         model_.mutable_graph()->set_name("segment");
     }
 
@@ -259,7 +260,7 @@ Model Model::load(const std::string &path)
 
 Model Model::rescaled(const std::vector<Rescaling> &rescalings) const
 {
-    Network network{impl_->original_graph, impl_->graph, impl_->digest};
+    Network network{impl_->original_graph, impl_->graph, impl_->bytes, impl_->digest};
     for (size_t i = 0; i < rescalings.size(); i++)
         for (Graph *graph : {&network.original, &network.raised})
             rescale_layer(impl_->layers[i], rescalings[i], *graph);
@@ -304,6 +305,16 @@ const onnx::ModelProto &Model::proto() const
 const onnx::ModelProto &Model::original() const
 {
     return impl_->original;
+}
+
+int64_t Model::bytes() const
+{
+    return impl_->bytes;
+}
+
+const std::map<std::string, int32_t> &Model::halves() const
+{
+    return impl_->graph.halves;
 }
 
 uint64_t Model::digest() const

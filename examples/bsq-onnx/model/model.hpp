@@ -108,6 +108,8 @@ public:
     const onnx::ModelProto &proto() const;    // raised to opset 13, BatchNorm folded, Constant nodes made initializers
     const onnx::ModelProto &original() const; // the same, but for the opset, which is the file's
     uint64_t digest() const;                  // of the file's bytes: what --resume compares
+    int64_t bytes() const;                    // of the file and what lies beside it
+    const std::map<std::string, int32_t> &halves() const; // see model/halves.hpp
 
     // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where
     // they are not empty ((M, n) in desc's order, M): serialized ONNX. It takes in layer_input

@@ -1,10 +1,10 @@
 #include "model/opset.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <iterator>
-#include <optional>
 #include <sstream>
+
+#include <onnx/defs/schema.h>
 
 namespace bsq_onnx {
 
@@ -200,19 +200,7 @@ const std::map<std::string, Change> changes = {{"BatchNormalization", {9, batch_
 // Newer forms of networks that this ONNX has no description of, back to the newest that it has.
 namespace {
 
-// A constant of the network, if it is one.
-std::optional<onnx::TensorProto> find_constant(const onnx::ModelProto &model, const std::string &name)
-{
-    for (const auto &tensor : model.graph().initializer())
-        if (tensor.name() == name)
-            return tensor;
-    for (const auto &node : model.graph().node())
-        if (node.op_type() == "Constant" && node.output(0) == name)
-            return constant_value(node);
-    return std::nullopt;
-}
-
-void lower_reduction(const onnx::ModelProto &model, onnx::NodeProto &node)
+void lower_reduction(const FindConstant &constant, onnx::NodeProto &node)
 {
     if (get_integer(node, "noop_with_empty_axes", 0) != 0)
         throw Error("has noop_with_empty_axes, which is not supported");
@@ -220,7 +208,7 @@ void lower_reduction(const onnx::ModelProto &model, onnx::NodeProto &node)
     const std::string name = input_of(node, 1);
     if (name.empty())
         return;
-    const std::optional<onnx::TensorProto> axes = find_constant(model, name);
+    const onnx::TensorProto *axes = constant(name);
     if (!axes)
         throw Error("has axes that are not constant");
     set_integers(node, "axes", integers_of(*axes));
@@ -237,52 +225,72 @@ void lower_resize(onnx::NodeProto &node)
     remove_attribute(node, "keep_aspect_ratio_policy");
 }
 
-void lower_node(const onnx::ModelProto &model, onnx::NodeProto &node)
+} // namespace
+
+void lower_node(const FindConstant &constant, onnx::NodeProto &node)
 {
-    const std::string &op = node.op_type();
-    if (op.rfind("Reduce", 0) == 0 && op != "ReduceSum")
-        lower_reduction(model, node);
-    if (op == "Resize")
-        lower_resize(node);
-    if (op == "Split")
-        remove_attribute(node, "num_outputs"); // equal parts are the rule without it
-    if (op == "Pad" && !input_of(node, 3).empty())
-        throw Error("has axes, which is not supported");
-    if (op == "AveragePool") {
-        for (int64_t step : get_integers(node, "dilations"))
-            if (step != 1)
-                throw Error("has dilations, which is not supported");
-        remove_attribute(node, "dilations");
+    if (!is_standard(node))
+        return;
+    const std::string op = node.op_type();
+    try {
+        if (op.rfind("Reduce", 0) == 0 && op != "ReduceSum")
+            lower_reduction(constant, node);
+        if (op == "Resize")
+            lower_resize(node);
+        if (op == "Split")
+            remove_attribute(node, "num_outputs"); // equal parts are the rule without it
+        if (op == "Pad" && !input_of(node, 3).empty())
+            throw Error("has axes, which is not supported");
+        if (op == "AveragePool") {
+            for (int64_t step : get_integers(node, "dilations"))
+                if (step != 1)
+                    throw Error("has dilations, which is not supported");
+            remove_attribute(node, "dilations");
+        }
+        if (op == "Cast")
+            remove_attribute(node, "saturate");
+    } catch (const Error &error) {
+        throw Error(label(node) + " " + error.what());
     }
-    if (op == "Cast")
-        remove_attribute(node, "saturate");
 }
 
-} // namespace
+bool is_described(const onnx::NodeProto &node)
+{
+    return is_standard(node) && onnx::OpSchemaRegistry::Schema(node.op_type(), known_opset, "") != nullptr;
+}
 
 void lower_opset(onnx::ModelProto &model)
 {
+    const auto &nodes = model.graph().node();
+    if (!std::all_of(nodes.begin(), nodes.end(), [](const onnx::NodeProto &node) {
+            return is_described(node) || !is_standard(node);
+        }))
+        return;
+    std::map<std::string, onnx::TensorProto> made;
+    std::map<std::string, const onnx::TensorProto *> constants;
+    for (const auto &tensor : model.graph().initializer())
+        constants[tensor.name()] = &tensor;
+    for (const auto &node : nodes)
+        if (op_of(node) == "Constant")
+            constants[node.output(0)] = &(made[node.output(0)] = constant_value(node));
+    const auto find = [&](const std::string &name) {
+        const auto found = constants.find(name);
+        return found == constants.end() ? nullptr : found->second;
+    };
     for (auto &import : *model.mutable_opset_import()) {
         if (!(import.domain().empty() || import.domain() == "ai.onnx") || import.version() <= known_opset ||
             import.version() > newest_opset)
             continue;
         import.set_version(known_opset);
         model.set_ir_version(std::min<int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
-        for (auto &node : *model.mutable_graph()->mutable_node()) {
-            try {
-                lower_node(model, node);
-            } catch (const Error &error) {
-                throw Error(label(node) + " " + error.what());
-            }
-        }
+        for (auto &node : *model.mutable_graph()->mutable_node())
+            lower_node(find, node);
     }
 }
 
-void check_operator(const onnx::NodeProto &node)
+bool known_to_opencv(const onnx::NodeProto &node)
 {
-    const bool standard = node.domain().empty() || node.domain() == "ai.onnx";
-    if (!standard || (!known_operators.count(node.op_type()) && !shape_operators.count(node.op_type())))
-        throw Error("operator " + label(node) + " is not supported");
+    return is_standard(node) && (known_operators.count(node.op_type()) || shape_operators.count(node.op_type()));
 }
 
 void raise_opset(Graph &graph, int64_t to)
@@ -291,7 +299,7 @@ void raise_opset(Graph &graph, int64_t to)
         return;
     std::vector<onnx::NodeProto> nodes;
     for (onnx::NodeProto &node : graph.nodes) {
-        const auto change = changes.find(node.op_type());
+        const auto change = changes.find(op_of(node));
         if (change != changes.end() && graph.opset < change->second.version && change->second.version <= to) {
             Raise raise{graph, node, nodes};
             try {

@@ -9,7 +9,9 @@
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
 
+#include "model/external.hpp"
 #include "model/fold.hpp"
+#include "model/halves.hpp"
 #include "model/opset.hpp"
 #include "model/shapes.hpp"
 
@@ -33,32 +35,18 @@ std::string read_file(const std::string &path)
     return bytes;
 }
 
-uint64_t fnv1a(const std::string &bytes)
-{
-    uint64_t hash = 0xcbf29ce484222325U;
-    for (const char byte : bytes)
-        hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
-    return hash;
-}
-
 // Sizes of what a tensor holds, before anything is computed with it.
 void check_tensor(const onnx::TensorProto &tensor)
 {
-    static const std::map<int32_t, size_t> sizes = {{onnx::TensorProto::FLOAT, 4}, {onnx::TensorProto::INT64, 8},
-                                                    {onnx::TensorProto::INT32, 4}, {onnx::TensorProto::DOUBLE, 8},
-                                                    {onnx::TensorProto::BOOL, 1},  {onnx::TensorProto::INT8, 1},
-                                                    {onnx::TensorProto::UINT8, 1}};
     const std::string name = "tensor " + tensor.name();
-    if (tensor.data_location() == onnx::TensorProto::EXTERNAL || tensor.external_data_size() > 0)
-        throw Error(name + " is in another file; save the network as one file");
-    const auto size = sizes.find(tensor.data_type());
-    if (size == sizes.end())
-        throw Error(name + " has a type that is not supported (float32 is)");
+    const size_t size = element_size(tensor.data_type());
+    if (size == 0)
+        throw Error(name + " has a type that is not supported");
     const size_t values = static_cast<size_t>(count(shape_of(tensor)));
     size_t held = static_cast<size_t>(tensor.float_data_size() + tensor.int32_data_size() + tensor.int64_data_size() +
-                                      tensor.double_data_size());
+                                      tensor.double_data_size() + tensor.uint64_data_size());
     if (tensor.has_raw_data())
-        held = tensor.raw_data().size() % size->second ? values + 1 : tensor.raw_data().size() / size->second;
+        held = tensor.raw_data().size() % size ? values + 1 : tensor.raw_data().size() / size;
     if (held != values)
         throw Error(name + " has not as many values as its shape says");
 }
@@ -144,17 +132,54 @@ void check_content(const onnx::ModelProto &model)
             throw Error("has a node without outputs");
         check_names(node);
         if (node.op_type().find("uantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
-            node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" || node.op_type() == "MatMulInteger")
+            node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" ||
+            node.op_type() == "MatMulInteger" || node.op_type() == "MatMulNBits")
             throw Error("is quantized already (" + node.op_type() + ")");
-        check_operator(node);
         check_attributes(node);
     }
+}
+
+// The network as ONNX's checker can look at it: of the newest opset that it knows, operators that it does not know made
+// ones of a domain of their own, and large constants without their values.
+onnx::ModelProto checkable(const onnx::ModelProto &model)
+{
+    constexpr int64_t small = 64; // axes, which become attributes, have fewer values
+    onnx::ModelProto copy;
+    onnx::GraphProto &graph = *copy.mutable_graph();
+    graph.set_name(model.graph().name());
+    copy.set_ir_version(std::min<int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
+    *copy.mutable_opset_import() = model.opset_import();
+    *graph.mutable_input() = model.graph().input();
+    *graph.mutable_output() = model.graph().output();
+    std::set<std::string> inputs;
+    for (const auto &value : graph.input())
+        inputs.insert(value.name());
+    for (const auto &tensor : model.graph().initializer()) {
+        if (count(shape_of(tensor)) <= small)
+            *graph.add_initializer() = tensor;
+        else if (inputs.insert(tensor.name()).second)
+            (*graph.add_input() = value_info(tensor.name(), shape_of(tensor)))
+                .mutable_type()
+                ->mutable_tensor_type()
+                ->set_elem_type(tensor.data_type());
+    }
+    onnx::OperatorSetIdProto &other = *copy.add_opset_import();
+    other.set_domain("unknown");
+    other.set_version(1);
+    for (const auto &node : model.graph().node()) {
+        onnx::NodeProto &added = *graph.add_node();
+        added = node;
+        if (is_standard(node) && !is_described(node))
+            added.set_domain("unknown");
+    }
+    lower_opset(copy);
+    return copy;
 }
 
 void check_with_onnx(const onnx::ModelProto &model)
 {
     try {
-        onnx::checker::check_model(model);
+        onnx::checker::check_model(checkable(model));
     } catch (const std::exception &error) {
         const std::string text = error.what();
         throw Error("is not a valid ONNX network: " + text.substr(0, text.find('\n')));
@@ -209,9 +234,10 @@ void name_nodes(Graph &graph)
     }
 }
 
-Graph simple_graph(const onnx::ModelProto &model)
+Graph simple_graph(const onnx::ModelProto &model, const std::map<std::string, int32_t> &halves)
 {
     Graph graph(model);
+    graph.halves = halves;
     check_input_type(model, graph.input);
     fix_batch(graph);
     compute_shapes(graph);
@@ -234,15 +260,18 @@ Network read_network(const std::string &path)
 {
     const std::string bytes = read_file(path);
     onnx::ModelProto model = parse(bytes);
-    describe_outputs(model);
+    const uint64_t digest = load_external(model, path, fnv1a(bytes));
+    const auto file_bytes = static_cast<int64_t>(std::max(bytes.size(), model.ByteSizeLong()));
     check_content(model);
+    const std::map<std::string, int32_t> halves = widen(model);
+    describe_outputs(model);
     lower_opset(model);
     check_with_onnx(model);
-    const Graph original = simple_graph(model);
+    const Graph original = simple_graph(model, halves);
     Graph raised = original;
     raise_opset(raised, qdq_opset);
     compute_shapes(raised);
-    return {original, raised, fnv1a(bytes)};
+    return {original, raised, file_bytes, digest};
 }
 
 } // namespace bsq_onnx

@@ -10,7 +10,8 @@ namespace bsq_onnx {
 struct Network {
     Graph original;  // of the opset of the file
     Graph raised;    // of opset 13 or above
-    uint64_t digest; // of the file's bytes
+    int64_t bytes;   // of the file, and of what lies beside it
+    uint64_t digest; // of the bytes of the file, and of those beside it
 };
 
 // Throws Error, without the path.

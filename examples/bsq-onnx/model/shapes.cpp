@@ -8,6 +8,8 @@
 
 #include <onnx/shape_inference/implementation.h>
 
+#include "model/opset.hpp"
+
 namespace bsq_onnx {
 
 namespace {
@@ -151,7 +153,7 @@ std::optional<Numbers> cast(const onnx::NodeProto &node, Numbers value)
 // What the node computes from constants and shapes, if it is a scalar or a vector.
 std::optional<Numbers> evaluate(const Graph &graph, const onnx::NodeProto &node)
 {
-    const std::string &op = node.op_type();
+    const std::string op = op_of(node);
     if (op == "Shape")
         return shape_numbers(graph, node);
     std::vector<Numbers> inputs;
@@ -192,11 +194,11 @@ void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
 {
     static const std::set<std::string> windowed = {"AveragePool", "Conv", "ConvTranspose", "MaxPool"};
     const std::string label = node.op_type() + " " + node.name();
-    if (node.op_type() == "Gemm")
+    if (op_of(node) == "Gemm")
         for (int i = 0; i < 2; i++)
             if (graph.constant(node.input(i)) && graph.constants.at(node.input(i)).dims_size() != 2)
                 throw Error(label + " multiplies something that is not a matrix");
-    if (!windowed.count(node.op_type()))
+    if (!windowed.count(op_of(node)))
         return;
     const size_t rank = graph.shape(node.input(0)).size();
     if (rank < 3)
@@ -225,11 +227,15 @@ onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)
 {
     onnx::ModelProto model;
     model.set_ir_version(7);
-    model.add_opset_import()->set_version(graph.opset);
+    model.add_opset_import()->set_version(std::min(graph.opset, known_opset));
     onnx::GraphProto &part = *model.mutable_graph();
     *part.add_node() = node;
+    if (graph.opset > known_opset)
+        lower_node(
+            [&](const std::string &name) { return graph.constant(name) ? &graph.constants.at(name) : nullptr; },
+            *part.mutable_node(0));
     std::set<std::string> known;
-    for (const std::string &name : node.input()) {
+    for (const std::string &name : part.node(0).input()) {
         if (name.empty() || !known.insert(name).second)
             continue;
         if (!graph.constant(name)) {
@@ -251,8 +257,49 @@ onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)
     return model;
 }
 
+// Operators that ONNX's library does not know, whose first output has the shape of the first input.
+bool keeps_shape(const onnx::NodeProto &node)
+{
+    static const std::set<std::string> those = {"Gelu",
+                                                "GroupNormalization",
+                                                "Mish",
+                                                "RMSNormalization",
+                                                "RotaryEmbedding",
+                                                "SimplifiedLayerNormalization",
+                                                "Swish",
+                                                "com.microsoft.BiasGelu",
+                                                "com.microsoft.FastGelu",
+                                                "com.microsoft.Gelu",
+                                                "com.microsoft.GroupNorm",
+                                                "com.microsoft.QuickGelu",
+                                                "com.microsoft.RotaryEmbedding",
+                                                "com.microsoft.SkipLayerNormalization",
+                                                "com.microsoft.SkipSimplifiedLayerNormalization"};
+    return those.count(op_of(node)) > 0;
+}
+
+// What the file says, since nothing here knows the operator.
+void declared_shapes(Graph &graph, const onnx::NodeProto &node)
+{
+    for (int i = 0; i < node.output_size(); i++) {
+        const std::string &name = node.output(i);
+        const auto found = graph.declared.find(name);
+        if (i == 0 && keeps_shape(node))
+            graph.shapes[name] = graph.shape(node.input(0));
+        else if (found != graph.declared.end() && count(found->second) <= largest_tensor)
+            graph.shapes[name] = found->second;
+        else if (!name.empty())
+            throw Error("the shape of tensor " + name + ", which " + op_of(node) + " " + node.name() +
+                        " gives, is not known: the file does not say it");
+    }
+}
+
 void infer_shapes(Graph &graph, const onnx::NodeProto &node)
 {
+    if (!is_described(node)) {
+        declared_shapes(graph, node);
+        return;
+    }
     check_dimensions(graph, node);
     onnx::ModelProto model = network_of(graph, node);
     try {

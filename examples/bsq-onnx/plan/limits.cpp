@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include <onnx/onnx_pb.h>
 
@@ -64,13 +63,11 @@ double depth(const Model &model, const onnx::NodeProto &node)
 
 } // namespace
 
-Limits limits_of(const Settings &settings)
+Limits limits_of(const Model &model, const Settings &settings)
 {
     int64_t memory = std::max(settings.memory, always);
     if (settings.memory == 0) {
-        std::error_code code;
-        const auto file = std::filesystem::file_size(settings.model, code);
-        const int64_t bytes = code ? 0 : static_cast<int64_t>(std::min<uintmax_t>(file, default_memory()));
+        const int64_t bytes = std::min(model.bytes(), default_memory());
         memory = std::max(always, std::min(default_memory(), always + times_file * bytes));
     }
     return {memory, memory * multiplications_per_byte};

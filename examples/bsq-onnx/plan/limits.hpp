@@ -14,7 +14,7 @@ struct Limits {
 };
 
 // What --memory says, or by the machine and by the size of the network's file.
-Limits limits_of(const Settings &settings);
+Limits limits_of(const Model &model, const Settings &settings);
 
 // Both throw Error, in one line that names node and tensor and says what they would take. The first comes before any
 // sample is read, the second once it is known which layers are quantized.

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <limits>
 
+#include "model/external.hpp"
 #include "model/graph.hpp"
+#include "model/halves.hpp"
 #include "model/layers.hpp"
 #include "model/opset.hpp"
 #include "quantize/engine.hpp"
@@ -64,7 +68,7 @@ public:
             raise_opset(graph_, int4_opset);
     }
 
-    std::string bytes()
+    onnx::ModelProto network()
     {
         std::map<int, size_t> layer_at;
         for (size_t i = 0; i < model_.layers().size(); i++)
@@ -84,15 +88,13 @@ public:
         }
         graph_.nodes = nodes_;
         graph_.sweep();
+        if (format_ == Format::matmulnbits)
+            graph_.domains.emplace(microsoft, 1);
         onnx::ModelProto proto = graph_.proto();
-        if (format_ == Format::matmulnbits) {
-            onnx::OperatorSetIdProto &import = *proto.add_opset_import();
-            import.set_domain(microsoft);
-            import.set_version(1);
-        }
         proto.set_producer_name("bsq-onnx");
         proto.set_producer_version(result_.version);
-        return proto.SerializeAsString();
+        narrow(model_.halves(), proto);
+        return proto;
     }
 
 private:
@@ -354,11 +356,31 @@ private:
     std::map<std::string, std::string> dequantized_; // by tensor
 };
 
+std::string one_file(const onnx::ModelProto &network)
+{
+    if (network.ByteSizeLong() > static_cast<size_t>(std::numeric_limits<int>::max()))
+        throw Error("the network takes more than 2 GiB, which is too much for one file");
+    return network.SerializeAsString();
+}
+
 } // namespace
 
 std::string write_model(const Model &model, const RunResult &result, Format format)
 {
-    return Writer(model, result, format).bytes();
+    return one_file(Writer(model, result, format).network());
+}
+
+std::vector<std::pair<std::string, std::string>> network_files(const Model &model, const RunResult &result,
+                                                               Format format, const std::string &path, int64_t limit)
+{
+    onnx::ModelProto network = Writer(model, result, format).network();
+    std::vector<std::pair<std::string, std::string>> files;
+    if (network.ByteSizeLong() > static_cast<size_t>(limit)) {
+        const std::string data = path + ".data";
+        files.emplace_back(data, move_external(network, std::filesystem::path(data).filename().string()));
+    }
+    files.emplace_back(path, one_file(network));
+    return files;
 }
 
 } // namespace bsq_onnx

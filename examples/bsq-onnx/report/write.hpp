@@ -3,6 +3,8 @@
 #define BSQ_ONNX_WRITE_HPP
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "model/model.hpp"
 #include "quantize/result.hpp"
@@ -21,7 +23,13 @@ enum class Format {
 
 // The bytes of the network; docs/formats.md says what is in it. A layer that was skipped (bits 0) keeps its weights and
 // reads its input as it is; every other one reads it quantized, if 'result' quantizes that tensor.
+// Throws Error when they are more than 2 GiB, which the format does not allow.
 std::string write_model(const Model &model, const RunResult &result, Format format);
+
+// The files of the network at 'path', each with its bytes: of more than 'limit' bytes it has its weights in a second
+// one, path.data.
+std::vector<std::pair<std::string, std::string>> network_files(const Model &model, const RunResult &result,
+                                                               Format format, const std::string &path, int64_t limit);
 
 // Bits, scales, zero points, errors of every layer and quantized tensor, as JSON.
 std::string write_sidecar(const RunResult &result);
