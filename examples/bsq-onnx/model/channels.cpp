@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "model/graph.hpp"
+#include "model/layers.hpp"
 
 namespace bsq_onnx {
 
@@ -120,7 +121,7 @@ private:
             for (Label &channel : channels)
                 channel = fresh();
         Labels &labels = labels_[layer.output];
-        const size_t elements = size(layer.output), inner = layer.kind == Kind::conv ? elements / all : 1;
+        const size_t elements = size(layer.output), inner = is_convolution(layer) ? elements / all : 1;
         for (size_t i = 0; i < elements; i++)
             labels.push_back(channels[i / inner % all]);
         return channels;

@@ -439,6 +439,7 @@ void Graph::replace_uses(const std::string &from, const std::string &to)
 void Graph::sweep()
 {
     std::set<std::string> needed(outputs.begin(), outputs.end());
+    needed.insert(observed.begin(), observed.end());
     std::vector<onnx::NodeProto> kept;
     for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
         const auto &results = node->output();

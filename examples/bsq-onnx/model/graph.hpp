@@ -68,6 +68,23 @@ onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape);
 
 class Graph;
 
+// A node that was opened up, see model/compose.hpp.
+struct Composite {
+    onnx::NodeProto node;        // as it was
+    std::set<std::string> nodes; // names of those that stand for it
+    // An input made of the matrices (M, n) of layers, one below the other.
+    struct Matrices {
+        int input;
+        std::vector<std::string> layers;
+        Shape shape;
+        bool transposed; // the other way round
+    };
+    std::vector<Matrices> matrices;
+    int bias_input = -1;
+    std::vector<std::string> bias; // layers whose biases are that input, one behind the other
+    Shape bias_shape;
+};
+
 // Whether a node's output values are values of its inputs, or zero.
 bool keeps_values(const onnx::NodeProto &node);
 
@@ -106,6 +123,10 @@ public:
     void sweep();
 
     int64_t opset = 0;
+    bool traced = false;
+    std::vector<Composite> composites;
+    std::vector<Remark> refused;    // nodes that could have been composites
+    std::set<std::string> observed; // tensors that stay though no output needs them
     std::map<std::string, int64_t> domains;   // of operators that are not ONNX's own: their versions
     std::map<std::string, Shape> declared;    // shapes that the file gives, where they are static
     std::map<std::string, int32_t> halves;    // inputs, outputs and constants that had another type than float32

@@ -69,6 +69,51 @@ std::string conv_layer(const Graph &graph, int index, Layer &layer)
     return "";
 }
 
+// See model/transposed.hpp.
+std::string conv_transpose_layer(const Graph &graph, int index, Layer &layer)
+{
+    const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
+    const Shape shape = shape_of(graph.constants.at(node.input(1)));
+    const Shape &input = graph.shape(node.input(0));
+    const size_t dims = shape.size() - 2;
+    if (dims < 1 || dims > 3)
+        return "it has not 1 to 3 spatial dimensions";
+    if (find_attribute(node, "output_shape"))
+        return "its padding depends on output_shape";
+    if (get_text(node, "auto_pad", "NOTSET") != "NOTSET")
+        return "its padding depends on the extents of its input";
+    layer.kind = Kind::conv_transpose;
+    layer.desc.kind = BSQ_KIND_CONV;
+    layer.desc.spatial_dims = static_cast<int32_t>(dims);
+    layer.desc.groups = get_integer(node, "group", 1);
+    layer.desc.in_channels = shape[0];
+    layer.desc.out_channels = shape[1] * layer.desc.groups;
+    const std::vector<int64_t> ones(dims, 1), zeros(2 * dims, 0);
+    const std::vector<int64_t> strides = get_integers(node, "strides", ones), pads = get_integers(node, "pads", zeros),
+                               dilations = get_integers(node, "dilations", ones),
+                               extra = get_integers(node, "output_padding", std::vector<int64_t>(dims, 0));
+    if (shape[0] != input.at(1) || shape[0] % layer.desc.groups != 0)
+        throw Error("ConvTranspose " + node.name() + " has weights that do not fit its input");
+    for (size_t i = 0; i < dims; i++) {
+        const int64_t reach = (shape[i + 2] - 1) * dilations.at(i);
+        layer.desc.kernel[i] = shape[i + 2];
+        layer.desc.stride[i] = 1;
+        layer.desc.dilation[i] = dilations[i];
+        layer.spread.push_back({strides.at(i), reach - pads.at(i), reach - pads.at(i + dims) + extra.at(i)});
+    }
+    int64_t volume = 1;
+    for (size_t i = 2; i < shape.size(); i++)
+        volume *= shape[i];
+    layer.weights = swap_blocks(floats_of(graph.constants.at(node.input(1))), layer.desc.groups,
+                                shape[0] / layer.desc.groups, shape[1], volume);
+    layer.bias = constant_or_none(graph, input_of(node, 2));
+    finish_layer(graph, index, index, layer);
+    // Zeros between values are not multiplied.
+    for (const Spread &spread : layer.spread)
+        layer.multiplications = (layer.multiplications + spread.step - 1) / spread.step;
+    return "";
+}
+
 // Gemm is x B' + c here (normalize_layers).
 std::string gemm_layer(const Graph &graph, int index, Layer &layer)
 {
@@ -125,10 +170,12 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
         return gemm_layer(graph, index, layer);
     if (op_of(node) == "MatMul")
         return matmul_layer(graph, index, layer);
-    return "the library has no transposed convolutions";
+    return conv_transpose_layer(graph, index, layer);
 }
 
 } // namespace
+
+static const Composite *composite_of(const Graph &graph, const std::string &node);
 
 std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_float)
 {
@@ -139,17 +186,57 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);
-        if (reason.empty())
+        if (reason.empty()) {
+            const Composite *composite = composite_of(graph, layer.name);
+            layer.op = composite ? composite->node.op_type() : graph.nodes[i].op_type();
+            layer.part = composite != nullptr;
+            layer.inner = composite && inner_tensor(graph, layer.input);
             layers.push_back(layer);
-        else
+        } else
             left_float.push_back({graph.nodes[i].name(), graph.nodes[i].op_type(), reason});
     }
     return layers;
 }
 
+bool is_convolution(const Layer &layer)
+{
+    return layer.desc.kind == BSQ_KIND_CONV;
+}
+
 Shape weight_shape(const Layer &layer, const Graph &graph)
 {
     return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(1)));
+}
+
+std::pair<std::string, std::string> constants_of(const Layer &layer, const Graph &graph)
+{
+    const int first = first_node(layer, graph);
+    const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(first)];
+    std::string bias = layer.kind == Kind::matmul ? "" : input_of(node, 2);
+    if (layer.last_node != layer.node) {
+        const onnx::NodeProto &add = graph.nodes[static_cast<size_t>(first + layer.last_node - layer.node)];
+        bias = add.input(add.input(0) == node.output(0) ? 1 : 0);
+    }
+    return {node.input(1), bias};
+}
+
+static const Composite *composite_of(const Graph &graph, const std::string &node)
+{
+    for (const Composite &composite : graph.composites)
+        if (composite.nodes.count(node) > 0)
+            return &composite;
+    return nullptr;
+}
+
+bool inner_tensor(const Graph &graph, const std::string &tensor)
+{
+    const int made = graph.composites.empty() ? -1 : graph.producer(tensor);
+    const Composite *composite =
+        made < 0 ? nullptr : composite_of(graph, graph.nodes[static_cast<size_t>(made)].name());
+    if (!composite)
+        return false;
+    const auto &outputs = composite->node.output();
+    return std::find(outputs.begin(), outputs.end(), tensor) == outputs.end();
 }
 
 int64_t input_channel(const Layer &layer, int64_t m, int64_t k)

@@ -240,6 +240,7 @@ std::unique_ptr<Model::Impl> Model::build(const Network &network)
     impl->input = {graph.input, graph.shape(graph.input)};
     for (const std::string &name : graph.outputs)
         impl->outputs.push_back({name, graph.shape(name)});
+    impl->left_float = graph.refused;
     impl->layers = find_layers(graph, impl->left_float);
     if (impl->layers.empty())
         throw Error("has no layer with constant weights");
@@ -292,6 +293,16 @@ const std::vector<Remark> &Model::left_float() const
     return impl_->left_float;
 }
 
+const std::vector<Composite> &Model::composites() const
+{
+    return impl_->graph.composites;
+}
+
+bool Model::is_inner(const std::string &tensor) const
+{
+    return inner_tensor(impl_->graph, tensor);
+}
+
 const Shape &Model::shape(const std::string &tensor) const
 {
     return impl_->graph.shape(tensor);
@@ -328,6 +339,9 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
     const Graph &graph = impl_->graph;
     const Layer *layer = segment.layer < 0 ? nullptr : &impl_->layers[static_cast<size_t>(segment.layer)];
     Part part(graph, roundings, form);
+    std::string weight_name, bias_name;
+    // The layer's constants, which other nodes read that the same node of the file was opened into.
+    const auto own_names = layer ? constants_of(*layer, graph) : std::pair<std::string, std::string>();
     std::vector<std::string> outputs = segment.outputs;
     const std::string layer_input = layer == nullptr ? "" : roundings.empty() ? segment.layer_input : layer->input;
     for (const std::string &name : segment.inputs)
@@ -336,8 +350,8 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
     if (layer) {
         part.add_input(layer_input, layer->input_shape);
         const std::vector<float> &own_bias = bias.empty() ? layer->bias : bias;
-        const std::string weight_name = graph.unused(layer->output + "/weights");
-        const std::string bias_name = own_bias.empty() ? "" : graph.unused(layer->output + "/bias");
+        weight_name = graph.unused(layer->output + "/weights");
+        bias_name = own_bias.empty() ? "" : graph.unused(layer->output + "/bias");
         const std::vector<float> &own_weights = weights.empty() ? layer->weights : weights;
         part.add_constant(weight_name, make_tensor(weight_shape(*layer, graph), node_order(*layer, own_weights)));
         if (!own_bias.empty())
@@ -346,8 +360,13 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
             part.add_node(node);
         add_once(outputs, layer->output);
     }
-    for (int i = layer ? layer->last_node + 1 : segment.first_node; i <= segment.last_node; i++)
-        part.add_node(impl_->node(i));
+    for (int i = layer ? layer->last_node + 1 : segment.first_node; i <= segment.last_node; i++) {
+        onnx::NodeProto node = impl_->node(i);
+        if (layer && layer->part)
+            for (std::string &name : *node.mutable_input())
+                name = name == own_names.first ? weight_name : name == own_names.second ? bias_name : name;
+        part.add_node(node);
+    }
     for (const std::string &name : outputs)
         part.add_output(name);
     return part.bytes();
@@ -368,7 +387,7 @@ bool Model::may_fold(const std::string &tensor, std::string &reason) const
             reason = impl_->node(index).op_type() + " " + impl_->node(index).name() + " reads it, too";
             return false;
         }
-        const size_t own = layer->kind == Kind::conv ? 1 : layer->input_shape.size() - 1;
+        const size_t own = is_convolution(*layer) ? 1 : layer->input_shape.size() - 1;
         if (axis != 0 && own != axis) {
             reason = "its readers do not agree which axis has its channels";
             return false;

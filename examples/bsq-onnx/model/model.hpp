@@ -28,17 +28,26 @@ struct Value {
     Shape shape;
 };
 
-enum class Kind { conv, gemm, matmul };
+enum class Kind { conv, conv_transpose, gemm, matmul };
+
+// How a transposed convolution's input is spread along an axis, see model/transposed.hpp.
+struct Spread {
+    int64_t step, before, after; // distance of values; zeros around them, fewer than none cut some off
+};
 
 // A node with constant weights: what is quantized.
 struct Layer {
     std::string name; // of the node; of its output tensor when the node has none
+    std::string op;   // Conv, ConvTranspose, Gemm, MatMul, or that of the node that it is a part of
+    bool part = false;  // of another node, see model/compose.hpp
+    bool inner = false; // its input is only there inside of that node: it has no quantizer
     Kind kind;
     // Indices into the model's nodes, which are in execution order: they differ when an Add brings a MatMul's bias.
     int node, last_node;
     std::string input;  // tensor
     std::string output; // tensor, before the activation function
-    bsq_layer_desc_t desc;
+    bsq_layer_desc_t desc;      // of a transposed convolution: of the convolution that does the same
+    std::vector<Spread> spread; // of transposed convolutions: for each axis of the kernel
     Shape input_shape;
     Shape output_shape;
     std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
@@ -88,6 +97,8 @@ struct Remark {
     std::string reason;
 };
 
+struct Composite;
+
 class Model {
 public:
     // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX,
@@ -110,6 +121,11 @@ public:
     uint64_t digest() const;                  // of the file's bytes: what --resume compares
     int64_t bytes() const;                    // of the file and what lies beside it
     const std::map<std::string, int32_t> &halves() const; // see model/halves.hpp
+
+    const std::vector<Composite> &composites() const; // nodes that are several layers
+
+    // Whether a tensor is only there because a node was opened up.
+    bool is_inner(const std::string &tensor) const;
 
     // A network of its own with the nodes of 'segment' and the layer's weights and bias replaced by those given where
     // they are not empty ((M, n) in desc's order, M): serialized ONNX. It takes in layer_input

@@ -9,6 +9,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
 
+#include "model/compose.hpp"
 #include "model/external.hpp"
 #include "model/fold.hpp"
 #include "model/halves.hpp"
@@ -267,7 +268,9 @@ Network read_network(const std::string &path)
     describe_outputs(model);
     lower_opset(model);
     check_with_onnx(model);
-    const Graph original = simple_graph(model, halves);
+    Graph original = simple_graph(model, halves);
+    open_composites(original);
+    compute_shapes(original);
     Graph raised = original;
     raise_opset(raised, qdq_opset);
     compute_shapes(raised);

@@ -86,7 +86,7 @@ void Measurer::gather()
             const Layer &layer = model_.layers()[k];
             if (plan_.fixed[k])
                 continue;
-            const bsq_batch_t batch = make_batch(layer, chain_.tensor(layer.input).data(), nullptr, false);
+            const Batch batch = make_batch(layer, chain_.tensor(layer.input).data(), nullptr, false);
             check(bsq_layer_calibrate(handles_[k].get(), &batch), layer, handles_[k].get());
         }
         progress_.at(static_cast<double>(i) / static_cast<double>(count));

@@ -88,8 +88,10 @@ static std::string unfit_for_matmul(const Layer &layer, const Settings &settings
 {
     if (settings.format != Format::matmulnbits)
         return "";
-    if (layer.kind == Kind::conv)
+    if (layer.desc.kind == BSQ_KIND_CONV)
         return "MatMulNBits has no convolutions";
+    if (layer.part)
+        return "MatMulNBits cannot be a part of " + layer.op;
     return layer.desc.in_channels < least_matmul_block ? "MatMulNBits needs at least 16 inputs" : "";
 }
 
@@ -131,7 +133,7 @@ std::map<std::string, int> plan_inputs(const Model &model, const Settings &setti
         return inputs;
     const std::vector<bool> edge = edge_layers(model);
     for (size_t i = 0; i < bits.size(); i++) {
-        if (bits[i] == 0)
+        if (bits[i] == 0 || model.layers()[i].inner)
             continue;
         int &input = inputs[model.layers()[i].input];
         input = std::max({input, static_cast<int>(settings.options.input_bits), edge[i] ? settings.edge_bits : 0});

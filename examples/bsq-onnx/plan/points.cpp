@@ -60,7 +60,7 @@ public:
 private:
     bool add(const std::string &tensor)
     {
-        if (settings_.keep_float.count(tensor) > 0 || graph_.constant(tensor))
+        if (settings_.keep_float.count(tensor) > 0 || graph_.constant(tensor) || model_.is_inner(tensor))
             return false;
         const auto made = producer_.find(tensor);
         if (made != producer_.end()) {

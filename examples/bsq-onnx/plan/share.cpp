@@ -121,7 +121,7 @@ void observe(const std::vector<float> &values, Group &group, const std::string &
     if (!group.observer)
         return;
     const Layer layer = single_input();
-    bsq_batch_t batch = make_batch(layer, values.data(), nullptr, false);
+    Batch batch = make_batch(layer, values.data(), nullptr, false);
     batch.size = static_cast<int64_t>(values.size());
     check(bsq_layer_observe(group.observer.get(), &batch), layer, group.observer.get());
 }

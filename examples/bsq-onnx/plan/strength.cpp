@@ -63,9 +63,8 @@ void Trial::fit(const float *now, const std::vector<float> &wanted)
 {
     std::copy(wanted.begin(), wanted.end(), target_.values());
     target_.adapt({now});
-    bsq_batch_t batch = make_batch(layer_, now, target_.values(), false);
-    batch.row_weights = target_.row_weights();
-    batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
+    Batch batch = make_batch(layer_, now, target_.values(), false);
+    batch.weigh(layer_, target_.row_weights());
     check(bsq_layer_calibrate(handle_.get(), &batch), layer_, handle_.get());
 }
 

@@ -1,6 +1,7 @@
 // The library's handle of a layer, and what goes into it.
 #include "quantize/handle.hpp"
 
+#include "model/transposed.hpp"
 #include "shared.hpp"
 
 namespace bsq_onnx {
@@ -53,19 +54,41 @@ bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bi
     return options;
 }
 
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
+Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
 {
-    bsq_batch_t batch;
-    bsq_batch_init(&batch, sizeof batch);
+    Batch batch;
+    bsq_batch_init(&batch, sizeof(bsq_batch_t));
     batch.input = input;
     batch.target = target;
     batch.held_out = held_out;
     batch.size = 1;
     if (layer.desc.kind == BSQ_KIND_LINEAR)
         batch.size = count(layer.input_shape) / layer.desc.in_channels;
+    Shape shape = layer.input_shape;
+    if (layer.kind == Kind::conv_transpose) {
+        shape = spread_shape(layer, layer.input_shape);
+        batch.input_ = spread_input(layer, layer.input_shape, input);
+        batch.input = batch.input_.data();
+        if (target != nullptr) {
+            const int64_t runs = layer.output_shape[0] * layer.desc.out_channels;
+            batch.target_ = turned_round(target, runs, count(layer.output_shape) / runs);
+            batch.target = batch.target_.data();
+        }
+    }
     for (int i = 0; i < layer.desc.spatial_dims; i++)
-        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
+        batch.spatial[i] = shape[static_cast<size_t>(i) + 2];
     return batch;
+}
+
+void Batch::weigh(const Layer &layer, const float *rows)
+{
+    row_weights = rows;
+    row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
+    if (rows == nullptr || layer.kind != Kind::conv_transpose)
+        return;
+    const int64_t runs = layer.output_shape[0];
+    rows_ = turned_round(rows, runs, count(layer.output_shape) / runs / layer.desc.out_channels);
+    row_weights = rows_.data();
 }
 
 } // namespace bsq_onnx

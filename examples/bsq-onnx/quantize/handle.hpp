@@ -24,8 +24,19 @@ bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bi
 
 void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle);
 
+// A batch, and room for what the library is given in another order than the network has it.
+class Batch : public bsq_batch_t {
+public:
+    // Weights of output positions, or NULL; they are copied where the layer's positions are turned round.
+    void weigh(const Layer &layer, const float *rows);
+
+private:
+    std::vector<float> input_, target_, rows_;
+    friend Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
+};
+
 // A batch of one sample.
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
+Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
 
 // Throws Error with the layer's text, or Interrupted.
 void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle);

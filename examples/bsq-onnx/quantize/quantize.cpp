@@ -22,11 +22,6 @@ namespace {
 
 constexpr double unknown_strength = -1;
 
-const char *op_name(Kind kind)
-{
-    return kind == Kind::conv ? "Conv" : kind == Kind::gemm ? "Gemm" : "MatMul";
-}
-
 // What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes
 // the layer's own activation function are not.
 std::string input_key(const Model &model, const Layer &layer)
@@ -38,6 +33,9 @@ std::string input_key(const Model &model, const Layer &layer)
     for (int i = 0; i < d.spatial_dims; i++)
         for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
             key += " " + std::to_string(extent);
+    for (const Spread &spread : layer.spread)
+        for (const int64_t extent : {spread.step, spread.before, spread.after})
+            key += " spread " + std::to_string(extent);
     return key;
 }
 
@@ -109,7 +107,7 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
         const Layer &layer = model.layers()[i];
         LayerResult l;
         l.name = layer.name;
-        l.op = op_name(layer.kind);
+        l.op = layer.op;
         l.input = layer.input;
         l.reason = plan.reasons[i];
         l.channels = layer.desc.out_channels;
@@ -248,9 +246,8 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         for (int64_t i = first; i < last && handle != nullptr; i++) {
             const Target &target = targets[static_cast<size_t>(i - first)];
             const float *input = read_by(*layer, i);
-            bsq_batch_t batch = make_batch(*layer, input, target.values(), i >= calibration_);
-            batch.row_weights = target.row_weights();
-            batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
+            Batch batch = make_batch(*layer, input, target.values(), i >= calibration_);
+            batch.weigh(*layer, target.row_weights());
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
         progress_.at(0.4 * static_cast<double>(last) / static_cast<double>(samples()));
@@ -339,7 +336,7 @@ LayerHandle Pass::prepare(const Layer &layer, int bits)
 {
     seconds_choosing_ = 0;
     const bool stays_float = integer_form(settings_) && plan_.shared.count(layer.input) == 0;
-    if (settings_.options.input_bits > 0 && !stays_float && !is_described(layer.input))
+    if (settings_.options.input_bits > 0 && !stays_float && !layer.inner && !is_described(layer.input))
         choose_quantizer(layer, plan_.input_bits.at(layer.input));
     bsq_options_t options = options_of(layer, bits);
     options.progress = Progress::callback;
@@ -412,10 +409,10 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
                                                                 : nullptr;
     const std::string note = note_on(layer.input);
     const bool stays_float = integer_form(settings_) && shared == plan_.shared.end();
-    const int input_bits = settings_.options.input_bits == 0 || stays_float ? 0
+    const int input_bits = settings_.options.input_bits == 0 || stays_float || layer.inner ? 0
                            : known != nullptr                               ? known->values.bits
                                                                             : plan_.input_bits.at(layer.input);
-    const bool chooses_scales = settings_.per_channel && shared == plan_.shared.end() && note.empty();
+    const bool chooses_scales = settings_.per_channel && !layer.inner && shared == plan_.shared.end() && note.empty();
     const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
     const std::string field =
         misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index], input_bits, group_size,
@@ -447,7 +444,7 @@ Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
         options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
     const LayerHandle handle = make_layer(layer, options);
     for (int64_t i = 0; i < calibration_; i++) {
-        const bsq_batch_t batch = make_batch(layer, now(layer.input, i), nullptr, false);
+        const Batch batch = make_batch(layer, now(layer.input, i), nullptr, false);
         check(bsq_layer_observe(handle.get(), &batch), layer, handle.get());
         progress_.at(0);
     }

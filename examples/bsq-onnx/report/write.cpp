@@ -74,8 +74,21 @@ public:
         for (size_t i = 0; i < model_.layers().size(); i++)
             if (result_.layers.at(i).bits > 0)
                 layer_at[first_node(model_.layers()[i], graph_)] = i;
+        std::map<std::string, size_t> composite_at; // by node
+        std::vector<size_t> left;                    // nodes to come
+        for (const Composite &composite : model_.composites()) {
+            for (const std::string &node : composite.nodes)
+                composite_at[node] = left.size();
+            left.push_back(composite.nodes.size());
+        }
         add_point(graph_.input);
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
+            if (const auto part = composite_at.find(graph_.nodes[static_cast<size_t>(i)].name());
+                part != composite_at.end()) {
+                if (--left[part->second] == 0)
+                    add_composite(model_.composites()[part->second]);
+                continue;
+            }
             const auto found = layer_at.find(i);
             if (found == layer_at.end()) {
                 add_other(graph_.nodes[static_cast<size_t>(i)]);
@@ -87,6 +100,8 @@ public:
             i += layer.last_node - layer.node;
         }
         graph_.nodes = nodes_;
+        for (auto shape = graph_.shapes.begin(); shape != graph_.shapes.end();)
+            shape = model_.is_inner(shape->first) ? graph_.shapes.erase(shape) : std::next(shape);
         graph_.sweep();
         if (format_ == Format::matmulnbits)
             graph_.domains.emplace(microsoft, 1);
@@ -141,6 +156,93 @@ private:
         return tensor;
     }
 
+    size_t index_of(const std::string &name) const
+    {
+        size_t i = 0;
+        while (model_.layers().at(i).name != name)
+            i++;
+        return i;
+    }
+
+    // The weights (M, n) of layers, one below the other, as the input of the node that they are parts of.
+    std::string composite_input(const Composite &composite, const Composite::Matrices &matrices)
+    {
+        std::vector<std::string> parts;
+        std::vector<float> reals;
+        int64_t columns = 0, rows = 0;
+        for (const std::string &name : matrices.layers) {
+            const size_t i = index_of(name);
+            const Layer &layer = model_.layers()[i];
+            const LayerResult &result = result_.layers[i];
+            const bool as_float = result.bits == 0 || format_ == Format::qdq_float;
+            const std::vector<float> &values = result.bits == 0 ? layer.weights : result.dequantized;
+            rows += result.channels;
+            columns = result.fan_in;
+            if (as_float)
+                reals.insert(reals.end(), values.begin(), values.end());
+            if (as_float && matrices.layers.size() > 1)
+                parts.push_back(constant(name + ".weight_float",
+                                         bsq_onnx::make_tensor({result.channels, result.fan_in}, values)));
+            else if (!as_float)
+                parts.push_back(has_blocks(result) ? dequantized_blocks(layer, result) : dequantized_rows(layer, result));
+        }
+        const std::string base = composite.node.name() + ".input" + std::to_string(matrices.input);
+        if (static_cast<int64_t>(reals.size()) == rows * columns) {
+            if (matrices.transposed)
+                reals = transpose(reals, rows, columns);
+            return constant(base, bsq_onnx::make_tensor(matrices.shape, reals));
+        }
+        std::string name = parts[0];
+        if (parts.size() > 1) {
+            name = add_node("Concat", parts, graph_.unused(base + "_joined"));
+            set_integer(nodes_.back(), "axis", 0);
+        }
+        if (matrices.transposed) {
+            name = add_node("Transpose", {name}, graph_.unused(base + "_transposed"));
+            set_integers(nodes_.back(), "perm", {1, 0});
+        }
+        if (matrices.shape.size() == 2)
+            return name;
+        const std::string extents = constant(
+            base + "_shape",
+            bsq_onnx::make_tensor({static_cast<int64_t>(matrices.shape.size())}, matrices.shape));
+        return add_node("Reshape", {name, extents}, graph_.unused(base));
+    }
+
+    // A node that was opened up, with the weights that its layers have now.
+    void add_composite(const Composite &composite)
+    {
+        onnx::NodeProto node = composite.node;
+        bool changed = false;
+        for (const Composite::Matrices &matrices : composite.matrices)
+            for (const std::string &name : matrices.layers) {
+                const size_t i = index_of(name);
+                const Layer &layer = model_.layers()[i];
+                if (result_.layers[i].bits == 0)
+                    continue;
+                changed = true;
+                for (std::string &input : *node.mutable_input())
+                    if (input == layer.input && format_ != Format::qdq_float && format_ != Format::matmulnbits)
+                        input = quantized(layer.input, static_cast<int64_t>(layer.input_shape.size()) - 1);
+            }
+        if (changed) {
+            for (const Composite::Matrices &matrices : composite.matrices)
+                node.set_input(matrices.input, composite_input(composite, matrices));
+            std::vector<float> bias;
+            for (const std::string &name : composite.bias) {
+                const size_t i = index_of(name);
+                const std::vector<float> &own =
+                    result_.layers[i].bias.empty() ? model_.layers()[i].bias : result_.layers[i].bias;
+                bias.insert(bias.end(), own.begin(), own.end());
+            }
+            while (node.input_size() <= composite.bias_input)
+                node.add_input("");
+            node.set_input(composite.bias_input, constant(composite.node.name() + ".bias_corrected",
+                                                          bsq_onnx::make_tensor(composite.bias_shape, bias)));
+        }
+        add_other(node);
+    }
+
     void add_layer(const Layer &layer, const LayerResult &result)
     {
         if (format_ == Format::matmulnbits) {
@@ -148,7 +250,7 @@ private:
             return;
         }
         const bool as_float = format_ == Format::qdq_float;
-        const int64_t axis = layer.kind == Kind::conv ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
+        const int64_t axis = is_convolution(layer) ? 1 : static_cast<int64_t>(layer.input_shape.size()) - 1;
         const std::string input = as_float ? layer.input : quantized(layer.input, axis);
         const std::string weights = as_float ? float_weights(layer, result) : quantized_weights(layer, result);
         std::string bias;
@@ -218,8 +320,29 @@ private:
         return tensor;
     }
 
+    // Codes of one scale a channel as (M, n).
+    std::string dequantized_rows(const Layer &layer, const LayerResult &result)
+    {
+        const bool packed = format_ == Format::int4 && result.bits <= 4;
+        const Shape shape = {result.channels, result.fan_in};
+        const std::string codes =
+            constant(layer.name + ".weight_quantized",
+                     packed ? int4_tensor(shape, result.codes) : bsq_onnx::make_tensor(shape, result.codes));
+        const std::string scale =
+            constant(layer.name + ".weight_scale", bsq_onnx::make_tensor({result.channels}, result.scales));
+        const std::string name =
+            add_node("DequantizeLinear", {codes, scale}, graph_.unused(layer.name + ".weight_dequantized"));
+        set_integer(nodes_.back(), "axis", 0);
+        return name;
+    }
+
     // Codes of several scales a channel stay (M, n) for DequantizeLinear, since groups run across the kernel.
     std::string blocked_weights(const Layer &layer, const LayerResult &result)
+    {
+        return in_node_order(layer, dequantized_blocks(layer, result));
+    }
+
+    std::string dequantized_blocks(const Layer &layer, const LayerResult &result)
     {
         const auto parts =
             packed_parts(result, result.bits <= 4 ? BSQ_FORMAT_ONNX_INT4_BLOCKS : BSQ_FORMAT_ONNX_INT8_BLOCKS);
@@ -227,28 +350,48 @@ private:
                                            constant(layer.name + ".weight_scale", parts.at("x_scale"))};
         if (const auto zero = parts.find("x_zero_point"); zero != parts.end())
             inputs.push_back(constant(layer.name + ".weight_zero_point", zero->second));
-        std::string name = add_node("DequantizeLinear", inputs, graph_.unused(layer.name + ".weight_dequantized"));
+        const std::string name =
+            add_node("DequantizeLinear", inputs, graph_.unused(layer.name + ".weight_dequantized"));
         set_integer(nodes_.back(), "axis", result.group_size > 0 ? 1 : 0);
         if (result.group_size > 0)
             set_integer(nodes_.back(), "block_size", result.group_size);
+        return name;
+    }
+
+    // Weights (M, n) as the layer's node reads them.
+    std::string in_node_order(const Layer &layer, std::string name)
+    {
         const Shape shape = weight_shape(layer, graph_);
         if (layer.kind == Kind::matmul) {
             name = add_node("Transpose", {name}, graph_.unused(layer.name + ".weight_transposed"));
             set_integers(nodes_.back(), "perm", {1, 0});
+        } else if (layer.kind == Kind::conv_transpose) {
+            const int64_t groups = layer.desc.groups, inputs = layer.desc.in_channels / groups;
+            name = reshape(layer, name, {groups, layer.desc.out_channels / groups, inputs, -1});
+            name = add_node("Transpose", {name}, graph_.unused(layer.name + ".weight_transposed"));
+            set_integers(nodes_.back(), "perm", {0, 2, 1, 3});
+            name = reshape(layer, name, shape);
         } else if (shape.size() != 2) {
-            const std::string extents = constant(layer.name + ".weight_shape",
-                                                 bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
-            name = add_node("Reshape", {name, extents}, graph_.unused(layer.name + ".weight_reshaped"));
+            name = reshape(layer, name, shape);
         }
         return name;
+    }
+
+    std::string reshape(const Layer &layer, const std::string &tensor, const Shape &shape)
+    {
+        const std::string extents = constant(layer.name + ".weight_shape",
+                                             bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
+        return add_node("Reshape", {tensor, extents}, graph_.unused(layer.name + ".weight_reshaped"));
     }
 
     std::string quantized_weights(const Layer &layer, const LayerResult &result)
     {
         if (has_blocks(result))
             return blocked_weights(layer, result);
-        const Shape shape = weight_shape(layer, graph_);
-        const std::vector<int8_t> codes = node_order(layer, result.codes);
+        // A transposed convolution has output channels of different groups in one place.
+        const bool apart = layer.kind == Kind::conv_transpose && layer.desc.groups > 1;
+        const Shape shape = apart ? Shape{result.channels, result.fan_in} : weight_shape(layer, graph_);
+        const std::vector<int8_t> codes = apart ? result.codes : node_order(layer, result.codes);
         const bool packed = format_ == Format::int4 && result.bits <= 4;
         const std::string quantized = constant(
             layer.name + ".weight_quantized", packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
@@ -262,8 +405,9 @@ private:
                 layer.name + ".weight_zero_point",
                 bsq_onnx::make_tensor({layer.desc.out_channels}, std::vector<int8_t>(result.scales.size(), 0))));
         add_node("DequantizeLinear", inputs, name);
-        set_integer(nodes_.back(), "axis", layer.kind == Kind::matmul ? 1 : 0);
-        return name;
+        const bool second = layer.kind == Kind::matmul || (layer.kind == Kind::conv_transpose && !apart);
+        set_integer(nodes_.back(), "axis", second ? 1 : 0);
+        return apart ? in_node_order(layer, name) : name;
     }
 
     // With a scale for each channel, weights take over what differs between them: all channels are dequantized with one
