@@ -18,7 +18,7 @@ constexpr Label fixed = 0;
 
 class Finder {
 public:
-    explicit Finder(const Model &model) : model_(model), graph_(model.proto())
+    explicit Finder(const Model &model) : model_(model), graph_(model.graph())
     {
         for (size_t i = 0; i < graph_.nodes.size(); i++)
             for (const std::string &name : graph_.nodes[i].input())
@@ -29,7 +29,8 @@ public:
     ChannelClasses run()
     {
         ChannelClasses classes;
-        labels_[graph_.input].assign(size(graph_.input), fixed);
+        for (const std::string &input : graph_.inputs)
+            labels_[input].assign(size(input), fixed);
         size_t next = 0;
         std::vector<Labels> inputs, outputs; // by layer
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {

@@ -98,8 +98,10 @@ std::string matmul_layer(const Graph &graph, int index, Layer &layer)
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
     const onnx::TensorProto &matrix = graph.constants.at(node.input(1));
     const Shape shape = shape_of(matrix);
-    if (shape.size() != 2 || graph.shape(node.input(0)).size() < 2)
+    if (shape.size() != 2)
         return "its weights are not one matrix";
+    if (graph.shape(node.input(0)).size() < (graph.traced ? 1 : 2))
+        return "its input is no row";
     layer.kind = Kind::matmul;
     layer.desc.in_channels = shape[0];
     layer.desc.out_channels = shape[1];
@@ -115,7 +117,13 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
 {
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
     if (!graph.constant(input_of(node, 1)))
-        return "its weights are not constant";
+        return graph.constant(node.input(0)) ? "its weights are on the left" : "its weights are not constant";
+    for (int i = 0; i < node.input_size(); i++)
+        if (const std::string &name = node.input(i);
+            !name.empty() && (graph.constant(name) ? graph.constants.at(name).data_type() : graph.type(name)) != float_type)
+            return "its tensor " + name + " is not float32";
+    if (find_attribute(node, "auto_pad"))
+        return "its padding depends on the extents of its input";
     if (!input_of(node, 2).empty() && !graph.constant(node.input(2)))
         return "its bias is not constant";
     bsq_layer_desc_init(&layer.desc, sizeof layer.desc);
@@ -135,7 +143,7 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
     std::vector<Layer> layers;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        if (!kinds.count(graph.nodes[i].op_type()))
+        if (!kinds.count(graph.nodes[i].op_type()) || !is_standard(graph.nodes[i]))
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bsq.h"
+#include "model/array.hpp"
 
 namespace onnx {
 class ModelProto;
@@ -17,15 +18,14 @@ class ModelProto;
 namespace bsq_onnx {
 
 struct Network;
+class Graph;
 
-using Shape = std::vector<int64_t>;
-
-int64_t count(const Shape &shape);
-
-// A tensor that the network computes, or takes in. Shapes are static, of one sample (batch 1).
+// A tensor that the network computes, or takes in, with the extents that it has for one sample (batch 1), or for the
+// example of a traced network.
 struct Value {
     std::string name;
     Shape shape;
+    int32_t type = float_type;
 };
 
 enum class Kind { conv, gemm, matmul };
@@ -91,20 +91,34 @@ struct Remark {
 class Model {
 public:
     // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX,
-    // has dynamic shapes, several inputs, an unsupported operator, or no layer with constant weights.
-    // BatchNormalization is folded.
-    static Model load(const std::string &path);
+    // or has no layer with constant weights. BatchNormalization is folded. A network with dynamic shapes, several
+    // inputs, types other than float32 or operators that are not known here is traced: an engine runs it on a sample,
+    // which says what its tensors are. Throws Error for such a network without 'tracing'.
+    static Model load(const std::string &path, const Tracing &tracing = {});
 
     Model(Model &&) noexcept;
     Model &operator=(Model &&) noexcept;
     ~Model();
 
-    const Value &input() const;
+    const std::vector<Value> &inputs() const;
+    const Value &input() const { return inputs().front(); }
+    bool is_input(const std::string &tensor) const;
     const std::vector<Value> &outputs() const;
     const std::vector<Layer> &layers() const;
     const std::vector<Segment> &segments() const;
     const std::vector<Remark> &left_float() const; // Conv, ConvTranspose, Gemm and MatMul nodes that are no layers
     const Shape &shape(const std::string &tensor) const;
+    int32_t type(const std::string &tensor) const; // float32 for all tensors of a network that is not traced
+
+    // Whether samples may have other extents than shape() says, which are then those of one of them.
+    bool traced() const;
+
+    // Extents of all tensors for a sample with such inputs. A traced network runs once for inputs of new extents.
+    // May be called by several threads.
+    std::shared_ptr<const Shapes> shapes(const std::vector<Array> &inputs) const;
+
+    const Graph &graph() const; // what proto() is
+    const Graph &original_graph() const;
     const onnx::ModelProto &proto() const;    // raised to opset 13, BatchNorm folded, Constant nodes made initializers
     const onnx::ModelProto &original() const; // the same, but for the opset, which is the file's
     uint64_t digest() const;                  // of the file's bytes: what --resume compares

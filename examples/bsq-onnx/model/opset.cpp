@@ -272,7 +272,7 @@ void lower_opset(onnx::ModelProto &model)
             try {
                 lower_node(model, node);
             } catch (const Error &error) {
-                throw Error(label(node) + " " + error.what());
+                throw Beyond(label(node) + " " + error.what());
             }
         }
     }
@@ -280,9 +280,8 @@ void lower_opset(onnx::ModelProto &model)
 
 void check_operator(const onnx::NodeProto &node)
 {
-    const bool standard = node.domain().empty() || node.domain() == "ai.onnx";
-    if (!standard || (!known_operators.count(node.op_type()) && !shape_operators.count(node.op_type())))
-        throw Error("operator " + label(node) + " is not supported");
+    if (!is_standard(node) || (!known_operators.count(node.op_type()) && !shape_operators.count(node.op_type())))
+        throw Beyond("operator " + label(node) + " is not supported");
 }
 
 void raise_opset(Graph &graph, int64_t to)

@@ -4,14 +4,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
 
+#include "model/constants.hpp"
 #include "model/fold.hpp"
 #include "model/opset.hpp"
 #include "model/shapes.hpp"
+#include "model/trace.hpp"
 
 namespace bsq_onnx {
 
@@ -44,23 +47,29 @@ uint64_t fnv1a(const std::string &bytes)
 // Sizes of what a tensor holds, before anything is computed with it.
 void check_tensor(const onnx::TensorProto &tensor)
 {
-    static const std::map<int32_t, size_t> sizes = {{onnx::TensorProto::FLOAT, 4}, {onnx::TensorProto::INT64, 8},
-                                                    {onnx::TensorProto::INT32, 4}, {onnx::TensorProto::DOUBLE, 8},
-                                                    {onnx::TensorProto::BOOL, 1},  {onnx::TensorProto::INT8, 1},
-                                                    {onnx::TensorProto::UINT8, 1}};
     const std::string name = "tensor " + tensor.name();
     if (tensor.data_location() == onnx::TensorProto::EXTERNAL || tensor.external_data_size() > 0)
         throw Error(name + " is in another file; save the network as one file");
-    const auto size = sizes.find(tensor.data_type());
-    if (size == sizes.end())
+    const size_t size = element_size(tensor.data_type());
+    if (size == 0)
         throw Error(name + " has a type that is not supported (float32 is)");
     const size_t values = static_cast<size_t>(count(shape_of(tensor)));
     size_t held = static_cast<size_t>(tensor.float_data_size() + tensor.int32_data_size() + tensor.int64_data_size() +
-                                      tensor.double_data_size());
+                                      tensor.double_data_size() + tensor.uint64_data_size());
     if (tensor.has_raw_data())
-        held = tensor.raw_data().size() % size->second ? values + 1 : tensor.raw_data().size() / size->second;
+        held = tensor.raw_data().size() % size ? values + 1 : tensor.raw_data().size() / size;
     if (held != values)
         throw Error(name + " has not as many values as its shape says");
+}
+
+// Types that constants have beside float32 in networks that are not traced.
+bool is_plain(int32_t type)
+{
+    static const std::set<int32_t> plain = {onnx::TensorProto::FLOAT,  onnx::TensorProto::INT64,
+                                            onnx::TensorProto::INT32,  onnx::TensorProto::DOUBLE,
+                                            onnx::TensorProto::BOOL,   onnx::TensorProto::INT8,
+                                            onnx::TensorProto::UINT8};
+    return plain.count(type) > 0;
 }
 
 // Attributes that sizes are divided and multiplied by.
@@ -113,9 +122,13 @@ void check_opset(const onnx::ModelProto &model)
     for (const auto &import : model.opset_import())
         if (import.domain().empty() || import.domain() == "ai.onnx")
             version = import.version();
-    if (version < oldest_opset || version > newest_opset)
-        throw Error("is of opset " + std::to_string(version) + "; " + std::to_string(oldest_opset) + " to " +
-                    std::to_string(newest_opset) + " are supported");
+    if (version < oldest_opset || version > newest_opset) {
+        const std::string text = "is of opset " + std::to_string(version) + "; " + std::to_string(oldest_opset) +
+                                 " to " + std::to_string(newest_opset) + " are supported";
+        if (version > newest_opset)
+            throw Beyond(text);
+        throw Error(text);
+    }
 }
 
 // Outputs need not say what they are: the checker wants them to, and it is computed anyway.
@@ -134,7 +147,6 @@ void check_content(const onnx::ModelProto &model)
 {
     if (!model.has_graph() || model.graph().node_size() == 0)
         throw Error("is not an ONNX network");
-    check_opset(model);
     for (const auto &tensor : model.graph().initializer())
         check_tensor(tensor);
     if (model.graph().sparse_initializer_size() > 0)
@@ -146,9 +158,21 @@ void check_content(const onnx::ModelProto &model)
         if (node.op_type().find("uantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
             node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" || node.op_type() == "MatMulInteger")
             throw Error("is quantized already (" + node.op_type() + ")");
-        check_operator(node);
         check_attributes(node);
     }
+}
+
+void check_operators(const onnx::ModelProto &model)
+{
+    for (const auto &node : model.graph().node()) {
+        check_operator(node);
+        for (const auto &attribute : node.attribute())
+            if (attribute.has_t() && !is_plain(attribute.t().data_type()))
+                throw Beyond("tensor " + attribute.t().name() + " has a type that is not supported (float32 is)");
+    }
+    for (const auto &tensor : model.graph().initializer())
+        if (!is_plain(tensor.data_type()))
+            throw Beyond("tensor " + tensor.name() + " has a type that is not supported (float32 is)");
 }
 
 void check_with_onnx(const onnx::ModelProto &model)
@@ -174,26 +198,26 @@ onnx::ModelProto parse(const std::string &bytes)
 // One sample: a batch extent that is not given becomes 1; all others must be.
 void fix_batch(Graph &graph)
 {
-    Shape &shape = graph.shapes[graph.input];
+    const std::string &input = graph.inputs[0];
+    Shape &shape = graph.shapes[input];
     if (shape.empty())
-        throw Error("input " + graph.input + " has no shape");
+        throw Beyond("input " + input + " has no shape");
     if (shape[0] == -1)
         shape[0] = 1;
     if (shape[0] != 1)
-        throw Error("input " + graph.input + " has a batch of " + std::to_string(shape[0]) +
-                    "; a batch of 1 is needed");
+        throw Beyond("input " + input + " has a batch of " + std::to_string(shape[0]) + "; a batch of 1 is needed");
     for (int64_t extent : shape)
         if (extent < 1)
-            throw Error("input " + graph.input + " has a dynamic shape; only the batch may be");
+            throw Beyond("input " + input + " has a dynamic shape; only the batch may be");
     if (count(shape) > std::numeric_limits<int32_t>::max())
-        throw Error("input " + graph.input + " is too large");
+        throw Error("input " + input + " is too large");
 }
 
 void check_input_type(const onnx::ModelProto &model, const std::string &name)
 {
     for (const auto &value : model.graph().input())
         if (value.name() == name && value.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
-            throw Error("input " + name + " is not float32");
+            throw Beyond("input " + name + " is not float32");
 }
 
 // Every node has a name of its own.
@@ -202,47 +226,106 @@ void name_nodes(Graph &graph)
     std::set<std::string> names;
     for (auto &node : graph.nodes) {
         if (node.name().empty() || names.count(node.name()))
-            node.set_name(node.output(0));
+            node.set_name(node.output(0).empty() ? node.op_type() : node.output(0));
         while (names.count(node.name()))
             node.set_name(node.name() + "_2");
         names.insert(node.name());
     }
 }
 
-Graph simple_graph(const onnx::ModelProto &model)
+// 'measure' fills shapes and types.
+void simplify(Graph &graph, const std::function<void(Graph &)> &measure)
 {
-    Graph graph(model);
-    check_input_type(model, graph.input);
-    fix_batch(graph);
-    compute_shapes(graph);
+    measure(graph);
+    fold_constants(graph);
     bypass_identities(graph);
-    compute_shapes(graph);
+    measure(graph);
     normalize_layers(graph);
-    compute_shapes(graph);
+    measure(graph);
     fold_affine(graph);
-    compute_shapes(graph);
+    measure(graph);
     name_nodes(graph);
     for (const std::string &output : graph.outputs)
         if (graph.producer(output) < 0)
             throw Error("output " + output + " is not computed from the input");
-    return graph;
+}
+
+// A network whose operators, shapes and types are all known here. Throws Beyond for others.
+Network read_known(onnx::ModelProto model)
+{
+    describe_outputs(model);
+    check_opset(model);
+    check_operators(model);
+    lower_opset(model);
+    check_with_onnx(model);
+    Graph original(model);
+    if (original.inputs.size() != 1) {
+        const std::string text = "the network has " + std::to_string(original.inputs.size()) + " inputs; one is needed";
+        if (original.inputs.empty())
+            throw Error(text);
+        throw Beyond(text);
+    }
+    check_input_type(model, original.inputs[0]);
+    fix_batch(original);
+    simplify(original, compute_shapes);
+    Graph raised = original;
+    raise_opset(raised, qdq_opset);
+    compute_shapes(raised);
+    return {original, raised, 0, {}};
+}
+
+// A network that an engine runs, whatever it is made of.
+Network read_traced(const onnx::ModelProto &model, const Tracing &tracing)
+{
+    if (model.functions_size() > 0)
+        throw Error("has functions of its own, which are not supported");
+    Graph original(model);
+    original.traced = true;
+    std::vector<Tracing::Declared> declared;
+    for (const auto &value : model.graph().input())
+        if (original.input(value.name()))
+            declared.push_back(
+                {value.name(), original.shape(value.name()), value.type().tensor_type().elem_type()});
+    if (declared.empty())
+        throw Error("the network has 0 inputs; one is needed");
+    for (const Tracing::Declared &input : declared)
+        if (element_size(input.type) == 0)
+            throw Error("input " + input.name + " is of type " + element_type_name(input.type) +
+                        ", which samples cannot have");
+    std::vector<Array> sample;
+    try {
+        sample = tracing.sample(declared);
+    } catch (const Error &error) {
+        throw SampleError(error.what());
+    }
+    const auto measure = [&](Graph &graph) { trace(graph, tracing, sample); };
+    simplify(original, measure);
+    Graph raised = original;
+    if (raised.opset < qdq_opset) {
+        raise_opset(raised, qdq_opset);
+        measure(raised);
+    }
+    return {original, raised, 0, tracing};
 }
 
 } // namespace
 
-Network read_network(const std::string &path)
+Network read_network(const std::string &path, const Tracing &tracing)
 {
     const std::string bytes = read_file(path);
-    onnx::ModelProto model = parse(bytes);
-    describe_outputs(model);
+    const onnx::ModelProto model = parse(bytes);
     check_content(model);
-    lower_opset(model);
-    check_with_onnx(model);
-    const Graph original = simple_graph(model);
-    Graph raised = original;
-    raise_opset(raised, qdq_opset);
-    compute_shapes(raised);
-    return {original, raised, fnv1a(bytes)};
+    Network network = [&] {
+        try {
+            return read_known(model);
+        } catch (const Beyond &beyond) {
+            if (tracing.load)
+                return read_traced(model, tracing);
+            throw Error(std::string(beyond.what()) + "; ONNX Runtime runs such networks, but it is not in use");
+        }
+    }();
+    network.digest = fnv1a(bytes);
+    return network;
 }
 
 } // namespace bsq_onnx

@@ -11,10 +11,16 @@ struct Network {
     Graph original;  // of the opset of the file
     Graph raised;    // of opset 13 or above
     uint64_t digest; // of the file's bytes
+    Tracing tracing; // empty when the network is not traced
 };
 
-// Throws Error, without the path.
-Network read_network(const std::string &path);
+// What is wrong with a sample that the network was to be traced with.
+struct SampleError : Error {
+    using Error::Error;
+};
+
+// Throws Error, without the path, or SampleError.
+Network read_network(const std::string &path, const Tracing &tracing);
 
 } // namespace bsq_onnx
 

@@ -269,20 +269,20 @@ void infer_shapes(Graph &graph, const onnx::NodeProto &node)
             shape.push_back(extent.dim_value());
         const bool fixed = std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; });
         if (value.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
-            throw Error("tensor " + value.name() + " is not float32");
+            throw Beyond("tensor " + value.name() + " is not float32");
         if (value.type().tensor_type().has_shape() && fixed && count(shape) <= largest_tensor)
             graph.shapes[value.name()] = shape;
     }
     for (const std::string &name : node.output())
-        if (!name.empty())
-            graph.shape(name); // is known
+        if (!name.empty() && graph.shapes.count(name) == 0)
+            throw Beyond("the shape of tensor " + name + " is not known");
 }
 
 } // namespace
 
 void compute_shapes(Graph &graph)
 {
-    graph.shapes = {{graph.input, graph.shape(graph.input)}};
+    graph.shapes = {{graph.inputs[0], graph.shape(graph.inputs[0])}};
     std::vector<onnx::NodeProto> kept;
     for (const onnx::NodeProto &node : graph.nodes) {
         const std::optional<Numbers> value = evaluate(graph, node);

@@ -21,7 +21,8 @@ std::vector<bool> edge_layers(const Model &model)
 
     // The layers that a tensor comes from with no other layer between, -1 for the network's input.
     std::map<std::string, std::set<int>> from;
-    from[model.input().name] = {-1};
+    for (const Value &input : model.inputs())
+        from[input.name] = {-1};
     std::vector<bool> edge(layers.size(), false);
     for (const onnx::NodeProto &node : graph.node()) {
         std::set<int> sources;
@@ -70,7 +71,9 @@ static void check_names(const Model &model, const Settings &settings)
     for (const std::string &name : named)
         if (known.count(name) == 0)
             throw Error("the network has no layer '" + name + "'");
-    std::set<std::string> tensors = {model.input().name}, nodes;
+    std::set<std::string> tensors, nodes;
+    for (const Value &input : model.inputs())
+        tensors.insert(input.name);
     for (const onnx::NodeProto &node : model.proto().graph().node()) {
         tensors.insert(node.output().begin(), node.output().end());
         nodes.insert(node.name());

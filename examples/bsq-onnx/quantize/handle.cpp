@@ -53,18 +53,19 @@ bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bi
     return options;
 }
 
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
+bsq_batch_t make_batch(const Layer &layer, const Shape &shape, const float *input, const float *target, bool held_out)
 {
     bsq_batch_t batch;
     bsq_batch_init(&batch, sizeof batch);
     batch.input = input;
     batch.target = target;
     batch.held_out = held_out;
-    batch.size = 1;
     if (layer.desc.kind == BSQ_KIND_LINEAR)
-        batch.size = count(layer.input_shape) / layer.desc.in_channels;
+        batch.size = count(shape) / layer.desc.in_channels;
+    else
+        batch.size = shape[0];
     for (int i = 0; i < layer.desc.spatial_dims; i++)
-        batch.spatial[i] = layer.input_shape[static_cast<size_t>(i) + 2];
+        batch.spatial[i] = shape[static_cast<size_t>(i) + 2];
     return batch;
 }
 

@@ -24,8 +24,8 @@ bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bi
 
 void set_quantizer(const Layer &layer, const Quantizer &quantizer, bsq_layer_t *handle);
 
-// A batch of one sample.
-bsq_batch_t make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
+// A batch of one sample, whose input has that shape.
+bsq_batch_t make_batch(const Layer &layer, const Shape &shape, const float *input, const float *target, bool held_out);
 
 // Throws Error with the layer's text, or Interrupted.
 void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle);

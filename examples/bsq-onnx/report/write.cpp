@@ -55,7 +55,7 @@ class Writer {
 public:
     Writer(const Model &model, const RunResult &result, Format format)
         : model_(model), result_(result), format_(format),
-          graph_(format == Format::qdq_float || format == Format::matmulnbits ? model.original() : model.proto())
+          graph_(format == Format::qdq_float || format == Format::matmulnbits ? model.original_graph() : model.graph())
     {
         const bool wide = format != Format::qdq_float &&
                           std::any_of(result.inputs.begin(), result.inputs.end(),
@@ -70,7 +70,8 @@ public:
         for (size_t i = 0; i < model_.layers().size(); i++)
             if (result_.layers.at(i).bits > 0)
                 layer_at[first_node(model_.layers()[i], graph_)] = i;
-        add_point(graph_.input);
+        for (const std::string &input : graph_.inputs)
+            add_point(input);
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
             const auto found = layer_at.find(i);
             if (found == layer_at.end()) {
@@ -85,7 +86,10 @@ public:
         graph_.nodes = nodes_;
         graph_.sweep();
         onnx::ModelProto proto = graph_.proto();
-        if (format_ == Format::matmulnbits) {
+        const auto &imports = proto.opset_import();
+        const bool known = std::any_of(imports.begin(), imports.end(),
+                                       [](const auto &import) { return import.domain() == microsoft; });
+        if (format_ == Format::matmulnbits && !known) {
             onnx::OperatorSetIdProto &import = *proto.add_opset_import();
             import.set_domain(microsoft);
             import.set_version(1);
