@@ -211,7 +211,7 @@ LONG_PACKAGES = valgrind abigail-tools libopenblas0-serial \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static \
     libclang-rt-$(shell clang --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')-dev
 
-ONNX_PACKAGES := libopencv-dev libprotobuf-dev libonnx-dev python3-onnx python3-numpy chromium
+ONNX_PACKAGES := libopencv-dev libprotobuf-dev libonnx-dev libzip-dev python3-onnx python3-numpy chromium
 
 PACKAGES_PACKAGES := cmake meson ninja-build doxygen man-db debhelper dh-python lintian dpkg-dev fakeroot python3-setuptools \
     python3-wheel golang-go rustc

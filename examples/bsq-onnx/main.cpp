@@ -14,7 +14,6 @@
 #include "judge/evaluate.hpp"
 #include "judge/smallest.hpp"
 #include "model/model.hpp"
-#include "model/opencv_form.hpp"
 #include "plan/allocate.hpp"
 #include "plan/equalize.hpp"
 #include "plan/limits.hpp"
@@ -39,8 +38,11 @@ Checkpoint::Conditions conditions(const Model &model, const Settings &settings, 
 {
     uint64_t samples = digest("", 0);
     for (const SampleRef &ref : split.for_layers()) {
-        const Sample sample = ref.from->load(ref.index);
-        samples = digest(sample.input.data(), sample.input.size() * sizeof(float), samples);
+        const Sample sample = ref.load();
+        for (const Array &input : sample.inputs) {
+            samples = digest(input.shape.data(), input.shape.size() * sizeof(int64_t), samples);
+            samples = digest(input.bytes.data(), input.bytes.size(), samples);
+        }
     }
     Checkpoint::Conditions list = {
         {"library", bsq_version_string()},
@@ -136,17 +138,27 @@ RunResult run(const Settings &asked, Progress &progress)
     check_writable(settings.report);
     prepare_engine();
     choose_engine(settings.engine, settings.onnxruntime);
-    const Model read = Model::load(settings.model);
-    if (engine().form() == NodeForm::opencv)
-        check_opencv(read.proto(), settings.model);
+    std::unique_ptr<Samples> images, test;
+    const auto read_samples = [&](const std::vector<Value> &inputs) {
+        images = std::make_unique<Samples>(settings.images, settings.preprocessing, inputs);
+        if (!settings.test.empty())
+            test = std::make_unique<Samples>(settings.test, settings.preprocessing, inputs);
+    };
+    const Model read = Model::load(settings.model, tracing([&](const std::vector<Tracing::Declared> &declared) {
+                                       std::vector<Value> inputs;
+                                       for (const Tracing::Declared &input : declared)
+                                           inputs.push_back({input.name, input.shape, input.type});
+                                       read_samples(inputs);
+                                       return images->load(0).inputs;
+                                   }));
     const Limits limits = limits_of(read, settings);
     check_network(read, settings, limits);
     const std::unique_ptr<Task> task = make_task(settings.task, read);
-    const Samples images(settings.images, settings.preprocessing, read.input());
-    std::unique_ptr<Samples> test;
-    if (!settings.test.empty())
-        test = std::make_unique<Samples>(settings.test, settings.preprocessing, read.input());
-    const Split split = split_samples(settings, images, test.get(), enough_samples(read));
+    if (!images)
+        read_samples(read.inputs());
+    const Split split = split_samples(settings, *images, test.get(), enough_samples(read));
+    row_mask_input(read, settings.row_mask);
+    Metrics(read, settings.metrics, settings.token_ids, !settings.labels.empty()); // throws what is wrong with them
     const auto fitted = static_cast<int64_t>(split.calibration.size());
     Plan plan = make_plan(read, settings);
     if (settings.choose_effort)
@@ -170,7 +182,7 @@ RunResult run(const Settings &asked, Progress &progress)
     // Samples on which bits were chosen do not judge.
     const Split judged = settings.target_drop >= 0 ? split.half(1) : split;
     const Judgement judgement =
-        evaluate(model, *quantized, judged.evaluation, judged.labels, task.get(), settings.options.threads, progress);
+        evaluate(model, settings, *quantized, judged.evaluation, judged.labels, task.get(), progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized->layers)
         errors.push_back(layer.own_error);

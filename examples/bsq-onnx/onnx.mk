@@ -6,7 +6,7 @@ ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard $(addprefix test/bsq-on
 ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_PROGRAM_SOURCES),$(wildcard test/bsq-onnx/*.cpp))
 ONNX_SCRIPTS := $(wildcard test/bsq-onnx/*.sh)
 
-# C++, and built where OpenCV, protobuf and ONNX are. That is looked at when a recipe runs, by a second make, so that
+# C++, and built where OpenCV, protobuf, libzip and ONNX are. That is looked at when a recipe runs, by a second make, so that
 # `make deps-onnx all` works.
 ONNX_OBJECTS := $(patsubst %.cpp,$(BUILD)/obj/%.o,$(ONNX_SOURCES))
 ONNX_PARTS := $(filter-out %/bsq-onnx/main.o,$(ONNX_OBJECTS))
@@ -14,12 +14,13 @@ ONNX_TOOL := $(if $(wildcard examples/bsq-onnx/main.cpp),$(BUILD)/examples/bsq-o
 ONNX_CHECKS := $(patsubst test/bsq-onnx/%.cpp,$(BUILD)/test/bsq-onnx/%,$(ONNX_CHECK_SOURCES))
 ONNX_PROGRAMS := $(patsubst test/bsq-onnx/%.cpp,$(BUILD)/test/bsq-onnx/%,$(ONNX_PROGRAM_SOURCES))
 ONNX_DEFINES := -DONNX_ML=1 -DONNX_NAMESPACE=onnx
-ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf))
-ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
-    -lopencv_imgproc -lopencv_core -lprotobuf -ldl
+ONNX_CFLAGS = $(ONNX_DEFINES) $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags opencv4 protobuf libzip))
+ONNX_LIBS = $(shell $(PKG_CONFIG) --libs-only-L opencv4 protobuf libzip) -lonnx -lonnx_proto -lopencv_dnn -lopencv_imgcodecs \
+    -lopencv_imgproc -lopencv_core -lprotobuf -lzip -ldl
 # What is missing, or nothing.
 onnx_missing = if ! $(PKG_CONFIG) --exists opencv4; then echo OpenCV; \
     elif ! $(PKG_CONFIG) --exists protobuf; then echo protobuf; \
+    elif ! $(PKG_CONFIG) --exists libzip; then echo libzip; \
     elif ! echo '\#include <onnx/onnx_pb.h>' | $(CXX) $(ONNX_DEFINES) -x c++ -fsyntax-only - 2>/dev/null; then \
         echo ONNX; fi
 BUILD_ONNX = missing=$$($(onnx_missing)); \

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <thread>
 
+#include "samples/arrays.hpp"
 #include "shared.hpp"
 
 namespace bsq_onnx {
@@ -19,8 +20,8 @@ namespace {
 
 // What the table of options fills; Settings is made of it.
 struct Fields {
-    struct argument_list images, test, skip, bits_for, keep_float, act_bits_for;
-    const char *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
+    struct argument_list images, test, skip, bits_for, keep_float, act_bits_for, input, test_input, metric;
+    const char *row_mask, *token_ids, *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
     int32_t crop, letterbox, bgr, shorter;
     double pad;
     int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file;
@@ -61,10 +62,20 @@ const struct argument_choice engines[] = {{"auto", static_cast<int32_t>(EngineCh
 #define AT(field) offsetof(Fields, field)
 
 const struct argument samples_table[] = {
-    {"images", ARGUMENT_LIST, "DIR|FILE", "folder of pictures, picture or .npy; may be given several times", AT(images),
-     0, 0, nullptr},
+    {"images", ARGUMENT_LIST, "DIR|FILE",
+     "folder of pictures or of .npz files (one a sample, with an array for each input), one such file, or .npy; may be "
+     "given several times",
+     AT(images), 0, 0, nullptr},
+    {"input", ARGUMENT_LIST, "NAME=FILE.npy",
+     "an array with one input of all samples, which are its first axis; may be given several times", AT(input), 0, 0,
+     nullptr},
     {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0,
      nullptr},
+    {"test-input", ARGUMENT_LIST, "NAME=FILE.npy", "the same as --input, of the samples to evaluate on",
+     AT(test_input), 0, 0, nullptr},
+    {"row-mask", ARGUMENT_TEXT, "NAME",
+     "input of 0 and 1, an attention mask: where it is 0, nothing counts in statistics, ranges and errors", AT(row_mask),
+     0, 0, nullptr},
     {"labels", ARGUMENT_TEXT, "FILE",
      "lines \"class file [name of the class]\", or a .npy of int64, one for each sample", AT(labels), 0, 0, nullptr},
     {"calib", ARGUMENT_INTEGER, "N",
@@ -192,6 +203,13 @@ const struct argument output_table[] = {
     {"report", ARGUMENT_TEXT, "FILE", "a report as one HTML page", AT(report), 0, 0, nullptr},
     {"task", ARGUMENT_CHOICE, nullptr,
      "what the outputs mean, for boxes and masks; auto: by their names and shapes [auto]", AT(task), 0, 0, tasks},
+    {"metric", ARGUMENT_LIST, "KIND[=OUTPUT]",
+     "judge an output by more: error (relative), cosine (similarity of its vectors), tokens (logits of the next token: "
+     "agreement, accuracy, perplexity), top1 (with --labels); may be given several times",
+     AT(metric), 0, 0, nullptr},
+    {"token-ids", ARGUMENT_TEXT, "NAME",
+     "with --metric tokens: the input that has the tokens [the only one of integers that fits]", AT(token_ids), 0, 0,
+     nullptr},
     {"resume", ARGUMENT_TEXT, "DIR", "keep finished work there, go on with what is there", AT(resume), 0, 0, nullptr},
     {"json", ARGUMENT_FLAG, nullptr, "print the results as one JSON object", AT(json), 0, 0, nullptr},
     {"quiet", ARGUMENT_FLAG, nullptr, "no progress", AT(quiet), 0, 0, nullptr},
@@ -252,16 +270,21 @@ Words sort_words(const std::vector<std::string> &typed, const Table &table)
     return words;
 }
 
+constexpr size_t lists = 9; // options that may be given several times
+
 Fields defaults(std::vector<const char *> &room)
 {
     Fields fields{};
-    const size_t each = room.size() / 6;
+    const size_t each = room.size() / lists;
     fields.images.text = &room[0];
     fields.test.text = &room[each];
     fields.skip.text = &room[2 * each];
     fields.bits_for.text = &room[3 * each];
     fields.keep_float.text = &room[4 * each];
     fields.act_bits_for.text = &room[5 * each];
+    fields.input.text = &room[6 * each];
+    fields.test_input.text = &room[7 * each];
+    fields.metric.text = &room[8 * each];
     fields.shorter = 256;
     fields.calib = fields.calib_seed = fields.eval = -1;
     fields.held_out = 16;
@@ -341,6 +364,38 @@ void set_options(const Fields &fields, bsq_options_t &options)
     options.input_type = fields.act_type;
     options.input_clip = fields.act_clip;
     options.input_percentile = fields.act_percentile;
+}
+
+std::vector<std::pair<std::string, std::string>> named_files(const char *option, const std::vector<std::string> &list)
+{
+    std::vector<std::pair<std::string, std::string>> files;
+    for (const std::string &text : list) {
+        const size_t equal = text.find('=');
+        if (equal == std::string::npos || equal == 0 || !is_array(text))
+            throw UsageError(std::string("--") + option + " is NAME=FILE.npy, not '" + text + "'");
+        files.emplace_back(text.substr(0, equal), text.substr(equal + 1));
+    }
+    return files;
+}
+
+std::vector<MetricChoice> metric_choices(const std::vector<std::string> &list)
+{
+    static const std::pair<const char *, MetricKind> kinds_of_metrics[] = {{"error", MetricKind::error},
+                                                                           {"cosine", MetricKind::cosine},
+                                                                           {"tokens", MetricKind::tokens},
+                                                                           {"top1", MetricKind::top1}};
+    std::vector<MetricChoice> choices;
+    for (const std::string &text : list) {
+        const size_t equal = text.find('=');
+        const auto *found =
+            std::find_if(std::begin(kinds_of_metrics), std::end(kinds_of_metrics),
+                         [&](const auto &kind) { return text.substr(0, equal) == kind.first; });
+        if (found == std::end(kinds_of_metrics))
+            throw UsageError("--metric is error, cosine, tokens or top1, with =OUTPUT behind it where there are several, "
+                             "not '" + text + "'");
+        choices.push_back({found->second, equal == std::string::npos ? "" : text.substr(equal + 1)});
+    }
+    return choices;
 }
 
 // Bits up to 'most', or 16 where that is allowed, by name.
@@ -440,7 +495,11 @@ void check(const Fields &fields, const Settings &settings)
     if (settings.model.empty())
         throw UsageError("the network is missing: bsq-onnx NETWORK.onnx --images DIR (--help lists the options)");
     if (settings.images.empty())
-        throw UsageError("--images is missing (--help lists the options)");
+        throw UsageError("--images or --input is missing (--help lists the options)");
+    if (!settings.token_ids.empty() &&
+        std::none_of(settings.metrics.begin(), settings.metrics.end(),
+                     [](const MetricChoice &choice) { return choice.kind == MetricKind::tokens; }))
+        throw UsageError("--token-ids needs --metric tokens");
     const struct {
         const char *name;
         int32_t bits;
@@ -469,8 +528,11 @@ void check(const Fields &fields, const Settings &settings)
 
 void take(const Fields &fields, Settings &settings)
 {
-    settings.images = texts(fields.images);
-    settings.test = texts(fields.test);
+    settings.images = {texts(fields.images), named_files("input", texts(fields.input))};
+    settings.test = {texts(fields.test), named_files("test-input", texts(fields.test_input))};
+    settings.row_mask = text_of(fields.row_mask);
+    settings.metrics = metric_choices(texts(fields.metric));
+    settings.token_ids = text_of(fields.token_ids);
     settings.labels = text_of(fields.labels);
     settings.output = text_of(fields.output);
     settings.report = text_of(fields.report);
@@ -533,7 +595,7 @@ Settings read_settings(int count, char **words)
     std::vector<char *> pointers;
     for (std::string &word : options)
         pointers.push_back(word.data());
-    std::vector<const char *> room(6 * (options.size() + 1));
+    std::vector<const char *> room(lists * (options.size() + 1));
     Fields fields = defaults(room);
     char message[ARGUMENTS_MESSAGE_SIZE];
     if (!arguments_read(table.data(), static_cast<int>(pointers.size()), pointers.data(), &fields, message))
@@ -553,16 +615,18 @@ Settings read_settings(int count, char **words)
 void print_help()
 {
     std::cout
-        << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n\n"
-           "Quantizes a trained network and says how good it is. Needs some of the pictures that it is made for.\n"
+        << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n"
+           "       bsq-onnx NETWORK.onnx --input NAME=FILE.npy ... [options]\n\n"
+           "Quantizes a trained network and says how good it is. Needs some of the pictures, or other samples, that it is "
+           "made for.\n"
         << std::flush;
     const auto part = [](const char *title, const Table &table) {
         std::cout << "\n" << title << "\n" << std::flush;
         arguments_print(table.data());
         std::fflush(stdout);
     };
-    part("Samples: pictures, or .npy arrays: uint8 (samples, height, width, channels) or float32 (samples, ...) as "
-         "they are",
+    part("Samples: pictures, .npz files of all inputs, or .npy arrays: uint8 (samples, height, width, channels), or any "
+         "numbers (samples, ...) as they are",
          join(samples_table));
     part("Pictures and uint8 arrays on their way into the network, as it was trained",
          join(picture_table, preset_table));
@@ -632,6 +696,8 @@ std::vector<std::string> describe(const Settings &settings)
         lines.push_back("keep float " + name);
     if (settings.float_head)
         lines.push_back("float head yes");
+    if (!settings.row_mask.empty())
+        lines.push_back("rows that count, by input " + settings.row_mask);
     std::string fit = fits[static_cast<int>(pictures.fit)];
     if (pictures.fit == Fit::crop)
         fit += " from a shorter side of " + std::to_string(pictures.shorter);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engines/engine.hpp"
+#include "judge/metrics.hpp"
 #include "report/write.hpp"
 #include "samples/samples.hpp"
 #include "tool/command_line.hpp"
@@ -18,7 +19,8 @@ using tool::UsageError;
 
 struct Settings {
     std::string model, output, report, resume, labels;
-    std::vector<std::string> images, test;
+    Sources images, test;
+    std::string row_mask; // input that says which rows count
     Preprocessing preprocessing;
     int64_t calibration_samples = -1; // -1: as many as fill the statistics, see calibration_count
     int64_t held_out_samples = 16;
@@ -45,6 +47,8 @@ struct Settings {
     bool evaluate = false;                     // without any file to write
     Format format = Format::qdq;
     std::string task = "auto";
+    std::vector<MetricChoice> metrics;
+    std::string token_ids; // input that has the ids of tokens; "": the only one that fits
     EngineChoice engine = EngineChoice::automatic;
     std::string onnxruntime; // its library, or a folder with it
     bool json = false, quiet = false;

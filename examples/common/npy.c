@@ -22,6 +22,7 @@ static const struct {
     {'i', '1', "int8"},    {'i', '2', "int16"},   {'i', '4', "int32"},   {'i', '8', "int64"},
     {'u', '1', "uint8"},   {'u', '2', "uint16"},  {'u', '4', "uint32"},  {'u', '8', "uint64"},
     {'f', '2', "float16"}, {'f', '4', "float32"}, {'f', '8', "float64"},
+    {'b', '1', "bool"},
 };
 
 enum { TYPES = sizeof types / sizeof types[0] };
@@ -167,7 +168,7 @@ static bool read_type(struct cursor *cursor, struct header *header, char *messag
 {
     char text[16];
     if (!read_string(cursor, text, sizeof text)) {
-        return fail(message, "the array has no plain number type (only integers and floats can be read)");
+        return fail(message, "the array has no plain number type (only integers, floats and bool can be read)");
     }
     const bool ordered = text[0] != '\0' && strchr("<>|=", text[0]) != NULL;
     const char *code = ordered ? text + 1 : text;
@@ -180,7 +181,7 @@ static bool read_type(struct cursor *cursor, struct header *header, char *messag
             return true;
         }
     }
-    return fail(message, "elements of type '%s' cannot be read (only integers and floats of up to 8 bytes)", text);
+    return fail(message, "elements of type '%s' cannot be read (only bool, integers and floats of up to 8 bytes)", text);
 }
 
 static bool read_order(struct cursor *cursor, struct header *header, char *message)
@@ -458,6 +459,7 @@ static double element(const struct npy_array *array, int64_t i)
     case NPY_INT16: return ((const int16_t *)data)[i];
     case NPY_INT32: return ((const int32_t *)data)[i];
     case NPY_INT64: return (double)((const int64_t *)data)[i];
+    case NPY_BOOL:
     case NPY_UINT8: return ((const uint8_t *)data)[i];
     case NPY_UINT16: return ((const uint16_t *)data)[i];
     case NPY_UINT32: return ((const uint32_t *)data)[i];

@@ -23,7 +23,8 @@ enum npy_type {
     NPY_UINT64,
     NPY_FLOAT16,
     NPY_FLOAT32,
-    NPY_FLOAT64
+    NPY_FLOAT64,
+    NPY_BOOL /* bytes of 0 and 1 */
 };
 
 struct npy_array {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -18,13 +19,18 @@ namespace tool {
 struct Store::Block {
     Room &room;
     int64_t taken = 0; // of the room's memory
-    int64_t count = 0; // floats of one sample
+    std::vector<size_t> begin; // of each sample, in bytes
     size_t bytes = 0;
     void *data = MAP_FAILED;
 
-    Block(Room &owner, int64_t samples, int64_t each) : room(owner), count(each)
+    Block(Room &owner, const std::vector<size_t> &each) : room(owner)
     {
-        bytes = static_cast<size_t>(samples) * static_cast<size_t>(each) * sizeof(float);
+        constexpr size_t largest = alignof(std::max_align_t);
+        for (const size_t size : each) {
+            begin.push_back(bytes);
+            bytes += (size + largest - 1) / largest * largest;
+        }
+        bytes = std::max(bytes, largest);
         const bool fits = static_cast<int64_t>(bytes) <= room.memory;
         const int file = fits ? -1 : open_file();
         const int flags = fits ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
@@ -69,14 +75,24 @@ struct Store::Block {
 
 void Store::add(const std::string &tensor, int64_t samples, int64_t count)
 {
+    add(tensor, std::vector<size_t>(static_cast<size_t>(samples), static_cast<size_t>(count) * sizeof(float)));
+}
+
+void Store::add(const std::string &tensor, const std::vector<size_t> &bytes)
+{
     blocks_.erase(tensor);
-    blocks_[tensor] = std::make_shared<Block>(room_, samples, count);
+    blocks_[tensor] = std::make_shared<Block>(room_, bytes);
 }
 
 float *Store::at(const std::string &tensor, int64_t sample)
 {
+    return static_cast<float *>(bytes_at(tensor, sample));
+}
+
+void *Store::bytes_at(const std::string &tensor, int64_t sample)
+{
     const Block &block = *blocks_.at(tensor);
-    return static_cast<float *>(block.data) + sample * block.count;
+    return static_cast<unsigned char *>(block.data) + block.begin[static_cast<size_t>(sample)];
 }
 
 int64_t machine_memory()

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace tool {
 
@@ -22,6 +23,11 @@ public:
     // Makes room for 'count' floats of each of 'samples' samples. Throws Error when there is none.
     void add(const std::string &tensor, int64_t samples, int64_t count);
     float *at(const std::string &tensor, int64_t sample);
+
+    // The same for so many bytes of each sample, which begin where any type may.
+    void add(const std::string &tensor, const std::vector<size_t> &bytes);
+    void *bytes_at(const std::string &tensor, int64_t sample);
+
     bool has(const std::string &tensor) const { return blocks_.count(tensor) > 0; }
     void drop(const std::string &tensor) { blocks_.erase(tensor); }
 

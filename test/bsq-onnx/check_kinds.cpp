@@ -111,7 +111,7 @@ START_TEST(transposed_convolutions)
     std::vector<std::vector<float>> inputs;
     for (uint64_t i = 0; i < 12; i++) {
         inputs.push_back(test::random_values(count(t.input), 20 + i));
-        const Batch batch = make_batch(layer, inputs.back().data(), nullptr, false);
+        const Batch batch = make_batch(layer, t.input, inputs.back().data(), nullptr, false);
         ck_assert_int_eq(bsq_layer_calibrate(handle.get(), &batch), BSQ_OK);
     }
     bsq_report_t report;

@@ -56,6 +56,51 @@ class Node:
         return default if value is None else value
 
 
+# ---- sequences ----
+
+def steps_of(node, length, backward):
+    """The steps of one sequence in the order in which they are taken."""
+    return range(length - 1, -1, -1) if backward else range(length)
+
+
+def recurrent(node):
+    """LSTM and GRU with their default functions: all states, the last ones, and an LSTM's last cells."""
+    x, w, r = (np.asarray(value, np.float64) for value in node.inputs[:3])
+    directions, hidden, lstm = w.shape[0], r.shape[2], node.op == "LSTM"
+    length, batch = x.shape[:2]
+    optional = lambda i, shape: np.zeros(shape) if node[i] is None else np.asarray(node[i], np.float64)  # noqa: E731
+    bias = optional(3, (directions, 2 * w.shape[1]))
+    lengths = [length] * batch if node[4] is None else [int(n) for n in node[4]]
+    h, c = optional(5, (directions, batch, hidden)).copy(), np.zeros((directions, batch, hidden))
+    peephole = np.zeros((directions, 3 * hidden))
+    if lstm:
+        c, peephole = optional(6, c.shape).copy(), optional(7, peephole.shape)
+    states = np.zeros((length, directions, batch, hidden))
+    for d in range(directions):
+        backward = d == 1 or node.get("direction", "forward") == "reverse"
+        wb, rb = np.split(bias[d], 2)
+        pi, po, pf = np.split(peephole[d], 3)
+        for b in range(batch):
+            for t in steps_of(node, lengths[b], backward):
+                before = h[d, b]
+                u, v = w[d] @ x[t, b] + wb, r[d] @ before + rb
+                if lstm:
+                    i, o, f, g = np.split(u + v, 4)
+                    cell = sigmoid(f + pf * c[d, b]) * c[d, b] + sigmoid(i + pi * c[d, b]) * np.tanh(g)
+                    h[d, b] = sigmoid(o + po * cell) * np.tanh(cell)
+                    c[d, b] = cell
+                else:
+                    z, reset = (sigmoid(a + e) for a, e in zip(np.split(u, 3)[:2], np.split(v, 3)[:2]))
+                    if node.get("linear_before_reset", 0):
+                        new = np.tanh(u[2 * hidden:] + reset * v[2 * hidden:])
+                    else:
+                        new = np.tanh(u[2 * hidden:] + r[d][2 * hidden:] @ (reset * before) + rb[2 * hidden:])
+                    h[d, b] = (1 - z) * new + z * before
+                states[t, d, b] = h[d, b]
+    results = [states, h] + ([c] if lstm else [])
+    return tuple(value.astype(np.float32) for value in results)[:node.outputs]
+
+
 # ---- convolutions and pools ----
 
 
@@ -422,6 +467,7 @@ OPERATORS = {
     "Exp": lambda n: np.exp(n[0]),
     "Flatten": flatten,
     "Gather": lambda n: np.take(n[0], n[1].astype(int), n.get("axis", 0)),
+    "GRU": recurrent,
     "Gemm": gemm,
     "GlobalAveragePool": lambda n: n[0].mean(tuple(range(2, n[0].ndim)), keepdims=True),
     "GlobalMaxPool": lambda n: n[0].max(tuple(range(2, n[0].ndim)), keepdims=True),
@@ -429,6 +475,7 @@ OPERATORS = {
     "HardSwish": lambda n: n[0] * hard_sigmoid(n[0], 1 / 6, 0.5),
     "Identity": lambda n: n[0],
     "LeakyRelu": lambda n: np.where(n[0] < 0, np.float32(n.get("alpha", 0.01)) * n[0], n[0]),
+    "LSTM": recurrent,
     "LogSoftmax": softmax,
     "MatMul": lambda n: (n[0].astype(np.float64) @ n[1]).astype(np.float32),
     "Max": folded(np.maximum),

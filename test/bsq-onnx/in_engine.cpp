@@ -85,10 +85,10 @@ int judge(const std::string &command, const std::string &quantized_path, const S
 {
     const Model model = Model::load(settings.model);
     const std::unique_ptr<Task> task = make_task(settings.task, model);
-    const Samples images(settings.images, settings.preprocessing, model.input());
+    const Samples images(settings.images, settings.preprocessing, model.inputs());
     std::unique_ptr<Samples> test;
     if (!settings.test.empty())
-        test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.input());
+        test = std::make_unique<Samples>(settings.test, settings.preprocessing, model.inputs());
     const Split split = split_samples(settings, images, test.get(), enough_samples(model));
 
     Engine real(command, settings.model), quantized(command, quantized_path);
@@ -99,7 +99,8 @@ int judge(const std::string &command, const std::string &quantized_path, const S
         reference[output.name].resize(static_cast<size_t>(count(output.shape)));
         got[output.name] = reference[output.name];
     }
-    contest.run = [&](const std::vector<float> &input) {
+    contest.run = [&](const Sample &sample) {
+        const std::vector<float> input = to_floats(sample.inputs[0]);
         real.start(input);
         quantized.start(input);
         for (const Value &output : model.outputs()) {
@@ -107,10 +108,10 @@ int judge(const std::string &command, const std::string &quantized_path, const S
             quantized.finish(got.at(output.name));
         }
     };
-    contest.reference = [&](const std::string &tensor) -> const std::vector<float> & { return reference.at(tensor); };
-    contest.quantized = [&](const std::string &tensor) -> const std::vector<float> & { return got.at(tensor); };
+    contest.reference = [&](const std::string &tensor) { return reference.at(tensor); };
+    contest.quantized = [&](const std::string &tensor) { return got.at(tensor); };
     Progress progress(Progress::Style::none);
-    const Judgement judgement = evaluate(model, contest, split.evaluation, split.labels, task.get(), progress);
+    const Judgement judgement = evaluate(model, settings, contest, split.evaluation, split.labels, task.get(), progress);
     RunResult result;
     result.evaluation = judgement.evaluation;
     result.has_detection = judgement.has_detection;

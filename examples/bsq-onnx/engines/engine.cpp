@@ -37,4 +37,19 @@ const Engine &engine()
     return *chosen();
 }
 
+std::unique_ptr<Trace> Engine::trace(const std::string &, const std::vector<std::string> &,
+                                     const std::vector<std::string> &) const
+{
+    throw Error(name() + " cannot run this network");
+}
+
+Tracing tracing(const std::function<std::vector<Array>(const std::vector<Tracing::Declared> &)> &sample)
+{
+    if (!engine().runs_all())
+        return {};
+    return {[](const std::string &network, const std::vector<std::string> &inputs,
+               const std::vector<std::string> &outputs) { return engine().trace(network, inputs, outputs); },
+            sample};
+}
+
 } // namespace bsq_onnx

@@ -15,8 +15,14 @@ class Program {
 public:
     virtual ~Program() = default;
 
-    // Inputs and outputs as they were named at loading, float32. Throws Error.
-    virtual void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) = 0;
+    // Where a tensor lies, and its extents where they are other than at loading.
+    template <typename Pointer> struct Place {
+        Pointer values;
+        const Shape *shape = nullptr;
+    };
+
+    // Inputs and outputs as they were named at loading, of the types that they had there. Throws Error.
+    virtual void run(const std::vector<Place<const void *>> &inputs, const std::vector<Place<void *>> &outputs) = 0;
 };
 
 // May be used by several threads.
@@ -30,6 +36,11 @@ public:
     // 'bytes' are a serialized ONNX network. Throws Error, with the engine's name, when it refuses it.
     virtual std::unique_ptr<Program> load(const std::string &bytes, const std::vector<Value> &inputs,
                                           const std::vector<Value> &outputs) const = 0;
+
+    // Whether it runs networks of any types, extents and operators, so that they can be traced; trace() loads one.
+    virtual bool runs_all() const { return false; }
+    virtual std::unique_ptr<Trace> trace(const std::string &bytes, const std::vector<std::string> &inputs,
+                                         const std::vector<std::string> &outputs) const;
 };
 
 enum class EngineChoice {
@@ -49,6 +60,9 @@ void choose_engine(EngineChoice choice, const std::string &onnxruntime_path);
 
 // The one that was chosen; OpenCV when none was.
 const Engine &engine();
+
+// What networks are read with, by the engine that was chosen; 'sample' as of Tracing.
+Tracing tracing(const std::function<std::vector<Array>(const std::vector<Tracing::Declared> &)> &sample);
 
 } // namespace bsq_onnx
 

@@ -144,11 +144,10 @@ private:
 
 // ---- networks ----
 
-class OrtProgram : public Program {
+// A network that is loaded, and calls of it.
+class Session {
 public:
-    OrtProgram(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<Value> &inputs,
-               const std::vector<Value> &outputs)
-        : library_(std::move(library)), inputs_(inputs), outputs_(outputs)
+    Session(std::shared_ptr<const Library> library, const std::string &bytes) : library_(std::move(library))
     {
         const ort::Api &api = library_->api();
         ort::SessionOptions *options = nullptr;
@@ -164,6 +163,64 @@ public:
         library_->check(api.disable_arena.call(options));
         library_->check(api.disable_memory_pattern.call(options));
         library_->check(api.create_session.call(library_->env(), bytes.data(), bytes.size(), options, &session_));
+    }
+    Session(const Session &) = delete;
+    Session &operator=(const Session &) = delete;
+    ~Session() { library_->api().release_session.call(session_); }
+
+    const Library &library() const { return *library_; }
+
+    // 'results': tensors to write to, or NULL for those that are to be made.
+    void run(const std::vector<const char *> &inputs, const std::vector<ort::Value *> &values,
+             const std::vector<const char *> &outputs, std::vector<ort::Value *> &results) const
+    {
+        library_->check(library_->api().run.call(session_, nullptr, inputs.data(), values.data(), values.size(),
+                                                 outputs.data(), outputs.size(), results.data()));
+    }
+
+private:
+    std::shared_ptr<const Library> library_;
+    ort::Session *session_ = nullptr;
+};
+
+// ONNX Runtime's values, which go with this.
+struct Tensors {
+    const Library &library;
+    std::vector<ort::Value *> values;
+
+    explicit Tensors(const Library &lib) : library(lib) {}
+    Tensors(const Tensors &) = delete;
+    Tensors &operator=(const Tensors &) = delete;
+    ~Tensors()
+    {
+        for (ort::Value *value : values)
+            library.api().release_value.call(value);
+    }
+
+    // One that lies in the caller's memory. Element types have the same numbers in ONNX and here.
+    void add(int32_t type, const Shape &shape, const void *memory)
+    {
+        const auto bytes = static_cast<size_t>(count(shape)) * element_size(type);
+        values.push_back(nullptr);
+        library.check(library.api().create_tensor.call(library.memory(), const_cast<void *>(memory), bytes,
+                                                       shape.data(), shape.size(), type, &values.back()));
+    }
+};
+
+std::vector<const char *> pointers(const std::vector<std::string> &names)
+{
+    std::vector<const char *> list;
+    for (const std::string &name : names)
+        list.push_back(name.c_str());
+    return list;
+}
+
+class OrtProgram : public Program {
+public:
+    OrtProgram(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<Value> &inputs,
+               const std::vector<Value> &outputs)
+        : session_(std::move(library), bytes), inputs_(inputs), outputs_(outputs)
+    {
         for (const Value &input : inputs_)
             input_names_.push_back(input.name.c_str());
         for (const Value &output : outputs_)
@@ -171,56 +228,82 @@ public:
     }
     OrtProgram(const OrtProgram &) = delete;
     OrtProgram &operator=(const OrtProgram &) = delete;
-    ~OrtProgram() override { library_->api().release_session.call(session_); }
 
-    void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) override
+    void run(const std::vector<Place<const void *>> &inputs, const std::vector<Place<void *>> &outputs) override
     {
-        const ort::Api &api = library_->api();
-        const Tensors in(*library_, inputs_, inputs), out(*library_, outputs_, outputs);
+        Tensors in(session_.library()), out(session_.library());
+        put(inputs_, inputs, in);
+        put(outputs_, outputs, out);
         std::vector<ort::Value *> results = out.values;
-        library_->check(api.run.call(session_, nullptr, input_names_.data(), in.values.data(), in.values.size(),
-                                     output_names_.data(), output_names_.size(), results.data()));
+        session_.run(input_names_, in.values, output_names_, results);
     }
 
 private:
-    // Tensors that lie in the caller's memory.
-    struct Tensors {
-        const Library &library;
-        std::vector<ort::Value *> values;
+    template <typename Places> static void put(const std::vector<Value> &what, const Places &places, Tensors &tensors)
+    {
+        for (size_t i = 0; i < what.size(); i++)
+            tensors.add(what[i].type, places[i].shape != nullptr ? *places[i].shape : what[i].shape, places[i].values);
+    }
 
-        template <typename Pointer>
-        Tensors(const Library &lib, const std::vector<Value> &what, const std::vector<Pointer> &memory) : library(lib)
-        {
-            values.reserve(what.size());
-            for (size_t i = 0; i < what.size(); i++) {
-                const Shape &shape = what[i].shape;
-                const auto bytes = static_cast<size_t>(count(shape)) * sizeof(float);
-                ort::Value *value = nullptr;
-                ort::Status *status =
-                    library.api().create_tensor.call(library.memory(), const_cast<float *>(memory[i]), bytes,
-                                                     shape.data(), shape.size(), ort::element_float, &value);
-                if (status != nullptr)
-                    release();
-                library.check(status);
-                values.push_back(value);
-            }
-        }
-        Tensors(const Tensors &) = delete;
-        Tensors &operator=(const Tensors &) = delete;
-        ~Tensors() { release(); }
-
-        void release()
-        {
-            for (ort::Value *value : values)
-                library.api().release_value.call(value);
-            values.clear();
-        }
-    };
-
-    std::shared_ptr<const Library> library_;
+    Session session_;
     std::vector<Value> inputs_, outputs_;
     std::vector<const char *> input_names_, output_names_;
-    ort::Session *session_ = nullptr;
+};
+
+class OrtTrace : public Trace {
+public:
+    OrtTrace(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<std::string> &inputs,
+             const std::vector<std::string> &outputs)
+        : session_(std::move(library), bytes), inputs_(inputs), outputs_(outputs)
+    {
+    }
+
+    std::vector<Array> run(const std::vector<Array> &inputs, bool values) override
+    {
+        Tensors in(session_.library()), out(session_.library());
+        for (const Array &input : inputs)
+            in.add(input.type, input.shape, input.bytes.data());
+        out.values.resize(outputs_.size(), nullptr);
+        session_.run(pointers(inputs_), in.values, pointers(outputs_), out.values);
+        std::vector<Array> arrays;
+        for (ort::Value *value : out.values)
+            arrays.push_back(array_of(value, values));
+        return arrays;
+    }
+
+private:
+    Array array_of(ort::Value *value, bool with_values) const
+    {
+        const Library &library = session_.library();
+        const ort::Api &api = library.api();
+        Array array;
+        int tensor = 0;
+        if (value != nullptr)
+            library.check(api.is_tensor.call(value, &tensor));
+        array.type = 0;
+        if (tensor == 0)
+            return array;
+        ort::Extents *extents = nullptr;
+        library.check(api.describe.call(value, &extents));
+        const std::unique_ptr<ort::Extents, void (*)(ort::Extents *)> owner(extents, api.release_extents.call);
+        size_t rank = 0;
+        int type = 0;
+        library.check(api.type_of.call(extents, &type));
+        library.check(api.rank_of.call(extents, &rank));
+        array.type = type;
+        array.shape.resize(rank);
+        library.check(api.extents.call(extents, array.shape.data(), rank));
+        void *memory = nullptr;
+        const size_t bytes = static_cast<size_t>(count(array.shape)) * element_size(type);
+        if (with_values && bytes > 0) {
+            library.check(api.values_of.call(value, &memory));
+            array.bytes.assign(static_cast<unsigned char *>(memory), static_cast<unsigned char *>(memory) + bytes);
+        }
+        return array;
+    }
+
+    Session session_;
+    std::vector<std::string> inputs_, outputs_;
 };
 
 class OrtEngine : public Engine {
@@ -233,6 +316,12 @@ public:
                                   const std::vector<Value> &outputs) const override
     {
         return std::make_unique<OrtProgram>(library_, bytes, inputs, outputs);
+    }
+    bool runs_all() const override { return true; }
+    std::unique_ptr<Trace> trace(const std::string &bytes, const std::vector<std::string> &inputs,
+                                 const std::vector<std::string> &outputs) const override
+    {
+        return std::make_unique<OrtTrace>(library_, bytes, inputs, outputs);
     }
 
 private:
@@ -249,8 +338,13 @@ private:
         *model.mutable_graph()->add_output() = value_info("c", {2, 2});
         const float a[] = {1, 2, 3, 4}, b[] = {10, 30}, wanted[] = {-9, -28, -7, -26};
         float c[4] = {};
-        load(model.SerializeAsString(), {{"a", {2, 2}}, {"b", {2}}}, {{"c", {2, 2}}})->run({a, b}, {c});
-        if (!std::equal(c, c + 4, wanted))
+        load(model.SerializeAsString(), {{"a", {2, 2}}, {"b", {2}}}, {{"c", {2, 2}}})->run({{a}, {b}}, {{c}});
+        Array left = make_array(float_type, {2, 2}), right = make_array(float_type, {2});
+        std::copy(a, a + 4, left.floats());
+        std::copy(b, b + 2, right.floats());
+        const Array traced = trace(model.SerializeAsString(), {"a", "b"}, {"c"})->run({left, right}, true).at(0);
+        if (!std::equal(c, c + 4, wanted) || traced.type != float_type || traced.shape != left.shape ||
+            !std::equal(c, c + 4, traced.floats()))
             throw Error("ONNX Runtime " + library_->version() + " computes a difference wrong: it is not used");
     }
 

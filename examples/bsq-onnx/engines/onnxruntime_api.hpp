@@ -20,9 +20,9 @@ struct Session;
 struct SessionOptions;
 struct MemoryInfo;
 struct Value;
-struct Shape; // type and extents of a tensor
+struct Extents; // type and extents of a tensor
 
-enum Number : int { element_float = 1, arena_allocator = 1, memory_default = 0, log_fatal = 4, optimize_all = 99 };
+enum Number : int { arena_allocator = 1, memory_default = 0, log_fatal = 4, optimize_all = 99 };
 
 struct Base {
     const void *const *(*get_api)(uint32_t version); // NULL when it does not have that version
@@ -57,12 +57,19 @@ struct Api {
     Entry<25, Status *, SessionOptions *, int> set_threads_between; // SetInterOpNumThreads
     Entry<49, Status *, const MemoryInfo *, void *, size_t, const int64_t *, size_t, int, Value **>
         create_tensor;                                               // CreateTensorWithDataAsOrtValue
+    Entry<50, Status *, const Value *, int *> is_tensor;             // IsTensor
+    Entry<51, Status *, Value *, void **> values_of;                 // GetTensorMutableData
+    Entry<60, Status *, const Extents *, int *> type_of;             // GetTensorElementType
+    Entry<61, Status *, const Extents *, size_t *> rank_of;          // GetDimensionsCount
+    Entry<62, Status *, const Extents *, int64_t *, size_t> extents; // GetDimensions
+    Entry<65, Status *, const Value *, Extents **> describe;         // GetTensorTypeAndShape
     Entry<69, Status *, int, int, MemoryInfo **> create_memory_info; // CreateCpuMemoryInfo
     Entry<92, void, Env *> release_env;                              // ReleaseEnv
     Entry<93, void, Status *> release_status;                        // ReleaseStatus
     Entry<94, void, MemoryInfo *> release_memory_info;               // ReleaseMemoryInfo
     Entry<95, void, Session *> release_session;                      // ReleaseSession
     Entry<96, void, Value *> release_value;                          // ReleaseValue
+    Entry<99, void, Extents *> release_extents;                      // ReleaseTensorTypeAndShapeInfo
     Entry<100, void, SessionOptions *> release_options;              // ReleaseSessionOptions
 
     explicit Api(const void *const *table)
@@ -79,12 +86,19 @@ struct Api {
         set_threads_within.find(table);
         set_threads_between.find(table);
         create_tensor.find(table);
+        is_tensor.find(table);
+        values_of.find(table);
+        type_of.find(table);
+        rank_of.find(table);
+        extents.find(table);
+        describe.find(table);
         create_memory_info.find(table);
         release_env.find(table);
         release_status.find(table);
         release_memory_info.find(table);
         release_session.find(table);
         release_value.find(table);
+        release_extents.find(table);
         release_options.find(table);
     }
 };

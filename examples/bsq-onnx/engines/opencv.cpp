@@ -63,13 +63,13 @@ public:
         }
     }
 
-    void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) override
+    void run(const std::vector<Place<const void *>> &inputs, const std::vector<Place<void *>> &outputs) override
     {
         std::vector<cv::Mat> results;
         try {
             for (size_t i = 0; i < inputs_.size(); i++) {
                 const std::vector<int> shape(inputs_[i].shape.begin(), inputs_[i].shape.end());
-                net_.setInput(cv::Mat(shape, CV_32F, const_cast<float *>(inputs[i])), inputs_[i].name);
+                net_.setInput(cv::Mat(shape, CV_32F, const_cast<void *>(inputs[i].values)), inputs_[i].name);
             }
             net_.forward(results, outputs_);
         } catch (const cv::Exception &error) {
@@ -79,7 +79,7 @@ public:
             const cv::Mat result = results[i].isContinuous() ? results[i] : results[i].clone();
             if (static_cast<int64_t>(result.total()) != counts_[i])
                 throw Error("OpenCV gives tensor '" + outputs_[i] + "' another size than the network says");
-            std::memcpy(outputs[i], result.data, result.total() * sizeof(float));
+            std::memcpy(outputs[i].values, result.data, result.total() * sizeof(float));
         }
     }
 

@@ -33,9 +33,9 @@ public:
     }
 
     // The last layer comes first: what later segments read from before a replaced one is then still the float network's.
-    void run(const std::vector<float> &input, std::vector<Difference> &differences)
+    void run(const Sample &sample, std::vector<Difference> &differences)
     {
-        chain_.run(input);
+        chain_.run(sample);
         std::vector<std::vector<float>> reference;
         for (const std::string &tensor : telling_)
             reference.push_back(chain_.tensor(tensor));
@@ -87,7 +87,7 @@ std::vector<double> errors_alone(const Model &model, const std::vector<LayerResu
     std::vector<std::vector<Difference>> differences(samples.size(), std::vector<Difference>(layers.size()));
     for_samples(count, 0, all, [&](int worker, int64_t i) {
         const SampleRef &ref = samples[static_cast<size_t>(i)];
-        alone[static_cast<size_t>(worker)].run(ref.from->load(ref.index).input, differences[static_cast<size_t>(i)]);
+        alone[static_cast<size_t>(worker)].run(ref.load(), differences[static_cast<size_t>(i)]);
         if (worker == 0)
             progress.at(static_cast<double>(i + 1) / static_cast<double>(all));
     });

@@ -33,28 +33,23 @@ Chain::Chain(const Model &model, const std::vector<LayerResult> &layers, const Q
         else
             runners_.emplace_back(model, segment, segment.outputs, everywhere(quantizers));
         outputs_.push_back(segment.outputs);
-        for (const std::string &tensor : segment.outputs)
-            tensors_[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
     }
 }
 
-void Chain::run(const std::vector<float> &input)
+void Chain::run(const Sample &sample)
 {
-    tensors_[model_.input().name] = input;
+    shapes_ = model_.shapes(sample.inputs);
+    for (size_t i = 0; i < sample.inputs.size(); i++)
+        arrays_[model_.inputs()[i].name] = sample.inputs[i];
+    for (const std::vector<std::string> &outputs : outputs_)
+        prepare_arrays(model_, *shapes_, outputs, arrays_);
     run_from(0);
 }
 
 void Chain::run_from(size_t segment)
 {
-    for (size_t i = segment; i < runners_.size(); i++) {
-        std::vector<const float *> from;
-        std::vector<float *> to;
-        for (const std::string &tensor : model_.segments()[i].inputs)
-            from.push_back(tensors_.at(tensor).data());
-        for (const std::string &tensor : outputs_[i])
-            to.push_back(tensors_.at(tensor).data());
-        runners_[i].run(from, to);
-    }
+    for (size_t i = segment; i < runners_.size(); i++)
+        bsq_onnx::run(runners_[i], model_.segments()[i].inputs, outputs_[i], *shapes_, arrays_);
 }
 
 std::vector<std::string> telling_tensors(const Model &model)
@@ -79,6 +74,20 @@ void Difference::add(const std::vector<float> &y, const std::vector<float> &refe
         error += off * off;
         energy += wanted * wanted;
     }
+}
+
+void Difference::add(const std::vector<float> &y, const std::vector<float> &reference, const Shape &shape,
+                     const RowMask &mask)
+{
+    const int64_t width = shape.empty() ? 1 : std::max<int64_t>(shape.back(), 1), rows = count(shape) / width;
+    if (mask.empty() || rows != static_cast<int64_t>(mask.size())) {
+        add(y, reference);
+        return;
+    }
+    std::vector<float> some, others;
+    rows_that_count(y.data(), rows, width, mask, some);
+    rows_that_count(reference.data(), rows, width, mask, others);
+    add(some, others);
 }
 
 namespace {
@@ -129,7 +138,8 @@ struct Pair {
 
 class Judge {
 public:
-    Judge(const Model &model, const Contest &contest, const Labels &labels, const Task *task);
+    Judge(const Model &model, const Settings &settings, const Contest &contest, const Labels &labels,
+          const Task *task);
     void add(size_t index, const Sample &sample, const std::string &name);
     Judgement result();
 
@@ -143,6 +153,8 @@ private:
     const Task *task_;
     const Contest &contest_;
     bool classifies_;
+    int mask_input_;
+    Metrics metrics_;
     std::vector<Difference> differences_; // of each output
     Difference behind_softmax_;
     std::unique_ptr<Comparison> comparison_;
@@ -150,16 +162,19 @@ private:
     int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
 
-Judge::Judge(const Model &model, const Contest &contest, const Labels &labels, const Task *task)
+Judge::Judge(const Model &model, const Settings &settings, const Contest &contest, const Labels &labels,
+             const Task *task)
     : model_(model), labels_(labels), task_(task), contest_(contest), classifies_(classifies(model, task)),
+      mask_input_(row_mask_input(model, settings.row_mask)),
+      metrics_(model, settings.metrics, settings.token_ids, !labels.classes.empty()),
       differences_(contest.telling.size()), comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
 }
 
 void Judge::add_class(size_t index, Exhibit &exhibit)
 {
-    const std::vector<float> &reference = contest_.reference(contest_.telling[0]),
-                             &quantized = contest_.quantized(contest_.telling[0]);
+    const std::vector<float> reference = contest_.reference(contest_.telling[0]),
+                             quantized = contest_.quantized(contest_.telling[0]);
     exhibit.changes = best_of(reference) != best_of(quantized);
     if (!labels_.classes.empty()) {
         const int64_t label = labels_.classes[index];
@@ -214,9 +229,18 @@ void Judge::show(const Sample &sample, Exhibit &exhibit)
 
 void Judge::add(size_t index, const Sample &sample, const std::string &name)
 {
-    contest_.run(sample.input);
+    contest_.run(sample);
+    const std::shared_ptr<const Shapes> shapes = model_.shapes(sample.inputs);
+    const RowMask mask = row_mask(sample, mask_input_, name);
     for (size_t i = 0; i < contest_.telling.size(); i++)
-        differences_[i].add(contest_.quantized(contest_.telling[i]), contest_.reference(contest_.telling[i]));
+        if (const std::string &tensor = contest_.telling[i]; !holds_integers(model_.type(tensor)))
+            differences_[i].add(contest_.quantized(tensor), contest_.reference(tensor), shapes->at(tensor), mask);
+    for (size_t i = 0; i < metrics_.count(); i++) {
+        const std::vector<float> reference = contest_.reference(metrics_.output(i)),
+                                 quantized = contest_.quantized(metrics_.output(i));
+        metrics_.add(i, sample, {reference, quantized, shapes->at(metrics_.output(i))}, mask,
+                     labels_.classes.empty() ? -1 : labels_.classes[index]);
+    }
     for (size_t i = 0; i < contest_.telling.size(); i++)
         if (const std::string &output = model_.outputs()[i].name; output != contest_.telling[i])
             behind_softmax_.add(contest_.quantized(output), contest_.reference(output));
@@ -260,50 +284,51 @@ Judgement Judge::result()
         judgement_.has_detection = judgement_.detection.pictures > 0;
         judgement_.classes = task_->classes();
     }
+    if (e.samples > 0)
+        judgement_.metrics = metrics_.results();
     return std::move(judgement_);
 }
 
 } // namespace
 
-Judgement evaluate(const Model &model, const Contest &contest, const std::vector<SampleRef> &samples,
-                   const Labels &labels, const Task *task, Progress &progress)
+Judgement evaluate(const Model &model, const Settings &settings, const Contest &contest,
+                   const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress)
 {
-    Judge judge(model, contest, labels, task);
+    Judge judge(model, settings, contest, labels, task);
     const double once = network_work(model);
     for (size_t i = 0; i < samples.size(); i++) {
         progress.step("evaluation", 2 * once);
         const SampleRef &ref = samples[i];
-        judge.add(i, ref.from->load(ref.index), ref.from->name(ref.index));
+        judge.add(i, ref.load(), ref.name());
         progress.end("");
     }
     return judge.result();
 }
 
-Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
-                   const Labels &labels, const Task *task, int threads, Progress &progress)
+Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized,
+                   const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress)
 {
     Contest contest;
     contest.telling = telling_tensors(model);
     const Segment all = whole(model, contest.telling);
     Runner real(model, all, all.outputs);
     Chain chain(model, quantized.layers, quantized.quantizers, all.outputs);
-    std::map<std::string, std::vector<float>> reference;
-    std::vector<float *> to;
-    for (const std::string &tensor : all.outputs) {
-        reference[tensor].resize(static_cast<size_t>(count(model.shape(tensor))));
-        to.push_back(reference[tensor].data());
-    }
-    contest.run = [&](const std::vector<float> &input) {
-        for_samples(std::min(threads, 2), 0, 2, [&](int, int64_t which) {
+    Arrays reference;
+    contest.run = [&](const Sample &sample) {
+        const std::shared_ptr<const Shapes> shapes = model.shapes(sample.inputs);
+        for (size_t i = 0; i < sample.inputs.size(); i++)
+            reference[model.inputs()[i].name] = sample.inputs[i];
+        prepare_arrays(model, *shapes, all.outputs, reference);
+        for_samples(std::min<int>(settings.options.threads, 2), 0, 2, [&](int, int64_t which) {
             if (which == 0)
-                real.run({input.data()}, to);
+                run(real, all.inputs, all.outputs, *shapes, reference);
             else
-                chain.run(input);
+                chain.run(sample);
         });
     };
-    contest.reference = [&](const std::string &tensor) -> const std::vector<float> & { return reference.at(tensor); };
-    contest.quantized = [&](const std::string &tensor) -> const std::vector<float> & { return chain.tensor(tensor); };
-    return evaluate(model, contest, samples, labels, task, progress);
+    contest.reference = [&](const std::string &tensor) { return to_floats(reference.at(tensor)); };
+    contest.quantized = [&](const std::string &tensor) { return chain.tensor(tensor); };
+    return evaluate(model, settings, contest, samples, labels, task, progress);
 }
 
 } // namespace bsq_onnx

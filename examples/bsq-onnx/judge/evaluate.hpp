@@ -6,13 +6,18 @@
 #include <string>
 #include <vector>
 
-#include "judge/tasks/tasks.hpp"
 #include <functional>
+#include <memory>
+
+#include "judge/metrics.hpp"
+#include "judge/tasks/tasks.hpp"
 
 #include "model/model.hpp"
 #include "quantize/engine.hpp"
 #include "quantize/quantize.hpp"
+#include "quantize/rows.hpp"
 #include "samples/labels.hpp"
+#include "settings.hpp"
 
 namespace bsq_onnx {
 
@@ -23,13 +28,14 @@ public:
     Chain(const Model &model, const std::vector<LayerResult> &layers, const Quantizers &quantizers,
           const std::vector<std::string> &extra);
 
-    void run(const std::vector<float> &input);
-    const std::vector<float> &tensor(const std::string &name) const { return tensors_.at(name); }
+    void run(const Sample &sample);
+    const Array &array(const std::string &tensor) const { return arrays_.at(tensor); }
+    std::vector<float> tensor(const std::string &name) const { return to_floats(array(name)); }
 
-    // The same in parts: what was computed may be kept and put back, and a segment replaced by one with the same
-    // outputs.
-    using Tensors = std::map<std::string, std::vector<float>>;
-    Tensors &tensors() { return tensors_; }
+    // Extents of the sample's tensors.
+    const Shapes &shapes() const { return *shapes_; }
+
+    // The same in parts: a segment may be replaced by one with the same outputs.
     void run_from(size_t segment);
     const std::vector<std::string> &outputs(size_t segment) const { return outputs_[segment]; }
     void swap(size_t segment, Runner &runner) { std::swap(runners_[segment], runner); }
@@ -38,7 +44,8 @@ private:
     const Model &model_;
     std::vector<Runner> runners_;
     std::vector<std::vector<std::string>> outputs_; // of each segment
-    Tensors tensors_;
+    Arrays arrays_;
+    std::shared_ptr<const Shapes> shapes_;
 };
 
 // For each output of the network the tensor that tells most: what a final Softmax reads, else the output itself.
@@ -48,6 +55,8 @@ std::vector<std::string> telling_tensors(const Model &model);
 struct Difference {
     double error = 0, energy = 0;
     void add(const std::vector<float> &y, const std::vector<float> &reference);
+    // Without rows of the last axis that do not count, where the mask is of such rows.
+    void add(const std::vector<float> &y, const std::vector<float> &reference, const Shape &shape, const RowMask &mask);
     double relative() const { return energy > 0 ? error / energy : 0; }
 };
 
@@ -58,21 +67,22 @@ struct Judgement {
     Detection detection;
     std::vector<std::string> classes; // names of Box::label
     std::vector<Exhibit> exhibits;
+    std::vector<MetricResult> metrics;
 };
 
 // What is compared: a float and a quantized network, however they run.
 struct Contest {
     std::vector<std::string> telling; // for each output of the network the tensor that tells most
-    std::function<void(const std::vector<float> &)> run;
-    std::function<const std::vector<float> &(const std::string &)> reference, quantized; // tensors after run
+    std::function<void(const Sample &)> run;
+    std::function<std::vector<float>(const std::string &)> reference, quantized; // tensors after run
 };
 
-Judgement evaluate(const Model &model, const Contest &contest, const std::vector<SampleRef> &samples,
-                   const Labels &labels, const Task *task, Progress &progress);
+Judgement evaluate(const Model &model, const Settings &settings, const Contest &contest,
+                   const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress);
 
 // The same of what was quantized, run here. 'labels' are those of the samples, or empty. 'task' may be NULL.
-Judgement evaluate(const Model &model, const Quantized &quantized, const std::vector<SampleRef> &samples,
-                   const Labels &labels, const Task *task, int threads, Progress &progress);
+Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized,
+                   const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress);
 
 } // namespace bsq_onnx
 

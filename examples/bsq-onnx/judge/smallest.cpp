@@ -16,10 +16,13 @@ double points_lost(const Judgement &judgement)
         return 100 * (e.float_top1 - e.top1);
     if (e.samples > 0 && e.agreement >= 0)
         return 100 * (1 - e.agreement);
+    for (const MetricResult &metric : judgement.metrics)
+        if (metric.metric == "tokens" && metric.count > 0)
+            return 100 * (1 - metric.agreement);
     const Detection &d = judgement.detection;
     if (judgement.has_detection && d.confident > 0)
         return 100 * (1 - static_cast<double>(d.found) / static_cast<double>(d.confident));
-    throw Error("--target-drop needs a network that classifies, or pictures in which it finds boxes");
+    throw Error("--target-drop needs a network that classifies, --metric tokens, or pictures in which it finds boxes");
 }
 
 namespace {
@@ -122,8 +125,7 @@ private:
         trial.expected = tables_.of(plan_, bits);
         trial.quantized = quantize(model_, settings_, plan, split_.for_layers(),
                                    static_cast<int64_t>(split_.calibration.size()), progress_, nullptr);
-        const Judgement judgement = evaluate(model_, trial.quantized, split_.evaluation, split_.labels, task_,
-                                             settings_.options.threads, progress_);
+        const Judgement judgement = evaluate(model_, settings_, trial.quantized, split_.evaluation, split_.labels, task_, progress_);
         trial.lost = points_lost(judgement);
         trial.error = judgement.evaluation.output_error;
         int64_t weights = 0;

@@ -19,7 +19,7 @@ constexpr Label fixed = 0;
 
 class Finder {
 public:
-    explicit Finder(const Model &model) : model_(model), graph_(model.proto())
+    explicit Finder(const Model &model) : model_(model), graph_(model.graph())
     {
         for (size_t i = 0; i < graph_.nodes.size(); i++)
             for (const std::string &name : graph_.nodes[i].input())
@@ -30,7 +30,8 @@ public:
     ChannelClasses run()
     {
         ChannelClasses classes;
-        labels_[graph_.input].assign(size(graph_.input), fixed);
+        for (const std::string &input : graph_.inputs)
+            labels_[input].assign(size(input), fixed);
         size_t next = 0;
         std::vector<Labels> inputs, outputs; // by layer
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
@@ -40,6 +41,13 @@ public:
                 continue;
             }
             const Layer &layer = model_.layers()[next++];
+            if (layer.kind == Kind::table) {
+                inputs.emplace_back(static_cast<size_t>(layer.desc.in_channels), fixed);
+                outputs.emplace_back(static_cast<size_t>(layer.desc.out_channels), fixed);
+                fix_all(graph_.nodes[static_cast<size_t>(i)]);
+                drop(i);
+                continue;
+            }
             inputs.push_back(channels(layer.input, layer.desc.in_channels, layer.desc.kind == BSQ_KIND_LINEAR));
             outputs.push_back(give(layer));
             i = layer.last_node;

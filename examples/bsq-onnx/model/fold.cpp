@@ -21,17 +21,22 @@ void bypass(Graph &graph, onnx::NodeProto &node)
     node.clear_input();
 }
 
-void drop_outputs(const Graph &graph, onnx::NodeProto &node)
+void check_single_output(const Graph &graph, onnx::NodeProto &node)
 {
-    for (int i = node.output_size() - 1; i > 0 && is_standard(node); i--) {
+    if (graph.traced)
+        return;
+    for (int i = node.output_size() - 1; i > 0 && node.op_type() != "Split"; i--) {
         const std::string &name = node.output(i);
-        if (!name.empty() && (graph.output(name) || !graph.consumers(name).empty())) {
-            if (op_of(node) == "Dropout")
-                throw Error("the second output of " + node.op_type() + " " + node.name() + " is not supported");
-            return;
-        }
+        if (!name.empty() && (graph.output(name) || !graph.consumers(name).empty()))
+            throw Beyond("the second output of " + node.op_type() + " " + node.name() + " is not supported");
         node.mutable_output()->RemoveLast();
     }
+}
+
+// Dropout that is told to train draws numbers.
+bool trains(const Graph &graph, const onnx::NodeProto &node)
+{
+    return graph.traced && !input_of(node, 2).empty();
 }
 
 // ---- layers ----
@@ -101,7 +106,8 @@ size_t normalize_gemm(Graph &graph, size_t index)
 {
     const onnx::NodeProto node = graph.nodes[index];
     const std::string name = node.output(0), addend = input_of(node, 2);
-    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)))
+    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)) ||
+        graph.type(name) != float_type)
         return 1;
     std::vector<onnx::NodeProto> nodes;
     std::string input = node.input(0), output = name;
@@ -187,8 +193,9 @@ bool affine_of(const Graph &graph, const onnx::NodeProto &node, const std::strin
 
 bool takes_affine(const Graph &graph, const onnx::NodeProto &node)
 {
-    const bool gemm = op_of(node) == "Gemm" && get_integer(node, "transB", 0) == 1;
-    if (op_of(node) != "Conv" && op_of(node) != "ConvTranspose" && !gemm)
+    const bool gemm = node.op_type() == "Gemm" && get_integer(node, "transB", 0) == 1;
+    if (!is_standard(node) || (node.op_type() != "Conv" && node.op_type() != "ConvTranspose" && !gemm) ||
+        graph.type(node.output(0)) != float_type)
         return false;
     return graph.constant(node.input(1)) && (input_of(node, 2).empty() || graph.constant(node.input(2))) &&
            !graph.output(node.output(0)) && graph.consumers(node.output(0)).size() == 1;
@@ -232,10 +239,12 @@ void apply_affine(Graph &graph, onnx::NodeProto &node, const Affine &affine)
 void bypass_identities(Graph &graph)
 {
     for (auto &node : graph.nodes) {
-        drop_outputs(graph, node);
-        // What is no constant is float32.
-        const bool same = op_of(node) == "Cast" && get_integer(node, "to", 0) == onnx::TensorProto::FLOAT;
-        if (op_of(node) == "Identity" || op_of(node) == "Dropout" || same)
+        check_single_output(graph, node);
+        const std::string mask = node.output_size() > 1 ? node.output(1) : ""; // of Dropout
+        const bool plain = is_standard(node) && (mask.empty() || (graph.consumers(mask).empty() && !graph.output(mask)));
+        const bool same = node.op_type() == "Cast" && get_integer(node, "to", 0) == float_type &&
+                          !graph.constant(node.input(0)) && graph.type(node.input(0)) == float_type;
+        if (plain && (node.op_type() == "Identity" || same || (node.op_type() == "Dropout" && !trains(graph, node))))
             bypass(graph, node);
     }
     graph.nodes.erase(std::remove_if(graph.nodes.begin(), graph.nodes.end(),
@@ -247,12 +256,16 @@ void bypass_identities(Graph &graph)
 void normalize_layers(Graph &graph)
 {
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        const std::string op = op_of(graph.nodes[i]);
+        const std::string &op = graph.nodes[i].op_type();
+        if (!is_standard(graph.nodes[i]))
+            continue;
         if ((op == "Conv" || op == "ConvTranspose") && graph.constant(graph.nodes[i].input(1))) {
             const Shape weights = shape_of(graph.constants.at(graph.nodes[i].input(1)));
             set_integers(graph.nodes[i], "kernel_shape", {weights.begin() + 2, weights.end()});
         }
-        if (find_attribute(graph.nodes[i], "auto_pad"))
+        // What it comes to depends on the extents.
+        const std::string pad = get_text(graph.nodes[i], "auto_pad", "NOTSET");
+        if (find_attribute(graph.nodes[i], "auto_pad") && (!graph.traced || pad == "NOTSET" || pad == "VALID"))
             resolve_auto_pad(graph, graph.nodes[i]);
         if (op_of(graph.nodes[i]) == "Gemm")
             i += normalize_gemm(graph, i) - 1;
@@ -284,7 +297,8 @@ void fold_affine(Graph &graph)
 int matmul_bias(const Graph &graph, int index)
 {
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
-    if (op_of(node) != "MatMul" || !graph.constant(node.input(1)) || graph.output(node.output(0)))
+    if (node.op_type() != "MatMul" || !is_standard(node) || !graph.constant(node.input(1)) ||
+        graph.output(node.output(0)) || graph.type(node.output(0)) != float_type)
         return -1;
     const std::vector<int> next = graph.consumers(node.output(0));
     if (next.size() != 1 || op_of(graph.nodes[static_cast<size_t>(next[0])]) != "Add")

@@ -151,26 +151,6 @@ std::string input_of(const onnx::NodeProto &node, int index)
 
 // ---- tensors ----
 
-size_t element_size(int32_t type)
-{
-    switch (type) {
-    case onnx::TensorProto::DOUBLE:
-    case onnx::TensorProto::INT64:
-    case onnx::TensorProto::UINT64: return 8;
-    case onnx::TensorProto::FLOAT:
-    case onnx::TensorProto::INT32:
-    case onnx::TensorProto::UINT32: return 4;
-    case onnx::TensorProto::FLOAT16:
-    case onnx::TensorProto::BFLOAT16:
-    case onnx::TensorProto::INT16:
-    case onnx::TensorProto::UINT16: return 2;
-    case onnx::TensorProto::BOOL:
-    case onnx::TensorProto::INT8:
-    case onnx::TensorProto::UINT8: return 1;
-    default: return 0;
-    }
-}
-
 Shape shape_of(const onnx::TensorProto &tensor)
 {
     return {tensor.dims().begin(), tensor.dims().end()};
@@ -246,16 +226,52 @@ onnx::NodeProto make_node(const std::string &op, const std::string &name, const 
     return node;
 }
 
-onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape)
+onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape, int32_t element_type)
 {
     onnx::ValueInfoProto info;
     info.set_name(name);
     auto &type = *info.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(onnx::TensorProto::FLOAT);
+    type.set_elem_type(element_type);
     type.mutable_shape();
-    for (int64_t extent : shape)
-        type.mutable_shape()->add_dim()->set_dim_value(extent);
+    for (int64_t extent : shape) {
+        auto &dim = *type.mutable_shape()->add_dim();
+        if (extent >= 0)
+            dim.set_dim_value(extent);
+    }
     return info;
+}
+
+// Names that the graph reads and does not make itself.
+static void read_around(const onnx::GraphProto &graph, std::vector<std::string> &names)
+{
+    std::set<std::string> own;
+    for (const auto &value : graph.input())
+        own.insert(value.name());
+    for (const auto &tensor : graph.initializer())
+        own.insert(tensor.name());
+    const auto read = [&](const std::string &name) {
+        if (!name.empty() && own.count(name) == 0 && std::count(names.begin(), names.end(), name) == 0)
+            names.push_back(name);
+    };
+    for (const auto &node : graph.node()) {
+        for (const std::string &name : reads_of(node))
+            read(name);
+        own.insert(node.output().begin(), node.output().end());
+    }
+    for (const auto &value : graph.output())
+        read(value.name());
+}
+
+std::vector<std::string> reads_of(const onnx::NodeProto &node)
+{
+    std::vector<std::string> names(node.input().begin(), node.input().end());
+    for (const auto &attribute : node.attribute()) {
+        if (attribute.has_g())
+            read_around(attribute.g(), names);
+        for (const auto &graph : attribute.graphs())
+            read_around(graph, names);
+    }
+    return names;
 }
 
 int64_t count(const Shape &shape)
@@ -295,8 +311,6 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
     for (const auto &import : model.opset_import())
         if (import.domain().empty() || import.domain() == "ai.onnx")
             opset = import.version();
-        else
-            domains[import.domain()] = import.version();
     for (const auto &tensor : model.graph().initializer())
         constants[tensor.name()] = tensor;
     for (const auto &value : model.graph().output())
@@ -311,24 +325,17 @@ Graph::Graph(const onnx::ModelProto &model) : frame_(model)
         shapes[value.name()] = shape_of(value.type());
     for (const auto &value : model.graph().output())
         shapes[value.name()] = shape_of(value.type());
-    for (const auto &[name, shape] : shapes)
-        if (std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; }))
-            declared[name] = shape;
-    int inputs = 0;
+    onnx::GraphProto &graph = *frame_.mutable_graph();
+    graph.clear_input();
     for (const auto &value : model.graph().input()) {
         if (constant(value.name()))
             continue;
-        input = value.name();
-        shapes[input] = shape_of(value.type());
-        inputs++;
+        inputs.push_back(value.name());
+        shapes[value.name()] = shape_of(value.type());
+        *graph.add_input() = value;
     }
-    if (inputs != 1)
-        throw Error("the network has " + std::to_string(inputs) + " inputs; one is needed");
-    onnx::GraphProto &graph = *frame_.mutable_graph();
     graph.clear_node();
     graph.clear_initializer();
-    graph.clear_input();
-    graph.clear_output();
     graph.clear_value_info();
     graph.clear_quantization_annotation();
     frame_.clear_training_info();
@@ -339,7 +346,8 @@ onnx::ModelProto Graph::proto() const
     onnx::ModelProto model = frame_;
     model.set_ir_version(std::max(model.ir_version(), needed_ir_version(opset)));
     model.clear_opset_import();
-    add_opsets(model);
+    for (const auto &import : imports())
+        *model.add_opset_import() = import;
     onnx::GraphProto &graph = *model.mutable_graph();
     for (const auto &node : nodes)
         *graph.add_node() = node;
@@ -347,12 +355,16 @@ onnx::ModelProto Graph::proto() const
         *graph.add_initializer() = tensor;
         graph.mutable_initializer(graph.initializer_size() - 1)->set_name(name);
     }
-    for (const auto &[name, shape] : shapes) {
-        if (name == input)
-            *graph.add_input() = value_info(name, shape);
-        else if (!output(name))
+    // The network's own words for its inputs and outputs stay where extents are an example's.
+    if (traced)
+        return model;
+    graph.clear_input();
+    graph.clear_output();
+    for (const std::string &name : inputs)
+        *graph.add_input() = value_info(name, shape(name));
+    for (const auto &[name, shape] : shapes)
+        if (!input(name) && !output(name))
             *graph.add_value_info() = value_info(name, shape);
-    }
     for (const std::string &name : outputs) {
         const auto found = shapes.find(name);
         if (found != shapes.end())
@@ -361,16 +373,6 @@ onnx::ModelProto Graph::proto() const
             graph.add_output()->set_name(name);
     }
     return model;
-}
-
-void Graph::add_opsets(onnx::ModelProto &model) const
-{
-    model.add_opset_import()->set_version(opset);
-    for (const auto &[domain, version] : domains) {
-        onnx::OperatorSetIdProto &import = *model.add_opset_import();
-        import.set_domain(domain);
-        import.set_version(version);
-    }
 }
 
 bool Graph::output(const std::string &tensor) const
@@ -386,6 +388,32 @@ const Shape &Graph::shape(const std::string &tensor) const
     return found->second;
 }
 
+int32_t Graph::type(const std::string &tensor) const
+{
+    const auto found = types.find(tensor);
+    return found != types.end() ? found->second : float_type;
+}
+
+bool Graph::input(const std::string &tensor) const
+{
+    return std::find(inputs.begin(), inputs.end(), tensor) != inputs.end();
+}
+
+onnx::ValueInfoProto Graph::info(const std::string &tensor) const
+{
+    return value_info(tensor, traced ? Shape(shape(tensor).size(), -1) : shape(tensor), type(tensor));
+}
+
+std::vector<onnx::OperatorSetIdProto> Graph::imports() const
+{
+    std::vector<onnx::OperatorSetIdProto> list(1);
+    list[0].set_version(opset);
+    for (const auto &import : frame_.opset_import())
+        if (traced && !import.domain().empty() && import.domain() != "ai.onnx")
+            list.push_back(import);
+    return list;
+}
+
 int Graph::producer(const std::string &tensor) const
 {
     for (size_t i = 0; i < nodes.size(); i++)
@@ -399,7 +427,8 @@ std::vector<int> Graph::consumers(const std::string &tensor) const
 {
     std::vector<int> found;
     for (size_t i = 0; i < nodes.size(); i++)
-        if (std::find(nodes[i].input().begin(), nodes[i].input().end(), tensor) != nodes[i].input().end())
+        if (const std::vector<std::string> reads = reads_of(nodes[i]);
+            std::find(reads.begin(), reads.end(), tensor) != reads.end())
             found.push_back(static_cast<int>(i));
     return found;
 }
@@ -407,7 +436,7 @@ std::vector<int> Graph::consumers(const std::string &tensor) const
 std::string Graph::unused(const std::string &base) const
 {
     std::set<std::string> used(outputs.begin(), outputs.end());
-    used.insert(input);
+    used.insert(inputs.begin(), inputs.end());
     for (const auto &entry : constants)
         used.insert(entry.first);
     for (const auto &node : nodes) {
@@ -446,7 +475,8 @@ void Graph::sweep()
         if (std::none_of(results.begin(), results.end(),
                          [&](const std::string &name) { return needed.count(name) != 0; }))
             continue;
-        needed.insert(node->input().begin(), node->input().end());
+        const std::vector<std::string> reads = reads_of(*node);
+        needed.insert(reads.begin(), reads.end());
         kept.push_back(*node);
     }
     nodes.assign(kept.rbegin(), kept.rend());

@@ -14,6 +14,11 @@
 
 namespace bsq_onnx {
 
+// What is not known here, but may be to an engine.
+struct Beyond : Error {
+    using Error::Error;
+};
+
 // ---- attributes of a node ----
 
 const onnx::AttributeProto *find_attribute(const onnx::NodeProto &node, const std::string &name);
@@ -30,15 +35,13 @@ void remove_attribute(onnx::NodeProto &node, const std::string &name);
 
 // The operator, behind its domain where that is not ONNX's own: "com.microsoft.Gelu".
 std::string op_of(const onnx::NodeProto &node);
+
 bool is_standard(const onnx::NodeProto &node);
 
 // The input's name; "" when it is left out.
 std::string input_of(const onnx::NodeProto &node, int index);
 
 // ---- tensors ----
-
-// Bytes of a value; 0 for types that are not known here.
-size_t element_size(int32_t type);
 
 Shape shape_of(const onnx::TensorProto &tensor);
 std::vector<float> floats_of(const onnx::TensorProto &tensor);     // of FLOAT, FLOAT16 and BFLOAT16
@@ -63,8 +66,11 @@ onnx::TensorProto constant_value(const onnx::NodeProto &node);
 onnx::NodeProto make_node(const std::string &op, const std::string &name, const std::vector<std::string> &inputs,
                           const std::string &output);
 
-// What a tensor of float32 is, for a graph's list of inputs or outputs.
-onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape);
+// What a tensor is, for a graph's list of inputs or outputs.
+onnx::ValueInfoProto value_info(const std::string &name, const Shape &shape, int32_t type = float_type);
+
+// All that a node reads: its inputs, and what the graphs inside of it read of the one around them.
+std::vector<std::string> reads_of(const onnx::NodeProto &node);
 
 class Graph;
 
@@ -95,18 +101,20 @@ std::vector<std::string> data_inputs(const Graph &graph, const onnx::NodeProto &
 
 class Graph {
 public:
-    // Constant nodes and initializers become constants. Throws Error when there is not exactly one input besides them.
+    // Constant nodes and initializers become constants; inputs are the others.
     explicit Graph(const onnx::ModelProto &model);
 
     // The network again, with the shapes of the tensors that are known.
     onnx::ModelProto proto() const;
 
-    // What of ONNX and of other operators a network of these nodes needs.
-    void add_opsets(onnx::ModelProto &model) const;
-
     bool constant(const std::string &tensor) const { return constants.count(tensor) != 0; }
     bool output(const std::string &tensor) const;
     const Shape &shape(const std::string &tensor) const; // throws Error when it is not known
+    int32_t type(const std::string &tensor) const;       // float32 where nothing else is known
+    bool input(const std::string &tensor) const;
+
+    // What the tensor is: with its extents, or, where those are an example's, with as many as it has.
+    onnx::ValueInfoProto info(const std::string &tensor) const;
 
     // Index of the node that computes a tensor, or -1; those that take it in.
     int producer(const std::string &tensor) const;
@@ -119,22 +127,26 @@ public:
     // All that takes in 'from' takes in 'to' instead.
     void replace_uses(const std::string &from, const std::string &to);
 
+    int64_t proto_version() const { return frame_.ir_version(); } // of the file's format
+
+    // The operator sets that it needs, of other domains too.
+    std::vector<onnx::OperatorSetIdProto> imports() const;
+
     // Nodes and constants that no output needs go away.
     void sweep();
 
     int64_t opset = 0;
-    bool traced = false;
     std::vector<Composite> composites;
     std::vector<Remark> refused;    // nodes that could have been composites
     std::set<std::string> observed; // tensors that stay though no output needs them
-    std::map<std::string, int64_t> domains;   // of operators that are not ONNX's own: their versions
-    std::map<std::string, Shape> declared;    // shapes that the file gives, where they are static
     std::map<std::string, int32_t> halves;    // inputs, outputs and constants that had another type than float32
-    std::string input;
-    std::vector<std::string> outputs;
+    std::vector<std::string> inputs, outputs;
     std::vector<onnx::NodeProto> nodes; // in execution order
     std::map<std::string, onnx::TensorProto> constants;
-    std::map<std::string, Shape> shapes; // of what nodes compute, and of the input
+    Shapes shapes;                       // of what nodes compute, and of the inputs
+    std::map<std::string, int32_t> types; // of those that are not float32; 0: no tensors
+    // Shapes and types are what an engine gave for one sample; other samples may have other extents.
+    bool traced = false;
 
 private:
     onnx::ModelProto frame_; // what the graph does not change: names, texts

@@ -15,12 +15,12 @@ void finish_layer(const Graph &graph, int index, int last, Layer &layer)
     layer.name = node.name();
     layer.node = index;
     layer.last_node = last;
-    layer.input = node.input(0);
+    layer.input = node.input(layer.kind == Kind::table ? 1 : 0);
     layer.output = graph.nodes[static_cast<size_t>(last)].output(0);
     layer.input_shape = graph.shape(layer.input);
     layer.output_shape = graph.shape(layer.output);
     const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
-    layer.multiplications = count(layer.output_shape) * fan_in;
+    layer.multiplications = layer.kind == Kind::table ? 0 : count(layer.output_shape) * fan_in;
     for (const std::vector<float> *values : {&layer.weights, &layer.bias})
         if (!std::all_of(values->begin(), values->end(), [](float value) { return std::isfinite(value); }))
             throw Error("layer " + layer.name + " has weights that are not finite");
@@ -143,8 +143,10 @@ std::string matmul_layer(const Graph &graph, int index, Layer &layer)
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
     const onnx::TensorProto &matrix = graph.constants.at(node.input(1));
     const Shape shape = shape_of(matrix);
-    if (shape.size() != 2 || graph.shape(node.input(0)).size() < 2)
+    if (shape.size() != 2)
         return "its weights are not one matrix";
+    if (graph.shape(node.input(0)).size() < (graph.traced ? 1 : 2))
+        return "its input is no row";
     layer.kind = Kind::matmul;
     layer.desc.in_channels = shape[0];
     layer.desc.out_channels = shape[1];
@@ -156,11 +158,45 @@ std::string matmul_layer(const Graph &graph, int index, Layer &layer)
     return "";
 }
 
-std::string layer_at(const Graph &graph, int index, Layer &layer)
+// Whether the node picks rows of a constant matrix by what the network computes.
+bool is_table(const Graph &graph, const onnx::NodeProto &node)
+{
+    if (op_of(node) != "Gather" || !graph.constant(node.input(0)) || graph.constant(input_of(node, 1)))
+        return false;
+    const onnx::TensorProto &matrix = graph.constants.at(node.input(0));
+    return matrix.data_type() == float_type && matrix.dims_size() == 2 && matrix.dims(0) > 1 && matrix.dims(1) > 1;
+}
+
+std::string table_layer(const Graph &graph, int index, Layer &layer)
 {
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
+    const onnx::TensorProto &matrix = graph.constants.at(node.input(0));
+    if (get_integer(node, "axis", 0) != 0)
+        return "it does not pick rows";
+    layer.kind = Kind::table;
+    layer.inner = true;
+    layer.desc.out_channels = matrix.dims(0);
+    layer.desc.in_channels = matrix.dims(1);
+    layer.weights = floats_of(matrix);
+    finish_layer(graph, index, index, layer);
+    return "";
+}
+
+std::string layer_at(const Graph &graph, int index, Layer &layer)
+{
+    if (is_table(graph, graph.nodes[static_cast<size_t>(index)])) {
+        bsq_layer_desc_init(&layer.desc, sizeof layer.desc);
+        return table_layer(graph, index, layer);
+    }
+    const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(index)];
     if (!graph.constant(input_of(node, 1)))
-        return "its weights are not constant";
+        return graph.constant(node.input(0)) ? "its weights are on the left" : "its weights are not constant";
+    for (int i = 0; i < node.input_size(); i++)
+        if (const std::string &name = node.input(i);
+            !name.empty() && (graph.constant(name) ? graph.constants.at(name).data_type() : graph.type(name)) != float_type)
+            return "its tensor " + name + " is not float32";
+    if (find_attribute(node, "auto_pad"))
+        return "its padding depends on the extents of its input";
     if (!input_of(node, 2).empty() && !graph.constant(node.input(2)))
         return "its bias is not constant";
     bsq_layer_desc_init(&layer.desc, sizeof layer.desc);
@@ -182,7 +218,7 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
     std::vector<Layer> layers;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        if (!kinds.count(op_of(graph.nodes[i])))
+        if (!kinds.count(op_of(graph.nodes[i])) && !is_table(graph, graph.nodes[i]))
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);
@@ -190,10 +226,11 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
             const Composite *composite = composite_of(graph, layer.name);
             layer.op = composite ? composite->node.op_type() : graph.nodes[i].op_type();
             layer.part = composite != nullptr;
-            layer.inner = composite && inner_tensor(graph, layer.input);
+            layer.inner = layer.inner || (composite && inner_tensor(graph, layer.input));
             layers.push_back(layer);
-        } else
+        } else {
             left_float.push_back({graph.nodes[i].name(), graph.nodes[i].op_type(), reason});
+        }
     }
     return layers;
 }
@@ -203,21 +240,27 @@ bool is_convolution(const Layer &layer)
     return layer.desc.kind == BSQ_KIND_CONV;
 }
 
+int weight_input(const Layer &layer)
+{
+    return layer.kind == Kind::table ? 0 : 1;
+}
+
 Shape weight_shape(const Layer &layer, const Graph &graph)
 {
-    return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(1)));
+    return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(
+        weight_input(layer))));
 }
 
 std::pair<std::string, std::string> constants_of(const Layer &layer, const Graph &graph)
 {
     const int first = first_node(layer, graph);
     const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(first)];
-    std::string bias = layer.kind == Kind::matmul ? "" : input_of(node, 2);
+    std::string bias = layer.kind == Kind::matmul || layer.kind == Kind::table ? "" : input_of(node, 2);
     if (layer.last_node != layer.node) {
         const onnx::NodeProto &add = graph.nodes[static_cast<size_t>(first + layer.last_node - layer.node)];
         bias = add.input(add.input(0) == node.output(0) ? 1 : 0);
     }
-    return {node.input(1), bias};
+    return {node.input(weight_input(layer)), bias};
 }
 
 static const Composite *composite_of(const Graph &graph, const std::string &node)
@@ -276,7 +319,7 @@ void rescale_layer(const Layer &layer, const Rescaling &rescaling, Graph &graph)
             bias[static_cast<size_t>(m)] *= output(m);
     }
     onnx::NodeProto &node = graph.nodes[static_cast<size_t>(first_node(layer, graph))];
-    replace_constant(graph, node, 1, make_tensor(weight_shape(layer, graph), node_order(layer, weights)));
+    replace_constant(graph, node, weight_input(layer), make_tensor(weight_shape(layer, graph), node_order(layer, weights)));
     if (!bias.empty() && layer.kind != Kind::matmul)
         replace_constant(graph, node, 2, make_tensor({channels}, bias));
 }
@@ -291,8 +334,8 @@ std::vector<onnx::NodeProto> layer_nodes(const Layer &layer, const Graph &graph,
 {
     onnx::NodeProto node = graph.nodes[static_cast<size_t>(first_node(layer, graph))];
     node.clear_input();
-    node.add_input(input);
-    node.add_input(weights);
+    node.add_input(layer.kind == Kind::table ? weights : input);
+    node.add_input(layer.kind == Kind::table ? input : weights);
     node.set_output(0, layer.output);
     if (bias.empty())
         return {node};

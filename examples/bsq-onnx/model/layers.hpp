@@ -14,6 +14,9 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
 // Convolutions have channels along axis 1, other layers along the last one.
 bool is_convolution(const Layer &layer);
 
+// Which input of its node they are.
+int weight_input(const Layer &layer);
+
 // A layer's weights as its node has them, from desc's order (M, n): MatMul's are (n, M), a transposed convolution's
 // (inputs, M / groups, kernel), where desc's are (M, inputs / groups, kernel).
 Shape weight_shape(const Layer &layer, const Graph &graph);

@@ -2,30 +2,38 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 
 #include "model/graph.hpp"
 #include "model/layers.hpp"
 #include "model/opencv_form.hpp"
 #include "model/read.hpp"
+#include "model/trace.hpp"
 
 namespace bsq_onnx {
 
 struct Model::Impl {
     Graph graph, original_graph;
     onnx::ModelProto proto, original;
-    Value input;
-    std::vector<Value> outputs;
+    std::vector<Value> inputs, outputs;
     std::vector<Layer> layers;
     std::vector<Segment> segments;
     std::vector<Remark> left_float;
     int64_t bytes;
     uint64_t digest;
+    Tracing tracing;
+    std::shared_ptr<const Shapes> example;
 
     explicit Impl(const Network &network)
         : graph(network.raised), original_graph(network.original), proto(network.raised.proto()),
-          original(network.original.proto()), bytes(network.bytes), digest(network.digest)
+          original(network.original.proto()), bytes(network.bytes), digest(network.digest), tracing(network.tracing),
+          example(std::make_shared<const Shapes>(network.raised.shapes))
     {
     }
+
+    std::mutex lock;                                               // of what follows
+    std::unique_ptr<Tracer> tracer;                                // made when it is first needed
+    std::map<std::vector<Shape>, std::shared_ptr<const Shapes>> known; // by extents of the inputs
 
     const onnx::NodeProto &node(int index) const { return graph.nodes[static_cast<size_t>(index)]; }
 };
@@ -62,18 +70,24 @@ void connect(const Graph &graph, const std::vector<Layer> &layers, Segment &segm
     bool others_read = false;
     for (int i = segment.first_node; i <= segment.last_node; i++) {
         const onnx::NodeProto &node = graph.nodes[static_cast<size_t>(i)];
-        for (const std::string &name : node.input()) {
+        for (const std::string &name : reads_of(node)) {
             if (name.empty() || graph.constant(name) || inside(graph.producer(name)))
                 continue;
             add_once(segment.inputs, name);
             others_read = others_read || (layer && i != layer->node && name == layer->input);
         }
         for (const std::string &name : node.output()) {
+            if (name.empty())
+                continue;
             const std::vector<int> readers = graph.consumers(name);
             if (graph.output(name) || !std::all_of(readers.begin(), readers.end(), inside))
                 segment.outputs.push_back(name);
         }
     }
+    for (const std::string &name : segment.inputs)
+        if (element_size(graph.type(name)) == 0)
+            throw Error("tensor " + name + " is of type " + element_type_name(graph.type(name)) +
+                        ", and nodes on both sides of a layer have it in common: that is not supported");
     if (layer)
         segment.layer_input = others_read ? graph.unused(layer->input + "/quantized") : layer->input;
 }
@@ -102,21 +116,22 @@ public:
     Part(const Graph &graph, const Roundings &roundings, NodeForm form)
         : graph_(graph), roundings_(roundings), form_(form)
     {
-        model_.set_ir_version(7); // ONNX Runtime takes any opset with it
-        graph.add_opsets(model_);
+        model_.set_ir_version(graph.traced ? std::max<int64_t>(graph.proto_version(), 7) : 7);
+        for (const auto &import : graph.imports())
+            *model_.add_opset_import() = import;
         model_.mutable_graph()->set_name("segment");
     }
 
-    void add_input(const std::string &name, const Shape &shape)
+    // 'tensor' under a name of its own.
+    void add_input(const std::string &name, const std::string &tensor)
     {
-        describe(*model_.mutable_graph()->add_input(), name, shape);
+        onnx::ValueInfoProto &info = *model_.mutable_graph()->add_input();
+        info = graph_.info(tensor);
+        info.set_name(name);
         round(name);
     }
 
-    void add_output(const std::string &name)
-    {
-        describe(*model_.mutable_graph()->add_output(), name, graph_.shape(name));
-    }
+    void add_output(const std::string &name) { *model_.mutable_graph()->add_output() = graph_.info(name); }
 
     void add_constant(const std::string &name, onnx::TensorProto tensor)
     {
@@ -134,9 +149,10 @@ public:
         for (const onnx::NodeProto &part : form.nodes) {
             onnx::NodeProto &added = *model_.mutable_graph()->add_node();
             added = part;
-            for (std::string &name : *added.mutable_input()) {
+            for (const std::string &name : reads_of(part))
                 if (graph_.constant(name))
                     add_constant(name, graph_.constants.at(name));
+            for (std::string &name : *added.mutable_input()) {
                 if (const auto found = rounded_.find(name); found != rounded_.end())
                     name = found->second;
             }
@@ -207,15 +223,6 @@ private:
         set_integer(*model_.mutable_graph()->mutable_node()->rbegin(), "to", onnx::TensorProto::FLOAT);
     }
 
-    static void describe(onnx::ValueInfoProto &info, const std::string &name, const Shape &shape)
-    {
-        info.set_name(name);
-        auto &type = *info.mutable_type()->mutable_tensor_type();
-        type.set_elem_type(onnx::TensorProto::FLOAT);
-        for (int64_t extent : shape)
-            type.mutable_shape()->add_dim()->set_dim_value(extent);
-    }
-
     const Graph &graph_;
     const Roundings &roundings_;
     NodeForm form_;
@@ -237,9 +244,10 @@ std::unique_ptr<Model::Impl> Model::build(const Network &network)
 {
     auto impl = std::make_unique<Impl>(network);
     const Graph &graph = impl->graph;
-    impl->input = {graph.input, graph.shape(graph.input)};
+    for (const std::string &name : graph.inputs)
+        impl->inputs.push_back({name, graph.shape(name), graph.type(name)});
     for (const std::string &name : graph.outputs)
-        impl->outputs.push_back({name, graph.shape(name)});
+        impl->outputs.push_back({name, graph.shape(name), graph.type(name)});
     impl->left_float = graph.refused;
     impl->layers = find_layers(graph, impl->left_float);
     if (impl->layers.empty())
@@ -248,10 +256,12 @@ std::unique_ptr<Model::Impl> Model::build(const Network &network)
     return impl;
 }
 
-Model Model::load(const std::string &path)
+Model Model::load(const std::string &path, const Tracing &tracing)
 {
     try {
-        return Model(build(read_network(path)));
+        return Model(build(read_network(path, tracing)));
+    } catch (const SampleError &) { // of another file
+        throw;
     } catch (const Error &error) {
         throw Error(path + ": " + one_line(error.what()));
     } catch (const std::exception &error) { // what a damaged file can still cause
@@ -261,16 +271,59 @@ Model Model::load(const std::string &path)
 
 Model Model::rescaled(const std::vector<Rescaling> &rescalings) const
 {
-    Network network{impl_->original_graph, impl_->graph, impl_->bytes, impl_->digest};
+    Network network{impl_->original_graph, impl_->graph, impl_->bytes, impl_->digest, impl_->tracing};
     for (size_t i = 0; i < rescalings.size(); i++)
         for (Graph *graph : {&network.original, &network.raised})
             rescale_layer(impl_->layers[i], rescalings[i], *graph);
     return Model(build(network));
 }
 
-const Value &Model::input() const
+const std::vector<Value> &Model::inputs() const
 {
-    return impl_->input;
+    return impl_->inputs;
+}
+
+bool Model::is_input(const std::string &tensor) const
+{
+    return impl_->graph.input(tensor);
+}
+
+int32_t Model::type(const std::string &tensor) const
+{
+    return impl_->graph.type(tensor);
+}
+
+bool Model::traced() const
+{
+    return impl_->graph.traced;
+}
+
+std::shared_ptr<const Shapes> Model::shapes(const std::vector<Array> &inputs) const
+{
+    if (!traced())
+        return impl_->example;
+    std::vector<Shape> extents;
+    for (const Array &input : inputs)
+        extents.push_back(input.shape);
+    const std::lock_guard<std::mutex> guard(impl_->lock);
+    std::shared_ptr<const Shapes> &found = impl_->known[extents];
+    if (!found) {
+        if (!impl_->tracer)
+            impl_->tracer = std::make_unique<Tracer>(impl_->graph, impl_->tracing);
+        const auto [shapes, types] = impl_->tracer->run(inputs);
+        found = std::make_shared<const Shapes>(shapes);
+    }
+    return found;
+}
+
+const Graph &Model::graph() const
+{
+    return impl_->graph;
+}
+
+const Graph &Model::original_graph() const
+{
+    return impl_->original_graph;
 }
 
 const std::vector<Value> &Model::outputs() const
@@ -346,9 +399,9 @@ std::string Model::segment_model(const Segment &segment, const std::vector<float
     const std::string layer_input = layer == nullptr ? "" : roundings.empty() ? segment.layer_input : layer->input;
     for (const std::string &name : segment.inputs)
         if (name != layer_input)
-            part.add_input(name, graph.shape(name));
+            part.add_input(name, name);
     if (layer) {
-        part.add_input(layer_input, layer->input_shape);
+        part.add_input(layer_input, layer->input);
         const std::vector<float> &own_bias = bias.empty() ? layer->bias : bias;
         weight_name = graph.unused(layer->output + "/weights");
         bias_name = own_bias.empty() ? "" : graph.unused(layer->output + "/bias");

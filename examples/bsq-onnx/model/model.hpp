@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bsq.h"
+#include "model/array.hpp"
 
 namespace onnx {
 class ModelProto;
@@ -17,18 +18,18 @@ class ModelProto;
 namespace bsq_onnx {
 
 struct Network;
+class Graph;
 
-using Shape = std::vector<int64_t>;
-
-int64_t count(const Shape &shape);
-
-// A tensor that the network computes, or takes in. Shapes are static, of one sample (batch 1).
+// A tensor that the network computes, or takes in, with the extents that it has for one sample (batch 1), or for the
+// example of a traced network.
 struct Value {
     std::string name;
     Shape shape;
+    int32_t type = float_type;
 };
 
-enum class Kind { conv, conv_transpose, gemm, matmul };
+// A table is one of rows that Gather picks: its weights alone decide how it is quantized.
+enum class Kind { conv, conv_transpose, gemm, matmul, table };
 
 // How a transposed convolution's input is spread along an axis, see model/transposed.hpp.
 struct Spread {
@@ -40,7 +41,7 @@ struct Layer {
     std::string name; // of the node; of its output tensor when the node has none
     std::string op;   // Conv, ConvTranspose, Gemm, MatMul, or that of the node that it is a part of
     bool part = false;  // of another node, see model/compose.hpp
-    bool inner = false; // its input is only there inside of that node: it has no quantizer
+    bool inner = false; // its input is only there inside of that node, or is indices: it has no quantizer
     Kind kind;
     // Indices into the model's nodes, which are in execution order: they differ when an Add brings a MatMul's bias.
     int node, last_node;
@@ -102,20 +103,34 @@ struct Composite;
 class Model {
 public:
     // Reads and checks 'path'. Throws Error, with the reason in one line, for a file that cannot be read, is not ONNX,
-    // has dynamic shapes, several inputs, an unsupported operator, or no layer with constant weights.
-    // BatchNormalization is folded.
-    static Model load(const std::string &path);
+    // or has no layer with constant weights. BatchNormalization is folded. A network with dynamic shapes, several
+    // inputs, types other than float32 or operators that are not known here is traced: an engine runs it on a sample,
+    // which says what its tensors are. Throws Error for such a network without 'tracing'.
+    static Model load(const std::string &path, const Tracing &tracing = {});
 
     Model(Model &&) noexcept;
     Model &operator=(Model &&) noexcept;
     ~Model();
 
-    const Value &input() const;
+    const std::vector<Value> &inputs() const;
+    const Value &input() const { return inputs().front(); }
+    bool is_input(const std::string &tensor) const;
     const std::vector<Value> &outputs() const;
     const std::vector<Layer> &layers() const;
     const std::vector<Segment> &segments() const;
     const std::vector<Remark> &left_float() const; // Conv, ConvTranspose, Gemm and MatMul nodes that are no layers
     const Shape &shape(const std::string &tensor) const;
+    int32_t type(const std::string &tensor) const; // float32 for all tensors of a network that is not traced
+
+    // Whether samples may have other extents than shape() says, which are then those of one of them.
+    bool traced() const;
+
+    // Extents of all tensors for a sample with such inputs. A traced network runs once for inputs of new extents.
+    // May be called by several threads.
+    std::shared_ptr<const Shapes> shapes(const std::vector<Array> &inputs) const;
+
+    const Graph &graph() const; // what proto() is
+    const Graph &original_graph() const;
     const onnx::ModelProto &proto() const;    // raised to opset 13, BatchNorm folded, Constant nodes made initializers
     const onnx::ModelProto &original() const; // the same, but for the opset, which is the file's
     uint64_t digest() const;                  // of the file's bytes: what --resume compares

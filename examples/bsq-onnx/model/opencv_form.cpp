@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "model/opset.hpp"
-
 namespace bsq_onnx {
 
 namespace {
@@ -98,14 +96,6 @@ void crop_behind(const Graph &graph, onnx::NodeProto &node, OpencvForm &form)
 }
 
 } // namespace
-
-void check_opencv(const onnx::ModelProto &model, const std::string &path)
-{
-    for (const onnx::NodeProto &node : model.graph().node())
-        if (!known_to_opencv(node))
-            throw Error(path + ": operator " + op_of(node) + " of node " + node.name() + ", which gives tensor " +
-                        node.output(0) + ", needs ONNX Runtime, which is not here (--onnxruntime)");
-}
 
 OpencvForm opencv_form(const Graph &graph, const onnx::NodeProto &original)
 {

@@ -12,9 +12,6 @@ struct OpencvForm {
     std::map<std::string, onnx::TensorProto> constants;
 };
 
-// Throws Error, naming 'path' and the first node of an operator that OpenCV does not run.
-void check_opencv(const onnx::ModelProto &model, const std::string &path);
-
 OpencvForm opencv_form(const Graph &graph, const onnx::NodeProto &node);
 
 } // namespace bsq_onnx

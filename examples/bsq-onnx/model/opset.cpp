@@ -1,10 +1,9 @@
 #include "model/opset.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <sstream>
-
-#include <onnx/defs/schema.h>
 
 namespace bsq_onnx {
 
@@ -200,6 +199,8 @@ const std::map<std::string, Change> changes = {{"BatchNormalization", {9, batch_
 // Newer forms of networks that this ONNX has no description of, back to the newest that it has.
 namespace {
 
+using FindConstant = std::function<const onnx::TensorProto *(const std::string &)>; // NULL: it is none
+
 void lower_reduction(const FindConstant &constant, onnx::NodeProto &node)
 {
     if (get_integer(node, "noop_with_empty_axes", 0) != 0)
@@ -225,8 +226,6 @@ void lower_resize(onnx::NodeProto &node)
     remove_attribute(node, "keep_aspect_ratio_policy");
 }
 
-} // namespace
-
 void lower_node(const FindConstant &constant, onnx::NodeProto &node)
 {
     if (!is_standard(node))
@@ -250,22 +249,15 @@ void lower_node(const FindConstant &constant, onnx::NodeProto &node)
         if (op == "Cast")
             remove_attribute(node, "saturate");
     } catch (const Error &error) {
-        throw Error(label(node) + " " + error.what());
+        throw Beyond(label(node) + " " + error.what());
     }
 }
 
-bool is_described(const onnx::NodeProto &node)
-{
-    return is_standard(node) && onnx::OpSchemaRegistry::Schema(node.op_type(), known_opset, "") != nullptr;
-}
+} // namespace
 
 void lower_opset(onnx::ModelProto &model)
 {
     const auto &nodes = model.graph().node();
-    if (!std::all_of(nodes.begin(), nodes.end(), [](const onnx::NodeProto &node) {
-            return is_described(node) || !is_standard(node);
-        }))
-        return;
     std::map<std::string, onnx::TensorProto> made;
     std::map<std::string, const onnx::TensorProto *> constants;
     for (const auto &tensor : model.graph().initializer())
@@ -288,9 +280,10 @@ void lower_opset(onnx::ModelProto &model)
     }
 }
 
-bool known_to_opencv(const onnx::NodeProto &node)
+void check_operator(const onnx::NodeProto &node)
 {
-    return is_standard(node) && (known_operators.count(node.op_type()) || shape_operators.count(node.op_type()));
+    if (!is_standard(node) || (!known_operators.count(node.op_type()) && !shape_operators.count(node.op_type())))
+        throw Beyond("operator " + label(node) + " is not supported");
 }
 
 void raise_opset(Graph &graph, int64_t to)

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include <google/protobuf/stubs/logging.h>
@@ -11,10 +12,12 @@
 
 #include "model/compose.hpp"
 #include "model/external.hpp"
+#include "model/constants.hpp"
 #include "model/fold.hpp"
 #include "model/halves.hpp"
 #include "model/opset.hpp"
 #include "model/shapes.hpp"
+#include "model/trace.hpp"
 
 namespace bsq_onnx {
 
@@ -50,6 +53,16 @@ void check_tensor(const onnx::TensorProto &tensor)
         held = tensor.raw_data().size() % size ? values + 1 : tensor.raw_data().size() / size;
     if (held != values)
         throw Error(name + " has not as many values as its shape says");
+}
+
+// Types that constants have beside float32 in networks that are not traced.
+bool is_plain(int32_t type)
+{
+    static const std::set<int32_t> plain = {onnx::TensorProto::FLOAT,  onnx::TensorProto::INT64,
+                                            onnx::TensorProto::INT32,  onnx::TensorProto::DOUBLE,
+                                            onnx::TensorProto::BOOL,   onnx::TensorProto::INT8,
+                                            onnx::TensorProto::UINT8};
+    return plain.count(type) > 0;
 }
 
 // Attributes that sizes are divided and multiplied by.
@@ -102,9 +115,13 @@ void check_opset(const onnx::ModelProto &model)
     for (const auto &import : model.opset_import())
         if (import.domain().empty() || import.domain() == "ai.onnx")
             version = import.version();
-    if (version < oldest_opset || version > newest_opset)
-        throw Error("is of opset " + std::to_string(version) + "; " + std::to_string(oldest_opset) + " to " +
-                    std::to_string(newest_opset) + " are supported");
+    if (version < oldest_opset || version > newest_opset) {
+        const std::string text = "is of opset " + std::to_string(version) + "; " + std::to_string(oldest_opset) +
+                                 " to " + std::to_string(newest_opset) + " are supported";
+        if (version > newest_opset)
+            throw Beyond(text);
+        throw Error(text);
+    }
 }
 
 // Outputs need not say what they are: the checker wants them to, and it is computed anyway.
@@ -123,7 +140,6 @@ void check_content(const onnx::ModelProto &model)
 {
     if (!model.has_graph() || model.graph().node_size() == 0)
         throw Error("is not an ONNX network");
-    check_opset(model);
     for (const auto &tensor : model.graph().initializer())
         check_tensor(tensor);
     if (model.graph().sparse_initializer_size() > 0)
@@ -140,47 +156,23 @@ void check_content(const onnx::ModelProto &model)
     }
 }
 
-// The network as ONNX's checker can look at it: of the newest opset that it knows, operators that it does not know made
-// ones of a domain of their own, and large constants without their values.
-onnx::ModelProto checkable(const onnx::ModelProto &model)
+void check_operators(const onnx::ModelProto &model)
 {
-    constexpr int64_t small = 64; // axes, which become attributes, have fewer values
-    onnx::ModelProto copy;
-    onnx::GraphProto &graph = *copy.mutable_graph();
-    graph.set_name(model.graph().name());
-    copy.set_ir_version(std::min<int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
-    *copy.mutable_opset_import() = model.opset_import();
-    *graph.mutable_input() = model.graph().input();
-    *graph.mutable_output() = model.graph().output();
-    std::set<std::string> inputs;
-    for (const auto &value : graph.input())
-        inputs.insert(value.name());
-    for (const auto &tensor : model.graph().initializer()) {
-        if (count(shape_of(tensor)) <= small)
-            *graph.add_initializer() = tensor;
-        else if (inputs.insert(tensor.name()).second)
-            (*graph.add_input() = value_info(tensor.name(), shape_of(tensor)))
-                .mutable_type()
-                ->mutable_tensor_type()
-                ->set_elem_type(tensor.data_type());
-    }
-    onnx::OperatorSetIdProto &other = *copy.add_opset_import();
-    other.set_domain("unknown");
-    other.set_version(1);
     for (const auto &node : model.graph().node()) {
-        onnx::NodeProto &added = *graph.add_node();
-        added = node;
-        if (is_standard(node) && !is_described(node))
-            added.set_domain("unknown");
+        check_operator(node);
+        for (const auto &attribute : node.attribute())
+            if (attribute.has_t() && !is_plain(attribute.t().data_type()))
+                throw Beyond("tensor " + attribute.t().name() + " has a type that is not supported (float32 is)");
     }
-    lower_opset(copy);
-    return copy;
+    for (const auto &tensor : model.graph().initializer())
+        if (!is_plain(tensor.data_type()))
+            throw Beyond("tensor " + tensor.name() + " has a type that is not supported (float32 is)");
 }
 
 void check_with_onnx(const onnx::ModelProto &model)
 {
     try {
-        onnx::checker::check_model(checkable(model));
+        onnx::checker::check_model(model);
     } catch (const std::exception &error) {
         const std::string text = error.what();
         throw Error("is not a valid ONNX network: " + text.substr(0, text.find('\n')));
@@ -200,26 +192,26 @@ onnx::ModelProto parse(const std::string &bytes)
 // One sample: a batch extent that is not given becomes 1; all others must be.
 void fix_batch(Graph &graph)
 {
-    Shape &shape = graph.shapes[graph.input];
+    const std::string &input = graph.inputs[0];
+    Shape &shape = graph.shapes[input];
     if (shape.empty())
-        throw Error("input " + graph.input + " has no shape");
+        throw Beyond("input " + input + " has no shape");
     if (shape[0] == -1)
         shape[0] = 1;
     if (shape[0] != 1)
-        throw Error("input " + graph.input + " has a batch of " + std::to_string(shape[0]) +
-                    "; a batch of 1 is needed");
+        throw Beyond("input " + input + " has a batch of " + std::to_string(shape[0]) + "; a batch of 1 is needed");
     for (int64_t extent : shape)
         if (extent < 1)
-            throw Error("input " + graph.input + " has a dynamic shape; only the batch may be");
+            throw Beyond("input " + input + " has a dynamic shape; only the batch may be");
     if (count(shape) > std::numeric_limits<int32_t>::max())
-        throw Error("input " + graph.input + " is too large");
+        throw Error("input " + input + " is too large");
 }
 
 void check_input_type(const onnx::ModelProto &model, const std::string &name)
 {
     for (const auto &value : model.graph().input())
         if (value.name() == name && value.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
-            throw Error("input " + name + " is not float32");
+            throw Beyond("input " + name + " is not float32");
 }
 
 // Every node has a name of its own.
@@ -228,53 +220,115 @@ void name_nodes(Graph &graph)
     std::set<std::string> names;
     for (auto &node : graph.nodes) {
         if (node.name().empty() || names.count(node.name()))
-            node.set_name(node.output(0));
+            node.set_name(node.output(0).empty() ? node.op_type() : node.output(0));
         while (names.count(node.name()))
             node.set_name(node.name() + "_2");
         names.insert(node.name());
     }
 }
 
-Graph simple_graph(const onnx::ModelProto &model, const std::map<std::string, int32_t> &halves)
+// 'measure' fills shapes and types.
+void simplify(Graph &graph, const std::function<void(Graph &)> &measure)
 {
-    Graph graph(model);
-    graph.halves = halves;
-    check_input_type(model, graph.input);
-    fix_batch(graph);
-    compute_shapes(graph);
+    measure(graph);
+    fold_constants(graph);
     bypass_identities(graph);
-    compute_shapes(graph);
+    measure(graph);
     normalize_layers(graph);
-    compute_shapes(graph);
+    measure(graph);
     fold_affine(graph);
-    compute_shapes(graph);
+    measure(graph);
     name_nodes(graph);
     for (const std::string &output : graph.outputs)
         if (graph.producer(output) < 0)
             throw Error("output " + output + " is not computed from the input");
-    return graph;
 }
 
-} // namespace
-
-Network read_network(const std::string &path)
+// A network whose operators, shapes and types are all known here. Throws Beyond for others.
+Network read_known(onnx::ModelProto model)
 {
-    const std::string bytes = read_file(path);
-    onnx::ModelProto model = parse(bytes);
-    const uint64_t digest = load_external(model, path, fnv1a(bytes));
-    const auto file_bytes = static_cast<int64_t>(std::max(bytes.size(), model.ByteSizeLong()));
-    check_content(model);
-    const std::map<std::string, int32_t> halves = widen(model);
     describe_outputs(model);
+    check_opset(model);
+    check_operators(model);
     lower_opset(model);
     check_with_onnx(model);
-    Graph original = simple_graph(model, halves);
+    Graph original(model);
+    if (original.inputs.size() != 1) {
+        const std::string text = "the network has " + std::to_string(original.inputs.size()) + " inputs; one is needed";
+        if (original.inputs.empty())
+            throw Error(text);
+        throw Beyond(text);
+    }
+    check_input_type(model, original.inputs[0]);
+    fix_batch(original);
+    simplify(original, compute_shapes);
     open_composites(original);
     compute_shapes(original);
     Graph raised = original;
     raise_opset(raised, qdq_opset);
     compute_shapes(raised);
-    return {original, raised, file_bytes, digest};
+    return {original, raised, 0, 0, {}};
+}
+
+// A network that an engine runs, whatever it is made of.
+Network read_traced(const onnx::ModelProto &model, const Tracing &tracing)
+{
+    if (model.functions_size() > 0)
+        throw Error("has functions of its own, which are not supported");
+    Graph original(model);
+    original.traced = true;
+    std::vector<Tracing::Declared> declared;
+    for (const auto &value : model.graph().input())
+        if (original.input(value.name()))
+            declared.push_back(
+                {value.name(), original.shape(value.name()), value.type().tensor_type().elem_type()});
+    if (declared.empty())
+        throw Error("the network has 0 inputs; one is needed");
+    for (const Tracing::Declared &input : declared)
+        if (element_size(input.type) == 0)
+            throw Error("input " + input.name + " is of type " + element_type_name(input.type) +
+                        ", which samples cannot have");
+    std::vector<Array> sample;
+    try {
+        sample = tracing.sample(declared);
+    } catch (const Error &error) {
+        throw SampleError(error.what());
+    }
+    const auto measure = [&](Graph &graph) { trace(graph, tracing, sample); };
+    simplify(original, measure);
+    open_composites(original);
+    if (!original.composites.empty())
+        measure(original);
+    Graph raised = original;
+    if (raised.opset < qdq_opset) {
+        raise_opset(raised, qdq_opset);
+        measure(raised);
+    }
+    return {original, raised, 0, 0, tracing};
+}
+
+} // namespace
+
+Network read_network(const std::string &path, const Tracing &tracing)
+{
+    const std::string bytes = read_file(path);
+    onnx::ModelProto model = parse(bytes);
+    const uint64_t digest = load_external(model, path, fnv1a(bytes));
+    check_content(model);
+    const std::map<std::string, int32_t> halves = widen(model);
+    Network network = [&] {
+        try {
+            return read_known(model);
+        } catch (const Beyond &beyond) {
+            if (tracing.load)
+                return read_traced(model, tracing);
+            throw Error(std::string(beyond.what()) + "; ONNX Runtime runs such networks, but it is not in use");
+        }
+    }();
+    network.original.halves = network.raised.halves = halves;
+    network.bytes = static_cast<int64_t>(std::max(bytes.size(), model.ByteSizeLong()));
+    network.digest = digest;
+    return network;
 }
 
 } // namespace bsq_onnx

@@ -12,10 +12,16 @@ struct Network {
     Graph raised;    // of opset 13 or above
     int64_t bytes;   // of the file, and of what lies beside it
     uint64_t digest; // of the bytes of the file, and of those beside it
+    Tracing tracing; // empty when the network is not traced
 };
 
-// Throws Error, without the path.
-Network read_network(const std::string &path);
+// What is wrong with a sample that the network was to be traced with.
+struct SampleError : Error {
+    using Error::Error;
+};
+
+// Throws Error, without the path, or SampleError.
+Network read_network(const std::string &path, const Tracing &tracing);
 
 } // namespace bsq_onnx
 

@@ -8,8 +8,6 @@
 
 #include <onnx/shape_inference/implementation.h>
 
-#include "model/opset.hpp"
-
 namespace bsq_onnx {
 
 namespace {
@@ -153,7 +151,7 @@ std::optional<Numbers> cast(const onnx::NodeProto &node, Numbers value)
 // What the node computes from constants and shapes, if it is a scalar or a vector.
 std::optional<Numbers> evaluate(const Graph &graph, const onnx::NodeProto &node)
 {
-    const std::string op = op_of(node);
+    const std::string &op = node.op_type();
     if (op == "Shape")
         return shape_numbers(graph, node);
     std::vector<Numbers> inputs;
@@ -194,11 +192,11 @@ void check_dimensions(const Graph &graph, const onnx::NodeProto &node)
 {
     static const std::set<std::string> windowed = {"AveragePool", "Conv", "ConvTranspose", "MaxPool"};
     const std::string label = node.op_type() + " " + node.name();
-    if (op_of(node) == "Gemm")
+    if (node.op_type() == "Gemm")
         for (int i = 0; i < 2; i++)
             if (graph.constant(node.input(i)) && graph.constants.at(node.input(i)).dims_size() != 2)
                 throw Error(label + " multiplies something that is not a matrix");
-    if (!windowed.count(op_of(node)))
+    if (!windowed.count(node.op_type()))
         return;
     const size_t rank = graph.shape(node.input(0)).size();
     if (rank < 3)
@@ -227,15 +225,11 @@ onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)
 {
     onnx::ModelProto model;
     model.set_ir_version(7);
-    model.add_opset_import()->set_version(std::min(graph.opset, known_opset));
+    model.add_opset_import()->set_version(graph.opset);
     onnx::GraphProto &part = *model.mutable_graph();
     *part.add_node() = node;
-    if (graph.opset > known_opset)
-        lower_node(
-            [&](const std::string &name) { return graph.constant(name) ? &graph.constants.at(name) : nullptr; },
-            *part.mutable_node(0));
     std::set<std::string> known;
-    for (const std::string &name : part.node(0).input()) {
+    for (const std::string &name : node.input()) {
         if (name.empty() || !known.insert(name).second)
             continue;
         if (!graph.constant(name)) {
@@ -257,49 +251,8 @@ onnx::ModelProto network_of(const Graph &graph, const onnx::NodeProto &node)
     return model;
 }
 
-// Operators that ONNX's library does not know, whose first output has the shape of the first input.
-bool keeps_shape(const onnx::NodeProto &node)
-{
-    static const std::set<std::string> those = {"Gelu",
-                                                "GroupNormalization",
-                                                "Mish",
-                                                "RMSNormalization",
-                                                "RotaryEmbedding",
-                                                "SimplifiedLayerNormalization",
-                                                "Swish",
-                                                "com.microsoft.BiasGelu",
-                                                "com.microsoft.FastGelu",
-                                                "com.microsoft.Gelu",
-                                                "com.microsoft.GroupNorm",
-                                                "com.microsoft.QuickGelu",
-                                                "com.microsoft.RotaryEmbedding",
-                                                "com.microsoft.SkipLayerNormalization",
-                                                "com.microsoft.SkipSimplifiedLayerNormalization"};
-    return those.count(op_of(node)) > 0;
-}
-
-// What the file says, since nothing here knows the operator.
-void declared_shapes(Graph &graph, const onnx::NodeProto &node)
-{
-    for (int i = 0; i < node.output_size(); i++) {
-        const std::string &name = node.output(i);
-        const auto found = graph.declared.find(name);
-        if (i == 0 && keeps_shape(node))
-            graph.shapes[name] = graph.shape(node.input(0));
-        else if (found != graph.declared.end() && count(found->second) <= largest_tensor)
-            graph.shapes[name] = found->second;
-        else if (!name.empty())
-            throw Error("the shape of tensor " + name + ", which " + op_of(node) + " " + node.name() +
-                        " gives, is not known: the file does not say it");
-    }
-}
-
 void infer_shapes(Graph &graph, const onnx::NodeProto &node)
 {
-    if (!is_described(node)) {
-        declared_shapes(graph, node);
-        return;
-    }
     check_dimensions(graph, node);
     onnx::ModelProto model = network_of(graph, node);
     try {
@@ -316,20 +269,20 @@ void infer_shapes(Graph &graph, const onnx::NodeProto &node)
             shape.push_back(extent.dim_value());
         const bool fixed = std::all_of(shape.begin(), shape.end(), [](int64_t extent) { return extent > 0; });
         if (value.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
-            throw Error("tensor " + value.name() + " is not float32");
+            throw Beyond("tensor " + value.name() + " is not float32");
         if (value.type().tensor_type().has_shape() && fixed && count(shape) <= largest_tensor)
             graph.shapes[value.name()] = shape;
     }
     for (const std::string &name : node.output())
-        if (!name.empty())
-            graph.shape(name); // is known
+        if (!name.empty() && graph.shapes.count(name) == 0)
+            throw Beyond("the shape of tensor " + name + " is not known");
 }
 
 } // namespace
 
 void compute_shapes(Graph &graph)
 {
-    graph.shapes = {{graph.input, graph.shape(graph.input)}};
+    graph.shapes = {{graph.inputs[0], graph.shape(graph.inputs[0])}};
     std::vector<onnx::NodeProto> kept;
     for (const onnx::NodeProto &node : graph.nodes) {
         const std::optional<Numbers> value = evaluate(graph, node);

@@ -78,15 +78,20 @@ void Measurer::gather()
 {
     const int64_t all = static_cast<int64_t>(samples_.size());
     const int64_t count = all > probes_ ? std::min(most_statistics, all - probes_) : all;
+    const int mask = row_mask_input(model_, settings_.row_mask);
     progress_.step("statistics for the choice of bits", 2 * network_work(model_) * static_cast<double>(count));
     for (int64_t i = 0; i < count; i++) {
         const SampleRef &ref = samples_[static_cast<size_t>(i)];
-        chain_.run(ref.from->load(ref.index).input);
+        const Sample sample = ref.load();
+        chain_.run(sample);
+        const RowMask rows = row_mask(sample, mask, ref.name());
         for (size_t k = 0; k < handles_.size(); k++) {
             const Layer &layer = model_.layers()[k];
-            if (plan_.fixed[k])
+            if (plan_.fixed[k] || layer.kind == Kind::table)
                 continue;
-            const Batch batch = make_batch(layer, chain_.tensor(layer.input).data(), nullptr, false);
+            Batch batch = make_batch(layer, chain_.shapes().at(layer.input), chain_.array(layer.input).floats(),
+                                     nullptr, false);
+            batch.weigh(layer, row_weights(layer, chain_.shapes().at(layer.output), rows));
             check(bsq_layer_calibrate(handles_[k].get(), &batch), layer, handles_[k].get());
         }
         progress_.at(static_cast<double>(i) / static_cast<double>(count));

@@ -37,7 +37,7 @@ public:
     {
         std::vector<std::string> tensors;
         for (const Layer &layer : model_.layers())
-            if (layer.input != model_.input().name && seen_.emplace(layer.input, Channels()).second)
+            if (!model_.is_input(layer.input) && seen_.emplace(layer.input, Channels()).second)
                 tensors.push_back(layer.input);
         Runner runner(model_, whole(model_, tensors), tensors);
         std::map<std::string, std::vector<float>> values;
@@ -51,9 +51,8 @@ public:
         for (size_t i = 0; i < all; i++) {
             // Spread over the samples: they may be in the order of their classes.
             const SampleRef &ref = samples[i * samples.size() / all];
-            const Sample sample = ref.from->load(ref.index);
-            runner.run({sample.input.data()}, to);
-            values[model_.input().name] = sample.input;
+            const Sample sample = ref.load();
+            runner.run({sample.inputs[0].floats()}, to);
             for (const Layer &layer : model_.layers())
                 if (const auto found = seen_.find(layer.input); found != seen_.end() && first_reader(layer))
                     add(layer, values.at(layer.input), 1 / static_cast<double>(all), found->second);
@@ -271,7 +270,8 @@ private:
 std::optional<Equalized> equalize(const Model &model, const Settings &settings, const Plan &plan,
                                   const std::vector<SampleRef> &samples, Progress &progress)
 {
-    if (!settings.equalize || settings.options.input_bits == 0)
+    // Which channels belong together would have to hold for all extents.
+    if (!settings.equalize || settings.options.input_bits == 0 || model.traced())
         return std::nullopt;
     Equalizer equalizer(model, plan);
     if (!equalizer.any())

@@ -20,14 +20,6 @@ constexpr int64_t times_file = 1024;
 // file.
 constexpr int64_t multiplications_per_byte = 256;
 
-std::string text_of(const Shape &shape)
-{
-    std::string text;
-    for (const int64_t extent : shape)
-        text += (text.empty() ? "" : "x") + std::to_string(extent);
-    return text;
-}
-
 std::string megabytes(double bytes)
 {
     return std::to_string(static_cast<int64_t>(std::ceil(bytes / (1 << 20)))) + " MB";
@@ -75,8 +67,17 @@ Limits limits_of(const Model &model, const Settings &settings)
 
 void check_network(const Model &model, const Settings &settings, const Limits &limits)
 {
-    std::string largest = model.input().name, where = "input " + largest, slowest;
-    double all = size(model, largest), most = all, work = 0, hardest = 0;
+    std::string largest, where, slowest;
+    double all = 0, most = -1, work = 0, hardest = 0;
+    for (const Value &input : model.inputs()) {
+        const double values = size(model, input.name);
+        all += values;
+        if (values > most) {
+            most = values;
+            largest = input.name;
+            where = "input " + largest;
+        }
+    }
     for (const onnx::NodeProto &node : model.proto().graph().node()) {
         double own = 0;
         for (const std::string &output : node.output()) {
@@ -95,11 +96,11 @@ void check_network(const Model &model, const Settings &settings, const Limits &l
         if (own > hardest) {
             hardest = own;
             slowest =
-                "node " + node.name() + ": tensor " + node.output(0) + " of " + text_of(model.shape(node.output(0)));
+                "node " + node.name() + ": tensor " + node.output(0) + " of " + extents_text(model.shape(node.output(0)));
         }
     }
     if (all * sizeof(float) > static_cast<double>(limits.memory))
-        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " + text_of(model.shape(largest)) +
+        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " + extents_text(model.shape(largest)) +
                     " takes " + megabytes(most * sizeof(float)) + " for one sample, all tensors " +
                     megabytes(all * sizeof(float)) + allowed(limits));
     if (work > static_cast<double>(limits.multiplications))
@@ -112,13 +113,13 @@ void check_layers(const Model &model, const Settings &settings, const Plan &plan
 {
     for (size_t i = 0; i < model.layers().size(); i++) {
         const Layer &layer = model.layers()[i];
-        if (plan.bits[i] == 0)
+        if (plan.bits[i] == 0 || layer.kind == Kind::table)
             continue;
         const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
         const double groups = static_cast<double>(layer.desc.groups);
         const double rows = size(model, layer.output) / static_cast<double>(layer.desc.out_channels);
         const std::string where =
-            settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " + text_of(layer.input_shape);
+            settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " + extents_text(layer.input_shape);
         size_t bytes = 0;
         bsq_options_t options = settings.options;
         options.weight_bits = plan.bits[i];

@@ -21,7 +21,8 @@ std::vector<bool> edge_layers(const Model &model)
 
     // The layers that a tensor comes from with no other layer between, -1 for the network's input.
     std::map<std::string, std::set<int>> from;
-    from[model.input().name] = {-1};
+    for (const Value &input : model.inputs())
+        from[input.name] = {-1};
     std::vector<bool> edge(layers.size(), false);
     for (const onnx::NodeProto &node : graph.node()) {
         std::set<int> sources;
@@ -34,6 +35,11 @@ std::vector<bool> edge_layers(const Model &model)
             const auto layer = layer_of.find(output);
             if (layer == layer_of.end())
                 continue;
+            // What is behind a table of the network's indices is what others have as the network's input.
+            if (layers[static_cast<size_t>(layer->second)].kind == Kind::table) {
+                edge[static_cast<size_t>(layer->second)] = true;
+                continue;
+            }
             if (from[layers[static_cast<size_t>(layer->second)].input] == std::set<int>{-1})
                 edge[static_cast<size_t>(layer->second)] = true;
             from[output] = {layer->second};
@@ -70,7 +76,9 @@ static void check_names(const Model &model, const Settings &settings)
     for (const std::string &name : named)
         if (known.count(name) == 0)
             throw Error("the network has no layer '" + name + "'");
-    std::set<std::string> tensors = {model.input().name}, nodes;
+    std::set<std::string> tensors, nodes;
+    for (const Value &input : model.inputs())
+        tensors.insert(input.name);
     for (const onnx::NodeProto &node : model.proto().graph().node()) {
         tensors.insert(node.output().begin(), node.output().end());
         nodes.insert(node.name());
@@ -90,6 +98,8 @@ static std::string unfit_for_matmul(const Layer &layer, const Settings &settings
         return "";
     if (layer.desc.kind == BSQ_KIND_CONV)
         return "MatMulNBits has no convolutions";
+    if (layer.kind == Kind::table)
+        return "MatMulNBits has no tables";
     if (layer.part)
         return "MatMulNBits cannot be a part of " + layer.op;
     return layer.desc.in_channels < least_matmul_block ? "MatMulNBits needs at least 16 inputs" : "";

@@ -30,7 +30,7 @@ bool is_clip(const onnx::NodeProto &node)
 class Finder {
 public:
     Finder(const Model &model, const Settings &settings, const Plan &plan)
-        : model_(model), settings_(settings), plan_(plan), graph_(model.proto()),
+        : model_(model), settings_(settings), plan_(plan), graph_(model.graph()),
           before_layers_(tensors_before_layers(model))
     {
         for (size_t i = 0; i < graph_.nodes.size(); i++)
@@ -60,7 +60,8 @@ public:
 private:
     bool add(const std::string &tensor)
     {
-        if (settings_.keep_float.count(tensor) > 0 || graph_.constant(tensor) || model_.is_inner(tensor))
+        if (settings_.keep_float.count(tensor) > 0 || graph_.constant(tensor) || model_.is_inner(tensor) ||
+            graph_.type(tensor) != float_type)
             return false;
         const auto made = producer_.find(tensor);
         if (made != producer_.end()) {
@@ -163,7 +164,8 @@ private:
                 groups.emplace_back();
             groups[at->second].tensors.push_back(tensor);
         };
-        put(model_.input().name);
+        for (const Value &input : model_.inputs())
+            put(input.name);
         for (const onnx::NodeProto &node : graph_.nodes)
             for (const std::string &output : node.output())
                 put(output);

@@ -15,8 +15,6 @@ namespace bsq_onnx {
 
 namespace {
 
-using Values = std::map<std::string, std::vector<float>>; // by tensor
-
 struct Group {
     PointGroup points;
     int bits = 0;
@@ -113,16 +111,20 @@ void limit(const PointGroup &points, Quantizer &quantizer)
             cap(quantizer, clip);
 }
 
-void observe(const std::vector<float> &values, Group &group, const std::string &tensor)
+// Values of a tensor, in rows along its last axis; those that do not count are left out where a mask is of such rows.
+void observe(const Array &array, const RowMask &mask, Group &group, const std::string &tensor)
 {
-    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    std::vector<float> scratch;
+    const int64_t width = array.shape.empty() ? 1 : std::max<int64_t>(array.shape.back(), 1);
+    const Rows rows = rows_that_count(array.floats(), count(array.shape) / width, width, mask, scratch);
+    const int64_t all = rows.count * width;
+    const auto [least, most] = std::minmax_element(rows.values, rows.values + all);
     const auto range = group.ranges.emplace(tensor, std::make_pair(*least, *most)).first;
     range->second = {std::min(range->second.first, *least), std::max(range->second.second, *most)};
     if (!group.observer)
         return;
     const Layer layer = single_input();
-    Batch batch = make_batch(layer, values.data(), nullptr, false);
-    batch.size = static_cast<int64_t>(values.size());
+    const Batch batch = make_batch(layer, {all, 1}, rows.values, nullptr, false);
     check(bsq_layer_observe(group.observer.get(), &batch), layer, group.observer.get());
 }
 
@@ -157,46 +159,44 @@ std::map<std::string, SharedQuantizer> share_quantizers(const Model &model, cons
     if (groups.empty())
         return shared;
     std::vector<std::string> computed;
-    bool with_input = false;
+    const int mask = row_mask_input(model, settings.row_mask);
     for (Group &group : groups) {
         if (group.bits <= most_library_bits)
             open_observer(settings, group);
-        for (const std::string &tensor : group.points.tensors) {
-            with_input = with_input || tensor == model.input().name;
-            if (tensor != model.input().name)
+        for (const std::string &tensor : group.points.tensors)
+            if (!model.is_input(tensor))
                 computed.push_back(tensor);
-        }
     }
     const int count = workers(settings.options.threads, static_cast<int64_t>(samples.size()));
-    std::vector<Values> values(static_cast<size_t>(count));
+    std::vector<Arrays> values(static_cast<size_t>(count));
+    std::vector<RowMask> masks(values.size());
     std::vector<Runner> runners;
-    for (Values &each : values) {
-        runners.emplace_back(model, whole(model, computed), computed);
-        for (const std::string &tensor : computed)
-            each[tensor].resize(static_cast<size_t>(bsq_onnx::count(model.shape(tensor))));
-    }
+    const Segment all_nodes = whole(model, computed);
+    for (int i = 0; i < count; i++)
+        runners.emplace_back(model, all_nodes, computed);
     const auto all = static_cast<int64_t>(samples.size());
     const double once = network_work(model);
     for (int64_t first = 0; first < all; first += count) {
         const int64_t last = std::min(all, first + count);
         progress.step("quantizers of activations", once * static_cast<double>(last - first));
         for_samples(count, first, last, [&](int worker, int64_t i) {
-            Values &each = values[static_cast<size_t>(worker)];
+            const auto w = static_cast<size_t>(worker);
             const SampleRef &ref = samples[static_cast<size_t>(i)];
-            const Sample sample = ref.from->load(ref.index);
-            std::vector<float *> to;
-            for (const std::string &tensor : computed)
-                to.push_back(each.at(tensor).data());
-            runners[static_cast<size_t>(worker)].run({sample.input.data()}, to);
-            if (with_input)
-                each[model.input().name] = sample.input;
+            Sample sample = ref.load();
+            const std::shared_ptr<const Shapes> shapes = model.shapes(sample.inputs);
+            masks[w] = row_mask(sample, mask, ref.name());
+            prepare_arrays(model, *shapes, computed, values[w]);
+            for (size_t k = 0; k < sample.inputs.size(); k++)
+                values[w][model.inputs()[k].name] = std::move(sample.inputs[k]);
+            run(runners[w], all_nodes.inputs, computed, *shapes, values[w]);
         });
         // Each group sees samples in their order.
         for_samples(count, 0, static_cast<int64_t>(groups.size()), [&](int, int64_t g) {
             Group &group = groups[static_cast<size_t>(g)];
             for (int64_t i = first; i < last; i++)
                 for (const std::string &tensor : group.points.tensors)
-                    observe(values[static_cast<size_t>(i - first)].at(tensor), group, tensor);
+                    observe(values[static_cast<size_t>(i - first)].at(tensor), masks[static_cast<size_t>(i - first)],
+                            group, tensor);
         });
         progress.end("");
     }

@@ -38,9 +38,10 @@ Quantizer between(const Quantizer &tensor, const Quantizer &channels, double str
 class Trial {
 public:
     Trial(const Model &model, const Segment &segment, const Reader &reader, const Quantizer &quantizer);
-    void fit(const float *now, const std::vector<float> &wanted);
+    void fit(const float *now, const std::vector<float> &wanted, const Shapes &shapes, const RowMask &mask);
     double solve(const Model &model, const Segment &segment);              // seconds
-    double difference(const float *now, const std::vector<float> &wanted); // sum of squares, of what passes
+    // Sum of squares, of what passes.
+    double difference(const float *now, const std::vector<float> &wanted, const Shapes &shapes);
 
 private:
     const Layer &layer_;
@@ -59,11 +60,12 @@ Trial::Trial(const Model &model, const Segment &segment, const Reader &reader, c
     set_quantizer(layer_, quantizer, handle_.get());
 }
 
-void Trial::fit(const float *now, const std::vector<float> &wanted)
+void Trial::fit(const float *now, const std::vector<float> &wanted, const Shapes &shapes, const RowMask &mask)
 {
-    std::copy(wanted.begin(), wanted.end(), target_.values());
-    target_.adapt({now});
-    Batch batch = make_batch(layer_, now, target_.values(), false);
+    const Shape &output = shapes.at(layer_.output);
+    std::copy(wanted.begin(), wanted.end(), target_.values(output));
+    target_.adapt({now}, shapes, row_weights(layer_, output, mask));
+    Batch batch = make_batch(layer_, shapes.at(layer_.input), now, target_.values(), false);
     batch.weigh(layer_, target_.row_weights());
     check(bsq_layer_calibrate(handle_.get(), &batch), layer_, handle_.get());
 }
@@ -78,13 +80,13 @@ double Trial::solve(const Model &model, const Segment &segment)
     check(bsq_layer_get_bias(handle_.get(), bias.data(), bias.size()), layer_, handle_.get());
     runner_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer_.output},
                                        Quantizers{{layer_.input, quantizer_}}, weights, bias);
-    got_.resize(static_cast<size_t>(count(layer_.output_shape)));
     return report.seconds;
 }
 
-double Trial::difference(const float *now, const std::vector<float> &wanted)
+double Trial::difference(const float *now, const std::vector<float> &wanted, const Shapes &shapes)
 {
-    runner_->run({now}, {got_.data()});
+    got_.resize(wanted.size());
+    runner_->run({now}, {got_.data()}, shapes);
     double sum = 0;
     for (size_t k = 0; k < got_.size(); k++) {
         const double off =
@@ -114,12 +116,16 @@ std::vector<double> try_reader(const Model &model, const std::vector<Candidate> 
     std::vector<Trial> trials;
     for (const Candidate &candidate : candidates)
         trials.emplace_back(model, segment, reader, candidate.quantizer);
-    std::vector<float> wanted(static_cast<size_t>(count(reader.layer->output_shape)));
+    std::vector<float> wanted;
+    const auto run_real = [&](int64_t i) {
+        wanted.resize(static_cast<size_t>(count(activations.shapes(i).at(reader.layer->output))));
+        real.run({activations.real(i)}, {wanted.data()}, activations.shapes(i));
+    };
     const int64_t samples = std::min(activations.samples, most_samples), step = samples > 1 ? 2 : 1;
     for (int64_t i = 0; i < samples; i += step) {
-        real.run({activations.real(i)}, {wanted.data()});
+        run_real(i);
         for (Trial &trial : trials)
-            trial.fit(activations.now(i), wanted);
+            trial.fit(activations.now(i), wanted, activations.shapes(i), activations.mask(i));
         progress.at(0);
     }
     for (Trial &trial : trials)
@@ -128,11 +134,11 @@ std::vector<double> try_reader(const Model &model, const std::vector<Candidate> 
     double energy = DBL_MIN;
     std::vector<double> errors(candidates.size(), 0);
     for (int64_t i = step - 1; i < samples; i += step) {
-        real.run({activations.real(i)}, {wanted.data()});
+        run_real(i);
         for (const float value : wanted)
             energy += static_cast<double>(passing.passed(value)) * static_cast<double>(passing.passed(value));
         for (size_t k = 0; k < trials.size(); k++)
-            errors[k] += trials[k].difference(activations.now(i), wanted);
+            errors[k] += trials[k].difference(activations.now(i), wanted, activations.shapes(i));
         progress.at(0);
     }
     for (double &error : errors)

@@ -7,6 +7,7 @@
 
 #include "shared.hpp"
 #include "quantize/engine.hpp"
+#include "quantize/rows.hpp"
 
 namespace bsq_onnx {
 
@@ -29,6 +30,8 @@ struct Reader {
 struct Activations {
     int64_t samples;
     std::function<const float *(int64_t)> real, now; // of the float network, and of what is quantized already
+    std::function<const Shapes &(int64_t)> shapes;   // of all tensors
+    std::function<const RowMask &(int64_t)> mask;    // which rows count
 };
 
 struct Strength {

@@ -17,13 +17,15 @@ InputResult describe_quantizer(const std::string &tensor, const Quantizer &quant
     return input;
 }
 
-void describe_values(const Layout &layout, const Quantizer &quantizer, int64_t samples,
-                     const std::function<const float *(int64_t)> &values, InputResult &input)
+void describe_values(const Quantizer &quantizer, int64_t samples, const std::function<Seen(int64_t)> &values,
+                     InputResult &input)
 {
-    const int64_t each = layout.outer * layout.channels * layout.inner;
-    float minimum = values(0)[0], maximum = minimum;
+    float minimum = values(0).values[0], maximum = minimum;
+    int64_t number = 0;
     for (int64_t i = 0; i < samples; i++) {
-        const float *x = values(i);
+        const auto [x, layout] = values(i);
+        const int64_t each = layout.outer * layout.channels * layout.inner;
+        number += each;
         for (int64_t k = 0; k < each; k++) {
             minimum = std::min(minimum, x[k]);
             maximum = std::max(maximum, x[k]);
@@ -36,7 +38,7 @@ void describe_values(const Layout &layout, const Quantizer &quantizer, int64_t s
     std::vector<int64_t> bins(histogram_bins, 0);
     int64_t outside = 0;
     for (int64_t i = 0; i < samples; i++) {
-        const float *x = values(i);
+        const auto [x, layout] = values(i);
         for (int64_t k = 0; k < layout.outer * layout.channels; k++) {
             const Quantizer::Grid grid = quantizer.grid(k % layout.channels);
             const double low = (grid.lowest - 0.5) * grid.step, high = (grid.highest + 0.5) * grid.step;
@@ -48,7 +50,7 @@ void describe_values(const Layout &layout, const Quantizer &quantizer, int64_t s
             }
         }
     }
-    const double all = static_cast<double>(each * samples);
+    const auto all = static_cast<double>(number);
     input.clipped = static_cast<double>(outside) / all;
     for (const int64_t bin : bins)
         input.histogram.push_back(static_cast<double>(bin) / all);

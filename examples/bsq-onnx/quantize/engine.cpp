@@ -10,6 +10,7 @@
 
 #include "engines/engine.hpp"
 #include "engines/rounding.hpp"
+#include "model/graph.hpp"
 #include "shared.hpp"
 
 // The library's BLAS, where it has this call: more of its threads would be in the way of the library's own.
@@ -71,12 +72,12 @@ Quantizers everywhere(const Quantizers &quantizers)
     return those;
 }
 
-Layout input_layout(const Layer &layer)
+Layout input_layout(const Layer &layer, const Shape &input_shape)
 {
-    const int64_t all = count(layer.input_shape), channels = layer.desc.in_channels;
+    const int64_t all = count(input_shape), channels = layer.desc.in_channels;
     if (layer.desc.kind == BSQ_KIND_LINEAR)
         return {all / channels, channels, 1};
-    return {1, channels, all / channels};
+    return {input_shape[0], channels, all / channels / input_shape[0]};
 }
 
 namespace {
@@ -94,33 +95,35 @@ struct Runner::Impl {
 
     // What the engine is fed: an input of the segment each, as it is or quantized.
     struct Feed {
-        Value value;
+        Value value;        // under the name that the engine knows
+        std::string tensor; // the model's
         size_t input; // index into the segment's inputs
-        bool layer;   // the layer reads it, so it is quantized where a quantizer is given
+        bool quantized; // the layer reads it: with a quantizer, where one is given
     };
     std::vector<Feed> feeds;
+    std::vector<std::string> outputs;
+    const Layer *layer = nullptr;
+    const Model *model = nullptr;
     Quantizer quantizer;
-    Layout layout{};
     std::vector<float> scratch; // the layer's input, quantized
 
-    void add_feed(const Model &model, const Segment &segment, const std::string &tensor, const std::string &name,
-                  bool layer);
-    const float *values(const Feed &feed, const float *input);
+    void add_feed(const Segment &segment, const std::string &tensor, const std::string &name, bool quantized);
+    const void *values(const Feed &feed, const void *input, const Shape &shape);
 };
 
-void Runner::Impl::add_feed(const Model &model, const Segment &segment, const std::string &tensor,
-                            const std::string &name, bool layer)
+void Runner::Impl::add_feed(const Segment &segment, const std::string &tensor, const std::string &name, bool quantized)
 {
     const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
-    feeds.push_back({{name, model.shape(tensor)}, static_cast<size_t>(at - segment.inputs.begin()), layer});
+    feeds.push_back({{name, model->shape(tensor), model->type(tensor)}, tensor, static_cast<size_t>(at - segment.inputs.begin()), quantized});
 }
 
-const float *Runner::Impl::values(const Feed &feed, const float *input)
+const void *Runner::Impl::values(const Feed &feed, const void *input, const Shape &shape)
 {
-    if (!feed.layer || !quantizer.quantizes())
+    if (!feed.quantized || !quantizer.quantizes())
         return input;
+    const Layout layout = input_layout(*layer, shape);
     scratch.resize(static_cast<size_t>(layout.outer * layout.channels * layout.inner));
-    quantizer.apply(input, layout.outer, layout.channels, layout.inner, scratch.data());
+    quantizer.apply(static_cast<const float *>(input), layout.outer, layout.channels, layout.inner, scratch.data());
     return scratch.data();
 }
 
@@ -133,13 +136,15 @@ Runner::Runner(const Model &model, const Segment &segment, const std::vector<std
         if (quantizer.everywhere)
             roundings[tensor] = rounding_of(quantizer);
     const Layer *layer = segment.layer < 0 ? nullptr : &model.layers()[static_cast<size_t>(segment.layer)];
+    impl_->layer = layer;
+    impl_->model = &model;
+    impl_->outputs = outputs;
     const bool layer_alone = layer != nullptr && roundings.empty();
     for (const std::string &name : segment.inputs)
         if (!layer_alone || name != layer->input || name != segment.layer_input)
-            impl_->add_feed(model, segment, name, name, false);
+            impl_->add_feed(segment, name, name, false);
     if (layer_alone) {
-        impl_->add_feed(model, segment, layer->input, segment.layer_input, true);
-        impl_->layout = input_layout(*layer);
+        impl_->add_feed(segment, layer->input, segment.layer_input, true);
         if (const auto found = quantizers.find(layer->input); found != quantizers.end())
             impl_->quantizer = found->second;
     }
@@ -147,7 +152,7 @@ Runner::Runner(const Model &model, const Segment &segment, const std::vector<std
     for (const Impl::Feed &feed : impl_->feeds)
         from.push_back(feed.value);
     for (const std::string &name : outputs)
-        to.push_back({name, model.shape(name)});
+        to.push_back({name, model.shape(name), model.type(name)});
     const std::string bytes = model.segment_model(segment, weights, bias, roundings, engine().form());
     impl_->program = engine().load(bytes, from, to);
 }
@@ -156,12 +161,44 @@ Runner::Runner(Runner &&) noexcept = default;
 Runner &Runner::operator=(Runner &&) noexcept = default;
 Runner::~Runner() = default;
 
+void Runner::run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs, const Shapes &shapes)
+{
+    std::vector<Program::Place<const void *>> from;
+    std::vector<Program::Place<void *>> to;
+    for (const Impl::Feed &feed : impl_->feeds) {
+        const Shape &shape = shapes.at(feed.tensor);
+        from.push_back({impl_->values(feed, inputs[feed.input], shape), &shape});
+    }
+    for (size_t i = 0; i < outputs.size(); i++)
+        to.push_back({outputs[i], &shapes.at(impl_->outputs[i])});
+    impl_->program->run(from, to);
+}
+
 void Runner::run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs)
 {
-    std::vector<const float *> fed;
-    for (const Impl::Feed &feed : impl_->feeds)
-        fed.push_back(impl_->values(feed, inputs[feed.input]));
-    impl_->program->run(fed, outputs);
+    run(std::vector<const void *>(inputs.begin(), inputs.end()), std::vector<void *>(outputs.begin(), outputs.end()),
+        impl_->model->graph().shapes);
+}
+
+void prepare_arrays(const Model &model, const Shapes &shapes, const std::vector<std::string> &tensors, Arrays &arrays)
+{
+    for (const std::string &tensor : tensors) {
+        Array &array = arrays[tensor];
+        if (const Shape &shape = shapes.at(tensor); array.bytes.empty() || array.shape != shape)
+            array = make_array(model.type(tensor), shape);
+    }
+}
+
+void run(Runner &runner, const std::vector<std::string> &inputs, const std::vector<std::string> &outputs,
+         const Shapes &shapes, Arrays &arrays)
+{
+    std::vector<const void *> from;
+    std::vector<void *> to;
+    for (const std::string &tensor : inputs)
+        from.push_back(arrays.at(tensor).bytes.data());
+    for (const std::string &tensor : outputs)
+        to.push_back(arrays.at(tensor).bytes.data());
+    runner.run(from, to, shapes);
 }
 
 Segment whole(const Model &model, const std::vector<std::string> &extra)
@@ -170,7 +207,8 @@ Segment whole(const Model &model, const std::vector<std::string> &extra)
     segment.layer = -1;
     segment.first_node = 0;
     segment.last_node = model.segments().back().last_node;
-    segment.inputs = {model.input().name};
+    for (const Value &input : model.inputs())
+        segment.inputs.push_back(input.name);
     for (const Value &output : model.outputs())
         segment.outputs.push_back(output.name);
     for (const std::string &tensor : extra)

@@ -48,7 +48,11 @@ Quantizers everywhere(const Quantizers &quantizers);
 struct Layout {
     int64_t outer, channels, inner;
 };
-Layout input_layout(const Layer &layer);
+Layout input_layout(const Layer &layer, const Shape &input_shape);
+inline Layout input_layout(const Layer &layer)
+{
+    return input_layout(layer, layer.input_shape);
+}
 
 // A segment that runs.
 class Runner {
@@ -64,13 +68,27 @@ public:
     Runner &operator=(Runner &&) noexcept;
     ~Runner();
 
-    // 'inputs' in the order of the segment's, 'outputs' in that of the constructor.
+    // 'inputs' in the order of the segment's, 'outputs' in that of the constructor, of the types that the tensors have;
+    // 'shapes' says the extents of all of them.
+    void run(const std::vector<const void *> &inputs, const std::vector<void *> &outputs, const Shapes &shapes);
+
+    // The same of float32 tensors with the extents that the model says.
     void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs);
 
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+// A sample's tensors, by name, as they are computed.
+using Arrays = std::map<std::string, Array>;
+
+// Room for 'tensors' with those extents, where 'arrays' has none.
+void prepare_arrays(const Model &model, const Shapes &shapes, const std::vector<std::string> &tensors, Arrays &arrays);
+
+// Runs on tensors of 'arrays'; outputs must have room there.
+void run(Runner &runner, const std::vector<std::string> &inputs, const std::vector<std::string> &outputs,
+         const Shapes &shapes, Arrays &arrays);
 
 // All of a network as one segment; 'extra' tensors are outputs too.
 Segment whole(const Model &model, const std::vector<std::string> &extra);

@@ -54,29 +54,32 @@ bsq_options_t layer_options(const Layer &layer, const Settings &settings, int bi
     return options;
 }
 
-Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out)
+Batch make_batch(const Layer &layer, const Shape &shape, const float *input, const float *target, bool held_out)
 {
     Batch batch;
     bsq_batch_init(&batch, sizeof(bsq_batch_t));
     batch.input = input;
     batch.target = target;
     batch.held_out = held_out;
-    batch.size = 1;
+    Shape extents = shape;
     if (layer.desc.kind == BSQ_KIND_LINEAR)
-        batch.size = count(layer.input_shape) / layer.desc.in_channels;
-    Shape shape = layer.input_shape;
+        batch.size = count(shape) / layer.desc.in_channels;
+    else
+        batch.size = shape[0];
     if (layer.kind == Kind::conv_transpose) {
-        shape = spread_shape(layer, layer.input_shape);
-        batch.input_ = spread_input(layer, layer.input_shape, input);
+        extents = spread_shape(layer, shape);
+        batch.input_ = spread_input(layer, shape, input);
         batch.input = batch.input_.data();
+        batch.positions_ = 1;
+        for (size_t i = 0; i < layer.spread.size(); i++)
+            batch.positions_ *= extents[i + 2] - layer.desc.dilation[i] * (layer.desc.kernel[i] - 1);
         if (target != nullptr) {
-            const int64_t runs = layer.output_shape[0] * layer.desc.out_channels;
-            batch.target_ = turned_round(target, runs, count(layer.output_shape) / runs);
+            batch.target_ = turned_round(target, batch.size * layer.desc.out_channels, batch.positions_);
             batch.target = batch.target_.data();
         }
     }
     for (int i = 0; i < layer.desc.spatial_dims; i++)
-        batch.spatial[i] = shape[static_cast<size_t>(i) + 2];
+        batch.spatial[i] = extents[static_cast<size_t>(i) + 2];
     return batch;
 }
 
@@ -86,8 +89,7 @@ void Batch::weigh(const Layer &layer, const float *rows)
     row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
     if (rows == nullptr || layer.kind != Kind::conv_transpose)
         return;
-    const int64_t runs = layer.output_shape[0];
-    rows_ = turned_round(rows, runs, count(layer.output_shape) / runs / layer.desc.out_channels);
+    rows_ = turned_round(rows, size, positions_);
     row_weights = rows_.data();
 }
 

@@ -31,12 +31,14 @@ public:
     void weigh(const Layer &layer, const float *rows);
 
 private:
+    int64_t positions_ = 0; // of a transposed convolution's output
     std::vector<float> input_, target_, rows_;
-    friend Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
+    friend Batch make_batch(const Layer &layer, const Shape &shape, const float *input, const float *target,
+                            bool held_out);
 };
 
-// A batch of one sample.
-Batch make_batch(const Layer &layer, const float *input, const float *target, bool held_out);
+// A batch of one sample, whose input has that shape.
+Batch make_batch(const Layer &layer, const Shape &shape, const float *input, const float *target, bool held_out);
 
 // Throws Error with the layer's text, or Interrupted.
 void check(bsq_status_t status, const Layer &layer, const bsq_layer_t *handle);

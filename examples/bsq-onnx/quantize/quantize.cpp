@@ -14,6 +14,7 @@
 #include "quantize/kept_stats.hpp"
 #include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
+#include "quantize/rows.hpp"
 #include "quantize/target.hpp"
 
 namespace bsq_onnx {
@@ -27,7 +28,7 @@ constexpr double unknown_strength = -1;
 std::string input_key(const Model &model, const Layer &layer)
 {
     const bsq_layer_desc_t &d = layer.desc;
-    if (passing_of(model, layer.output).cuts())
+    if (passing_of(model, layer.output).cuts() || layer.kind == Kind::table)
         return layer.name;
     std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
     for (int i = 0; i < d.spatial_dims; i++)
@@ -66,10 +67,15 @@ private:
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
 
-    int64_t count_of(const std::string &tensor) const { return count(model_.shape(tensor)); }
+    const Shapes &shapes(int64_t sample) const { return *shapes_[static_cast<size_t>(sample)]; }
+    int64_t count_of(const std::string &tensor, int64_t sample) const { return count(shapes(sample).at(tensor)); }
     int64_t samples() const { return static_cast<int64_t>(samples_.size()); }
-    const float *now(const std::string &tensor, int64_t sample);
+    void add_to(Store &store, const std::string &tensor) const;
+    const void *now(const std::string &tensor, int64_t sample);
+    std::vector<const void *> inputs_now(const Segment &segment, int64_t sample);
     const float *read_by(const Layer &layer, int64_t sample);
+    Seen seen(const Layer &layer, int64_t sample);
+    double rows_of(const Layer &layer) const;
     std::vector<std::string> needed(const Segment &segment, int index) const;
 
     const Model &model_;
@@ -87,6 +93,9 @@ private:
     std::map<std::string, int> readers_left_;     // layers to come, by input_key
     std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
     std::vector<float> rounded_;                  // a sample of the layer's input
+    std::vector<float> counting_;                 // the rows of one that count
+    std::vector<std::shared_ptr<const Shapes>> shapes_; // of each sample
+    std::vector<RowMask> masks_;                        // of each sample
     double seconds_choosing_ = 0;                 // scales for the layer at hand
     Quantized result_;
 };
@@ -118,9 +127,54 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
     }
 }
 
-const float *Pass::now(const std::string &tensor, int64_t sample)
+const void *Pass::now(const std::string &tensor, int64_t sample)
 {
-    return (quantized_.has(tensor) ? quantized_ : float_).at(tensor, sample);
+    return (quantized_.has(tensor) ? quantized_ : float_).bytes_at(tensor, sample);
+}
+
+std::vector<const void *> Pass::inputs_now(const Segment &segment, int64_t sample)
+{
+    std::vector<const void *> values;
+    for (const std::string &tensor : segment.inputs)
+        values.push_back(now(tensor, sample));
+    return values;
+}
+
+void Pass::add_to(Store &store, const std::string &tensor) const
+{
+    std::vector<size_t> bytes;
+    for (int64_t i = 0; i < samples(); i++)
+        bytes.push_back(static_cast<size_t>(count_of(tensor, i)) * element_size(model_.type(tensor)));
+    store.add(tensor, bytes);
+}
+
+// What the layer reads of a sample, without rows that do not count.
+Seen Pass::seen(const Layer &layer, int64_t sample)
+{
+    const auto *values = static_cast<const float *>(now(layer.input, sample));
+    Layout layout = input_layout(layer, shapes(sample).at(layer.input));
+    if (layer.desc.kind != BSQ_KIND_LINEAR)
+        return {values, layout};
+    const Rows rows =
+        rows_that_count(values, layout.outer, layout.channels, masks_[static_cast<size_t>(sample)], counting_);
+    layout.outer = rows.count;
+    return {rows.values, layout};
+}
+
+// How many rows the layer sees while it is calibrated.
+double Pass::rows_of(const Layer &layer) const
+{
+    if (layer.kind == Kind::table)
+        return 0;
+    double rows = 0;
+    for (int64_t i = 0; i < calibration_; i++) {
+        const Shape &output = shapes(i).at(layer.output);
+        const RowMask &mask = masks_[static_cast<size_t>(i)];
+        const float *weights = row_weights(layer, output, mask);
+        rows += weights != nullptr ? static_cast<double>(std::count(mask.begin(), mask.end(), 1.0F))
+                                   : static_cast<double>(count(output) / layer.desc.out_channels);
+    }
+    return rows;
 }
 
 // The outputs of a segment that later segments read.
@@ -147,14 +201,34 @@ Quantized Pass::run()
 
 void Pass::load_samples()
 {
-    const std::string &input = model_.input().name;
-    float_.add(input, samples(), count_of(input));
-    for (int64_t i = 0; i < samples(); i++) {
-        const SampleRef &ref = samples_[static_cast<size_t>(i)];
-        const Sample sample = ref.from->load(ref.index);
-        std::copy(sample.input.begin(), sample.input.end(), float_.at(input, i));
+    const int mask = row_mask_input(model_, settings_.row_mask);
+    // Their extents come first. What was computed for one sample's serves all that have the same.
+    const auto load = [&](int64_t i) { return samples_[static_cast<size_t>(i)].load(); };
+    const auto take = [&](const Sample &sample, int64_t i) {
+        shapes_.push_back(model_.shapes(sample.inputs));
+        masks_.push_back(row_mask(sample, mask, samples_[static_cast<size_t>(i)].name()));
+    };
+    const auto put = [&](const Sample &sample, int64_t i) {
+        for (size_t k = 0; k < sample.inputs.size(); k++) {
+            const Array &input = sample.inputs[k];
+            auto *to = static_cast<unsigned char *>(float_.bytes_at(model_.inputs()[k].name, i));
+            std::copy(input.bytes.begin(), input.bytes.end(), to);
+        }
+        progress_.at(0);
+    };
+    const bool twice = model_.traced() || mask >= 0;
+    for (int64_t i = 0; twice && i < samples(); i++) {
+        take(load(i), i);
         progress_.at(0);
     }
+    if (!twice) {
+        shapes_.assign(samples_.size(), model_.shapes({}));
+        masks_.resize(samples_.size());
+    }
+    for (const Value &input : model_.inputs())
+        add_to(float_, input.name);
+    for (int64_t i = 0; i < samples(); i++)
+        put(load(i), i);
 }
 
 void Pass::run_segment(int index)
@@ -185,10 +259,11 @@ void Pass::run_segment(int index)
                           layer.name + ": was done before");
         } else {
             LayerHandle handle = prepare(layer, bits);
+            const bool alone = layer.kind == Kind::table; // its weights say it all
             const bool held_out_too = samples() > calibration_;
             // A layer that shares its input has statistics already: its rows are gathered again.
-            if (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
-                import_stats(*checkpoint_, layer, which, held_out_too, handle.get())) {
+            if (alone || (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
+                import_stats(*checkpoint_, layer, which, held_out_too, handle.get()))) {
                 run_float(index, nullptr, nullptr);
             } else {
                 run_float(index, handle.get(), &layer);
@@ -212,7 +287,7 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     const Segment &segment = model_.segments()[static_cast<size_t>(index)];
     std::vector<std::string> outputs = needed(segment, index);
     for (const std::string &tensor : outputs)
-        float_.add(tensor, samples(), count_of(tensor));
+        add_to(float_, tensor);
     if (handle != nullptr)
         outputs.push_back(layer->output);
     if (outputs.empty())
@@ -226,18 +301,17 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     }
     const auto run = [&](int worker, int64_t i) {
         const auto w = static_cast<size_t>(worker);
-        std::vector<const float *> from(segment.inputs.size());
-        std::vector<float *> to(outputs.size());
+        std::vector<const void *> from(segment.inputs.size());
+        std::vector<void *> to(outputs.size());
         for (size_t k = 0; k < from.size(); k++)
-            from[k] = float_.at(segment.inputs[k], i);
+            from[k] = float_.bytes_at(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
-            to[k] = handle != nullptr && k + 1 == to.size() ? targets[w].values() : float_.at(outputs[k], i);
-        runners[w].run(from, to);
-        if (handle != nullptr) {
-            for (size_t k = 0; k < from.size(); k++)
-                from[k] = now(segment.inputs[k], i);
-            targets[w].adapt(from);
-        }
+            to[k] = handle != nullptr && k + 1 == to.size() ? targets[w].values(shapes(i).at(layer->output))
+                                                            : float_.bytes_at(outputs[k], i);
+        runners[w].run(from, to, shapes(i));
+        if (handle != nullptr)
+            targets[w].adapt(inputs_now(segment, i), shapes(i),
+                             row_weights(*layer, shapes(i).at(layer->output), masks_[static_cast<size_t>(i)]));
     };
     // Statistics take samples in their order.
     for (int64_t first = 0; first < samples(); first += workers_) {
@@ -246,7 +320,7 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         for (int64_t i = first; i < last && handle != nullptr; i++) {
             const Target &target = targets[static_cast<size_t>(i - first)];
             const float *input = read_by(*layer, i);
-            Batch batch = make_batch(*layer, input, target.values(), i >= calibration_);
+            Batch batch = make_batch(*layer, shapes(i).at(layer->input), input, target.values(), i >= calibration_);
             batch.weigh(*layer, target.row_weights());
             check(bsq_layer_calibrate(handle, &batch), *layer, handle);
         }
@@ -257,12 +331,12 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
 // What the layer's statistics are to be of: quantizers of up to 8 bits are the library's.
 const float *Pass::read_by(const Layer &layer, int64_t sample)
 {
-    const float *values = now(layer.input, sample);
+    const auto *values = static_cast<const float *>(now(layer.input, sample));
     const auto found = result_.quantizers.find(layer.input);
     if (found == result_.quantizers.end() || !found->second.wide())
         return values;
-    rounded_.resize(static_cast<size_t>(count_of(layer.input)));
-    found->second.apply(values, 1, 1, count_of(layer.input), rounded_.data());
+    rounded_.resize(static_cast<size_t>(count_of(layer.input, sample)));
+    found->second.apply(values, 1, 1, count_of(layer.input, sample), rounded_.data());
     return rounded_.data();
 }
 
@@ -283,15 +357,12 @@ void Pass::run_quantized(int index)
         runners.emplace_back(model_, segment, outputs, own ? result_.quantizers : everywhere(result_.quantizers),
                              own ? layer->dequantized : std::vector<float>(), own ? layer->bias : std::vector<float>());
     for (const std::string &tensor : outputs)
-        quantized_.add(tensor, samples(), count_of(tensor));
+        add_to(quantized_, tensor);
     for_samples(workers_, 0, samples(), [&](int worker, int64_t i) {
-        std::vector<const float *> from(segment.inputs.size());
-        std::vector<float *> to(outputs.size());
-        for (size_t k = 0; k < from.size(); k++)
-            from[k] = now(segment.inputs[k], i);
+        std::vector<void *> to(outputs.size());
         for (size_t k = 0; k < to.size(); k++)
-            to[k] = quantized_.at(outputs[k], i);
-        runners[static_cast<size_t>(worker)].run(from, to);
+            to[k] = quantized_.bytes_at(outputs[k], i);
+        runners[static_cast<size_t>(worker)].run(inputs_now(segment, i), to, shapes(i));
         if (worker == 0)
             progress_.at(0);
     });
@@ -311,10 +382,9 @@ void Pass::drop_dead(int index)
 // How far a layer is fitted to the float network's output rather than to its own: not at all with no more rows than
 // inputs, where any output can be had and none of it holds on other samples; as far as is asked for from 64 rows for an
 // input on, since rows of one picture are much alike.
-double asymmetry_of(const Layer &layer, int64_t samples, double asked)
+double asymmetry_of(const Layer &layer, double rows, double asked)
 {
     const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
-    const double rows = static_cast<double>(samples * (count(layer.output_shape) / layer.desc.out_channels));
     return asked * std::min(std::max(std::log(rows / fan_in) / std::log(64.0), 0.0), 1.0);
 }
 
@@ -322,7 +392,9 @@ bsq_options_t Pass::options_of(const Layer &layer, int bits) const
 {
     bsq_options_t options = layer_options(layer, settings_, bits);
     options.input_bits = 0;
-    options.asymmetry = asymmetry_of(layer, calibration_, options.asymmetry);
+    if (layer.kind == Kind::table)
+        options.bias_correction = 0;
+    options.asymmetry = asymmetry_of(layer, rows_of(layer), options.asymmetry);
     return options;
 }
 
@@ -415,7 +487,7 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
     const bool chooses_scales = settings_.per_channel && !layer.inner && shared == plan_.shared.end() && note.empty();
     const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
     const std::string field =
-        misfit(done, {layer, result_.layers[index], settings_.options, plan_.bits[index], input_bits, group_size,
+        misfit(done, {layer, result_.layers[index], options_of(layer, plan_.bits[index]), plan_.bits[index], input_bits, group_size,
                       samples() > calibration_, chooses_scales, note, known});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
@@ -427,8 +499,8 @@ Quantizer Pass::wide_quantizer(const Layer &layer, int bits)
 {
     float least = 0, most = 0;
     for (int64_t i = 0; i < calibration_; i++) {
-        const float *x = now(layer.input, i);
-        const auto [low, high] = std::minmax_element(x, x + count_of(layer.input));
+        const auto [x, layout] = seen(layer, i);
+        const auto [low, high] = std::minmax_element(x, x + layout.outer * layout.channels * layout.inner);
         least = std::min(least, *low), most = std::max(most, *high);
         progress_.at(0);
     }
@@ -444,7 +516,9 @@ Quantizer Pass::observe(const Layer &layer, int bits, bool per_channel)
         options.input_scale_kind = BSQ_INPUT_SCALE_KIND_PER_CHANNEL;
     const LayerHandle handle = make_layer(layer, options);
     for (int64_t i = 0; i < calibration_; i++) {
-        const Batch batch = make_batch(layer, now(layer.input, i), nullptr, false);
+        const auto [values, layout] = seen(layer, i);
+        Batch batch = make_batch(layer, shapes(i).at(layer.input), values, nullptr, false);
+        batch.size = layer.desc.kind == BSQ_KIND_LINEAR ? layout.outer : batch.size;
         check(bsq_layer_observe(handle.get(), &batch), layer, handle.get());
         progress_.at(0);
     }
@@ -470,8 +544,11 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
             const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
             readers.push_back({&layer, &segment, options_of(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
         }
-    const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
-                                     [&](int64_t i) { return now(tensor, i); }};
+    const Activations activations = {
+        calibration_, [&](int64_t i) { return float_.at(tensor, i); },
+        [&](int64_t i) { return static_cast<const float *>(now(tensor, i)); },
+        [&](int64_t i) -> const Shapes & { return shapes(i); },
+        [&](int64_t i) -> const RowMask & { return masks_[static_cast<size_t>(i)]; }};
     const Strength strength = choose_strength(model_, scales, readers, activations, progress_);
     seconds_choosing_ = strength.seconds;
     return scales[strength.chosen];
@@ -483,7 +560,7 @@ void Pass::describe_input(const Layer &layer, const Candidate &scales, const std
     input.strength = scales.strength;
     input.note = note;
     describe_values(
-        input_layout(layer), scales.quantizer, calibration_, [&](int64_t i) { return now(layer.input, i); }, input);
+        scales.quantizer, calibration_, [&](int64_t i) { return seen(layer, i); }, input);
     result_.inputs.push_back(input);
 }
 
@@ -508,15 +585,15 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
     const LayerResult &l = result_.layers[static_cast<size_t>(segment.layer)];
     Runner real(model_, segment, {layer.output});
     Runner quantized(model_, segment, {layer.output}, result_.quantizers, l.dequantized, l.bias);
-    std::vector<float> wanted(static_cast<size_t>(count_of(layer.output))), got(wanted.size());
-    std::vector<const float *> from(segment.inputs.size());
+    std::vector<float> wanted, got;
     const int64_t few = std::min<int64_t>(calibration_, 8);
     double sum = 0;
     for (int64_t i = 0; i < few; i++) {
-        for (size_t k = 0; k < from.size(); k++)
-            from[k] = now(segment.inputs[k], i);
-        real.run(from, {wanted.data()});
-        quantized.run(from, {got.data()});
+        wanted.resize(static_cast<size_t>(count_of(layer.output, i)));
+        got.resize(wanted.size());
+        const std::vector<const void *> from = inputs_now(segment, i);
+        real.run(from, {wanted.data()}, shapes(i));
+        quantized.run(from, {got.data()}, shapes(i));
         for (size_t k = 0; k < got.size(); k++) {
             const double off = static_cast<double>(got[k]) - static_cast<double>(wanted[k]);
             sum += off * off;
@@ -556,7 +633,7 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     l.bits = report.weight_bits;
     l.weight_bytes = (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
     take_weights(layer, handle, l);
-    if (!layer.bias.empty() || settings_.options.bias_correction) {
+    if (layer.kind != Kind::table && (!layer.bias.empty() || settings_.options.bias_correction)) {
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
@@ -571,7 +648,7 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
     l.lower_bound = report.lower_bound;
     l.rows_per_input = report.rows_per_input;
     l.seconds = report.seconds + seconds_choosing_;
-    l.warnings = report.warnings;
+    l.warnings = layer.kind == Kind::table ? 0 : report.warnings; // of statistics
     l.own_error = own_error(segment, layer);
 
     if (checkpoint_ != nullptr) {

@@ -21,6 +21,9 @@ namespace bsq_onnx {
 struct SampleRef {
     const Samples *from;
     int64_t index;
+
+    Sample load() const { return from->load(index); }
+    std::string name() const { return from->name(index); }
 };
 
 struct Quantized {

@@ -76,6 +76,17 @@ struct Evaluation {
     double softmax_error = -1; // the same of the outputs themselves; -1 when none comes from a softmax
 };
 
+// What --metric asked for of one output. What a metric does not have stays as it is.
+struct MetricResult {
+    std::string metric; // error, cosine, tokens, top1
+    std::string output;
+    int64_t count = 0;                                        // samples, vectors or tokens
+    double error = 0;                                         // error: |y - y_float|^2 / |y_float|^2
+    double mean_cosine = 0, least_cosine = 0;                 // cosine: over vectors
+    double agreement = 0, float_accuracy = 0, accuracy = 0;   // tokens, top1: shares
+    double float_perplexity = 0, perplexity = 0;              // tokens: of the next one
+};
+
 // Which pixels of the original picture belong to an object: a rectangle of 0 and 1, rows first; nothing outside of it.
 struct Mask {
     int left = 0, top = 0, width = 0, height = 0;
@@ -140,6 +151,7 @@ struct RunResult {
     Evaluation evaluation;
     bool has_detection = false;
     Detection detection;
+    std::vector<MetricResult> metrics;
     std::vector<std::string> classes; // names of Box::label, or empty
     std::vector<Exhibit> exhibits;
     SampleUse samples;

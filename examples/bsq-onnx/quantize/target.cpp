@@ -93,32 +93,45 @@ Passing passing_of(const Model &model, const std::string &tensor)
 
 Target::Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizers &quantizers)
     : passing_(passing_of(model, layer.output)), channels_(layer.desc.out_channels),
-      positions_(count(layer.output_shape) / channels_), channels_last_(layer.desc.kind == BSQ_KIND_LINEAR),
-      values_(static_cast<size_t>(count(layer.output_shape)))
+      channels_last_(layer.desc.kind == BSQ_KIND_LINEAR)
 {
-    if (!passing_.cuts())
-        return;
-    own_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer.output}, quantizers);
-    own_values_.resize(values_.size());
-    weights_.resize(static_cast<size_t>(positions_));
+    if (passing_.cuts())
+        own_ = std::make_unique<Runner>(model, segment, std::vector<std::string>{layer.output}, quantizers);
 }
 
-void Target::adapt(const std::vector<const float *> &inputs)
+float *Target::values(const Shape &output)
 {
+    values_.resize(static_cast<size_t>(count(output)));
+    batch_ = channels_last_ ? 1 : output[0];
+    positions_ = count(output) / channels_ / batch_;
+    return values_.data();
+}
+
+void Target::adapt(const std::vector<const void *> &inputs, const Shapes &shapes, const float *rows)
+{
+    const int64_t all = batch_ * positions_;
+    weights_.clear();
+    if (rows != nullptr)
+        weights_.assign(rows, rows + all);
     if (!own_)
         return;
-    own_->run(inputs, {own_values_.data()});
-    for (int64_t p = 0; p < positions_; p++) {
+    own_values_.resize(values_.size());
+    weights_.resize(static_cast<size_t>(all));
+    own_->run(inputs, {own_values_.data()}, shapes);
+    for (int64_t p = 0; p < all; p++) {
         double passing = 0;
         for (int64_t c = 0; c < channels_; c++) {
-            const auto k = static_cast<size_t>(channels_last_ ? p * channels_ + c : c * positions_ + p);
+            const int64_t place = p / positions_ * channels_ * positions_ + c * positions_ + p % positions_;
+            const auto k = static_cast<size_t>(channels_last_ ? p * channels_ + c : place);
             const float share = passing_.share(values_[k], own_values_[k]);
             if (share < 1)
                 values_[k] = own_values_[k] + share * (values_[k] - own_values_[k]);
             passing += static_cast<double>(share);
         }
         weights_[static_cast<size_t>(p)] =
-            std::max(least_weight, static_cast<float>(passing / static_cast<double>(channels_)));
+            rows != nullptr && rows[p] == 0
+                ? 0.0F
+                : std::max(least_weight, static_cast<float>(passing / static_cast<double>(channels_)));
     }
 }
 

@@ -28,15 +28,17 @@ class Target {
 public:
     Target(const Model &model, const Segment &segment, const Layer &layer, const Quantizers &quantizers);
 
-    float *values() { return values_.data(); } // where the float network's output goes first
+    // Where the float network's output of that shape goes first.
+    float *values(const Shape &output);
     const float *values() const { return values_.data(); }
-    // 'inputs': those of the segment in the already quantized part.
-    void adapt(const std::vector<const float *> &inputs);
+    // 'inputs': those of the segment in the already quantized part. 'rows' are weights of output positions that rows of
+    // the sample have before, or NULL.
+    void adapt(const std::vector<const void *> &inputs, const Shapes &shapes, const float *rows);
     const float *row_weights() const { return weights_.empty() ? nullptr : weights_.data(); }
 
 private:
     Passing passing_;
-    int64_t channels_, positions_;
+    int64_t channels_, batch_ = 1, positions_ = 0; // positions of one of the batch
     bool channels_last_;
     std::unique_ptr<Runner> own_; // the layer with float weights on quantized inputs
     std::vector<float> values_, own_values_, weights_;

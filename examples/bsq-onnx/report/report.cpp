@@ -5,6 +5,7 @@
 
 #include "shared.hpp"
 #include "tool/html.hpp"
+#include "report/metric_text.hpp"
 #include "report/report_charts.hpp"
 #include "report/report_pictures.hpp"
 #include "tool/report_style.hpp"
@@ -224,6 +225,15 @@ static std::string range_text(const SampleRange &range)
                             : "");
 }
 
+static std::string metrics_list(const RunResult &result)
+{
+    std::string items;
+    for (const MetricResult &metric : result.metrics) {
+        items += "<li>" + escape(metric_text(metric)) + "</li>\n";
+    }
+    return items.empty() ? "" : "<ul class=\"metrics\">\n" + items + "</ul>\n";
+}
+
 static std::string evaluation_text(const RunResult &result)
 {
     const Evaluation &evaluation = result.evaluation;
@@ -279,7 +289,8 @@ static std::string detection_text(const Detection &d)
 
 static std::string summary(const RunResult &result)
 {
-    std::string out = tiles(result) + evaluation_text(result) + accuracy_table(result.evaluation);
+    std::string out =
+        tiles(result) + evaluation_text(result) + accuracy_table(result.evaluation) + metrics_list(result);
     if (result.has_detection) {
         out += detection_text(result.detection);
     }

@@ -134,6 +134,30 @@ void write_evaluation(json &out, const Evaluation &evaluation)
     json_close(&out, '}');
 }
 
+void write_metric(json &out, const MetricResult &metric)
+{
+    json_open(&out, nullptr, '{');
+    json_string(&out, "metric", metric.metric.c_str());
+    json_string(&out, "output", metric.output.c_str());
+    json_integer(&out, "count", metric.count);
+    if (metric.metric == "error")
+        json_number(&out, "error", metric.error);
+    if (metric.metric == "cosine") {
+        json_number(&out, "mean_cosine", metric.mean_cosine);
+        json_number(&out, "least_cosine", metric.least_cosine);
+    }
+    if (metric.metric == "tokens" || metric.metric == "top1") {
+        json_number(&out, "agreement", metric.agreement);
+        json_number(&out, "float_accuracy", metric.float_accuracy);
+        json_number(&out, "accuracy", metric.accuracy);
+    }
+    if (metric.metric == "tokens") {
+        json_number(&out, "float_perplexity", metric.float_perplexity);
+        json_number(&out, "perplexity", metric.perplexity);
+    }
+    json_close(&out, '}');
+}
+
 void write_detection(json &out, const Detection &detection)
 {
     json_open(&out, "detection", '{');
@@ -170,6 +194,12 @@ void write_whole(json &out, const RunResult &result)
     json_number(&out, "seconds_solving", result.seconds_solving);
     json_number(&out, "seconds_total", result.seconds_total);
     write_evaluation(out, result.evaluation);
+    if (!result.metrics.empty()) {
+        json_open(&out, "metrics", '[');
+        for (const MetricResult &metric : result.metrics)
+            write_metric(out, metric);
+        json_close(&out, ']');
+    }
     if (result.has_detection)
         write_detection(out, result.detection);
     texts(out, "warnings", all_warnings(result));

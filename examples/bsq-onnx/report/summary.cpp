@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "engines/engine.hpp"
+#include "report/metric_text.hpp"
 
 namespace bsq_onnx {
 
@@ -40,6 +41,7 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     result.has_detection = judgement.has_detection;
     result.detection = judgement.detection;
     result.exhibits = judgement.exhibits;
+    result.metrics = judgement.metrics;
     result.classes = judgement.classes;
     for (size_t i = 0; i < result.layers.size() && bound.total > 0; i++)
         result.layers[i].bound_contribution = bound.contributions[i] / bound.total;
@@ -120,6 +122,8 @@ void print_text(const RunResult &result)
             std::printf(", after the softmax %.4g", e.softmax_error);
         std::printf("\n");
     }
+    for (const MetricResult &metric : result.metrics)
+        std::printf("%s\n", metric_text(metric).c_str());
     const Detection &d = result.detection;
     if (result.has_detection && d.confident > 0) {
         std::printf("boxes: %lld of %lld confident float boxes found (%.2f %%), %lld more, mean IoU %.3f",

@@ -59,7 +59,7 @@ class Writer {
 public:
     Writer(const Model &model, const RunResult &result, Format format)
         : model_(model), result_(result), format_(format),
-          graph_(format == Format::qdq_float || format == Format::matmulnbits ? model.original() : model.proto())
+          graph_(format == Format::qdq_float || format == Format::matmulnbits ? model.original_graph() : model.graph())
     {
         const bool wide = format != Format::qdq_float &&
                           std::any_of(result.inputs.begin(), result.inputs.end(),
@@ -81,7 +81,8 @@ public:
                 composite_at[node] = left.size();
             left.push_back(composite.nodes.size());
         }
-        add_point(graph_.input);
+        for (const std::string &input : graph_.inputs)
+            add_point(input);
         for (int i = 0; i < static_cast<int>(graph_.nodes.size()); i++) {
             if (const auto part = composite_at.find(graph_.nodes[static_cast<size_t>(i)].name());
                 part != composite_at.end()) {
@@ -102,10 +103,17 @@ public:
         graph_.nodes = nodes_;
         for (auto shape = graph_.shapes.begin(); shape != graph_.shapes.end();)
             shape = model_.is_inner(shape->first) ? graph_.shapes.erase(shape) : std::next(shape);
+        graph_.observed.clear();
         graph_.sweep();
-        if (format_ == Format::matmulnbits)
-            graph_.domains.emplace(microsoft, 1);
         onnx::ModelProto proto = graph_.proto();
+        const auto &imports = proto.opset_import();
+        const bool known = std::any_of(imports.begin(), imports.end(),
+                                       [](const auto &import) { return import.domain() == microsoft; });
+        if (format_ == Format::matmulnbits && !known) {
+            onnx::OperatorSetIdProto &import = *proto.add_opset_import();
+            import.set_domain(microsoft);
+            import.set_version(1);
+        }
         proto.set_producer_name("bsq-onnx");
         proto.set_producer_version(result_.version);
         narrow(model_.halves(), proto);
@@ -243,8 +251,35 @@ private:
         add_other(node);
     }
 
+    // Rows of codes are picked and made real, where each row has one scale: the table stays small. In blocks it is made
+    // real as a whole.
+    void add_table(const Layer &layer, const LayerResult &result)
+    {
+        if (format_ == Format::qdq_float || has_blocks(result) || (format_ == Format::int4 && result.bits <= 4)) {
+            const std::string table = format_ == Format::qdq_float ? float_weights(layer, result)
+                                      : has_blocks(result)         ? dequantized_blocks(layer, result)
+                                                                   : dequantized_rows(layer, result);
+            for (const auto &node : layer_nodes(layer, graph_, layer.input, table, ""))
+                nodes_.push_back(node);
+            return;
+        }
+        const Shape rows = {result.channels, 1};
+        const std::string codes =
+            constant(layer.name + ".weight_quantized", bsq_onnx::make_tensor(weight_shape(layer, graph_), result.codes));
+        const std::string scales = constant(layer.name + ".weight_scale", bsq_onnx::make_tensor(rows, result.scales));
+        const std::string picked = add_node("Gather", {codes, layer.input}, graph_.unused(layer.name + "/codes"));
+        const std::string scale = add_node("Gather", {scales, layer.input}, graph_.unused(layer.name + "/scale"));
+        const std::string real = add_node("Cast", {picked}, graph_.unused(layer.name + "/real"));
+        set_integer(nodes_.back(), "to", float_type);
+        nodes_.push_back(make_node("Mul", layer.name, {real, scale}, layer.output));
+    }
+
     void add_layer(const Layer &layer, const LayerResult &result)
     {
+        if (layer.kind == Kind::table) {
+            add_table(layer, result);
+            return;
+        }
         if (format_ == Format::matmulnbits) {
             add_matmul(layer, result);
             return;

@@ -1,7 +1,8 @@
-// .npy files.
+// .npy files, and .npz files, which are archives of them.
 #ifndef BSQ_ONNX_ARRAYS_HPP
 #define BSQ_ONNX_ARRAYS_HPP
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -22,15 +23,13 @@ struct NpyDeleter {
 };
 using Npy = std::shared_ptr<npy_array>;
 
-inline Npy load_npy(const std::string &path)
-{
-    auto *array = new npy_array{};
-    Npy owner(array, NpyDeleter());
-    char message[NPY_MESSAGE_SIZE];
-    if (!npy_load(path.c_str(), array, message))
-        throw Error(path + ": " + message);
-    return owner;
-}
+Npy load_npy(const std::string &path);
+
+// The arrays of an .npz file, by name. Throws Error, with the path.
+std::map<std::string, Npy> load_npz(const std::string &path);
+
+bool is_array(const std::string &path);   // a .npy file, by its name
+bool is_archive(const std::string &path); // an .npz file
 
 } // namespace bsq_onnx
 

@@ -116,7 +116,7 @@ Labels read_labels(const std::string &path, const Samples &samples, const std::v
     }
     Lines lines = read_lines(path, labels);
     for (const int64_t i : indices) {
-        const std::string picture = samples.picture_path(i);
+        const std::string picture = samples.file_path(i);
         if (picture.empty())
             throw Error(path + ": " + samples.name(i) + " needs its label in a .npy file");
         labels.classes.push_back(label_of(picture, lines, path));

@@ -17,7 +17,7 @@ namespace bsq_onnx {
 enum class Fit { stretch, crop, letterbox };
 
 struct Preprocessing {
-    int height = 0, width = 0; // 0: those of the network's input
+    int height = 0, width = 0; // 0: those of the network's input, or of each picture where it leaves them open
     Fit fit = Fit::stretch;
     int shorter = 256; // crop: the shorter side is scaled to this first, or to the size when that is larger
     double pad = 0;    // letterbox: the border's value, before mean and std
@@ -26,25 +26,38 @@ struct Preprocessing {
 };
 
 struct Sample {
-    std::vector<float> input; // (channels, height, width)
-    cv::Mat picture;          // 8-bit BGR as it was read; empty for float tensors
-    Placement placement;      // of the picture in the input
+    std::vector<Array> inputs; // in the order of the network's
+    cv::Mat picture;           // 8-bit BGR as it was read; empty for other tensors
+    Placement placement;       // of the picture in the input
 };
 
-bool is_array(const std::string &path); // a .npy file, by its name
+// Where samples come from.
+struct Sources {
+    // Folders of pictures or of .npz files, single ones, and .npy files. Pictures and .npy files are for the network's
+    // only input, or for the only one that can be a picture and has no array of its own; an .npz file has an array for
+    // each input. What a folder holds is sorted by name.
+    std::vector<std::string> files;
+    std::vector<std::pair<std::string, std::string>> arrays; // input and .npy file, whose first axis is samples
+
+    bool empty() const { return files.empty() && arrays.empty(); }
+};
 
 class Samples {
 public:
-    // 'sources' are folders of pictures, pictures, and .npy files; a folder's pictures are sorted by name. Throws Error
-    // when one cannot be read, does not fit 'input', or nothing is found.
-    Samples(const std::vector<std::string> &sources, const Preprocessing &preprocessing, const Value &input);
+    // 'inputs' are those of the network, with -1 for extents that it leaves open; a sample has 1, or 'batch', where they
+    // have such a batch. Throws Error when a source cannot be read, does not fit, or nothing is found.
+    Samples(const Sources &sources, const Preprocessing &preprocessing, const std::vector<Value> &inputs);
+    Samples(const std::vector<std::string> &files, const Preprocessing &preprocessing, const Value &input)
+        : Samples(Sources{files, {}}, preprocessing, std::vector<Value>{input})
+    {
+    }
     Samples(Samples &&) noexcept;
     ~Samples();
 
     int64_t count() const;
     std::string name(int64_t index) const;         // its path, and which one in an array
-    std::string picture_path(int64_t index) const; // "" for one of an array
-    Sample load(int64_t index) const;              // throws Error for an unreadable picture
+    std::string file_path(int64_t index) const; // "" for one of an array
+    Sample load(int64_t index) const;           // throws Error for what cannot be read or does not fit
 
 private:
     struct Impl;

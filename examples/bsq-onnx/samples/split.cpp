@@ -62,6 +62,8 @@ int64_t enough_samples(const Model &model)
     constexpr int64_t rows_per_input = 64; // from there on layers follow the float network's output as far as asked for
     int64_t enough = 1;
     for (const Layer &layer : model.layers()) {
+        if (layer.kind == Kind::table)
+            continue;
         const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
         const int64_t rows = count(layer.output_shape) / layer.desc.out_channels;
         enough = std::max(enough, (rows_per_input * fan_in + rows - 1) / std::max<int64_t>(rows, 1));

@@ -1,0 +1,103 @@
+#include "samples/arrays.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include <zip.h>
+
+namespace bsq_onnx {
+
+namespace {
+
+constexpr zip_uint64_t most_bytes = zip_uint64_t{1} << 32; // of one array: an archive of some KB can hold any number of zeros
+
+bool ends_with(const std::string &path, const std::string &extension)
+{
+    return path.size() >= extension.size() &&
+           std::equal(extension.rbegin(), extension.rend(), path.rbegin(),
+                      [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+}
+
+std::string text_of(int code)
+{
+    zip_error_t error;
+    zip_error_init_with_code(&error, code);
+    std::string text = zip_error_strerror(&error);
+    zip_error_fini(&error);
+    return text;
+}
+
+std::vector<char> read_member(zip_t *archive, zip_uint64_t index, const std::string &label)
+{
+    zip_stat_t stat;
+    if (zip_stat_index(archive, index, 0, &stat) != 0 || (stat.valid & ZIP_STAT_SIZE) == 0)
+        throw Error(label + ": " + zip_strerror(archive));
+    if (stat.size > most_bytes)
+        throw Error(label + ": is too large");
+    const std::unique_ptr<zip_file_t, int (*)(zip_file_t *)> file(zip_fopen_index(archive, index, 0), zip_fclose);
+    if (!file)
+        throw Error(label + ": " + zip_strerror(archive));
+    std::vector<char> bytes(static_cast<size_t>(stat.size));
+    // One byte more is asked for, so that the checksum is looked at.
+    size_t got = 0;
+    zip_int64_t part = 0;
+    char beyond;
+    while ((part = got < bytes.size() ? zip_fread(file.get(), bytes.data() + got, bytes.size() - got)
+                                      : zip_fread(file.get(), &beyond, 1)) > 0 &&
+           got < bytes.size())
+        got += static_cast<size_t>(part);
+    if (part != 0 || got != bytes.size())
+        throw Error(label + ": is damaged: " + zip_file_strerror(file.get()));
+    return bytes;
+}
+
+} // namespace
+
+Npy load_npy(const std::string &path)
+{
+    auto *array = new npy_array{};
+    Npy owner(array, NpyDeleter());
+    char message[NPY_MESSAGE_SIZE];
+    if (!npy_load(path.c_str(), array, message))
+        throw Error(path + ": " + message);
+    return owner;
+}
+
+std::map<std::string, Npy> load_npz(const std::string &path)
+{
+    int code = 0;
+    const std::unique_ptr<zip_t, void (*)(zip_t *)> archive(zip_open(path.c_str(), ZIP_RDONLY, &code), zip_discard);
+    if (!archive)
+        throw Error(path + ": " + text_of(code));
+    std::map<std::string, Npy> arrays;
+    const zip_int64_t all = zip_get_num_entries(archive.get(), 0);
+    for (zip_int64_t i = 0; i < all; i++) {
+        const char *name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0);
+        const std::string member = name != nullptr ? name : "?";
+        if (!is_array(member))
+            throw Error(path + ": '" + member + "' in it is no .npy file");
+        const std::string tensor = member.substr(0, member.size() - 4), label = path + ": '" + tensor + "'";
+        const std::vector<char> bytes = read_member(archive.get(), static_cast<zip_uint64_t>(i), label);
+        auto *array = new npy_array{};
+        Npy owner(array, NpyDeleter());
+        char message[NPY_MESSAGE_SIZE];
+        if (!npy_parse(bytes.data(), bytes.size(), array, message))
+            throw Error(label + ": " + message);
+        arrays[tensor] = owner;
+    }
+    return arrays;
+}
+
+bool is_array(const std::string &path)
+{
+    return ends_with(path, ".npy");
+}
+
+bool is_archive(const std::string &path)
+{
+    return ends_with(path, ".npz");
+}
+
+} // namespace bsq_onnx
