@@ -143,7 +143,11 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
     std::vector<Layer> layers;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        if (!kinds.count(graph.nodes[i].op_type()) || !is_standard(graph.nodes[i]))
+        const onnx::NodeProto &node = graph.nodes[i];
+        if (!kinds.count(node.op_type()) || !is_standard(node))
+            continue;
+        // Attention: two tensors that are both computed, of which no layer could be made.
+        if (node.op_type() == "MatMul" && !graph.constant(node.input(0)) && !graph.constant(node.input(1)))
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);
