@@ -287,6 +287,7 @@ help:
 	@echo 'make bench-table    time and accuracy of error tables over 2 to 8 bits'
 	@echo 'make bench-networks whole networks at few bits with bsq-onnx, beside what is required (an hour; ONLY=NETWORK)'
 	@echo 'make bench-mpi      libbsq-mpi on this machine, and what the model of docs/cluster.md makes of it on 64 and 1024'
+	@echo 'make bench-transformers transformers that are trained here, with bsq-onnx and in ONNX Runtime (half an hour; ONLY=NETWORK)'
 	@echo 'make bench-engines  networks of bsq-onnx in ONNX Runtime: time beside float, fused layers, accuracy (ONLY=NETWORK)'
 	@echo 'make bench-onnx     bsq-onnx with OpenCV and with ONNX Runtime: time of one sample of each network in $(SHARED_DATA)/models'
 	@echo 'make bench-solver   solver, statistics, threads and memory beside published code and BLAS (QUICK=1: two minutes)'

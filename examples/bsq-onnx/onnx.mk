@@ -2,7 +2,7 @@
 
 ONNX_SOURCES := $(wildcard $(addsuffix .cpp,$(addprefix examples/bsq-onnx/,* */* judge/tasks/*)))
 ONNX_CHECK_SOURCES := $(wildcard test/bsq-onnx/check_*.cpp)
-ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard $(addprefix test/bsq-onnx/,roundtrip.cpp in_engine.cpp bench_engines.cpp))
+ONNX_PROGRAM_SOURCES := $(ONNX_CHECK_SOURCES) $(wildcard $(addprefix test/bsq-onnx/,roundtrip.cpp in_engine.cpp bench_engines.cpp bench_transformers.cpp))
 ONNX_SUPPORT_SOURCES := $(filter-out $(ONNX_PROGRAM_SOURCES),$(wildcard test/bsq-onnx/*.cpp))
 ONNX_SCRIPTS := $(wildcard test/bsq-onnx/*.sh)
 
@@ -73,7 +73,11 @@ $(ONNX_CHECKS): $(CHECK_MAIN)
 $(ONNX_PROGRAMS): $(BUILD)/test/bsq-onnx/%: $(BUILD)/obj/test/bsq-onnx/%.o $(BUILD)/test/bsq-onnx/libsupport.a \
         $(BUILD)/examples/libbsq-onnx.a $(TOOL_LIBRARY) $(TEST_LIBRARIES) $(LINK)
 	$(call say,LINK)
-	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(ONNX_LIBS) -lm
+	$(Q)$(CXX) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a %.so,$^) $(RUN_PATH) $(CHECK_LIBS) $(MORE_LIBS) $(ONNX_LIBS) -lm
+
+# It runs GPTQ beside the library.
+$(BUILD)/test/bsq-onnx/bench_transformers: MORE_LIBS = $(BLAS_LIBS)
+$(BUILD)/test/bsq-onnx/bench_transformers: $(BUILD)/bench/libbench.a
 
 # The tests of bsq-onnx alone.
 check-onnx: onnx $(TEST_LIBRARIES)

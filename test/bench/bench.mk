@@ -32,6 +32,20 @@ bench-networks: onnx
 	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
 
 # Files of bsq-onnx in ONNX Runtime; the table goes to docs/results.md. ONLY and PARTS as above.
+# Transformers that are trained here, on one core in some minutes each, and kept in build/transformers; the table goes to
+# docs/results.md. ONLY and PARTS as above.
+.PHONY: bench-transformers
+bench-transformers: export OPENBLAS_NUM_THREADS := 1
+bench-transformers: onnx
+	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-transformers: bsq-onnx is not built (make deps-onnx)'; exit 1; fi
+	@if test ! -e $(ENGINES)/installed; then echo 'bench-transformers: ONNX Runtime is not here (make deps-engines)'; exit 1; fi
+	@if ! $(PYTHON) -c 'import torch' 2>/dev/null; then echo 'bench-transformers: $(PYTHON) has no torch (python3-torch)'; exit 1; fi
+	@$(MAKE) --no-print-directory $(BUILD)/test/bsq-onnx/bench_transformers
+	$(PYTHON) test/bench/train.py $(SHARED_DATA) $(BUILD)/transformers
+	$(PYTHON) test/bench/transformers.py $(BUILD)/examples/bsq-onnx $(BUILD)/test/bsq-onnx/bench_transformers \
+	    $(SHARED_DATA) $(BUILD)/transformers $(if $(ONLY),--only $(ONLY)) $(if $(PARTS),--parts $(PARTS)) \
+	    --markdown docs/results.md
+
 .PHONY: bench-engines
 bench-engines: onnx
 	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-engines: bsq-onnx is not built (make deps-onnx)'; exit 1; fi

@@ -70,7 +70,7 @@ static void assert_placed(Fit fit, cv::Size size)
     double area = 0, x = 0, y = 0;
     for (int row = 0; row < 48; row++) {
         for (int column = 0; column < 64; column++) {
-            const auto value = static_cast<double>(sample.input[static_cast<size_t>(row * 64 + column)]) / 255;
+            const auto value = static_cast<double>(sample.inputs[0].floats()[row * 64 + column]) / 255;
             area += value;
             x += value * (column + 0.5);
             y += value * (row + 0.5);

@@ -1,5 +1,6 @@
 // How far channels get scales of their own: what is to choose from, and what is chosen.
 #include "quantize/quantize.hpp"
+#include "model/graph.hpp"
 #include "plan/strength.hpp"
 
 #include <cmath>
@@ -100,7 +101,7 @@ static Quantizer observed(const Case &made, int bits, int32_t kind)
     options.input_scale_kind = kind;
     const LayerHandle handle = make_layer(layer, options);
     for (const std::vector<float> &sample : made.samples) {
-        const bsq_batch_t batch = make_batch(layer, sample.data(), nullptr, false);
+        const bsq_batch_t batch = make_batch(layer, layer.input_shape, sample.data(), nullptr, false);
         check(bsq_layer_observe(handle.get(), &batch), layer, handle.get());
     }
     Quantizer quantizer;
@@ -122,7 +123,11 @@ static double chosen(const Case &made, const std::vector<Candidate> &scales, int
     const Reader reader = {&made.model.layers()[1], &made.model.segments()[1], options};
     const auto values = [&](int64_t i) { return made.samples[static_cast<size_t>(i)].data(); };
     Progress progress(Progress::Style::none);
-    const Activations activations = {static_cast<int64_t>(made.samples.size()), values, values};
+    const RowMask all;
+    const Activations activations = {
+        static_cast<int64_t>(made.samples.size()), values, values,
+        [&](int64_t) -> const Shapes & { return made.model.graph().shapes; },
+        [&](int64_t) -> const RowMask & { return all; }};
     const Strength strength =
         choose_strength(made.model, scales, std::vector<Reader>(readers, reader), activations, progress);
     ck_assert_double_ge(strength.seconds, 0);

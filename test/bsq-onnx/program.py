@@ -18,6 +18,7 @@ import onnx
 sys.path.insert(0, os.path.dirname(__file__))
 import executor  # noqa: E402
 import networks  # noqa: E402
+import sequences  # noqa: E402
 
 PROGRAM, FOLDER, SHARED = (os.path.abspath(path) for path in sys.argv[1:4])
 passed = failed = skipped = 0
@@ -1150,6 +1151,10 @@ def check_all_options():
     expect(len(known) > 30 and known <= used | {"--output"}, f"options without a test: {sorted(known - used)}")
 
 
+def check_sequences():
+    sequences.check(sys.modules[__name__])
+
+
 # ---- a real network ------------------------------------------------------------------------------------------------
 
 def check_real():
@@ -1180,7 +1185,7 @@ def main():
     for step in (check_results, check_samples, check_options, check_words, check_split, check_pictures, check_boxes, check_browser,
                  check_single, check_transposed, check_sharing, check_folding, check_usage, check_refusals, check_memory, check_limits,
                  check_bar, check_resume, check_integer_form, check_sixteen_bits, check_equalization, check_matmul_nbits, check_target_drop,
-                 check_chosen_samples, check_contributions, check_dead_channel, check_sample, check_defaults, check_engine, check_engines, check_all_options,
+                 check_chosen_samples, check_contributions, check_dead_channel, check_sample, check_defaults, check_engine, check_engines, check_sequences, check_all_options,
                  check_real):
         if len(sys.argv) < 5 or step.__name__ in sys.argv[4:]:
             begin = time.monotonic()

@@ -218,7 +218,11 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
     std::vector<Layer> layers;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
-        if (!kinds.count(op_of(graph.nodes[i])) && !is_table(graph, graph.nodes[i]))
+        const onnx::NodeProto &node = graph.nodes[i];
+        if (!kinds.count(op_of(node)) && !is_table(graph, node))
+            continue;
+        // Attention: two tensors that are both computed, of which no layer could be made.
+        if (op_of(node) == "MatMul" && !graph.constant(node.input(0)) && !graph.constant(node.input(1)))
             continue;
         Layer layer;
         const std::string reason = layer_at(graph, static_cast<int>(i), layer);

@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+"""Transformers with bsq-onnx: what they lose, beside rounding and GPTQ, and what their files give in ONNX Runtime.
+
+    transformers.py PROGRAM BENCH_TRANSFORMERS SHARED_DATA TRAINED [--only NETWORK] [--parts DIR] [--markdown FILE]
+
+TRAINED is the folder that train.py filled. A network loses points of top-1: of classes, or of the next token. With
+--markdown the table replaces that between the markers in FILE. With --parts every result is kept in DIR, and what is there
+already is not run again. Fails when one of the figures misses what is required of it.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+BEGIN = "<!-- below: written by make bench-transformers -->"
+END = "<!-- above: written by make bench-transformers -->"
+
+
+def networks(data, trained):
+    cifar = f"{data}/cifar10"
+    return {
+        "encoder": [f"{trained}/encoder.onnx", "--images", f"{trained}/encoder-calibration", "--test", f"{trained}/encoder-test",
+                    "--labels", f"{trained}/encoder-test-labels.npy", "--row-mask", "mask", "--calib", "256"],
+        "vit": [f"{trained}/vit.onnx", "--images", f"{cifar}/calib_images.npy", "--test", f"{cifar}/test_images.npy",
+                "--labels", f"{cifar}/test_labels.npy", "--mean", "122", "--std", "63", "--calib", "256"],
+        "decoder": [f"{trained}/decoder.onnx", "--images", f"{trained}/decoder-calibration.npy", "--test",
+                    f"{trained}/decoder-test.npy", "--metric", "tokens", "--calib", "128"],
+    }
+
+
+# Setting, options, bits and group for layers' errors, points that may be lost. MatMulNBits has no 3 bits: those weights are
+# written as float32.
+GROUPS = ["--edge-bits", "0", "--act-bits", "0", "--group-size", "32", "--range", "zero-point"]
+SETTINGS = [
+    ("W8A8", ["--format", "qdq"], 8, 0, 0.3),
+    ("W4, groups of 32", ["--format", "matmulnbits", "--weight-bits", "4"], 4, 32, 0.3),
+    ("W3, groups of 32", ["--format", "float", "--weight-bits", "3", *GROUPS], 3, 32, 1.5),
+]
+ROUNDING = ["--effort", "0", "--mu", "0", "--bias-correction", "off"]
+MOST_OF_GPTQ = 0.75  # the library's error, as a share of it
+MOST_OFF = 0.2       # points between the report and ONNX Runtime
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.missed = []
+
+    def run(self, name, words):
+        """The JSON that a command prints."""
+        path = self.arguments.parts and os.path.join(self.arguments.parts, name.replace(" ", "_").replace(",", "") + ".json")
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{name}: {' '.join(words)}: status {done.returncode}")
+        if path:
+            os.makedirs(self.arguments.parts, exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(done.stdout)
+        return json.loads(done.stdout)
+
+    def row(self, network, words, setting, options, bits, group, most_lost):
+        file = os.path.join(self.arguments.trained, f"{network}-{bits}.onnx")
+        name = f"{network} {setting}"
+        program, bench = self.arguments.program, self.arguments.bench
+        ours = self.run(name, [program, *words, *options, "-o", file, "--json", "--quiet"])
+        rounded = self.run(name + " rounding", [program, *words, *options, *ROUNDING, "--evaluate", "--json", "--quiet"])
+        there = self.run(name + " engine", [bench, "judge", file, *words, "--evaluate"])
+        layers = self.run(name + " layers", [bench, "errors", str(bits), str(group), *words, "--effort", "5", "--evaluate"])
+        float_points, points = accuracy(ours)
+        share = layers["library"] / layers["gptq"]
+        off = accuracy(there)[1] - points
+        for what, good in ((f"loses {float_points - points:.2f} points, {most_lost} allowed", float_points - points <= most_lost),
+                           (f"{share:.2f} x GPTQ's error, {MOST_OF_GPTQ} allowed", share <= MOST_OF_GPTQ),
+                           (f"{off:+.2f} points in ONNX Runtime, {MOST_OFF} allowed", abs(off) <= MOST_OFF)):
+            if not good:
+                self.missed.append(f"{name}: {what}")
+        return (f"| {network} | {setting} | {float_points:.2f} | {points:.2f} | {accuracy(rounded)[1]:.2f} | {accuracy(there)[1]:.2f} | "
+                f"{perplexity(ours)} | {ours['evaluation']['output_error']:.3g} | {rounded['evaluation']['output_error']:.3g} | "
+                f"{layers['rounding'] / layers['gptq']:.2f} | {share:.2f} | {ours['quantized_bytes'] / ours['float_bytes']:.2f} |")
+
+
+def accuracy(result):
+    """Points of the float and of the quantized network."""
+    if "metrics" in result:
+        return 100 * result["metrics"][0]["float_accuracy"], 100 * result["metrics"][0]["accuracy"]
+    return 100 * result["evaluation"]["float_top1"], 100 * result["evaluation"]["top1"]
+
+
+def perplexity(result):
+    if "metrics" not in result:
+        return ""
+    return f"{result['metrics'][0]['perplexity']:.4f} ({result['metrics'][0]['float_perplexity']:.4f})"
+
+
+def replace(path, table):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + BEGIN + "\n" + table + END + after)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("program", "bench", "data", "trained"):
+        parser.add_argument(name)
+    for name in ("--only", "--parts", "--markdown"):
+        parser.add_argument(name)
+    arguments = parser.parse_args()
+    bench = Bench(arguments)
+    lines = ["| network | setting | float | quantized | rounding | in ONNX Runtime | perplexity (float) | error of the outputs | "
+             "by rounding | layers: rounding / GPTQ | layers: library / GPTQ | file / float |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for network, words in networks(arguments.data, arguments.trained).items():
+        for setting in SETTINGS:
+            if arguments.only in (None, network):
+                lines.append(bench.row(network, words, *setting))
+                print(lines[-1], flush=True)
+    if arguments.markdown and not arguments.only:
+        replace(arguments.markdown, "\n" + "\n".join(lines) + "\n\n")
+    for miss in bench.missed:
+        print("missed:", miss)
+    return 1 if bench.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
