@@ -15,7 +15,7 @@ class Program {
 public:
     virtual ~Program() = default;
 
-    // Inputs and outputs as they were named at loading, float32. Throws Error.
+    // Inputs and outputs as they were named at loading, float32; an output may have been named several times. Throws Error.
     virtual void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) = 0;
 };
 

@@ -148,8 +148,15 @@ class OrtProgram : public Program {
 public:
     OrtProgram(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<Value> &inputs,
                const std::vector<Value> &outputs)
-        : library_(std::move(library)), inputs_(inputs), outputs_(outputs)
+        : library_(std::move(library)), inputs_(inputs)
     {
+        for (const Value &output : outputs) {
+            const auto at = std::find_if(outputs_.begin(), outputs_.end(),
+                                         [&](const Value &before) { return before.name == output.name; });
+            source_.push_back(static_cast<size_t>(at - outputs_.begin()));
+            if (at == outputs_.end())
+                outputs_.push_back(output);
+        }
         const ort::Api &api = library_->api();
         ort::SessionOptions *options = nullptr;
         library_->check(api.create_options.call(&options));
@@ -176,10 +183,17 @@ public:
     void run(const std::vector<const float *> &inputs, const std::vector<float *> &outputs) override
     {
         const ort::Api &api = library_->api();
-        const Tensors in(*library_, inputs_, inputs), out(*library_, outputs_, outputs);
+        std::vector<float *> first(outputs_.size(), nullptr);
+        for (size_t i = 0; i < outputs.size(); i++)
+            if (first[source_[i]] == nullptr)
+                first[source_[i]] = outputs[i];
+        const Tensors in(*library_, inputs_, inputs), out(*library_, outputs_, first);
         std::vector<ort::Value *> results = out.values;
         library_->check(api.run.call(session_, nullptr, input_names_.data(), in.values.data(), in.values.size(),
                                      output_names_.data(), output_names_.size(), results.data()));
+        for (size_t i = 0; i < outputs.size(); i++)
+            if (const size_t from = source_[i]; outputs[i] != first[from])
+                std::copy_n(first[from], count(outputs_[from].shape), outputs[i]);
     }
 
 private:
@@ -218,7 +232,8 @@ private:
     };
 
     std::shared_ptr<const Library> library_;
-    std::vector<Value> inputs_, outputs_;
+    std::vector<Value> inputs_, outputs_; // each output once: ONNX Runtime fills but one of several with the same name
+    std::vector<size_t> source_;          // of what is asked for, in outputs_
     std::vector<const char *> input_names_, output_names_;
     ort::Session *session_ = nullptr;
 };
