@@ -26,6 +26,8 @@ def networks(data, trained):
                 "--labels", f"{cifar}/test_labels.npy", "--mean", "122", "--std", "63", "--calib", "256"],
         "decoder": [f"{trained}/decoder.onnx", "--images", f"{trained}/decoder-calibration.npy", "--test",
                     f"{trained}/decoder-test.npy", "--metric", "tokens", "--calib", "128"],
+        "lstm": [f"{trained}/lstm.onnx", "--images", f"{trained}/lstm-calibration.npy", "--test", f"{trained}/lstm-test.npy",
+                 "--metric", "tokens", "--calib", "128"],
     }
 
 
@@ -37,6 +39,8 @@ SETTINGS = [
     ("W4, groups of 32", ["--format", "matmulnbits", "--weight-bits", "4"], 4, 32, 0.3),
     ("W3, groups of 32", ["--format", "float", "--weight-bits", "3", *GROUPS], 3, 32, 1.5),
 ]
+# MatMulNBits cannot be a part of an LSTM.
+WITHOUT_MATMUL = {"W4, groups of 32": ["--format", "int4", "--weight-bits", "4", *GROUPS]}
 ROUNDING = ["--effort", "0", "--mu", "0", "--bias-correction", "off"]
 MOST_OF_GPTQ = 0.75  # the library's error, as a share of it
 MOST_OFF = 0.2       # points between the report and ONNX Runtime
@@ -117,9 +121,11 @@ def main():
              "by rounding | layers: rounding / GPTQ | layers: library / GPTQ | file / float |",
              "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for network, words in networks(arguments.data, arguments.trained).items():
-        for setting in SETTINGS:
+        for setting, options, *more in SETTINGS:
             if arguments.only in (None, network):
-                lines.append(bench.row(network, words, *setting))
+                if network == "lstm":
+                    options = WITHOUT_MATMUL.get(setting, options)
+                lines.append(bench.row(network, words, setting, options, *more))
                 print(lines[-1], flush=True)
     if arguments.markdown and not arguments.only:
         replace(arguments.markdown, "\n" + "\n".join(lines) + "\n\n")

@@ -161,7 +161,7 @@ void compare_layers(int bits, int64_t group, const Given &given)
     plain.effort = 0;
     std::vector<Problem> problems;
     for (const Layer &layer : given.model->layers()) {
-        if (layer.desc.kind != BSQ_KIND_LINEAR || layer.desc.in_channels <= group)
+        if (layer.desc.kind != BSQ_KIND_LINEAR || layer.kind == Kind::table || layer.desc.in_channels <= group)
             continue;
         Problem problem{&layer, make_layer(layer, options), make_layer(layer, plain), {}, {}, 0};
         problem.data.groups = 1;
@@ -184,7 +184,7 @@ void compare_layers(int bits, int64_t group, const Given &given)
             const Rows rows = rows_that_count(input.floats(), all, problem.data.n, counts, scratch);
             add_rows(rows.values, rows.count, problem);
             for (bsq_layer_t *handle : {problem.handle.get(), problem.rounded.get()}) {
-                bsq_batch_t batch = make_batch(*problem.layer, input.shape, rows.values, nullptr, false);
+                Batch batch = make_batch(*problem.layer, input.shape, rows.values, nullptr, false);
                 batch.size = rows.count;
                 check(bsq_layer_calibrate(handle, &batch), *problem.layer, handle);
             }

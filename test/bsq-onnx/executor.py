@@ -101,6 +101,25 @@ def recurrent(node):
     return tuple(value.astype(np.float32) for value in results)[:node.outputs]
 
 
+# ---- operators of com.microsoft ----
+
+def attention(node):
+    """Query, key and value from one matrix, without masks."""
+    x = node[0].astype(np.float64) @ node[1] + node[2]
+    heads = node.get("num_heads")
+    split = lambda y: y.reshape(*y.shape[:2], heads, -1).transpose(0, 2, 1, 3)  # noqa: E731
+    query, key, value = (split(part) for part in np.split(x, 3, -1))
+    scores = query @ key.transpose(0, 1, 3, 2) / math.sqrt(query.shape[-1])
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    mixed = weights / weights.sum(-1, keepdims=True) @ value
+    return mixed.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1)
+
+
+def fused_matmul(node):
+    second = node[1].T if node.get("transB", 0) else node[1]
+    return node.get("alpha", 1.0) * (node[0].astype(np.float64) @ second)
+
+
 # ---- convolutions and pools ----
 
 
@@ -452,6 +471,7 @@ OPERATORS = {
     "Selu": lambda n: SELU_GAMMA * np.where(n[0] > 0, n[0], SELU_ALPHA * (np.exp(np.minimum(n[0], 0)) - 1)),
     "Softsign": lambda n: n[0] / (1 + np.abs(n[0])),
     "Add": lambda n: n[0] + n[1],
+    "Attention": attention,
     "AveragePool": pool,
     "BatchNormalization": batch_normalization,
     "Cast": lambda n: n[0].astype(helper.mapping.TENSOR_TYPE_TO_NP_TYPE[n.get("to")]),
@@ -467,6 +487,7 @@ OPERATORS = {
     "Exp": lambda n: np.exp(n[0]),
     "Flatten": flatten,
     "Gather": lambda n: np.take(n[0], n[1].astype(int), n.get("axis", 0)),
+    "FusedMatMul": fused_matmul,
     "GRU": recurrent,
     "Gemm": gemm,
     "GlobalAveragePool": lambda n: n[0].mean(tuple(range(2, n[0].ndim)), keepdims=True),

@@ -177,6 +177,56 @@ def check_states():
             expect(any(abs(told - e) < 1e-4 * e for e in errors), f"{words}: {name} told {told}, directly {errors}")
 
 
+# ---- embeddings, and operators of com.microsoft ----
+
+def check_attention():
+    random = np.random.RandomState(11)
+    real = lambda *shape: (random.normal(0, 1.2, shape) / np.sqrt(shape[0] if len(shape) > 1 else 9)).astype(np.float32)  # noqa: E731
+    constants = {"table": real(50, 24) * 7, "W": real(24, 72), "b": real(72), "F": real(20, 24), "C": real(20, 6)}
+    nodes = [helper.make_node("Gather", ["table", "input"], ["x"], "embedding"),
+             helper.make_node("Attention", ["x", "W", "b"], ["y"], "attention", domain="com.microsoft", num_heads=3),
+             helper.make_node("FusedMatMul", ["y", "F"], ["z"], "fused", domain="com.microsoft", transB=1, alpha=0.5),
+             helper.make_node("Relu", ["z"], ["r"], "relu"), helper.make_node("MatMul", ["r", "C"], ["out"], "end")]
+    model = model_of(nodes, constants, [("input", ["batch", "length"])], [("out", ["batch", "length", 6])], domains=["com.microsoft"])
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, "attention.onnx")
+    ids = random.randint(0, 50, (90, 7))
+    np.save("ids.npy", ids)
+    wanted = outputs(model, ids[60:], "out")
+    basic = ["attention.onnx", "--images", "ids.npy", "--calib", "60", "--calib-first", "--edge-bits", "0"]
+    for form, bits, picks in ((["qdq"], 8, "Gather"), (["qdq-layers"], 5, "Gather"), (["float"], 4, "Gather"),
+                              (["int4", "--group-size", "8", "--range", "zero-point"], 4, "Gather"), (["matmulnbits"], 4, "Gather")):
+        result = good(f"attention {form}", *basic, "--weight-bits", str(bits), "--format", *form, "-o", "out.onnx")
+        if not result:
+            return
+        written = onnx.load("out.onnx")
+        operators = [n.op_type for n in written.graph.node]
+        expect(operators.count("Attention") == 1 and picks in operators, f"attention {form}: {operators}")
+        with open("out.onnx.json", encoding="utf-8") as file:
+            layers = {layer["name"]: layer for layer in json.load(file)["layers"]}
+        expect(set(layers) == {"embedding", "attention/projection", "fused", "end"}, f"attention {form}: layers {list(layers)}")
+        whole = form[0] != "matmulnbits"
+        expect(all((layers[name]["bits"] > 0) == (whole or name in ("fused", "end")) for name in layers), f"attention {form}: bits")
+        off = distance(outputs(written, ids[60:], "out"), wanted)
+        told = result["evaluation"]["output_error"]
+        expect(abs(off - told) < 0.02 * told + 1e-7 and 0 < told < 0.1, f"attention {form}: error {off} of the file, {told} of the run")
+    # A row of codes a scale: those of the table are found by its own weights, as rounding to the best scale does at least.
+    table = next(t for t in onnx.load("attention.onnx").graph.initializer if t.name == "table")
+    values = numpy_helper.to_array(table).astype(np.float64)
+    good("table", *basic, "--weight-bits", "4", "--format", "float", "--act-bits", "0", "-o", "out.onnx")
+    written = onnx.load("out.onnx")
+    (node,) = [n for n in written.graph.node if n.op_type == "Gather"]
+    own = next(numpy_helper.to_array(t) for t in written.graph.initializer if t.name == node.input[0]).astype(np.float64)
+    for row, got in zip(values, own):
+        scales = np.linspace(0.3, 1.2, 200) * np.abs(row).max() / 8
+        best = min(np.sum((row - s * np.clip(np.round(row / s), -8, 7)) ** 2) for s in np.concatenate([scales, -scales]))
+        if np.sum((row - got) ** 2) > best * (1 + 1e-6):
+            expect(False, f"a row of the table has an error of {np.sum((row - got) ** 2)}, rounding {best}")
+            break
+    else:
+        expect(len(np.unique(own)) > 10, "the table has too few values")
+
+
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 def dense_network(dtype, opset=14, kind=None, names=("input", "out")):
@@ -291,6 +341,7 @@ def main():
         refused("LSTM steps ... ONNX Runtime", "steps.onnx", "--images", "sequences.npy", "--engine", "opencv")
         check_sequences()
         check_states()
+        check_attention()
     print(f"bsq-onnx, forms: {passed} passed, {failed} failed")
     return failed > 0
 
