@@ -125,9 +125,9 @@ def check_sequences():
         model = sequence_network(kind, **words)
         onnx.checker.check_model(model)
         onnx.save(model, "steps.onnx")
-        basic = ["steps.onnx", "--images", "sequences.npy", "--calib", "40", "--calib-first", "--edge-bits", "0", "--weight-bits", "4"]
+        basic = ["steps.onnx", "--images", "sequences.npy", "--calib", "40", "--calib-first", "--held-out", "0", "--edge-bits", "0", "--weight-bits", "4"]
         wanted = outputs(model, samples[40:], "out")
-        for form in (["qdq"], ["qdq-layers"], ["float"], ["int4", "--group-size", "4", "--range", "zero-point"]):
+        for form in (["qdq"], ["qdq-layers"], ["float", "--act-bits", "0"], ["int4", "--group-size", "8", "--range", "zero-point"]):
             result = good(f"{name} {form}", *basic, "--format", *form, "-o", "out.onnx")
             if not result:
                 return
@@ -193,8 +193,8 @@ def check_attention():
     ids = random.randint(0, 50, (90, 7))
     np.save("ids.npy", ids)
     wanted = outputs(model, ids[60:], "out")
-    basic = ["attention.onnx", "--images", "ids.npy", "--calib", "60", "--calib-first", "--edge-bits", "0"]
-    for form, bits, picks in ((["qdq"], 8, "Gather"), (["qdq-layers"], 5, "Gather"), (["float"], 4, "Gather"),
+    basic = ["attention.onnx", "--images", "ids.npy", "--calib", "60", "--calib-first", "--held-out", "0", "--edge-bits", "0"]
+    for form, bits, picks in ((["qdq"], 8, "Gather"), (["qdq-layers"], 5, "Gather"), (["float", "--act-bits", "0"], 4, "Gather"),
                               (["int4", "--group-size", "8", "--range", "zero-point"], 4, "Gather"), (["matmulnbits"], 4, "Gather")):
         result = good(f"attention {form}", *basic, "--weight-bits", str(bits), "--format", *form, "-o", "out.onnx")
         if not result:
@@ -219,7 +219,7 @@ def check_attention():
     own = next(numpy_helper.to_array(t) for t in written.graph.initializer if t.name == node.input[0]).astype(np.float64)
     for row, got in zip(values, own):
         scales = np.linspace(0.3, 1.2, 200) * np.abs(row).max() / 8
-        best = min(np.sum((row - s * np.clip(np.round(row / s), -8, 7)) ** 2) for s in np.concatenate([scales, -scales]))
+        best = min(np.sum((row - s * np.clip(np.round(row / s), -8, 7)) ** 2) for s in scales)
         if np.sum((row - got) ** 2) > best * (1 + 1e-6):
             expect(False, f"a row of the table has an error of {np.sum((row - got) ** 2)}, rounding {best}")
             break
@@ -249,7 +249,7 @@ def as_bfloat16(model):
     return model
 
 
-DENSE = ["--images", "dense.npy", "--calib", "60", "--calib-first", "--edge-bits", "0", "--weight-bits", "6"]
+DENSE = ["--images", "dense.npy", "--calib", "60", "--calib-first", "--held-out", "0", "--edge-bits", "0", "--weight-bits", "6"]
 
 
 def check_halves():
@@ -263,7 +263,7 @@ def check_halves():
                         [("input", [1, 24])], [("out", [1, 6])])
         wanted = outputs(wide, samples[60:, 0], "out")
         for form in ("qdq", "qdq-layers", "float", "int4", "matmulnbits"):
-            more = ["--weight-bits", "8"] if form == "matmulnbits" else []
+            more = ["--weight-bits", "8"] if form == "matmulnbits" else ["--act-bits", "0"] if form == "float" else []
             result = good(f"{name} {form}", "half.onnx", *DENSE, *more, "--format", form, "-o", "out.onnx")
             written = onnx.load("out.onnx")
             types = [v.type.tensor_type.elem_type for v in [*written.graph.input, *written.graph.output]]
@@ -285,8 +285,8 @@ def check_external():
     model = dense_network(np.float32)
     onnx.save(model, "one.onnx")
     onnx.save_model(model, "apart/net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    plain = good("one file", "one.onnx", *DENSE, "-o", "plain.onnx")
-    apart = good("external data", "apart/net.onnx", *DENSE, "-o", "apart/out.onnx", "--one-file", "0")
+    plain = good("one file", "one.onnx", *DENSE, "--format", "float", "-o", "plain.onnx")
+    apart = good("external data", "apart/net.onnx", *DENSE, "--format", "float", "-o", "apart/out.onnx", "--one-file", "0")
     expect(plain["evaluation"] == apart["evaluation"], "external data changes the result")
     expect(os.path.exists("apart/out.onnx.data"), "no file of weights")
     written = onnx.load("apart/out.onnx", load_external_data=False)

@@ -204,7 +204,7 @@ private:
             return there_;
         if (constant(4) && !graph_.traced)
             return there_ = known_steps();
-        const std::string steps = add("Gather", {add("Shape", {product}, "/extents"), integers("/first", {0})}, "/steps");
+        const std::string steps = add("Gather", {add("Shape", {product}, "/extents"), integers("/first", {0})}, "/number_of_steps");
         const std::string from = graph_.add_constant(node_.name() + "/from", make_tensor({}, std::vector<int64_t>{0}));
         const std::string by = graph_.add_constant(node_.name() + "/by", make_tensor({}, std::vector<int64_t>{1}));
         const std::string index =

@@ -63,6 +63,7 @@ private:
     void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
+    void weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const;
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
@@ -259,8 +260,10 @@ void Pass::run_segment(int index)
                           layer.name + ": was done before");
         } else {
             LayerHandle handle = prepare(layer, bits);
-            const bool alone = layer.kind == Kind::table; // its weights say it all
             const bool held_out_too = samples() > calibration_;
+            const bool alone = layer.kind == Kind::table; // its weights say it all
+            if (alone)
+                weigh_alike(layer, held_out_too, handle.get());
             // A layer that shares its input has statistics already: its rows are gathered again.
             if (alone || (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
                 import_stats(*checkpoint_, layer, which, held_out_too, handle.get()))) {
@@ -469,6 +472,19 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     }
     result_.quantizers[layer.input] = scales.quantizer;
     describe_input(layer, scales, note);
+}
+
+// Statistics with which the error is that of the weights themselves.
+void Pass::weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const
+{
+    const int64_t n = layer.desc.in_channels;
+    std::vector<float> unit(static_cast<size_t>(n * n), 0);
+    for (int64_t i = 0; i < n; i++)
+        unit[static_cast<size_t>(i * (n + 1))] = 1;
+    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
+        const Batch batch = make_batch(layer, {n, n}, unit.data(), nullptr, held_out != 0);
+        check(bsq_layer_calibrate(handle, &batch), layer, handle);
+    }
 }
 
 // Throws Error when what was kept of a layer is not of this run.
