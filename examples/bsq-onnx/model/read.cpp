@@ -316,6 +316,8 @@ Network read_network(const std::string &path, const Tracing &tracing)
     const onnx::ModelProto model = parse(bytes);
     check_content(model);
     Network network = [&] {
+        if (tracing.always && tracing.load)
+            return read_traced(model, tracing);
         try {
             return read_known(model);
         } catch (const Beyond &beyond) {
