@@ -54,7 +54,8 @@ static bool refit_settled(struct bsq_search *search, struct bsq_point *point)
     double before = point->j;
     double moved = jointly ? bsq_scale_refit(point, search->scratch) : bsq_scale_refit_groups(point, search->scratch);
 
-    return moved <= settled || (!(jointly && bsq_scale_refits_jointly(point)) && before - point->j <= settled_in_turn * before);
+    return moved <= settled ||
+           (!(jointly && bsq_scale_refits_jointly(point)) && before - point->j <= settled_in_turn * before);
 }
 
 /* Codes and scales in turn until neither moves; false when the limit came first. */

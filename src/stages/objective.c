@@ -229,13 +229,38 @@ static void mix_targets(struct bsq_block *block)
     }
 }
 
+/* Sets product = H x for 'count' rows of x in single precision, from rows, in its unit. */
+static void multiply_single(const struct bsq_hessian *hessian, int64_t count, const float *x, float *product)
+{
+    int64_t n = hessian->n;
+
+    bsq_sgemm(false, false, count, n, n, 1.0F, x, n, hessian->rows, n, 0.0F, product, n);
+}
+
+/* Sets p = H w where no target follows: only scales are refit by it, and energies, which single precision is enough for. */
+static void load_single_products(struct bsq_block *block)
+{
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n, count = block->channels * n;
+    float *product = (float *)block->s;
+
+    multiply_single(hessian, block->channels, block->weights, product);
+    for (int64_t i = 0; i < count; i++)
+        block->p[i] = hessian->unit * (double)product[i];
+    memset(block->s, 0, (size_t)count * sizeof *block->s);
+}
+
 void bsq_block_load_double(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;
+    bool targets = hessian->target_mean && hessian->mu > 0.0;
     int64_t n = hessian->n;
 
     block->single = 0;
-    multiply_by_h(block, block->channels, block->v, block->p);
+    if (hessian->rows && !targets)
+        load_single_products(block);
+    else
+        multiply_by_h(block, block->channels, block->v, block->p);
     for (int64_t c = 0; c < block->channels; c++) {
         const double *w = block->v + c * n;
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
@@ -243,7 +268,7 @@ void bsq_block_load_double(struct bsq_block *block)
         energy += (hessian->centred ? xw * xw : 0.0) - hessian->ridge * bsq_ddot(n, w, w);
         block->energy[c] = energy < 0.0 ? 0.0 : energy; /* plain, not centred: what errors are relative to */
     }
-    if (hessian->target_mean && hessian->mu > 0.0)
+    if (targets)
         mix_targets(block);
 }
 
@@ -460,7 +485,7 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
         for (int64_t j = 0; j < n; j++)
             e[i * n + j] = (float)(block->v[c * n + j] - g[j]);
     }
-    bsq_sgemm(false, false, count, n, n, 1.0f, e, n, hessian->rows, n, 0.0f, product, n);
+    multiply_single(hessian, count, e, product);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
         const double *s = block->s + c * n;

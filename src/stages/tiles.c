@@ -40,7 +40,10 @@ struct sweep {
 
 bool bsq_tiles_apply(const struct bsq_hessian *hessian, int64_t channels)
 {
-    return hessian->n >= LEAST_INPUTS && channels >= BSQ_TILES_LEAST_CHANNELS;
+    bool gathers = !hessian->h && !hessian->rows;
+    int64_t needed = gathers ? channels * (GATHERED_TILE + PANEL) + GATHERED_TILE / 2 * hessian->n : 0;
+
+    return hessian->n >= LEAST_INPUTS && channels >= BSQ_TILES_LEAST_CHANNELS && needed <= channels * hessian->n;
 }
 
 /* Gives the width of tiles: whole groups where these fit. */
@@ -175,7 +178,8 @@ static void add_products(const struct sweep *sweep, int64_t from, int64_t to)
                       any->h + sweep->first * n + column, n, 0.0, sweep->product, PANEL);
         else
             bsq_sgemm(false, false, sweep->moved, some, width, 1.0F, single, width,
-                      any->rows + (sweep->first - any->rows_from) * n + column, n, 0.0F, (float *)sweep->product, PANEL);
+                      any->rows + (sweep->first - any->rows_from) * n + column, n, 0.0F, (float *)sweep->product,
+                      PANEL);
         for (int64_t i = 0; i < sweep->moved; i++) {
             double *g = sweep->points[sweep->list[i]].g + column;
 
