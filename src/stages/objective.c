@@ -509,6 +509,34 @@ static double unit_of(const struct bsq_candidate *candidate, int64_t c)
     return unit;
 }
 
+/* Writes v - u of a channel times 'inverse' and returns (v - u)'s. */
+static double write_errors(const struct bsq_candidate *candidate, const struct bsq_block *block, int64_t c,
+                           double inverse, float *e)
+{
+    int64_t n = block->hessian->n;
+    const int8_t *codes = candidate->codes + c * n;
+    const double *v = block->v + c * n, *s = block->s + c * n;
+    double along = 0.0;
+
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        struct weight_parts parts = weight_parts(candidate, c, a);
+
+        for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++) {
+            double error = v[j] - weight_of(&parts, codes[j]);
+
+            e[j] = (float)(inverse * error);
+            along += error * s[j];
+        }
+    }
+    return along;
+}
+
+/* Tells whether J of candidates comes from products in single precision. */
+static bool values_are_single(const struct bsq_hessian *hessian)
+{
+    return !hessian->h && hessian->rows && hessian->searchable && !hessian->inexact;
+}
+
 void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                          int64_t count, double *u)
 {
@@ -517,23 +545,16 @@ void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block
     const float *rows[BSQ_BLOCK_MOST] = {NULL};
     double squares[BSQ_BLOCK_MOST];
 
-    if (hessian->h || !hessian->rows || !hessian->searchable || hessian->inexact) {
+    if (!values_are_single(hessian)) {
         bsq_candidate_judge_some(candidate, block, list, count, u);
         return;
     }
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
-        const double *v = block->v + c * n, *s = block->s + c * n;
-        double *weights = candidate->g + c * n, inverse = 1.0 / unit_of(candidate, c), along = 0.0;
         float *e = (float *)u + i * n;
 
-        bsq_candidate_weights(candidate, n, c, weights);
-        for (int64_t j = 0; j < n; j++) {
-            e[j] = (float)(inverse * (v[j] - weights[j]));
-            along += (v[j] - weights[j]) * s[j];
-        }
         rows[i] = e;
-        candidate->j[c] = block->base[c] + 2.0 * along;
+        candidate->j[c] = block->base[c] + 2.0 * write_errors(candidate, block, c, 1.0 / unit_of(candidate, c), e);
     }
     bsq_hessian_squares(hessian, rows, count, (float *)u + count * n, squares);
     for (int64_t i = 0; i < count; i++) {
@@ -614,13 +635,15 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
                              const struct bsq_block *block)
 {
     const double noise = 0x1p-50; /* of the energy: J below has no digits of its own */
+    const double single = 1e-6;   /* of J: what single precision may be off */
+    double share = values_are_single(block->hessian) ? 1.0 - single : 1.0;
     int64_t taken = 0, n = block->hessian->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
         double least = noise * block->energy[c];
         bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
 
-        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
+        if (!first && (!(fmax(from->j[c], least) < fmax(share * into->j[c], least)) ||
                        !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
         bsq_candidate_copy_channel(into, from, n, c);

@@ -129,7 +129,7 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);
 
-/* Sets j of the listed channels, in single precision where the factor is that of J and H does not stand in double; g is lost. */
+/* Sets j of the listed channels, in single precision where the factor is that of J and H does not stand in double; g stays as it is there. */
 void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                          int64_t count, double *u);
 
@@ -147,7 +147,8 @@ bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
 bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel);
 
 /* Takes over every channel of 'from' whose objective is lower, and possible, and whose weights float32 holds; returns
- * how many. Objectives below the rounding error of their terms are equals. */
+ * how many. Objectives below the rounding error of their terms are equals, and those that single precision cannot tell
+ * apart where they come from it. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
                              const struct bsq_block *block);
 
