@@ -215,7 +215,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 START_TEST(j_and_gradient_are_those_of_codes_and_scales)
 {
-    enum form form = _i % FORMS;
+    enum form form = (enum form)(_i % FORMS);
     const struct kind *kind = &kinds[_i / FORMS];
     const double precision = form == FORM_DOUBLE ? 1e-11 : 1e-5;
     struct tiles_case *self = create(form, kind->group_size, kind->shift_kind);
