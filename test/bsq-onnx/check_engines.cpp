@@ -65,6 +65,24 @@ static std::vector<std::vector<float>> outputs_of(const Model &model, const std:
     return values;
 }
 
+// A layer's output may be wanted for itself and for a later part of the network.
+START_TEST(output_asked_twice)
+{
+    if (!onnxruntime_is_here())
+        return;
+    const Model model = make_model("engines");
+    const std::vector<float> input = test::random_values(240, 7);
+    const auto size = static_cast<size_t>(count(model.shape("sum")));
+    std::vector<float> sums[2] = {std::vector<float>(size, -1.0F), std::vector<float>(size, -1.0F)};
+    std::vector<float> last(5, -1.0F);
+    Runner runner(model, whole(model, {"sum"}), {"sum", "last", "sum"}, {});
+    runner.run({input.data()}, {sums[0].data(), last.data(), sums[1].data()});
+    const auto once = outputs_of(model, {"sum"}, {}, input);
+    ck_assert(sums[0] == once[1] && sums[1] == once[1] && last == once[0]);
+    choose_engine(EngineChoice::automatic, "");
+}
+END_TEST
+
 START_TEST(same_values)
 {
     if (!onnxruntime_is_here())
@@ -198,6 +216,7 @@ Suite *test_suite()
     TCase *tests = tcase_create("engines");
     prepare_engine();
     tcase_add_test(tests, same_values);
+    tcase_add_test(tests, output_asked_twice);
     tcase_add_test(tests, same_rounding);
     tcase_add_test(tests, segments);
     tcase_add_test(tests, refusals);

@@ -21,7 +21,8 @@ public:
         const Shape *shape = nullptr;
     };
 
-    // Inputs and outputs as they were named at loading, of the types that they had there. Throws Error.
+    // Inputs and outputs as they were named at loading, of the types that they had there; an output may have been named
+    // several times. Throws Error.
     virtual void run(const std::vector<Place<const void *>> &inputs, const std::vector<Place<void *>> &outputs) = 0;
 };
 

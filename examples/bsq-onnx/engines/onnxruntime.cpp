@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
 #include <dlfcn.h>
@@ -219,8 +220,15 @@ class OrtProgram : public Program {
 public:
     OrtProgram(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<Value> &inputs,
                const std::vector<Value> &outputs)
-        : session_(std::move(library), bytes), inputs_(inputs), outputs_(outputs)
+        : session_(std::move(library), bytes), inputs_(inputs)
     {
+        for (const Value &output : outputs) {
+            const auto at = std::find_if(outputs_.begin(), outputs_.end(),
+                                         [&](const Value &before) { return before.name == output.name; });
+            source_.push_back(static_cast<size_t>(at - outputs_.begin()));
+            if (at == outputs_.end())
+                outputs_.push_back(output);
+        }
         for (const Value &input : inputs_)
             input_names_.push_back(input.name.c_str());
         for (const Value &output : outputs_)
@@ -233,9 +241,20 @@ public:
     {
         Tensors in(session_.library()), out(session_.library());
         put(inputs_, inputs, in);
-        put(outputs_, outputs, out);
+        std::vector<Place<void *>> first(outputs_.size(), Place<void *>{nullptr});
+        for (size_t i = 0; i < outputs.size(); i++)
+            if (first[source_[i]].values == nullptr)
+                first[source_[i]] = outputs[i];
+        put(outputs_, first, out);
         std::vector<ort::Value *> results = out.values;
         session_.run(input_names_, in.values, output_names_, results);
+        for (size_t i = 0; i < outputs.size(); i++) {
+            const Place<void *> &from = first[source_[i]];
+            const Value &what = outputs_[source_[i]];
+            const auto bytes = static_cast<size_t>(count(from.shape != nullptr ? *from.shape : what.shape));
+            if (outputs[i].values != from.values)
+                std::memcpy(outputs[i].values, from.values, bytes * element_size(what.type));
+        }
     }
 
 private:
@@ -246,7 +265,8 @@ private:
     }
 
     Session session_;
-    std::vector<Value> inputs_, outputs_;
+    std::vector<Value> inputs_, outputs_; // each output once: ONNX Runtime fills but one of several with the same name
+    std::vector<size_t> source_;          // of what is asked for, in outputs_
     std::vector<const char *> input_names_, output_names_;
 };
 
