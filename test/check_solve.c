@@ -497,7 +497,8 @@ static void stage_create(struct stage_case *stage, struct ref_random *random, in
                                       .p = stage->p,
                                       .codes = stage->codes,
                                       .scales = stage->scales,
-                                      .g = stage->g};
+                                      .g = stage->g,
+                                      .end = n};
     stage->point.scales_per_channel = (n + stage->point.group_size - 1) / stage->point.group_size;
     ref_code_range(bits, range, &stage->point.lowest, &stage->point.highest);
     sample_target(stage->sample, 1, own, &stage->energy);
@@ -831,6 +832,7 @@ START_TEST(a_pair_may_have_the_last_input)
                               .codes = codes,
                               .scales = &scale,
                               .g = g,
+                              .end = 3,
                               .lowest = -2,
                               .highest = 1};
 

@@ -130,6 +130,18 @@ double total_work(const Model &model, const Settings &settings, const Split &spl
     return total;
 }
 
+// As many samples as the network takes at a time, the first ones.
+std::vector<Array> example_of(const Samples &samples)
+{
+    if (samples.count() < samples.batch())
+        throw Error("there are " + std::to_string(samples.count()) + " samples, and the network takes " +
+                    std::to_string(samples.batch()) + " at a time");
+    std::vector<int64_t> first;
+    for (int64_t i = 0; i < samples.batch(); i++)
+        first.push_back(i);
+    return samples.load(first).inputs;
+}
+
 RunResult run(const Settings &asked, Progress &progress)
 {
     Settings settings = asked;
@@ -140,23 +152,27 @@ RunResult run(const Settings &asked, Progress &progress)
     choose_engine(settings.engine, settings.onnxruntime);
     std::unique_ptr<Samples> images, test;
     const auto read_samples = [&](const std::vector<Value> &inputs) {
-        images = std::make_unique<Samples>(settings.images, settings.preprocessing, inputs);
+        images = std::make_unique<Samples>(settings.images, settings.preprocessing, inputs, settings.batch);
         if (!settings.test.empty())
-            test = std::make_unique<Samples>(settings.test, settings.preprocessing, inputs);
+            test = std::make_unique<Samples>(settings.test, settings.preprocessing, inputs, settings.batch);
     };
-    const Model read = Model::load(settings.model, tracing([&](const std::vector<Tracing::Declared> &declared) {
-                                       std::vector<Value> inputs;
-                                       for (const Tracing::Declared &input : declared)
-                                           inputs.push_back({input.name, input.shape, input.type});
-                                       read_samples(inputs);
-                                       return images->load(0).inputs;
-                                   }));
+    Tracing traces = tracing([&](const std::vector<Tracing::Declared> &declared) {
+        std::vector<Value> inputs;
+        for (const Tracing::Declared &input : declared)
+            inputs.push_back({input.name, input.shape, input.type});
+        read_samples(inputs);
+        return example_of(*images);
+    });
+    traces.always = settings.batch > 1;
+    if (traces.always && !traces.load)
+        throw Error("--batch needs ONNX Runtime, which is not in use");
+    const Model read = Model::load(settings.model, traces);
     const Limits limits = limits_of(read, settings);
     check_network(read, settings, limits);
     const std::unique_ptr<Task> task = make_task(settings.task, read);
     if (!images)
         read_samples(read.inputs());
-    const Split split = split_samples(settings, *images, test.get(), enough_samples(read));
+    const Split split = split_samples(settings, *images, test.get(), enough_samples(read, images->batch()));
     row_mask_input(read, settings.row_mask);
     Metrics(read, settings.metrics, settings.token_ids, !settings.labels.empty()); // throws what is wrong with them
     const auto fitted = static_cast<int64_t>(split.calibration.size());

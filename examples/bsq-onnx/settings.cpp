@@ -22,7 +22,7 @@ namespace {
 struct Fields {
     struct argument_list images, test, skip, bits_for, keep_float, act_bits_for, input, test_input, metric;
     const char *row_mask, *token_ids, *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
-    int32_t crop, letterbox, bgr, shorter;
+    int32_t crop, letterbox, bgr, shorter, batch;
     double pad;
     int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
@@ -73,6 +73,9 @@ const struct argument samples_table[] = {
      nullptr},
     {"test-input", ARGUMENT_LIST, "NAME=FILE.npy", "the same as --input, of the samples to evaluate on",
      AT(test_input), 0, 0, nullptr},
+    {"batch", ARGUMENT_INTEGER, "N",
+     "put N samples of the same extents together for a network that leaves its batch open [as many as it says, or 1]",
+     AT(batch), 1, 65536, nullptr},
     {"row-mask", ARGUMENT_TEXT, "NAME",
      "input of 0 and 1, an attention mask: where it is 0, nothing counts in statistics, ranges and errors", AT(row_mask),
      0, 0, nullptr},
@@ -531,6 +534,7 @@ void take(const Fields &fields, Settings &settings)
     settings.images = {texts(fields.images), named_files("input", texts(fields.input))};
     settings.test = {texts(fields.test), named_files("test-input", texts(fields.test_input))};
     settings.row_mask = text_of(fields.row_mask);
+    settings.batch = fields.batch;
     settings.metrics = metric_choices(texts(fields.metric));
     settings.token_ids = text_of(fields.token_ids);
     settings.labels = text_of(fields.labels);
@@ -696,6 +700,8 @@ std::vector<std::string> describe(const Settings &settings)
         lines.push_back("keep float " + name);
     if (settings.float_head)
         lines.push_back("float head yes");
+    if (settings.batch > 1)
+        lines.push_back("samples at a time " + std::to_string(settings.batch));
     if (!settings.row_mask.empty())
         lines.push_back("rows that count, by input " + settings.row_mask);
     std::string fit = fits[static_cast<int>(pictures.fit)];

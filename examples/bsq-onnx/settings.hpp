@@ -20,6 +20,7 @@ using tool::UsageError;
 struct Settings {
     std::string model, output, report, resume, labels;
     Sources images, test;
+    int64_t batch = 0;    // samples that are put together; 0: as the network says
     std::string row_mask; // input that says which rows count
     Preprocessing preprocessing;
     int64_t calibration_samples = -1; // -1: as many as fill the statistics, see calibration_count

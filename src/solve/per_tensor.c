@@ -67,7 +67,7 @@ static void solve_block(struct bsq_pass *pass, struct bsq_search *search, int64_
     search->effort_plan = work->effort_plan;
     if (work->effort_plan && search->block.hessian->searchable)
         bsq_polish_fixed(search, work->width, records);
-    else
+    if (!work->effort_plan || !search->block.hessian->searchable || !search->block.hessian->h)
         bsq_candidate_judge(trial, &search->block, search->u);
     memcpy(codes, trial->codes, (size_t)(channels * n));
     for (int64_t c = 0; c < channels; c++) {

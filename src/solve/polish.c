@@ -5,6 +5,7 @@
 #include "stages/bitsplit.h"
 #include "stages/descent.h"
 #include "stages/scale.h"
+#include "stages/tiles.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,9 +50,12 @@ static bool descend(struct bsq_search *search, struct bsq_point *point, int64_t 
 /* Refits the scales; true when they had settled. */
 static bool refit_settled(struct bsq_search *search, struct bsq_point *point)
 {
-    double before = point->j, moved = bsq_scale_refit(point, search->scratch);
+    bool jointly = point->scales_per_channel == 1 || !bsq_tiles_apply(point->hessian, search->listed);
+    double before = point->j;
+    double moved = jointly ? bsq_scale_refit(point, search->scratch) : bsq_scale_refit_groups(point, search->scratch);
 
-    return moved <= settled || (!bsq_scale_refits_jointly(point) && before - point->j <= settled_in_turn * before);
+    return moved <= settled ||
+           (!(jointly && bsq_scale_refits_jointly(point)) && before - point->j <= settled_in_turn * before);
 }
 
 /* Codes and scales in turn until neither moves; false when the limit came first. */
@@ -124,8 +128,45 @@ static void descend_channel(struct bsq_search *search, int64_t channel, bool ref
         bsq_candidate_judge_channel(&search->trial, &search->block, channel, search->u);
 }
 
+/* Brings the listed channels close to where neither codes nor scales move, side by side. */
+static void descend_in_tiles(struct bsq_search *search, bool refit)
+{
+    enum { MOST_TILE_SWEEPS = 8 };
+    const double least = 1e-3; /* of J: channels that a sweep gains less are left to descend alone */
+    struct bsq_point points[BSQ_BLOCK_MOST];
+    int32_t channel[BSQ_BLOCK_MOST];
+    double before[BSQ_BLOCK_MOST];
+    int64_t count = search->listed;
+
+    for (int64_t i = 0; i < count; i++) {
+        channel[i] = (int32_t)bsq_search_channel(search, i);
+        points[i] = bsq_search_point(search, channel[i]);
+    }
+    for (int sweep = 0; sweep < MOST_TILE_SWEEPS && count >= BSQ_TILES_LEAST_CHANNELS; sweep++) {
+        int64_t left = 0;
+
+        for (int64_t i = 0; i < count; i++) {
+            before[i] = points[i].j;
+            search->sweeps[channel[i]]++;
+        }
+        bsq_tiles_sweep(points, count, refit, search->u, search->scratch);
+        for (int64_t i = 0; i < count; i++) {
+            if (refit && points[i].scales_per_channel == 1)
+                (void)bsq_scale_refit(&points[i], search->scratch);
+            search->trial.j[channel[i]] = points[i].j;
+            if (!(before[i] - points[i].j > least * before[i]))
+                continue;
+            points[left] = points[i];
+            channel[left++] = channel[i];
+        }
+        count = left;
+    }
+}
+
 static void descend_listed(struct bsq_search *search, bool refit)
 {
+    if (bsq_tiles_apply(search->block.hessian, search->listed))
+        descend_in_tiles(search, refit);
     for (int64_t i = 0; i < search->listed; i++)
         descend_channel(search, bsq_search_channel(search, i), refit);
 }
@@ -182,7 +223,7 @@ static void store_scales(struct bsq_search *search)
         }
     }
     if (!alone)
-        bsq_search_judge(search);
+        bsq_search_estimate(search);
 }
 
 void bsq_polish(struct bsq_search *search, const struct bsq_candidate *kept, bool refit,
@@ -201,7 +242,7 @@ void bsq_polish(struct bsq_search *search, const struct bsq_candidate *kept, boo
         descend_listed(search, false);
     }
     if (!search->block.hessian->h) /* J was kept with rows in single precision */
-        bsq_search_judge(search);
+        bsq_search_value(search);
     bsq_record_close(&records[BSQ_EFFORT_DESCENT], search, bsq_search_sum_better(kept, &search->trial, channels));
 }
 

@@ -257,7 +257,7 @@ void bsq_scale_format_restrict(struct bsq_search *search, struct bsq_stage_recor
     load_side(search, BSQ_VALUES_NEAREST);
     if (!bsq_search_beam(search, 1, &one, 1, 0))
         return;
-    bsq_search_judge(search);
+    bsq_search_value(search);
     (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
     bsq_record_close(record, search, bsq_search_sum(search->best.j, channels));
 }

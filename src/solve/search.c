@@ -97,7 +97,7 @@ static void feed_back(struct bsq_search *search, struct bsq_stage_record *record
     bsq_record_open(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
     if (!run_beam(search))
         return;
-    bsq_search_judge(search);
+    bsq_search_value(search);
     (void)bsq_candidate_accept(&search->unrestricted, &search->trial, &search->block);
     bsq_record_close(&records[BSQ_EFFORT_BEAM], search, bsq_search_sum(search->unrestricted.j, channels));
     bsq_scale_format_restrict(search, &records[BSQ_EFFORT_SCALE]);

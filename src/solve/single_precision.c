@@ -66,24 +66,13 @@ static float *rows_of_inputs(const struct bsq_search *search)
 static void full_squares(const struct bsq_search *search, const float *e, const double *units, const int32_t *list,
                          int64_t count, double *sums)
 {
-    enum { SIDE = 16 }; /* channels at a time, so that what is read and written stays close */
     const struct bsq_hessian *hessian = search->block.hessian;
-    int64_t n = hessian->n;
-    double plain[BSQ_BLOCK_MOST] = {0}, squares[BSQ_BLOCK_MOST] = {0};
-    float *x = rows_of_inputs(search);
+    const float *rows[BSQ_BLOCK_MOST] = {NULL};
+    double squares[BSQ_BLOCK_MOST];
 
-    for (int64_t first = 0; first < count; first += SIDE) {
-        int64_t side = count - first < SIDE ? count - first : SIDE;
-        const float *from[SIDE];
-
-        for (int64_t i = 0; i < side; i++)
-            from[i] = e + (list ? list[first + i] : first + i) * n;
-        for (int64_t k = 0; k < n; k++)
-            for (int64_t i = 0; i < side; i++)
-                x[k * count + first + i] = from[i][hessian->order[k]];
-    }
-    bsq_strmm(n, count, hessian->factor32, n, x, count);
-    bsq_kernels()->sums(x, count, n, count, NULL, plain, squares);
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = e + (list ? list[i] : i) * hessian->n;
+    bsq_hessian_squares(hessian, rows, count, rows_of_inputs(search), squares);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
 

@@ -95,7 +95,7 @@ void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record)
     bsq_search_reset(search);
     for (enum bsq_scale_rule rule = BSQ_RULE_MAXIMUM; rule <= BSQ_RULE_ALTERNATING; rule++) {
         bsq_start_codes(search, &search->trial, rule);
-        bsq_candidate_judge(&search->trial, &search->block, search->u);
+        bsq_search_value(search);
         if (rule == BSQ_RULE_MAXIMUM)
             record->before = bsq_search_sum(search->trial.j, channels);
         (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);

@@ -150,6 +150,11 @@ void bsq_search_estimate(struct bsq_search *search)
     bsq_candidate_estimate(&search->trial, &search->block, search->list, search->listed, search->u);
 }
 
+void bsq_search_value(struct bsq_search *search)
+{
+    bsq_candidate_value(&search->trial, &search->block, search->list, search->listed, search->u);
+}
+
 void bsq_search_reset(struct bsq_search *search)
 {
     bsq_search_list_all(search);

@@ -103,6 +103,9 @@ static inline int64_t bsq_search_channel(const struct bsq_search *search, int64_
 void bsq_search_judge(struct bsq_search *search);
 void bsq_search_estimate(struct bsq_search *search);
 
+/* Sets j alone (bsq_candidate_value). */
+void bsq_search_value(struct bsq_search *search);
+
 /* Gives one channel of the trial. */
 struct bsq_point bsq_search_point(struct bsq_search *search, int64_t channel);
 

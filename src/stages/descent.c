@@ -42,14 +42,12 @@ int64_t bsq_descent_sweep(struct bsq_point *point)
     const struct bsq_kernels *kernels = bsq_kernels();
     int64_t changes = 0;
 
-    for (int64_t a = 0; a < point->scales_per_channel; a++) { /* inputs of one scale at a time */
-        int64_t end = bsq_scale_end(point->n, point->group_size, a);
+    for (int64_t j = point->first; j < point->end;) { /* inputs of one scale at a time */
+        int64_t a = j / point->group_size, end = bsq_scale_end(point->end, point->group_size, a);
         double scale = point->scales[a];
 
-        for (int64_t j = a * point->group_size; j < end; j++) {
-            j = kernels->next_step(point->g, point->diagonal, 0.5 * fabs(scale), j, end);
-            changes += j < end && step(point, j, scale);
-        }
+        while ((j = kernels->next_step(point->g, point->diagonal, 0.5 * fabs(scale), j, end)) < end)
+            changes += step(point, j++, scale);
     }
     return changes;
 }

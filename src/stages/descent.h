@@ -4,7 +4,7 @@
 
 #include "stages/objective.h"
 
-/* Goes over the codes once: each becomes the one that minimises J given all others. A step costs n operations, a code that
+/* Goes over the codes of inputs from 'first' to 'end' of the point once: each becomes the one that minimises J given all others. A step costs n operations, a code that
  * stays nearly none. Returns how many codes changed. */
 int64_t bsq_descent_sweep(struct bsq_point *point);
 

@@ -24,7 +24,8 @@ enum { MOST_FACTOR64_INPUTS = 256 };
 /* Up to this fan-in H stands in double, 8 n^2 bytes. */
 enum { MOST_DENSE_INPUTS = 1024 };
 
-/* Up to this fan-in rows of H stand in single precision beside the factor, 4 n^2 bytes. */
+/* Rows of H stand in single precision beside the factor, 4 n^2 bytes, up to this fan-in, and with half as many channels where they
+ * are no more than what these take. */
 enum { MOST_ROW_INPUTS = 3072 };
 
 bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan)
@@ -61,7 +62,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
         if (!plan->rows)
             hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
     }
-    if (plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS))
+    if (plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS || 2 * channels >= n))
         hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
     if (plan->factor && dense)
         hessian->factor64 = bsq_carve(&carver, n * n, sizeof *hessian->factor64);
@@ -421,4 +422,27 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
     hessian->single = plan->single && hessian->searchable && !hessian->inexact;
     if (hessian->single)
         find_top(hessian);
+}
+
+void bsq_hessian_squares(const struct bsq_hessian *hessian, const float *const *e, int64_t count, float *x,
+                         double *sums)
+{
+    enum { SIDE = 16 }; /* rows at a time, so that what is read and written stays close */
+    int64_t n = hessian->n;
+
+    for (int64_t first = 0; first < count; first += SIDE) {
+        int64_t side = count - first < SIDE ? count - first : SIDE;
+
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t i = 0; i < side; i++)
+                x[k * count + first + i] = e[first + i][hessian->order[k]];
+    }
+    bsq_strmm(n, count, hessian->factor32, n, x, count);
+    for (int64_t first = 0; first < count; first += SIDE) {
+        double plain[SIDE] = {0}, squares[SIDE] = {0};
+        int64_t side = count - first < SIDE ? count - first : SIDE;
+
+        bsq_kernels()->sums(x + first, count, n, side, NULL, plain, squares);
+        memcpy(sums + first, squares, (size_t)side * sizeof *sums);
+    }
 }

@@ -81,4 +81,9 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
 /* Reads the moments of group 'index' and factors them. Allocates nothing. */
 void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index);
 
+/* Sets sums[i] = |R e_i|^2 / unit for 'count' rows of n, BSQ_BLOCK_MOST at most, that lie where e says; 'x' is n x count of scratch.
+ * A sum of squares has single precision however small it is. */
+void bsq_hessian_squares(const struct bsq_hessian *hessian, const float *const *e, int64_t count, float *x,
+                         double *sums);
+
 #endif

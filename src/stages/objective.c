@@ -229,13 +229,38 @@ static void mix_targets(struct bsq_block *block)
     }
 }
 
+/* Sets product = H x for 'count' rows of x in single precision, from rows, in its unit. */
+static void multiply_single(const struct bsq_hessian *hessian, int64_t count, const float *x, float *product)
+{
+    int64_t n = hessian->n;
+
+    bsq_sgemm(false, false, count, n, n, 1.0F, x, n, hessian->rows, n, 0.0F, product, n);
+}
+
+/* Sets p = H w where no target follows: only scales are refit by it, and energies, which single precision is enough for. */
+static void load_single_products(struct bsq_block *block)
+{
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n, count = block->channels * n;
+    float *product = (float *)block->s;
+
+    multiply_single(hessian, block->channels, block->weights, product);
+    for (int64_t i = 0; i < count; i++)
+        block->p[i] = hessian->unit * (double)product[i];
+    memset(block->s, 0, (size_t)count * sizeof *block->s);
+}
+
 void bsq_block_load_double(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;
+    bool targets = hessian->target_mean && hessian->mu > 0.0;
     int64_t n = hessian->n;
 
     block->single = 0;
-    multiply_by_h(block, block->channels, block->v, block->p);
+    if (hessian->rows && !targets)
+        load_single_products(block);
+    else
+        multiply_by_h(block, block->channels, block->v, block->p);
     for (int64_t c = 0; c < block->channels; c++) {
         const double *w = block->v + c * n;
         double xw = block->target_mean[c], energy = bsq_ddot(n, w, block->p + c * n);
@@ -243,7 +268,7 @@ void bsq_block_load_double(struct bsq_block *block)
         energy += (hessian->centred ? xw * xw : 0.0) - hessian->ridge * bsq_ddot(n, w, w);
         block->energy[c] = energy < 0.0 ? 0.0 : energy; /* plain, not centred: what errors are relative to */
     }
-    if (hessian->target_mean && hessian->mu > 0.0)
+    if (targets)
         mix_targets(block);
 }
 
@@ -352,19 +377,18 @@ double bsq_candidate_square(const struct bsq_candidate *candidate, const struct 
     return bsq_ddot(n, u, product);
 }
 
-/* Adds to y 'count' products a * H_ji from i = 'first' on, from rows. */
-static void add_single_row(const struct bsq_hessian *hessian, int64_t j, double a, int64_t first, int64_t count,
-                           double *y)
+/* Adds to y 'count' products a * H_ji from i = 'first' on, from rows in single precision. */
+static void add_single_row(const struct bsq_point *point, int64_t j, double a, int64_t first, int64_t count, double *y)
 {
-    const float *row = hessian->rows + j * hessian->n;
-    double scaled = a * hessian->unit;
+    const float *row = point->rows + (j - point->rows_from) * point->n;
+    double scaled = a * point->hessian->unit;
 
     bsq_kernels()->add_scaled(row + first, scaled, count, y);
     if (j >= first && j < first + count)
-        y[j - first] += a * hessian->diagonal[j] - scaled * (double)row[j];
+        y[j - first] += a * point->diagonal[j] - scaled * (double)row[j];
 }
 
-/* Does the same from below the diagonal of factor32. */
+/* Adds the whole row from below the diagonal of factor32. */
 static void add_split_row(const struct bsq_hessian *hessian, int64_t j, double a, double *y)
 {
     int64_t n = hessian->n, k = hessian->rank[j];
@@ -380,10 +404,8 @@ static void add_split_row(const struct bsq_hessian *hessian, int64_t j, double a
 
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y)
 {
-    if (point->h)
-        bsq_daxpy(point->n, a, point->h + j * point->n, y);
-    else if (point->hessian->rows)
-        add_single_row(point->hessian, j, a, 0, point->n, y);
+    if (point->h || point->rows)
+        bsq_point_add_part(point, j, a, point->first, point->end - point->first, y + point->first);
     else
         add_split_row(point->hessian, j, a, y);
 }
@@ -393,7 +415,7 @@ void bsq_point_add_part(const struct bsq_point *point, int64_t j, double a, int6
     if (point->h)
         bsq_daxpy(count, a, point->h + j * point->n + first, y);
     else
-        add_single_row(point->hessian, j, a, first, count, y);
+        add_single_row(point, j, a, first, count, y);
 }
 
 struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t channel)
@@ -412,6 +434,8 @@ struct bsq_point bsq_candidate_point(struct bsq_candidate *candidate, const stru
                               .scales = candidate->scales + first,
                               .shifts = candidate->shifts ? candidate->shifts + first : NULL,
                               .g = candidate->g + channel * n,
+                              .end = n,
+                              .rows = block->hessian->rows,
                               .j = candidate->j[channel]};
 }
 
@@ -420,18 +444,23 @@ void bsq_candidate_judge_some(struct bsq_candidate *candidate, const struct bsq_
 {
     int64_t n = block->hessian->n;
 
-    for (int64_t i = 0; i < count; i++)
-        bsq_candidate_weights(candidate, n, list ? list[i] : i, u + i * n);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+        double *e = u + i * n;
+
+        bsq_candidate_weights(candidate, n, c, e);
+        for (int64_t j = 0; j < n; j++)
+            e[j] = block->v[c * n + j] - e[j];
+    }
     multiply_by_h(block, count, u, candidate->g);
     for (int64_t i = count; i-- > 0;) { /* a product moves up to its channel, past none that is still to move */
         int64_t c = list ? list[i] : i;
-        const double *product = candidate->g + i * n, *p = block->p + c * n, *v = block->v + c * n;
-        const double *s = block->s + c * n, *x = u + i * n;
+        const double *product = candidate->g + i * n, *s = block->s + c * n, *e = u + i * n;
         double *g = candidate->g + c * n, sum = block->base[c];
 
-        for (int64_t j = 0; j < n; j++) {
-            g[j] = p[j] - product[j];
-            sum += (v[j] - x[j]) * (g[j] + s[j]);
+        for (int64_t j = 0; j < n; j++) { /* p - H u = H (v - u) + s */
+            g[j] = product[j] + s[j];
+            sum += e[j] * (g[j] + s[j]);
         }
         candidate->j[c] = sum;
     }
@@ -456,7 +485,7 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
         for (int64_t j = 0; j < n; j++)
             e[i * n + j] = (float)(block->v[c * n + j] - g[j]);
     }
-    bsq_sgemm(false, false, count, n, n, 1.0f, e, n, hessian->rows, n, 0.0f, product, n);
+    multiply_single(hessian, count, e, product);
     for (int64_t i = 0; i < count; i++) {
         int64_t c = list ? list[i] : i;
         const double *s = block->s + c * n;
@@ -470,17 +499,85 @@ void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_bl
     }
 }
 
+/* Gives the unit in which single precision holds the errors of a channel: its largest scale. */
+static double unit_of(const struct bsq_candidate *candidate, int64_t c)
+{
+    double unit = 0.0;
+
+    for (int64_t a = c * candidate->scales_per_channel; a < (c + 1) * candidate->scales_per_channel; a++)
+        unit = fmax(unit, fabs(candidate->scales[a]));
+    return unit;
+}
+
+/* Writes v - u of a channel times 'inverse' and returns (v - u)'s. */
+static double write_errors(const struct bsq_candidate *candidate, const struct bsq_block *block, int64_t c,
+                           double inverse, float *e)
+{
+    int64_t n = block->hessian->n;
+    const int8_t *codes = candidate->codes + c * n;
+    const double *v = block->v + c * n, *s = block->s + c * n;
+    double along = 0.0;
+
+    for (int64_t a = 0; a < candidate->scales_per_channel; a++) {
+        struct weight_parts parts = weight_parts(candidate, c, a);
+
+        for (int64_t j = a * candidate->group_size; j < bsq_scale_end(n, candidate->group_size, a); j++) {
+            double error = v[j] - weight_of(&parts, codes[j]);
+
+            e[j] = (float)(inverse * error);
+            along += error * s[j];
+        }
+    }
+    return along;
+}
+
+/* Tells whether J of candidates comes from products in single precision. */
+static bool values_are_single(const struct bsq_hessian *hessian)
+{
+    return !hessian->h && hessian->rows && hessian->searchable && !hessian->inexact;
+}
+
+void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                         int64_t count, double *u)
+{
+    const struct bsq_hessian *hessian = block->hessian;
+    int64_t n = hessian->n;
+    const float *rows[BSQ_BLOCK_MOST] = {NULL};
+    double squares[BSQ_BLOCK_MOST];
+
+    if (!values_are_single(hessian)) {
+        bsq_candidate_judge_some(candidate, block, list, count, u);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+        float *e = (float *)u + i * n;
+
+        rows[i] = e;
+        candidate->j[c] = block->base[c] + 2.0 * write_errors(candidate, block, c, 1.0 / unit_of(candidate, c), e);
+    }
+    bsq_hessian_squares(hessian, rows, count, (float *)u + count * n, squares);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = list ? list[i] : i;
+        double unit = unit_of(candidate, c);
+
+        candidate->j[c] += squares[i] * hessian->unit * unit * unit;
+    }
+}
+
 void bsq_candidate_judge_channel(struct bsq_candidate *candidate, const struct bsq_block *block, int64_t c, double *u)
 {
     int64_t n = block->hessian->n;
-    const double *p = block->p + c * n, *v = block->v + c * n, *s = block->s + c * n;
+    const double *v = block->v + c * n, *s = block->s + c * n;
     double *g = candidate->g + c * n, sum = block->base[c];
 
     bsq_candidate_weights(candidate, n, c, u);
+    for (int64_t j = 0; j < n; j++)
+        u[j] = v[j] - u[j];
     multiply_by_h(block, 1, u, g);
     for (int64_t j = 0; j < n; j++) {
-        g[j] = p[j] - g[j];
-        sum += (v[j] - u[j]) * (g[j] + s[j]);
+        g[j] += s[j];
+        sum += u[j] * (g[j] + s[j]);
     }
     candidate->j[c] = sum;
 }
@@ -538,13 +635,15 @@ int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candid
                              const struct bsq_block *block)
 {
     const double noise = 0x1p-50; /* of the energy: J below has no digits of its own */
+    const double single = 1e-6;   /* of J: what single precision may be off */
+    double share = values_are_single(block->hessian) ? 1.0 - single : 1.0;
     int64_t taken = 0, n = block->hessian->n;
 
     for (int64_t c = 0; c < block->channels; c++) {
         double least = noise * block->energy[c];
         bool first = into->j[c] == INFINITY && from->j[c] < INFINITY; /* a start has nothing to fall back on */
 
-        if (!first && (!(fmax(from->j[c], least) < fmax(into->j[c], least)) ||
+        if (!first && (!(fmax(from->j[c], least) < fmax(share * into->j[c], least)) ||
                        !bsq_block_admits(block, c, from->j[c]) || !bsq_candidate_fits(from, n, c)))
             continue;
         bsq_candidate_copy_channel(into, from, n, c);

@@ -83,13 +83,16 @@ struct bsq_point {
     double *scales;         /* scales_per_channel */
     double *shifts;         /* scales_per_channel; NULL without */
     double *g;              /* n */
+    int64_t first, end;     /* inputs whose g is kept up to date: all but within a tile (stages/tiles.h) */
+    const float *rows;      /* rows of H / unit in single precision from that of input 'rows_from' on; or NULL */
+    int64_t rows_from;
     double j;
     int32_t lowest, highest;
     const int8_t *levels; /* 'level_count' values in ascending order; NULL: all from lowest to highest */
     int32_t level_count;
 };
 
-/* Adds y += a * row j of H. */
+/* Adds y += a * row j of H, for inputs from 'first' to 'end' of the point. */
 void bsq_point_add_row(const struct bsq_point *point, int64_t j, double a, double *y);
 
 /* Adds to y the 'count' products of that row from number 'first' on, where H has rows in memory. */
@@ -126,6 +129,10 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);
 
+/* Sets j of the listed channels, in single precision where the factor is that of J and H does not stand in double; g stays as it is there. */
+void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
+                         int64_t count, double *u);
+
 /* Copies scales and shifts of the first 'channels' channels. */
 void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t channels);
 
@@ -140,7 +147,8 @@ bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
 bool bsq_candidate_fits(const struct bsq_candidate *candidate, int64_t n, int64_t channel);
 
 /* Takes over every channel of 'from' whose objective is lower, and possible, and whose weights float32 holds; returns
- * how many. Objectives below the rounding error of their terms are equals. */
+ * how many. Objectives below the rounding error of their terms are equals, and those that single precision cannot tell
+ * apart where they come from it. */
 int64_t bsq_candidate_accept(struct bsq_candidate *into, const struct bsq_candidate *from,
                              const struct bsq_block *block);
 

@@ -376,13 +376,12 @@ static double refit_group(struct bsq_point *point, int64_t a, double least, doub
     return fmax(fabs(x[0]), fabs(x[1]));
 }
 
-/* Refits one group after the other. */
-static double refit_groups(struct bsq_point *point, double *scratch)
+double bsq_scale_refit_groups(struct bsq_point *point, double *scratch)
 {
     const double share = 1e-3; /* of J, over all groups: leaves two thirds of the rows unread, and J as low */
     double largest = 0.0, least = fmax(share * point->j, 0.0) / (double)point->scales_per_channel;
 
-    for (int64_t a = 0; a < point->scales_per_channel; a++)
+    for (int64_t a = point->first / point->group_size; a * point->group_size < point->end; a++)
         largest = fmax(largest, refit_group(point, a, least, scratch));
     return largest;
 }
@@ -400,7 +399,7 @@ double bsq_scale_refit(struct bsq_point *point, double *scratch)
     if (count == 1 && point->shifting.kind == BSQ_SHIFT_NONE)
         return refit_single(point, scratch);
     if (!bsq_scale_refits_jointly(point))
-        return refit_groups(point, scratch);
+        return bsq_scale_refit_groups(point, scratch);
     for (int64_t i = 0; i < count; i++)
         parts[i] = i < scales ? (struct part){PART_SCALES, i, i + 1}
                               : (struct part){PART_CONSTANT, i - scales, i - scales + 1};

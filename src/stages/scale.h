@@ -31,6 +31,9 @@ int64_t bsq_scale_scratch(int64_t n, int64_t scales_per_channel, enum bsq_shift_
  * change. */
 double bsq_scale_refit(struct bsq_point *point, double *scratch);
 
+/* Does the same group after group, for the groups within 'first' to 'end' of the point. */
+double bsq_scale_refit_groups(struct bsq_point *point, double *scratch);
+
 /* Tells whether that is done jointly. Too many scales move one after the other, so that it takes several calls. */
 bool bsq_scale_refits_jointly(const struct bsq_point *point);
 

@@ -63,7 +63,7 @@ bench-onnx: onnx
 	$(BUILD)/test/bsq-onnx/bench_engines $(wildcard $(SHARED_DATA)/models/*.onnx)
 
 # QUICK=1: less of everything, and docs/ stays as it is.
-SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale rows)
+SOLVER_BENCHES := $(addprefix $(BUILD)/bench/bench_,solver scale spectra rows)
 LAYERS_THERE = $(wildcard $(SHARED_DATA)/layers)
 QUICKLY = $(if $(QUICK),--quick)
 PLOT = $(if $(QUICK),$(BUILD)/bench/effort.svg,docs/effort.svg)
@@ -80,6 +80,7 @@ bench-solver: $(SOLVER_BENCHES)
 	    gnuplot -e "points='$(BUILD)/bench/points'; output_file='$(PLOT)'" test/bench/plot.gp; \
 	fi
 	$(BUILD)/bench/bench_scale $(QUICKLY)
+	$(BUILD)/bench/bench_spectra $(QUICKLY)
 	$(BUILD)/bench/bench_rows $(SHARED_DATA)/layers $(QUICKLY)
 
 bench-grids: export OPENBLAS_NUM_THREADS := 1

@@ -1,7 +1,7 @@
-/* How the library scales, on synthetic layers: size against the floor of what any solver must do, threads, the rate of
+/* How the library scales, on synthetic layers: size against the floor of what any solver must do, threads inside and beside, the rate of
  * statistics against sgemm, and memory against its bound and its prediction.
  *
- *     bench_scale [--quick | --long] [--limit SECONDS] [--only size|threads|statistics|memory]
+ *     bench_scale [--quick | --long] [--limit SECONDS] [--only size|threads|shared|statistics|memory]
  *
  * A solve that would take more than the limit is left out. Times are processor time, speed-ups are of wall time. */
 #include "bench.h"
@@ -9,11 +9,12 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_EFFORT = 5, MOST_EFFORT = 9, MOST_SIZES = 4, MOST_EFFORTS = 3, REPEATS = 4 };
+enum { DEFAULT_EFFORT = 5, MOST_EFFORT = 9, MOST_SIZES = 5, MOST_EFFORTS = 3, REPEATS = 4 };
 
 struct bench {
     double limit;   /* seconds for one solve */
@@ -94,6 +95,30 @@ struct size_row {
 
 static const int32_t SIZE_EFFORTS[MOST_EFFORTS] = {1, DEFAULT_EFFORT, MOST_EFFORT};
 
+/* What is solved at each size. */
+static const struct size_kind {
+    const char *name;
+    int32_t bits, grid;
+    int64_t group_size; /* 0: a scale for each channel */
+    int32_t efforts;
+} size_kinds[] = {
+    {"3 bits symmetric", 3, BSQ_WEIGHT_GRID_SYMMETRIC, 0, MOST_EFFORTS},
+    {"4 bits, full range", 4, BSQ_WEIGHT_GRID_FULL, 0, 2},
+    {"4 bits symmetric, groups of 128", 4, BSQ_WEIGHT_GRID_SYMMETRIC, 128, 2},
+    {"4 bits, full range, groups of 128", 4, BSQ_WEIGHT_GRID_FULL, 128, 2},
+};
+
+static bsq_options_t size_options(const struct size_kind *kind, int32_t effort)
+{
+    bsq_options_t options = effort_options(kind->bits, kind->grid, effort);
+
+    if (kind->group_size > 0) {
+        options.scale_kind = BSQ_SCALE_KIND_PER_GROUP;
+        options.group_size = kind->group_size;
+    }
+    return options;
+}
+
 /* From the size before, or from the effort before; 0 when nothing is known. */
 static double predicted(const struct size_row *rows, int32_t row, int32_t effort)
 {
@@ -104,15 +129,15 @@ static double predicted(const struct size_row *rows, int32_t row, int32_t effort
     return effort > 0 ? by_effort * rows[row].seconds[effort - 1] : 0;
 }
 
-static void measure_size(const struct bench *bench, struct size_row *rows, int32_t row)
+static void measure_size(const struct bench *bench, const struct size_kind *kind, struct size_row *rows, int32_t row)
 {
     int64_t n = rows[row].n;
     bsq_layer_t *layer = create_linear(n, n, NULL);
 
     calibrate_rows(layer, 2 * n, n);
     rows[row].floor = floor_seconds(layer, n, n);
-    for (int32_t e = 0; e < MOST_EFFORTS; e++) {
-        bsq_options_t options = effort_options(3, BSQ_WEIGHT_GRID_SYMMETRIC, SIZE_EFFORTS[e]);
+    for (int32_t e = 0; e < kind->efforts; e++) {
+        bsq_options_t options = size_options(kind, SIZE_EFFORTS[e]);
         double times[REPEATS];
         int32_t count = 0;
 
@@ -126,10 +151,10 @@ static void measure_size(const struct bench *bench, struct size_row *rows, int32
     bsq_layer_free(layer);
 }
 
-static void print_size(const struct size_row *row)
+static void print_size(const struct size_kind *kind, const struct size_row *row)
 {
     printf("| %lld | %.3g |", (long long)row->n, row->floor);
-    for (int32_t e = 0; e < MOST_EFFORTS; e++) {
+    for (int32_t e = 0; e < kind->efforts; e++) {
         print_cell(row->seconds[e], "%.3g");
         print_cell(row->seconds[e] / row->floor, "%.3g");
     }
@@ -137,45 +162,78 @@ static void print_size(const struct size_row *row)
     fflush(stdout);
 }
 
+static double growth(double first, double last, const struct size_row *from, const struct size_row *to)
+{
+    return log(last / first) / log((double)to->n / (double)from->n);
+}
+
 /* The exponent of n between the first and the last size that were measured. */
-static void print_growth(const struct size_row *rows, int32_t count)
+static void print_growth(const struct size_kind *kind, const struct size_row *rows, int32_t count)
 {
     printf("\nGrowth as a power of n: floor %.2f",
-           log(rows[count - 1].floor / rows[0].floor) / log((double)rows[count - 1].n / (double)rows[0].n));
-    for (int32_t e = 0; e < MOST_EFFORTS; e++) {
+           growth(rows[0].floor, rows[count - 1].floor, &rows[0], &rows[count - 1]));
+    for (int32_t e = 0; e < kind->efforts; e++) {
         int32_t last = count - 1;
 
         while (last > 0 && rows[last].seconds[e] == 0)
             last--;
         if (last > 0)
             printf(", effort %d %.2f (to n = %lld)", SIZE_EFFORTS[e],
-                   log(rows[last].seconds[e] / rows[0].seconds[e]) / log((double)rows[last].n / (double)rows[0].n),
-                   (long long)rows[last].n);
+                   growth(rows[0].seconds[e], rows[last].seconds[e], &rows[0], &rows[last]), (long long)rows[last].n);
     }
     printf("\n");
 }
 
-static void run_sizes(const struct bench *bench)
+/* What is wanted, in floors. */
+static void print_wanted(const struct size_row *rows, int32_t count)
 {
-    struct size_row rows[MOST_SIZES] = {{.n = 512}, {.n = 1024}, {.n = 2048}, {.n = 4096}};
+    static const struct {
+        int64_t n;
+        int32_t effort; /* of SIZE_EFFORTS */
+        double most;
+    } wanted_times[] = {{2048, 0, 3}, {2048, 1, 12}, {4096, 0, 2.5}, {4096, 1, 10}};
+
+    for (size_t i = 0; i < sizeof wanted_times / sizeof *wanted_times; i++)
+        for (int32_t row = 0; row < count; row++) {
+            double seconds = rows[row].seconds[wanted_times[i].effort], floors = seconds / rows[row].floor;
+
+            if (rows[row].n == wanted_times[i].n)
+                printf("%s: effort %d at n = %lld <= %g x floor: %.3g\n",
+                       seconds == 0                     ? "not run"
+                       : floors <= wanted_times[i].most ? "reached"
+                                                        : "NOT REACHED",
+                       SIZE_EFFORTS[wanted_times[i].effort], (long long)rows[row].n, wanted_times[i].most, floors);
+        }
+}
+
+static void run_size_kind(const struct bench *bench, const struct size_kind *kind)
+{
+    struct size_row rows[MOST_SIZES] = {{.n = 512}, {.n = 1024}, {.n = 2048}, {.n = 4096}, {.n = 8192}};
     int32_t count = 0;
 
-    printf(
-        "\n### Size\n\nM = n, rows of ReLU of correlated Gaussian values, N = 2 n, 3 bits symmetric, one thread. "
-        "Floor: "
-        "spotrf and strmm of M x n.\n\n| n | floor, s | effort 1, s | x floor | effort 5, s | x floor | effort 9, s | "
-        "x floor |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+    printf("\n%s:\n\n| n | floor, s |", kind->name);
+    for (int32_t e = 0; e < kind->efforts; e++)
+        printf(" effort %d, s | x floor |", SIZE_EFFORTS[e]);
+    printf("\n| --- | --- |");
+    for (int32_t e = 0; e < kind->efforts; e++)
+        printf(" --- | --- |");
+    printf("\n");
     for (; count < MOST_SIZES && rows[count].n <= bench->most_n; count++) {
-        measure_size(bench, rows, count);
-        print_size(&rows[count]);
+        measure_size(bench, kind, rows, count);
+        print_size(kind, &rows[count]);
     }
-    print_growth(rows, count);
-    for (int32_t i = 2; i < count; i++)
-        printf("%s: effort 1 at n = %lld <= 2 x floor: %.3g\n",
-               rows[i].seconds[0] == 0                   ? "not run"
-               : rows[i].seconds[0] <= 2 * rows[i].floor ? "reached"
-                                                         : "NOT REACHED",
-               (long long)rows[i].n, rows[i].seconds[0] / rows[i].floor);
+    print_growth(kind, rows, count);
+    if (kind == size_kinds)
+        print_wanted(rows, count);
+}
+
+static void run_sizes(const struct bench *bench)
+{
+    printf(
+        "\n### Size\n\nM = n, rows of ReLU of correlated Gaussian values, N = 2 n, one thread. Floor: spotrf and strmm "
+        "of M x n.\n");
+    for (size_t i = 0; i < sizeof size_kinds / sizeof *size_kinds; i++)
+        run_size_kind(bench, &size_kinds[i]);
 }
 
 /* ---- convolutions --------------------------------------------------------------------------------------------- */
@@ -326,6 +384,8 @@ static void run_thread_rows(void)
         {"3x3, 64 to 64", {64, 1, 64, 32, 3}, 4, DEFAULT_EFFORT},
         {"3x3 depthwise, 384", {384, 384, 384, 14, 3}, 8, DEFAULT_EFFORT},
         {"3x3 in 4 groups, 128 to 128", {128, 4, 128, 16, 3}, 16, DEFAULT_EFFORT},
+        {"1x1, 2048 to 2048", {2048, 1, 2048, 8, 1}, 32, 1},
+        {"1x1, 2048 to 2048", {2048, 1, 2048, 8, 1}, 32, DEFAULT_EFFORT},
     };
 
     printf("\n### Threads\n\nWall seconds with one and two threads, the best of %d; processor seconds of "
@@ -345,6 +405,83 @@ static void run_thread_rows(void)
         fflush(stdout);
         free_work(&one);
         free_work(&two);
+    }
+}
+
+/* ---- layers shared out ---------------------------------------------------------------------------------------- */
+
+/* Some of the layers, on a thread of their own. */
+struct share {
+    bsq_layer_t **layers;
+    int32_t from, step, count;
+};
+
+static void *solve_share(void *memory)
+{
+    const struct share *share = memory;
+
+    for (int32_t i = share->from; i < share->count; i += share->step)
+        expect(bsq_optimize(share->layers[i], NULL), "bsq_optimize", share->layers[i]);
+    return NULL;
+}
+
+/* Wall seconds for layers one after the other with 'inside' threads each, 'beside' of them at a time; the best of some. */
+static double shared_out(bsq_layer_t **layers, int32_t count, bsq_options_t options, int32_t inside, int32_t beside)
+{
+    double fastest = HUGE_VAL;
+
+    options.threads = inside;
+    for (int32_t k = 0; k < REPEATS; k++) {
+        struct share shares[2] = {{layers, 0, beside, count}, {layers, 1, beside, count}};
+        pthread_t thread;
+
+        for (int32_t i = 0; i < count; i++)
+            expect(bsq_layer_set_options(layers[i], &options), "bsq_layer_set_options", layers[i]);
+
+        struct seconds start = seconds_now();
+
+        if (beside > 1 && pthread_create(&thread, NULL, solve_share, &shares[1]) != 0)
+            stop("pthread_create", "no thread");
+        solve_share(&shares[0]);
+        if (beside > 1)
+            (void)pthread_join(thread, NULL);
+        fastest = fmin(fastest, seconds_since(start).wall);
+    }
+    return fastest;
+}
+
+static void run_shared_out(void)
+{
+    enum { LAYERS = 4 };
+    static const struct {
+        int64_t channels, n;
+    } sizes[] = {{64, 256}, {256, 256}, {512, 512}, {1024, 1024}, {2048, 2048}};
+
+    printf("\n### Threads inside of layers, or layers on threads\n\n%d equal layers; wall seconds on one thread, with "
+           "two threads "
+           "inside, with two layers at a time on a thread each; the best of %d.\n\n"
+           "| layer | effort | one thread | two inside | two beside | speed-up inside | speed-up beside |\n"
+           "| --- | --- | --- | --- | --- | --- | --- |\n",
+           LAYERS, REPEATS);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bsq_layer_t *layers[LAYERS];
+
+        for (int32_t k = 0; k < LAYERS; k++) {
+            layers[k] = create_linear(sizes[i].channels, sizes[i].n, NULL);
+            calibrate_rows(layers[k], 2 * sizes[i].n, sizes[i].n);
+        }
+        for (int32_t effort = 1; effort <= DEFAULT_EFFORT; effort += DEFAULT_EFFORT - 1) {
+            bsq_options_t options = effort_options(4, BSQ_WEIGHT_GRID_SYMMETRIC, effort);
+            double one = shared_out(layers, LAYERS, options, 1, 1);
+            double inside = shared_out(layers, LAYERS, options, 2, 1),
+                   beside = shared_out(layers, LAYERS, options, 1, 2);
+
+            printf("| %lld to %lld | %d | %.3g | %.3g | %.3g | %.2f | %.2f |\n", (long long)sizes[i].n,
+                   (long long)sizes[i].channels, effort, one, inside, beside, one / inside, one / beside);
+            fflush(stdout);
+        }
+        for (int32_t k = 0; k < LAYERS; k++)
+            bsq_layer_free(layers[k]);
     }
 }
 
@@ -411,7 +548,7 @@ static void run_statistics(void)
            "of %d. Wanted: 0.70.\n\n| input | n | Gflop/s | sgemm | share | reached |\n"
            "| --- | --- | --- | --- | --- | --- |\n",
            SGEMM_SIDE);
-    for (int64_t n = 256; n <= 2048; n *= 2) {
+    for (int64_t n = 256; n <= 4096; n *= 2) {
         int64_t count = n <= 512 ? 16384 : 4096;
 
         print_rate("linear", n, count, measure_linear_rate(n, count));
@@ -575,6 +712,8 @@ int main(int argc, char **argv)
         run_memory(&bench);
     if (wanted(&bench, "threads"))
         run_thread_rows();
+    if (wanted(&bench, "shared"))
+        run_shared_out();
     if (wanted(&bench, "size"))
         run_sizes(&bench);
     return EXIT_SUCCESS;

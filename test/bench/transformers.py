@@ -21,13 +21,13 @@ def networks(data, trained):
     cifar = f"{data}/cifar10"
     return {
         "encoder": [f"{trained}/encoder.onnx", "--images", f"{trained}/encoder-calibration", "--test", f"{trained}/encoder-test",
-                    "--labels", f"{trained}/encoder-test-labels.npy", "--row-mask", "mask", "--calib", "256"],
+                    "--labels", f"{trained}/encoder-test-labels.npy", "--row-mask", "mask", "--calib", "256", "--eval", "2000"],
         "vit": [f"{trained}/vit.onnx", "--images", f"{cifar}/calib_images.npy", "--test", f"{cifar}/test_images.npy",
-                "--labels", f"{cifar}/test_labels.npy", "--mean", "122", "--std", "63", "--calib", "256"],
+                "--labels", f"{cifar}/test_labels.npy", "--mean", "122", "--std", "63", "--calib", "128"],
         "decoder": [f"{trained}/decoder.onnx", "--images", f"{trained}/decoder-calibration.npy", "--test",
-                    f"{trained}/decoder-test.npy", "--metric", "tokens", "--calib", "128"],
+                    f"{trained}/decoder-test.npy", "--metric", "tokens", "--calib", "128", "--eval", "200"],
         "lstm": [f"{trained}/lstm.onnx", "--images", f"{trained}/lstm-calibration.npy", "--test", f"{trained}/lstm-test.npy",
-                 "--metric", "tokens", "--calib", "128"],
+                 "--metric", "tokens", "--calib", "128", "--eval", "200"],
     }
 
 
@@ -73,7 +73,7 @@ class Bench:
         ours = self.run(name, [program, *words, *options, "-o", file, "--json", "--quiet"])
         rounded = self.run(name + " rounding", [program, *words, *options, *ROUNDING, "--evaluate", "--json", "--quiet"])
         there = self.run(name + " engine", [bench, "judge", file, *words, "--evaluate"])
-        layers = self.run(name + " layers", [bench, "errors", str(bits), str(group), *words, "--effort", "5", "--evaluate"])
+        layers = self.run(name + " layers", [bench, "errors", str(bits), str(group), *words, "--effort", "7", "--evaluate"])
         float_points, points = accuracy(ours)
         share = layers["library"] / layers["gptq"]
         off = accuracy(there)[1] - points

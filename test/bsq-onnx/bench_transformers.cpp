@@ -41,7 +41,7 @@ struct Given {
             for (const Tracing::Declared &input : declared)
                 inputs.push_back({input.name, input.shape, input.type});
             read_samples(inputs);
-            return images->load(0).inputs;
+            return images->load(int64_t{0}).inputs;
         };
         model = std::make_unique<Model>(Model::load(settings.model, tracing(sample)));
         if (!images)

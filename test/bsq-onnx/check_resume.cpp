@@ -37,7 +37,7 @@ public:
         plan_ = make_plan(model_, settings_);
         samples_ = std::make_unique<Samples>(std::vector<std::string>{array()}, Preprocessing(), model_.input());
         for (int64_t i = 0; i < all; i++)
-            refs_.push_back({samples_.get(), i});
+            refs_.push_back({samples_.get(), {i}});
         const std::string folder = test::file("resume");
         std::filesystem::remove_all(folder);
         checkpoint_ = std::make_unique<Checkpoint>(folder, Checkpoint::Conditions{{"test", "resume"}});

@@ -207,7 +207,7 @@ static void assert_indices(const std::vector<SampleRef> &refs, const std::vector
 {
     ck_assert_uint_eq(refs.size(), wanted.size());
     for (size_t i = 0; i < wanted.size(); i++)
-        ck_assert_int_eq(refs[i].index, wanted[i]);
+        ck_assert_int_eq(refs[i].indices.at(0), wanted[i]);
 }
 
 // A folder may be sorted by class: those that calibrate come from all of it, and labels stay with their samples.

@@ -149,6 +149,29 @@ def check_sources(test):
     test.expect(test.read("resumed.onnx") == test.read("archives.onnx"), "a resumed run gives another file")
 
 
+def check_batches(test):
+    """Several samples at a time, where the batch is open and where it is fixed: each is judged as when it is alone."""
+    fixed = network()
+    for value in fixed.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(fixed, "three.onnx")
+    common = [*WORDS[1:], "--row-mask", "mask", *arrays(), "--held-out", "0", *METRICS, "--evaluate"]
+    alone = test.good("alone", "transformer.onnx", *common)
+    open_batch = test.good("--batch 5", "transformer.onnx", *common, "--batch", "5")
+    three = test.good("a batch of 3", "three.onnx", *common)
+    for result, judged in ((alone, 16), (open_batch, 16), (three, 15)):
+        test.expect(result["evaluation"]["samples"] == judged and result["samples"]["calibration"]["count"] == 24,
+                    f"{result['samples']} of 24 and {judged} samples")
+    for a, b in zip(alone["metrics"], open_batch["metrics"]):
+        test.expect(a["count"] == b["count"] and all(np.isclose(a[k], b[k], rtol=0.02) for k in a if isinstance(a[k], float)),
+                    f"five at a time: {b}, alone: {a}")
+    test.expect(any("1 sample is left out" in text for text in three["warnings"]), f"what is left out is told: {three['warnings']}")
+    test.refused("--batch is 2, but the network's input 'ids' has a batch of 3", "three.onnx", *common, "--batch", "2")
+    test.refused("cannot be put together with that of short/", "transformer.onnx", *WORDS[1:], "--images", "short", "--batch", "4",
+                 "-o", "none.onnx")
+    test.refused("--batch needs ONNX Runtime", "transformer.onnx", *common, "--batch", "2", "--engine", "opencv")
+
+
 def check_refusals(test):
     words = [*WORDS, "-o", "none.onnx"]
     np.save("halves.npy", np.full((40, 9), 0.5))
@@ -199,7 +222,7 @@ def check(test):
     for text, *more in (("--metric is error, cosine, tokens or top1", "--metric", "error2"), ("--input is NAME=FILE.npy", "--input", "ids"),
                         ("--test-input is NAME=FILE.npy", "--test-input", "ids=x.txt"),
                         ("--token-ids needs --metric tokens", "--token-ids", "ids"),
-                        ("--images or --input is missing", "--row-mask", "mask")):
+                        ("--batch is a whole number from 1", "--batch", "0"), ("--images or --input is missing", "--row-mask", "mask")):
         test.refused(text, "net.onnx", *(["--images", "pictures"] if "missing" not in text else []), *more, status=2)
     here = test.run("net.onnx", "--images", "samples.npy", "--eval", "1", "--engine", "onnxruntime", "--json", "--quiet")
     if here.returncode != 0:
@@ -209,4 +232,5 @@ def check(test):
     check_results(test)
     check_padding(test)
     check_sources(test)
+    check_batches(test)
     check_refusals(test)

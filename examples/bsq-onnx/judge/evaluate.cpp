@@ -111,7 +111,9 @@ bool classifies(const Model &model, const Task *task)
 {
     if (task != nullptr || model.outputs().size() != 1)
         return false;
-    const Shape &shape = model.outputs()[0].shape;
+    Shape shape = model.outputs()[0].shape;
+    if (!shape.empty())
+        shape[0] = 1; // of one sample
     return count(shape) > 1 && count(shape) == *std::max_element(shape.begin(), shape.end());
 }
 
@@ -140,10 +142,16 @@ class Judge {
 public:
     Judge(const Model &model, const Settings &settings, const Contest &contest, const Labels &labels,
           const Task *task);
-    void add(size_t index, const Sample &sample, const std::string &name);
+    // Those that the network takes at a time, the first of them being number 'index'.
+    void add(size_t index, const SampleRef &ref);
     Judgement result();
 
 private:
+    void add_part(size_t index, const Sample &sample, const std::string &name);
+    Shape shape_of(const std::string &tensor) const;
+    std::vector<float> part_of(const std::vector<float> &values, const std::string &tensor) const;
+    std::vector<float> reference(const std::string &tensor) const { return part_of(contest_.reference(tensor), tensor); }
+    std::vector<float> quantized(const std::string &tensor) const { return part_of(contest_.quantized(tensor), tensor); }
     void add_class(size_t index, Exhibit &exhibit);
     void add_boxes(const Sample &sample, Exhibit &exhibit);
     void show(const Sample &sample, Exhibit &exhibit);
@@ -159,6 +167,8 @@ private:
     Difference behind_softmax_;
     std::unique_ptr<Comparison> comparison_;
     Judgement judgement_;
+    std::shared_ptr<const Shapes> shapes_; // of what ran last
+    size_t part_ = 0, parts_ = 1;          // the sample at hand of those that ran
     int64_t float_top1_ = 0, float_top5_ = 0, top1_ = 0, top5_ = 0;
 };
 
@@ -173,30 +183,29 @@ Judge::Judge(const Model &model, const Settings &settings, const Contest &contes
 
 void Judge::add_class(size_t index, Exhibit &exhibit)
 {
-    const std::vector<float> reference = contest_.reference(contest_.telling[0]),
-                             quantized = contest_.quantized(contest_.telling[0]);
-    exhibit.changes = best_of(reference) != best_of(quantized);
+    const std::vector<float> float_scores = reference(contest_.telling[0]), scores = quantized(contest_.telling[0]);
+    exhibit.changes = best_of(float_scores) != best_of(scores);
     if (!labels_.classes.empty()) {
         const int64_t label = labels_.classes[index];
-        float_top1_ += among(reference, label, 1);
-        float_top5_ += among(reference, label, 5);
-        top1_ += among(quantized, label, 1);
-        top5_ += among(quantized, label, 5);
+        float_top1_ += among(float_scores, label, 1);
+        float_top5_ += among(float_scores, label, 5);
+        top1_ += among(scores, label, 1);
+        top5_ += among(scores, label, 5);
         exhibit.label_text = class_name(labels_, label);
     }
-    exhibit.float_text = class_text(labels_, reference);
-    exhibit.text = class_text(labels_, quantized);
+    exhibit.float_text = class_text(labels_, float_scores);
+    exhibit.text = class_text(labels_, scores);
 }
 
 void Judge::add_boxes(const Sample &sample, Exhibit &exhibit)
 {
-    Outputs reference, quantized;
+    Outputs float_outputs, outputs;
     for (const Value &output : model_.outputs()) {
-        reference[output.name] = contest_.reference(output.name);
-        quantized[output.name] = contest_.quantized(output.name);
+        float_outputs[output.name] = reference(output.name);
+        outputs[output.name] = quantized(output.name);
     }
-    exhibit.float_boxes = task_->decode(reference, sample.placement);
-    exhibit.boxes = task_->decode(quantized, sample.placement);
+    exhibit.float_boxes = task_->decode(float_outputs, sample.placement);
+    exhibit.boxes = task_->decode(outputs, sample.placement);
     exhibit.changes = comparison_->add(exhibit.float_boxes, exhibit.boxes);
 }
 
@@ -227,23 +236,53 @@ void Judge::show(const Sample &sample, Exhibit &exhibit)
     kept.push_back(std::move(exhibit));
 }
 
-void Judge::add(size_t index, const Sample &sample, const std::string &name)
+Shape Judge::shape_of(const std::string &tensor) const
 {
+    Shape shape = shapes_->at(tensor);
+    if (parts_ == 1)
+        return shape;
+    if (shape.empty() || shape[0] != static_cast<int64_t>(parts_))
+        throw Error("tensor " + tensor + " of " + extents_text(shape) + " has no axis for the " + std::to_string(parts_) +
+                    " samples that the network takes at a time");
+    shape[0] = 1;
+    return shape;
+}
+
+std::vector<float> Judge::part_of(const std::vector<float> &values, const std::string &tensor) const
+{
+    if (parts_ == 1)
+        return values;
+    const auto each = static_cast<std::ptrdiff_t>(count(shape_of(tensor))), at = each * static_cast<std::ptrdiff_t>(part_);
+    return {values.begin() + at, values.begin() + at + each};
+}
+
+void Judge::add(size_t index, const SampleRef &ref)
+{
+    const Sample sample = ref.load();
+    shapes_ = model_.shapes(sample.inputs);
     contest_.run(sample);
-    const std::shared_ptr<const Shapes> shapes = model_.shapes(sample.inputs);
+    parts_ = ref.indices.size();
+    for (part_ = 0; part_ < parts_; part_++) {
+        const int64_t one = ref.indices[part_];
+        add_part(index + part_, parts_ == 1 ? sample : ref.from->load(one), ref.from->name(one));
+    }
+}
+
+void Judge::add_part(size_t index, const Sample &sample, const std::string &name)
+{
     const RowMask mask = row_mask(sample, mask_input_, name);
     for (size_t i = 0; i < contest_.telling.size(); i++)
         if (const std::string &tensor = contest_.telling[i]; !holds_integers(model_.type(tensor)))
-            differences_[i].add(contest_.quantized(tensor), contest_.reference(tensor), shapes->at(tensor), mask);
+            differences_[i].add(quantized(tensor), reference(tensor), shape_of(tensor), mask);
     for (size_t i = 0; i < metrics_.count(); i++) {
-        const std::vector<float> reference = contest_.reference(metrics_.output(i)),
-                                 quantized = contest_.quantized(metrics_.output(i));
-        metrics_.add(i, sample, {reference, quantized, shapes->at(metrics_.output(i))}, mask,
+        const std::string &output = metrics_.output(i);
+        const std::vector<float> wanted = reference(output), got = quantized(output);
+        metrics_.add(i, sample, {wanted, got, shape_of(output)}, mask,
                      labels_.classes.empty() ? -1 : labels_.classes[index]);
     }
     for (size_t i = 0; i < contest_.telling.size(); i++)
         if (const std::string &output = model_.outputs()[i].name; output != contest_.telling[i])
-            behind_softmax_.add(contest_.quantized(output), contest_.reference(output));
+            behind_softmax_.add(quantized(output), reference(output));
     Exhibit exhibit;
     exhibit.name = name.substr(name.rfind('/') + 1);
     if (classifies_)
@@ -296,10 +335,11 @@ Judgement evaluate(const Model &model, const Settings &settings, const Contest &
 {
     Judge judge(model, settings, contest, labels, task);
     const double once = network_work(model);
-    for (size_t i = 0; i < samples.size(); i++) {
+    size_t index = 0;
+    for (const SampleRef &ref : samples) {
         progress.step("evaluation", 2 * once);
-        const SampleRef &ref = samples[i];
-        judge.add(i, ref.load(), ref.name());
+        judge.add(index, ref);
+        index += ref.indices.size();
         progress.end("");
     }
     return judge.result();

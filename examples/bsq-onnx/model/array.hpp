@@ -71,6 +71,7 @@ struct Tracing {
         int32_t type;
     };
     std::function<std::vector<Array>(const std::vector<Declared> &)> sample;
+    bool always = false; // networks that would not need it, too
 };
 
 } // namespace bsq_onnx

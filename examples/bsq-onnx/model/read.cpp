@@ -317,6 +317,8 @@ Network read_network(const std::string &path, const Tracing &tracing)
     check_content(model);
     const std::map<std::string, int32_t> halves = widen(model);
     Network network = [&] {
+        if (tracing.always && tracing.load)
+            return read_traced(model, tracing);
         try {
             return read_known(model);
         } catch (const Beyond &beyond) {

@@ -291,7 +291,9 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
     std::vector<std::string> outputs = needed(segment, index);
     for (const std::string &tensor : outputs)
         add_to(float_, tensor);
-    if (handle != nullptr)
+    // No output is asked for twice: engines may fill one place only.
+    const bool kept = handle != nullptr && std::count(outputs.begin(), outputs.end(), layer->output) > 0;
+    if (handle != nullptr && !kept)
         outputs.push_back(layer->output);
     if (outputs.empty())
         return;
@@ -309,9 +311,13 @@ void Pass::run_float(int index, bsq_layer_t *handle, const Layer *layer)
         for (size_t k = 0; k < from.size(); k++)
             from[k] = float_.bytes_at(segment.inputs[k], i);
         for (size_t k = 0; k < to.size(); k++)
-            to[k] = handle != nullptr && k + 1 == to.size() ? targets[w].values(shapes(i).at(layer->output))
-                                                            : float_.bytes_at(outputs[k], i);
+            to[k] = handle != nullptr && !kept && k + 1 == to.size() ? targets[w].values(shapes(i).at(layer->output))
+                                                                     : float_.bytes_at(outputs[k], i);
         runners[w].run(from, to, shapes(i));
+        if (kept) {
+            const float *values = float_.at(layer->output, i);
+            std::copy(values, values + count_of(layer->output, i), targets[w].values(shapes(i).at(layer->output)));
+        }
         if (handle != nullptr)
             targets[w].adapt(inputs_now(segment, i), shapes(i),
                              row_weights(*layer, shapes(i).at(layer->output), masks_[static_cast<size_t>(i)]));

@@ -18,12 +18,13 @@
 
 namespace bsq_onnx {
 
+// One sample, or those that the network takes at a time.
 struct SampleRef {
     const Samples *from;
-    int64_t index;
+    std::vector<int64_t> indices;
 
-    Sample load() const { return from->load(index); }
-    std::string name() const { return from->name(index); }
+    Sample load() const { return from->load(indices); }
+    std::string name() const { return from->name(indices.front()); }
 };
 
 struct Quantized {

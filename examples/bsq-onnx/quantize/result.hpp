@@ -137,6 +137,7 @@ struct SampleUse {
     SampleRange evaluation;  // Evaluation, Detection; none of them calibrates
     bool shared = false;     // too few: held-out samples are evaluated, too
     int64_t enough = 0;      // so many calibrating ones would give each layer 64 rows for each input; 0: unknown
+    int64_t left_out = 0;    // they do not fill the batch that the network has
 };
 
 struct RunResult {

@@ -50,6 +50,10 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     add_bits(model, result);
     if (samples.shared)
         result.warnings.push_back("too few samples: those that layers' held-out errors are of judge the network, too");
+    if (samples.left_out > 0)
+        result.warnings.push_back(std::to_string(samples.left_out) +
+                                  (samples.left_out == 1 ? " sample is" : " samples are") +
+                                  " left out: the network takes more than one at a time");
     if (!settings.labels.empty() && result.evaluation.samples > 0 && !result.evaluation.labelled)
         result.warnings.push_back("--labels is of no use: the network does not give each class a score");
     if (!judgement.classes.empty() && result.evaluation.samples > 0 && !result.has_detection)

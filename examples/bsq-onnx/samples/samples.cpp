@@ -108,8 +108,13 @@ struct Samples::Impl {
     bool pictures = false;                        // the main input can be made of a picture
     std::vector<Entry> entries;
     std::vector<Column> given;
+    int64_t batch = 1;
+    bool batch_fixed = false;
+    std::vector<bool> stacks; // of each input: samples lie behind each other along its first axis
 
     const Value &input() const { return inputs[static_cast<size_t>(main)]; }
+    void set_batch(int64_t asked);
+    void check_batch(const Sample &sample);
     void add_columns(const Sources &sources);
     void set_main();
     void set_input(const Value &input);
@@ -124,6 +129,35 @@ struct Samples::Impl {
     cv::Mat fit(const cv::Mat &picture, Placement &placement) const;
     Array place(const cv::Mat &fitted) const;
 };
+
+void Samples::Impl::set_batch(int64_t asked)
+{
+    int64_t fixed = inputs.empty() || inputs[0].shape.empty() ? 1 : inputs[0].shape[0];
+    for (const Value &input : inputs)
+        if (input.shape.empty() || input.shape[0] != fixed)
+            fixed = -1;
+    batch_fixed = fixed > 1;
+    batch = asked > 0 ? asked : batch_fixed ? fixed : 1;
+    for (Value &input : inputs) {
+        const int64_t first = input.shape.empty() ? 0 : input.shape[0];
+        if (asked > 0 && first == fixed && fixed > 0 && fixed != asked)
+            throw Error("--batch is " + std::to_string(asked) + ", but the network's input '" + input.name +
+                        "' has a batch of " + std::to_string(fixed));
+        stacks.push_back(first < 0 || first == 1 || batch_fixed);
+        if (stacks.back() && !input.shape.empty())
+            input.shape[0] = -1; // which a sample has 1 of
+    }
+}
+
+// Samples that have as many along the first axis as the network says are whole: that axis is no batch of theirs.
+void Samples::Impl::check_batch(const Sample &sample)
+{
+    if (batch_fixed && std::all_of(sample.inputs.begin(), sample.inputs.end(),
+                                   [&](const Array &array) { return array.shape[0] == batch; })) {
+        batch = 1;
+        batch_fixed = false;
+    }
+}
 
 void Samples::Impl::add_columns(const Sources &sources)
 {
@@ -415,14 +449,13 @@ Array Samples::Impl::place(const cv::Mat &fitted) const
     return array;
 }
 
-Samples::Samples(const Sources &sources, const Preprocessing &preprocessing, const std::vector<Value> &inputs)
+Samples::Samples(const Sources &sources, const Preprocessing &preprocessing, const std::vector<Value> &inputs,
+                 int64_t batch)
     : impl_(new Impl)
 {
     impl_->preprocessing = preprocessing;
     impl_->inputs = inputs;
-    for (Value &input : impl_->inputs)
-        if (!input.shape.empty() && input.shape[0] == 1)
-            input.shape[0] = -1; // is the batch, which need not be 1
+    impl_->set_batch(batch);
     impl_->add_columns(sources);
     impl_->set_main();
     for (const std::string &source : sources.files)
@@ -430,6 +463,7 @@ Samples::Samples(const Sources &sources, const Preprocessing &preprocessing, con
     impl_->match_columns();
     if (impl_->entries.empty())
         throw Error(sources.files.empty() ? "no samples" : sources.files[0] + ": no samples");
+    impl_->check_batch(load(int64_t{0}));
 }
 
 Samples::Samples(Samples &&) noexcept = default;
@@ -472,6 +506,46 @@ Sample Samples::load(int64_t index) const
     sample.picture = impl_->picture(entry);
     input = impl_->place(impl_->fit(sample.picture, sample.placement));
     return sample;
+}
+
+int64_t Samples::batch() const
+{
+    return impl_->batch;
+}
+
+bool Samples::batch_is_fixed() const
+{
+    return impl_->batch_fixed;
+}
+
+Sample Samples::load(const std::vector<int64_t> &indices) const
+{
+    Sample all = load(indices.at(0));
+    if (indices.size() == 1)
+        return all;
+    all.picture = cv::Mat();
+    for (size_t i = 1; i < indices.size(); i++) {
+        const Sample one = load(indices[i]);
+        for (size_t k = 0; k < one.inputs.size(); k++) {
+            Array &to = all.inputs[k];
+            const Array &from = one.inputs[k];
+            const bool fits = impl_->stacks[k]
+                                  ? !from.shape.empty() && from.shape[0] == 1 &&
+                                        std::equal(to.shape.begin() + 1, to.shape.end(), from.shape.begin() + 1,
+                                                   from.shape.end())
+                                  : from.shape == to.shape && from.bytes == to.bytes;
+            if (!fits)
+                throw Error(name(indices[i]) + ": input '" + impl_->inputs[k].name + "' of " +
+                            extents_text(from.shape) + " cannot be put together with that of " + name(indices[0]) +
+                            (impl_->batch_fixed ? "; the network takes " : "; --batch is ") +
+                            std::to_string(impl_->batch));
+            if (!impl_->stacks[k])
+                continue;
+            to.bytes.insert(to.bytes.end(), from.bytes.begin(), from.bytes.end());
+            to.shape[0]++;
+        }
+    }
+    return all;
 }
 
 } // namespace bsq_onnx

@@ -44,9 +44,11 @@ struct Sources {
 
 class Samples {
 public:
-    // 'inputs' are those of the network, with -1 for extents that it leaves open; a sample has 1, or 'batch', where they
-    // have such a batch. Throws Error when a source cannot be read, does not fit, or nothing is found.
-    Samples(const Sources &sources, const Preprocessing &preprocessing, const std::vector<Value> &inputs);
+    // 'inputs' are those of the network, with -1 for extents that it leaves open. 'batch' samples are put together for the
+    // network; 0: as many as its inputs say, or 1. Throws Error when a source cannot be read, does not fit, or nothing is
+    // found.
+    Samples(const Sources &sources, const Preprocessing &preprocessing, const std::vector<Value> &inputs,
+            int64_t batch = 0);
     Samples(const std::vector<std::string> &files, const Preprocessing &preprocessing, const Value &input)
         : Samples(Sources{files, {}}, preprocessing, std::vector<Value>{input})
     {
@@ -58,6 +60,14 @@ public:
     std::string name(int64_t index) const;         // its path, and which one in an array
     std::string file_path(int64_t index) const; // "" for one of an array
     Sample load(int64_t index) const;           // throws Error for what cannot be read or does not fit
+
+    // How many are put together, and whether it has to be so many.
+    int64_t batch() const;
+    bool batch_is_fixed() const;
+
+    // Several along the first axis. Throws Error when they have other extents, or differ in an input without such an axis.
+    // Without a picture when there are several.
+    Sample load(const std::vector<int64_t> &indices) const;
 
 private:
     struct Impl;

@@ -21,10 +21,16 @@ Split Split::half(size_t first) const
     Split other = *this;
     other.evaluation.clear();
     other.labels.classes.clear();
-    for (size_t i = first; i < evaluation.size(); i += 2) {
-        other.evaluation.push_back(evaluation[i]);
-        if (!labels.classes.empty())
-            other.labels.classes.push_back(labels.classes[i]);
+    size_t label = 0;
+    for (size_t i = 0; i < evaluation.size(); i++) {
+        const size_t next = label + evaluation[i].indices.size();
+        if (i % 2 == first) {
+            other.evaluation.push_back(evaluation[i]);
+            if (!labels.classes.empty())
+                other.labels.classes.insert(other.labels.classes.end(), labels.classes.begin() + static_cast<long>(label),
+                                            labels.classes.begin() + static_cast<long>(next));
+        }
+        label = next;
     }
     return other;
 }
@@ -39,11 +45,18 @@ std::vector<SampleRef> Split::unseen(int64_t most) const
     return some;
 }
 
-static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<int64_t> &indices)
+// In batches; what does not fill one is left out where it must.
+static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<int64_t> &indices, int64_t &left_out)
 {
+    const auto batch = static_cast<size_t>(samples.batch());
     std::vector<SampleRef> refs;
-    for (const int64_t index : indices)
-        refs.push_back({&samples, index});
+    for (size_t i = 0; i < indices.size(); i += batch) {
+        const size_t end = std::min(indices.size(), i + batch);
+        if (end - i < batch && samples.batch_is_fixed())
+            left_out += static_cast<int64_t>(end - i);
+        else
+            refs.push_back({&samples, {indices.begin() + static_cast<long>(i), indices.begin() + static_cast<long>(end)}});
+    }
     return refs;
 }
 
@@ -57,7 +70,7 @@ static int64_t calibration_count(const Settings &settings, int64_t images, bool 
     return std::min(enough, with_test ? images : (images + 1) / 2);
 }
 
-int64_t enough_samples(const Model &model)
+int64_t enough_samples(const Model &model, int64_t batch)
 {
     constexpr int64_t rows_per_input = 64; // from there on layers follow the float network's output as far as asked for
     int64_t enough = 1;
@@ -66,7 +79,7 @@ int64_t enough_samples(const Model &model)
             continue;
         const int64_t fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
         const int64_t rows = count(layer.output_shape) / layer.desc.out_channels;
-        enough = std::max(enough, (rows_per_input * fan_in + rows - 1) / std::max<int64_t>(rows, 1));
+        enough = std::max(enough, (rows_per_input * fan_in * batch + rows - 1) / std::max<int64_t>(rows, 1));
     }
     return enough;
 }
@@ -102,7 +115,10 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
     for (int64_t i = 0; i < images.count(); i++)
         if (!std::binary_search(calibration.begin(), calibration.end(), i))
             left.push_back(i);
-    split.calibration = refs_of(images, calibration);
+    split.calibration = refs_of(images, calibration, split.left_out);
+    if (split.calibration.empty())
+        throw Error("the network takes " + std::to_string(images.batch()) + " samples at a time, and " +
+                    std::to_string(fitted) + " are to calibrate");
 
     // Held-out samples that are left over by calibration, else some of those that judge.
     const auto asked = static_cast<size_t>(settings.held_out_samples);
@@ -114,18 +130,21 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
     }
     if (test != nullptr && !left.empty()) {
         left.resize(std::min(left.size(), asked));
-        split.held_out = refs_of(images, left);
+        split.held_out = refs_of(images, left, split.left_out);
     } else {
         const size_t taken = std::min(judges.size(), asked);
         split.held_out =
-            refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)));
+            refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)),
+                    split.left_out);
         split.shared = taken > 0 && judges.size() < 2 * asked;
         if (!split.shared)
             judges.erase(judges.begin(), judges.begin() + static_cast<long>(taken));
     }
     if (settings.evaluation_samples >= 0)
         judges.resize(std::min(judges.size(), static_cast<size_t>(settings.evaluation_samples)));
-    split.evaluation = refs_of(judged, judges);
+    split.evaluation = refs_of(judged, judges, split.left_out);
+    if (judged.batch_is_fixed())
+        judges.resize(split.evaluation.size() * static_cast<size_t>(judged.batch()));
     split.shared = split.shared && !judges.empty();
     if (!settings.labels.empty())
         split.labels = read_labels(settings.labels, judged, judges);
@@ -135,10 +154,11 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
 static SampleRange describe(const std::vector<SampleRef> &refs)
 {
     SampleRange range;
-    range.count = static_cast<int64_t>(refs.size());
+    for (const SampleRef &ref : refs)
+        range.count += static_cast<int64_t>(ref.indices.size());
     if (!refs.empty()) {
-        range.first = refs.front().from->name(refs.front().index);
-        range.last = refs.back().from->name(refs.back().index);
+        range.first = refs.front().name();
+        range.last = refs.back().from->name(refs.back().indices.back());
     }
     return range;
 }
@@ -146,7 +166,7 @@ static SampleRange describe(const std::vector<SampleRef> &refs)
 SampleUse describe_use(const Split &split)
 {
     return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared,
-            split.enough};
+            split.enough, split.left_out};
 }
 
 } // namespace bsq_onnx

@@ -17,6 +17,7 @@ struct Split {
     std::vector<SampleRef> held_out;    // each layer's error is measured on them, too
     std::vector<SampleRef> evaluation;  // the network is judged on them; none of them calibrates
     bool shared = false;                // too few for both: some of the held-out samples are among them
+    int64_t left_out = 0;               // they do not fill a batch
     int64_t enough = 0;                 // so many would give each layer 64 rows for each input
     Labels labels;                      // of the evaluated ones
 
@@ -34,7 +35,8 @@ struct Split {
 Split split_samples(const Settings &settings, const Samples &images, const Samples *test, int64_t enough);
 
 // So many samples that each layer has 64 rows for each input of its channels.
-int64_t enough_samples(const Model &model);
+// The model's extents are those of 'batch' samples.
+int64_t enough_samples(const Model &model, int64_t batch = 1);
 
 SampleUse describe_use(const Split &split);
 
