@@ -106,8 +106,7 @@ size_t normalize_gemm(Graph &graph, size_t index)
 {
     const onnx::NodeProto node = graph.nodes[index];
     const std::string name = node.output(0), addend = input_of(node, 2);
-    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)) ||
-        graph.type(name) != float_type)
+    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)) || graph.type(name) != float_type)
         return 1;
     std::vector<onnx::NodeProto> nodes;
     std::string input = node.input(0), output = name;
@@ -241,7 +240,8 @@ void bypass_identities(Graph &graph)
     for (auto &node : graph.nodes) {
         check_single_output(graph, node);
         const std::string mask = node.output_size() > 1 ? node.output(1) : ""; // of Dropout
-        const bool plain = is_standard(node) && (mask.empty() || (graph.consumers(mask).empty() && !graph.output(mask)));
+        const bool plain =
+            is_standard(node) && (mask.empty() || (graph.consumers(mask).empty() && !graph.output(mask)));
         if (plain && (node.op_type() == "Identity" || (node.op_type() == "Dropout" && !trains(graph, node))))
             bypass(graph, node);
     }

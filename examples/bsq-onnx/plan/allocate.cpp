@@ -89,8 +89,8 @@ void Measurer::gather()
             const Layer &layer = model_.layers()[k];
             if (plan_.fixed[k])
                 continue;
-            bsq_batch_t batch = make_batch(layer, chain_.shapes().at(layer.input),
-                                           chain_.array(layer.input).floats(), nullptr, false);
+            bsq_batch_t batch =
+                make_batch(layer, chain_.shapes().at(layer.input), chain_.array(layer.input).floats(), nullptr, false);
             batch.row_weights = row_weights(layer, chain_.shapes().at(layer.output), rows);
             batch.row_weights_kind = BSQ_ROW_WEIGHTS_KIND_PER_ROW;
             check(bsq_layer_calibrate(handles_[k].get(), &batch), layer, handles_[k].get());
