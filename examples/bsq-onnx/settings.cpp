@@ -21,7 +21,8 @@ namespace {
 // What the table of options fills; Settings is made of it.
 struct Fields {
     struct argument_list images, test, skip, bits_for, keep_float, act_bits_for, input, test_input, metric;
-    const char *row_mask, *token_ids, *labels, *size, *mean, *deviation, *preset, *output, *report, *resume, *onnxruntime;
+    const char *row_mask, *token_ids, *labels, *size, *mean, *deviation, *preset, *output, *report, *resume,
+        *onnxruntime;
     int32_t crop, letterbox, bgr, shorter, batch;
     double pad;
     int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file;
@@ -71,14 +72,14 @@ const struct argument samples_table[] = {
      nullptr},
     {"test", ARGUMENT_LIST, "DIR|FILE", "samples to evaluate on, instead of the rest of --images", AT(test), 0, 0,
      nullptr},
-    {"test-input", ARGUMENT_LIST, "NAME=FILE.npy", "the same as --input, of the samples to evaluate on",
-     AT(test_input), 0, 0, nullptr},
+    {"test-input", ARGUMENT_LIST, "NAME=FILE.npy", "the same as --input, of the samples to evaluate on", AT(test_input),
+     0, 0, nullptr},
     {"batch", ARGUMENT_INTEGER, "N",
      "put N samples of the same extents together for a network that leaves its batch open [as many as it says, or 1]",
      AT(batch), 1, 65536, nullptr},
     {"row-mask", ARGUMENT_TEXT, "NAME",
-     "input of 0 and 1, an attention mask: where it is 0, nothing counts in statistics, ranges and errors", AT(row_mask),
-     0, 0, nullptr},
+     "input of 0 and 1, an attention mask: where it is 0, nothing counts in statistics, ranges and errors",
+     AT(row_mask), 0, 0, nullptr},
     {"labels", ARGUMENT_TEXT, "FILE",
      "lines \"class file [name of the class]\", or a .npy of int64, one for each sample", AT(labels), 0, 0, nullptr},
     {"calib", ARGUMENT_INTEGER, "N",
@@ -390,12 +391,13 @@ std::vector<MetricChoice> metric_choices(const std::vector<std::string> &list)
     std::vector<MetricChoice> choices;
     for (const std::string &text : list) {
         const size_t equal = text.find('=');
-        const auto *found =
-            std::find_if(std::begin(kinds_of_metrics), std::end(kinds_of_metrics),
-                         [&](const auto &kind) { return text.substr(0, equal) == kind.first; });
+        const auto *found = std::find_if(std::begin(kinds_of_metrics), std::end(kinds_of_metrics),
+                                         [&](const auto &kind) { return text.substr(0, equal) == kind.first; });
         if (found == std::end(kinds_of_metrics))
-            throw UsageError("--metric is error, cosine, tokens or top1, with =OUTPUT behind it where there are several, "
-                             "not '" + text + "'");
+            throw UsageError(
+                "--metric is error, cosine, tokens or top1, with =OUTPUT behind it where there are several, "
+                "not '" +
+                text + "'");
         choices.push_back({found->second, equal == std::string::npos ? "" : text.substr(equal + 1)});
     }
     return choices;
@@ -618,20 +620,21 @@ Settings read_settings(int count, char **words)
 
 void print_help()
 {
-    std::cout
-        << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n"
-           "       bsq-onnx NETWORK.onnx --input NAME=FILE.npy ... [options]\n\n"
-           "Quantizes a trained network and says how good it is. Needs some of the pictures, or other samples, that it is "
-           "made for.\n"
-        << std::flush;
+    std::cout << "Usage: bsq-onnx NETWORK.onnx --images DIR|FILE.npy [options]\n"
+                 "       bsq-onnx NETWORK.onnx --input NAME=FILE.npy ... [options]\n\n"
+                 "Quantizes a trained network and says how good it is. Needs some of the pictures, or other samples, "
+                 "that it is "
+                 "made for.\n"
+              << std::flush;
     const auto part = [](const char *title, const Table &table) {
         std::cout << "\n" << title << "\n" << std::flush;
         arguments_print(table.data());
         std::fflush(stdout);
     };
-    part("Samples: pictures, .npz files of all inputs, or .npy arrays: uint8 (samples, height, width, channels), or any "
-         "numbers (samples, ...) as they are",
-         join(samples_table));
+    part(
+        "Samples: pictures, .npz files of all inputs, or .npy arrays: uint8 (samples, height, width, channels), or any "
+        "numbers (samples, ...) as they are",
+        join(samples_table));
     part("Pictures and uint8 arrays on their way into the network, as it was trained",
          join(picture_table, preset_table));
     part("Method", join(method_table));

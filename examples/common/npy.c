@@ -21,8 +21,7 @@ static const struct {
 } types[] = {
     {'i', '1', "int8"},    {'i', '2', "int16"},   {'i', '4', "int32"},   {'i', '8', "int64"},
     {'u', '1', "uint8"},   {'u', '2', "uint16"},  {'u', '4', "uint32"},  {'u', '8', "uint64"},
-    {'f', '2', "float16"}, {'f', '4', "float32"}, {'f', '8', "float64"},
-    {'b', '1', "bool"},
+    {'f', '2', "float16"}, {'f', '4', "float32"}, {'f', '8', "float64"}, {'b', '1', "bool"},
 };
 
 enum { TYPES = sizeof types / sizeof types[0] };
@@ -181,7 +180,8 @@ static bool read_type(struct cursor *cursor, struct header *header, char *messag
             return true;
         }
     }
-    return fail(message, "elements of type '%s' cannot be read (only bool, integers and floats of up to 8 bytes)", text);
+    return fail(message, "elements of type '%s' cannot be read (only bool, integers and floats of up to 8 bytes)",
+                text);
 }
 
 static bool read_order(struct cursor *cursor, struct header *header, char *message)

@@ -18,7 +18,7 @@ namespace tool {
 
 struct Store::Block {
     Room &room;
-    int64_t taken = 0; // of the room's memory
+    int64_t taken = 0;         // of the room's memory
     std::vector<size_t> begin; // of each sample, in bytes
     size_t bytes = 0;
     void *data = MAP_FAILED;

@@ -33,7 +33,8 @@ static Array ids_of(const std::vector<int64_t> &values)
     return array;
 }
 
-static const std::vector<float> reference = {3, 0, 4, 0, 0, 1, 0, 0, 2, 2, 1, 0}, quantized = {3, 0, 4, 0, 1, 0, 0, 0, 0, 0, 5, 0};
+static const std::vector<float> reference = {3, 0, 4, 0, 0, 1, 0, 0, 2, 2, 1, 0},
+                                quantized = {3, 0, 4, 0, 1, 0, 0, 0, 0, 0, 5, 0};
 
 START_TEST(error_and_cosine)
 {
@@ -143,20 +144,22 @@ static Array doubles(const std::vector<double> &values)
 START_TEST(element_types)
 {
     // Halves: normal, subnormal, ties to even, the largest and what is beyond it.
-    const std::vector<double> reals = {1, -2.5, 0x1p-24, 0x1p-25, 0x1.8p-24, 1 + 0x1p-11, 1 + 0x3p-11, 65504, 65519, 65520};
-    const std::vector<float> halves = {1, -2.5F, 0x1p-24F, 0, 0x1p-23F, 1, 1 + 0x1p-9F, 65504, 65504,
-                                       std::numeric_limits<float>::infinity()};
+    const std::vector<double> reals = {1,           -2.5,        0x1p-24, 0x1p-25, 0x1.8p-24,
+                                       1 + 0x1p-11, 1 + 0x3p-11, 65504,   65519,   65520};
+    const std::vector<float> halves = {1, -2.5F,       0x1p-24F, 0,     0x1p-23F,
+                                       1, 1 + 0x1p-9F, 65504,    65504, std::numeric_limits<float>::infinity()};
     Array array;
     ck_assert(convert(doubles(reals), onnx::TensorProto::FLOAT16, array));
     ck_assert(to_floats(array) == halves);
     ck_assert(convert(doubles({1, 1 + 0x1p-8, 1 + 0x3p-8, -3}), onnx::TensorProto::BFLOAT16, array));
     ck_assert(to_floats(array) == (std::vector<float>{1, 1, 1 + 0x1p-6F, -3}));
-    for (const int32_t type : {onnx::TensorProto::INT8, onnx::TensorProto::UINT8, onnx::TensorProto::INT16,
-                               onnx::TensorProto::UINT16, onnx::TensorProto::INT32, onnx::TensorProto::UINT32,
-                               onnx::TensorProto::UINT64, onnx::TensorProto::BOOL}) {
+    for (const int32_t type :
+         {onnx::TensorProto::INT8, onnx::TensorProto::UINT8, onnx::TensorProto::INT16, onnx::TensorProto::UINT16,
+          onnx::TensorProto::INT32, onnx::TensorProto::UINT32, onnx::TensorProto::UINT64, onnx::TensorProto::BOOL}) {
         ck_assert(convert(ids_of({0, 1}), type, array));
         ck_assert(to_integers(array) == (std::vector<int64_t>{0, 1}));
-        const bool negative = type == onnx::TensorProto::INT8 || type == onnx::TensorProto::INT16 || type == onnx::TensorProto::INT32;
+        const bool negative =
+            type == onnx::TensorProto::INT8 || type == onnx::TensorProto::INT16 || type == onnx::TensorProto::INT32;
         ck_assert(convert(ids_of({-1}), type, array) == negative);
         if (element_size(type) < 8)
             ck_assert(!convert(ids_of({int64_t{1} << 33}), type, array));

@@ -124,10 +124,9 @@ static double chosen(const Case &made, const std::vector<Candidate> &scales, int
     const auto values = [&](int64_t i) { return made.samples[static_cast<size_t>(i)].data(); };
     Progress progress(Progress::Style::none);
     const RowMask all;
-    const Activations activations = {
-        static_cast<int64_t>(made.samples.size()), values, values,
-        [&](int64_t) -> const Shapes & { return made.model.graph().shapes; },
-        [&](int64_t) -> const RowMask & { return all; }};
+    const Activations activations = {static_cast<int64_t>(made.samples.size()), values, values,
+                                     [&](int64_t) -> const Shapes & { return made.model.graph().shapes; },
+                                     [&](int64_t) -> const RowMask & { return all; }};
     const Strength strength =
         choose_strength(made.model, scales, std::vector<Reader>(readers, reader), activations, progress);
     ck_assert_double_ge(strength.seconds, 0);

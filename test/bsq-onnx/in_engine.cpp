@@ -111,7 +111,8 @@ int judge(const std::string &command, const std::string &quantized_path, const S
     contest.reference = [&](const std::string &tensor) { return reference.at(tensor); };
     contest.quantized = [&](const std::string &tensor) { return got.at(tensor); };
     Progress progress(Progress::Style::none);
-    const Judgement judgement = evaluate(model, settings, contest, split.evaluation, split.labels, task.get(), progress);
+    const Judgement judgement =
+        evaluate(model, settings, contest, split.evaluation, split.labels, task.get(), progress);
     RunResult result;
     result.evaluation = judgement.evaluation;
     result.has_detection = judgement.has_detection;

@@ -929,7 +929,7 @@ def check_folding():
 
 def check_usage():
     for text, words in (
-            ("network is missing", []), ("--images is missing", ["net.onnx"]),
+            ("network is missing", []), ("--images or --input is missing", ["net.onnx"]),
             ("unknown option '--bits'", [*TENSORS, "--bits", "4"]), ("no option takes 'more' beside 'net.onnx'", [*TENSORS, "more"]),
             ("--images needs a value", ["net.onnx", "--images="]), ("--calib is", [*TENSORS, "--calib", "0"]),
             ("network is missing", ["--images", "samples.npy"]),

@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import networks
+
 WIDTH, TOKENS = 16, 20
 
 
@@ -172,6 +174,30 @@ def check_batches(test):
     test.refused("--batch needs ONNX Runtime", "transformer.onnx", *common, "--batch", "2", "--engine", "opencv")
 
 
+def check_own_sizes(test):
+    """Pictures of any size where the network leaves it open."""
+    n = networks.Network([1, 3, 12, 12])
+    x = n.add("Relu", n.conv("input", (8, 3, 3, 3), pads=[1, 1, 1, 1]))
+    x = n.add("GlobalAveragePool", n.add("Relu", n.conv(x, (12, 8, 1, 1), strides=[2, 2])))
+    model = n.model(n.add("Gemm", n.add("Flatten", x), n.weights(7, 12), n.weights(7), transB=1))
+    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, "any.onnx")
+    os.mkdir("sizes")
+    random = np.random.RandomState(1)
+    for i in range(24):
+        height, width = random.randint(9, 30, 2)
+        with open(f"sizes/p{i:02d}.ppm", "wb") as file:
+            file.write(b"P6\n%d %d\n255\n" % (width, height) + random.randint(0, 256, (height, width, 3)).astype(np.uint8).tobytes())
+    words = ["any.onnx", "--images", "sizes", "--mean", "120", "--std", "60", "--calib", "12", "--engine", "onnxruntime"]
+    own = test.good("own sizes", *words, "--format", "qdq", "-o", "sizes.onnx")
+    test.expect(own and own["quantized_layers"] == 3 and own["evaluation"]["output_error"] < 1e-3, f"own sizes: {own.get('evaluation')}")
+    one = test.good("one size", *words, "--size", "16", "--batch", "4", "--evaluate")
+    test.expect(one and one["evaluation"]["samples"] == 12, "twelve pictures of one size, four at a time")
+    test.refused("--crop and --letterbox need --size", *words, "--crop", "-o", "none.onnx")
+    test.refused("input input has a dynamic shape", *words, "--engine", "opencv", "-o", "none.onnx")
+
+
 def check_refusals(test):
     words = [*WORDS, "-o", "none.onnx"]
     np.save("halves.npy", np.full((40, 9), 0.5))
@@ -233,4 +259,5 @@ def check(test):
     check_padding(test)
     check_sources(test)
     check_batches(test)
+    check_own_sizes(test)
     check_refusals(test)

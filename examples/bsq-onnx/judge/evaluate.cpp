@@ -140,8 +140,7 @@ struct Pair {
 
 class Judge {
 public:
-    Judge(const Model &model, const Settings &settings, const Contest &contest, const Labels &labels,
-          const Task *task);
+    Judge(const Model &model, const Settings &settings, const Contest &contest, const Labels &labels, const Task *task);
     // Those that the network takes at a time, the first of them being number 'index'.
     void add(size_t index, const SampleRef &ref);
     Judgement result();
@@ -150,8 +149,14 @@ private:
     void add_part(size_t index, const Sample &sample, const std::string &name);
     Shape shape_of(const std::string &tensor) const;
     std::vector<float> part_of(const std::vector<float> &values, const std::string &tensor) const;
-    std::vector<float> reference(const std::string &tensor) const { return part_of(contest_.reference(tensor), tensor); }
-    std::vector<float> quantized(const std::string &tensor) const { return part_of(contest_.quantized(tensor), tensor); }
+    std::vector<float> reference(const std::string &tensor) const
+    {
+        return part_of(contest_.reference(tensor), tensor);
+    }
+    std::vector<float> quantized(const std::string &tensor) const
+    {
+        return part_of(contest_.quantized(tensor), tensor);
+    }
     void add_class(size_t index, Exhibit &exhibit);
     void add_boxes(const Sample &sample, Exhibit &exhibit);
     void show(const Sample &sample, Exhibit &exhibit);
@@ -242,8 +247,8 @@ Shape Judge::shape_of(const std::string &tensor) const
     if (parts_ == 1)
         return shape;
     if (shape.empty() || shape[0] != static_cast<int64_t>(parts_))
-        throw Error("tensor " + tensor + " of " + extents_text(shape) + " has no axis for the " + std::to_string(parts_) +
-                    " samples that the network takes at a time");
+        throw Error("tensor " + tensor + " of " + extents_text(shape) + " has no axis for the " +
+                    std::to_string(parts_) + " samples that the network takes at a time");
     shape[0] = 1;
     return shape;
 }
@@ -252,7 +257,8 @@ std::vector<float> Judge::part_of(const std::vector<float> &values, const std::s
 {
     if (parts_ == 1)
         return values;
-    const auto each = static_cast<std::ptrdiff_t>(count(shape_of(tensor))), at = each * static_cast<std::ptrdiff_t>(part_);
+    const auto each = static_cast<std::ptrdiff_t>(count(shape_of(tensor))),
+               at = each * static_cast<std::ptrdiff_t>(part_);
     return {values.begin() + at, values.begin() + at + each};
 }
 

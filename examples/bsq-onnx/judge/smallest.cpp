@@ -125,7 +125,8 @@ private:
         trial.expected = tables_.of(plan_, bits);
         trial.quantized = quantize(model_, settings_, plan, split_.for_layers(),
                                    static_cast<int64_t>(split_.calibration.size()), progress_, nullptr);
-        const Judgement judgement = evaluate(model_, settings_, trial.quantized, split_.evaluation, split_.labels, task_, progress_);
+        const Judgement judgement =
+            evaluate(model_, settings_, trial.quantized, split_.evaluation, split_.labels, task_, progress_);
         trial.lost = points_lost(judgement);
         trial.error = judgement.evaluation.output_error;
         int64_t weights = 0;

@@ -23,9 +23,9 @@ std::string extents_text(const Shape &shape); // "1x3x32x32"; an unknown extent 
 // Element types are those of onnx::TensorProto, of which this one is float32.
 inline constexpr int32_t float_type = 1;
 
-size_t element_size(int32_t type);             // bytes; 0: of no fixed size, or unknown
-const char *element_type_name(int32_t type);   // "float32"
-bool holds_integers(int32_t type);             // of any width, and bool
+size_t element_size(int32_t type);           // bytes; 0: of no fixed size, or unknown
+const char *element_type_name(int32_t type); // "float32"
+bool holds_integers(int32_t type);           // of any width, and bool
 
 struct Array {
     int32_t type = float_type;

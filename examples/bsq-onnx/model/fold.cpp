@@ -106,8 +106,7 @@ size_t normalize_gemm(Graph &graph, size_t index)
 {
     const onnx::NodeProto node = graph.nodes[index];
     const std::string name = node.output(0), addend = input_of(node, 2);
-    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)) ||
-        graph.type(name) != float_type)
+    if (!graph.constant(node.input(1)) || !(addend.empty() || graph.constant(addend)) || graph.type(name) != float_type)
         return 1;
     std::vector<onnx::NodeProto> nodes;
     std::string input = node.input(0), output = name;

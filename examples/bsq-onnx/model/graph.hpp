@@ -143,7 +143,7 @@ public:
     std::vector<std::string> inputs, outputs;
     std::vector<onnx::NodeProto> nodes; // in execution order
     std::map<std::string, onnx::TensorProto> constants;
-    Shapes shapes;                       // of what nodes compute, and of the inputs
+    Shapes shapes;                        // of what nodes compute, and of the inputs
     std::map<std::string, int32_t> types; // of those that are not float32; 0: no tensors
     // Shapes and types are what an engine gave for one sample; other samples may have other extents.
     bool traced = false;

@@ -193,7 +193,8 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
         return graph.constant(node.input(0)) ? "its weights are on the left" : "its weights are not constant";
     for (int i = 0; i < node.input_size(); i++)
         if (const std::string &name = node.input(i);
-            !name.empty() && (graph.constant(name) ? graph.constants.at(name).data_type() : graph.type(name)) != float_type)
+            !name.empty() &&
+            (graph.constant(name) ? graph.constants.at(name).data_type() : graph.type(name)) != float_type)
             return "its tensor " + name + " is not float32";
     if (find_attribute(node, "auto_pad"))
         return "its padding depends on the extents of its input";

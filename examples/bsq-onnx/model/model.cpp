@@ -31,8 +31,8 @@ struct Model::Impl {
     {
     }
 
-    std::mutex lock;                                               // of what follows
-    std::unique_ptr<Tracer> tracer;                                // made when it is first needed
+    std::mutex lock;                                                   // of what follows
+    std::unique_ptr<Tracer> tracer;                                    // made when it is first needed
     std::map<std::vector<Shape>, std::shared_ptr<const Shapes>> known; // by extents of the inputs
 
     const onnx::NodeProto &node(int index) const { return graph.nodes[static_cast<size_t>(index)]; }

@@ -58,10 +58,9 @@ void check_tensor(const onnx::TensorProto &tensor)
 // Types that constants have beside float32 in networks that are not traced.
 bool is_plain(int32_t type)
 {
-    static const std::set<int32_t> plain = {onnx::TensorProto::FLOAT,  onnx::TensorProto::INT64,
-                                            onnx::TensorProto::INT32,  onnx::TensorProto::DOUBLE,
-                                            onnx::TensorProto::BOOL,   onnx::TensorProto::INT8,
-                                            onnx::TensorProto::UINT8};
+    static const std::set<int32_t> plain = {
+        onnx::TensorProto::FLOAT, onnx::TensorProto::INT64, onnx::TensorProto::INT32, onnx::TensorProto::DOUBLE,
+        onnx::TensorProto::BOOL,  onnx::TensorProto::INT8,  onnx::TensorProto::UINT8};
     return plain.count(type) > 0;
 }
 
@@ -280,8 +279,7 @@ Network read_traced(const onnx::ModelProto &model, const Tracing &tracing)
     std::vector<Tracing::Declared> declared;
     for (const auto &value : model.graph().input())
         if (original.input(value.name()))
-            declared.push_back(
-                {value.name(), original.shape(value.name()), value.type().tensor_type().elem_type()});
+            declared.push_back({value.name(), original.shape(value.name()), value.type().tensor_type().elem_type()});
     if (declared.empty())
         throw Error("the network has 0 inputs; one is needed");
     for (const Tracing::Declared &input : declared)

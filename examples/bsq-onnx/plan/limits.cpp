@@ -95,14 +95,14 @@ void check_network(const Model &model, const Settings &settings, const Limits &l
         work += own;
         if (own > hardest) {
             hardest = own;
-            slowest =
-                "node " + node.name() + ": tensor " + node.output(0) + " of " + extents_text(model.shape(node.output(0)));
+            slowest = "node " + node.name() + ": tensor " + node.output(0) + " of " +
+                      extents_text(model.shape(node.output(0)));
         }
     }
     if (all * sizeof(float) > static_cast<double>(limits.memory))
-        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " + extents_text(model.shape(largest)) +
-                    " takes " + megabytes(most * sizeof(float)) + " for one sample, all tensors " +
-                    megabytes(all * sizeof(float)) + allowed(limits));
+        throw Error(settings.model + ": " + where + ": tensor " + largest + " of " +
+                    extents_text(model.shape(largest)) + " takes " + megabytes(most * sizeof(float)) +
+                    " for one sample, all tensors " + megabytes(all * sizeof(float)) + allowed(limits));
     if (work > static_cast<double>(limits.multiplications))
         throw Error(settings.model + ": " + slowest + " takes " + std::to_string(static_cast<int64_t>(hardest / 1e6)) +
                     " million multiplications for one sample" + allowed(limits) + ", for " +
@@ -118,8 +118,8 @@ void check_layers(const Model &model, const Settings &settings, const Plan &plan
         const double fan_in = static_cast<double>(layer.weights.size()) / static_cast<double>(layer.desc.out_channels);
         const double groups = static_cast<double>(layer.desc.groups);
         const double rows = size(model, layer.output) / static_cast<double>(layer.desc.out_channels);
-        const std::string where =
-            settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " + extents_text(layer.input_shape);
+        const std::string where = settings.model + ": node " + layer.name + ": tensor " + layer.input + " of " +
+                                  extents_text(layer.input_shape);
         size_t bytes = 0;
         bsq_options_t options = settings.options;
         options.weight_bits = plan.bits[i];

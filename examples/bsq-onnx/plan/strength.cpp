@@ -39,7 +39,7 @@ class Trial {
 public:
     Trial(const Model &model, const Segment &segment, const Reader &reader, const Quantizer &quantizer);
     void fit(const float *now, const std::vector<float> &wanted, const Shapes &shapes, const RowMask &mask);
-    double solve(const Model &model, const Segment &segment);              // seconds
+    double solve(const Model &model, const Segment &segment); // seconds
     // Sum of squares, of what passes.
     double difference(const float *now, const std::vector<float> &wanted, const Shapes &shapes);
 

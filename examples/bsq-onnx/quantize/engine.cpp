@@ -97,8 +97,8 @@ struct Runner::Impl {
     struct Feed {
         Value value;        // under the name that the engine knows
         std::string tensor; // the model's
-        size_t input; // index into the segment's inputs
-        bool quantized; // the layer reads it: with a quantizer, where one is given
+        size_t input;       // index into the segment's inputs
+        bool quantized;     // the layer reads it: with a quantizer, where one is given
     };
     std::vector<Feed> feeds;
     std::vector<std::string> outputs;
@@ -114,7 +114,10 @@ struct Runner::Impl {
 void Runner::Impl::add_feed(const Segment &segment, const std::string &tensor, const std::string &name, bool quantized)
 {
     const auto at = std::find(segment.inputs.begin(), segment.inputs.end(), tensor);
-    feeds.push_back({{name, model->shape(tensor), model->type(tensor)}, tensor, static_cast<size_t>(at - segment.inputs.begin()), quantized});
+    feeds.push_back({{name, model->shape(tensor), model->type(tensor)},
+                     tensor,
+                     static_cast<size_t>(at - segment.inputs.begin()),
+                     quantized});
 }
 
 const void *Runner::Impl::values(const Feed &feed, const void *input, const Shape &shape)

@@ -91,13 +91,13 @@ private:
     Room room_;
     Store float_, quantized_; // the second holds what differs from the first
     std::map<std::string, int> last_use_;
-    std::map<std::string, int> readers_left_;     // layers to come, by input_key
-    std::map<std::string, LayerHandle> to_share_; // whose statistics they take over
-    std::vector<float> rounded_;                  // a sample of the layer's input
-    std::vector<float> counting_;                 // the rows of one that count
+    std::map<std::string, int> readers_left_;           // layers to come, by input_key
+    std::map<std::string, LayerHandle> to_share_;       // whose statistics they take over
+    std::vector<float> rounded_;                        // a sample of the layer's input
+    std::vector<float> counting_;                       // the rows of one that count
     std::vector<std::shared_ptr<const Shapes>> shapes_; // of each sample
     std::vector<RowMask> masks_;                        // of each sample
-    double seconds_choosing_ = 0;                 // scales for the layer at hand
+    double seconds_choosing_ = 0;                       // scales for the layer at hand
     Quantized result_;
 };
 
@@ -566,11 +566,10 @@ Candidate Pass::choose_scales(const std::string &tensor, const std::vector<Candi
             const Layer &layer = model_.layers()[static_cast<size_t>(segment.layer)];
             readers.push_back({&layer, &segment, options_of(layer, plan_.bits[static_cast<size_t>(segment.layer)])});
         }
-    const Activations activations = {
-        calibration_, [&](int64_t i) { return float_.at(tensor, i); },
-        [&](int64_t i) { return static_cast<const float *>(now(tensor, i)); },
-        [&](int64_t i) -> const Shapes & { return shapes(i); },
-        [&](int64_t i) -> const RowMask & { return masks_[static_cast<size_t>(i)]; }};
+    const Activations activations = {calibration_, [&](int64_t i) { return float_.at(tensor, i); },
+                                     [&](int64_t i) { return static_cast<const float *>(now(tensor, i)); },
+                                     [&](int64_t i) -> const Shapes & { return shapes(i); },
+                                     [&](int64_t i) -> const RowMask & { return masks_[static_cast<size_t>(i)]; }};
     const Strength strength = choose_strength(model_, scales, readers, activations, progress_);
     seconds_choosing_ = strength.seconds;
     return scales[strength.chosen];

@@ -80,11 +80,11 @@ struct Evaluation {
 struct MetricResult {
     std::string metric; // error, cosine, tokens, top1
     std::string output;
-    int64_t count = 0;                                        // samples, vectors or tokens
-    double error = 0;                                         // error: |y - y_float|^2 / |y_float|^2
-    double mean_cosine = 0, least_cosine = 0;                 // cosine: over vectors
-    double agreement = 0, float_accuracy = 0, accuracy = 0;   // tokens, top1: shares
-    double float_perplexity = 0, perplexity = 0;              // tokens: of the next one
+    int64_t count = 0;                                      // samples, vectors or tokens
+    double error = 0;                                       // error: |y - y_float|^2 / |y_float|^2
+    double mean_cosine = 0, least_cosine = 0;               // cosine: over vectors
+    double agreement = 0, float_accuracy = 0, accuracy = 0; // tokens, top1: shares
+    double float_perplexity = 0, perplexity = 0;            // tokens: of the next one
 };
 
 // Which pixels of the original picture belong to an object: a rectangle of 0 and 1, rows first; nothing outside of it.

@@ -15,11 +15,12 @@ std::string metric_text(const MetricResult &m)
         std::snprintf(text, sizeof text, "cosine similarity %.6f, least %.6f, of %lld %s", m.mean_cosine,
                       m.least_cosine, count, count == 1 ? "vector" : "vectors");
     else if (m.metric == "tokens")
-        std::snprintf(text, sizeof text,
-                      "same token as float %.2f %%, next token right %.2f %% (float %.2f %%), perplexity %.4f (float %.4f), "
-                      "on %lld %s",
-                      100 * m.agreement, 100 * m.accuracy, 100 * m.float_accuracy, m.perplexity, m.float_perplexity,
-                      count, count == 1 ? "token" : "tokens");
+        std::snprintf(
+            text, sizeof text,
+            "same token as float %.2f %%, next token right %.2f %% (float %.2f %%), perplexity %.4f (float %.4f), "
+            "on %lld %s",
+            100 * m.agreement, 100 * m.accuracy, 100 * m.float_accuracy, m.perplexity, m.float_perplexity, count,
+            count == 1 ? "token" : "tokens");
     else
         std::snprintf(text, sizeof text, "top-1 %.2f %% (float %.2f %%), same class as float %.2f %%, on %lld %s",
                       100 * m.accuracy, 100 * m.float_accuracy, 100 * m.agreement, count,

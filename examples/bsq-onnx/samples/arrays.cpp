@@ -11,7 +11,8 @@ namespace bsq_onnx {
 
 namespace {
 
-constexpr zip_uint64_t most_bytes = zip_uint64_t{1} << 32; // of one array: an archive of some KB can hold any number of zeros
+constexpr zip_uint64_t most_bytes = zip_uint64_t{1}
+                                    << 32; // of one array: an archive of some KB can hold any number of zeros
 
 bool ends_with(const std::string &path, const std::string &extension)
 {

@@ -102,10 +102,10 @@ struct Column {
 struct Samples::Impl {
     Preprocessing preprocessing;
     std::vector<Value> inputs;
-    int main = -1;                                // the input that pictures and plain arrays are for; -1: there is none
-    std::string no_main;                          // why
-    int channels = 0, height = 0, width = 0;      // of pictures; 0: as they are
-    bool pictures = false;                        // the main input can be made of a picture
+    int main = -1;                           // the input that pictures and plain arrays are for; -1: there is none
+    std::string no_main;                     // why
+    int channels = 0, height = 0, width = 0; // of pictures; 0: as they are
+    bool pictures = false;                   // the main input can be made of a picture
     std::vector<Entry> entries;
     std::vector<Column> given;
     int64_t batch = 1;
@@ -152,8 +152,8 @@ void Samples::Impl::set_batch(int64_t asked)
 // Samples that have as many along the first axis as the network says are whole: that axis is no batch of theirs.
 void Samples::Impl::check_batch(const Sample &sample)
 {
-    if (batch_fixed && std::all_of(sample.inputs.begin(), sample.inputs.end(),
-                                   [&](const Array &array) { return array.shape[0] == batch; })) {
+    if (std::all_of(sample.inputs.begin(), sample.inputs.end(),
+                    [&](const Array &array) { return array.shape[0] == batch; })) {
         batch = 1;
         batch_fixed = false;
     }
@@ -210,8 +210,8 @@ void Samples::Impl::set_input(const Value &input)
     const int wanted_height = preprocessing.height, wanted_width = preprocessing.width;
     if (wanted_height > 0 && ((height > 0 && wanted_height != height) || (width > 0 && wanted_width != width)))
         throw Error("--size is " + std::to_string(wanted_height) + "x" + std::to_string(wanted_width) +
-                    ", but the network's input '" + input.name + "' is " + (height > 0 ? std::to_string(height) : "any") +
-                    "x" + (width > 0 ? std::to_string(width) : "any"));
+                    ", but the network's input '" + input.name + "' is " +
+                    (height > 0 ? std::to_string(height) : "any") + "x" + (width > 0 ? std::to_string(width) : "any"));
     if (wanted_height > 0) {
         height = wanted_height;
         width = wanted_width;
@@ -280,8 +280,8 @@ void Samples::Impl::match_columns()
             for (int64_t i = 0; i < count; i++)
                 entries.push_back({column.path, column.array, i, false});
         if (count != static_cast<int64_t>(entries.size()))
-            throw Error(column.path + ": " + std::to_string(count) + " samples of input '" +
-                        inputs[column.input].name + "', and " + std::to_string(entries.size()) + " of others");
+            throw Error(column.path + ": " + std::to_string(count) + " samples of input '" + inputs[column.input].name +
+                        "', and " + std::to_string(entries.size()) + " of others");
         if (count > 0)
             element(*column.array, 0, inputs[column.input], column.path);
     }
@@ -289,8 +289,7 @@ void Samples::Impl::match_columns()
         for (const Value &value : inputs)
             if (std::none_of(given.begin(), given.end(),
                              [&](const Column &column) { return &inputs[column.input] == &value; }))
-                throw Error("input '" + value.name + "' has no values: --input " + value.name +
-                            "=FILE.npy is missing");
+                throw Error("input '" + value.name + "' has no values: --input " + value.name + "=FILE.npy is missing");
     if (!alone)
         for (const Entry &entry : entries)
             if (entry.archive)
@@ -463,7 +462,8 @@ Samples::Samples(const Sources &sources, const Preprocessing &preprocessing, con
     impl_->match_columns();
     if (impl_->entries.empty())
         throw Error(sources.files.empty() ? "no samples" : sources.files[0] + ": no samples");
-    impl_->check_batch(load(int64_t{0}));
+    if (impl_->batch_fixed)
+        impl_->check_batch(load(int64_t{0}));
 }
 
 Samples::Samples(Samples &&) noexcept = default;
@@ -529,11 +529,10 @@ Sample Samples::load(const std::vector<int64_t> &indices) const
         for (size_t k = 0; k < one.inputs.size(); k++) {
             Array &to = all.inputs[k];
             const Array &from = one.inputs[k];
-            const bool fits = impl_->stacks[k]
-                                  ? !from.shape.empty() && from.shape[0] == 1 &&
-                                        std::equal(to.shape.begin() + 1, to.shape.end(), from.shape.begin() + 1,
-                                                   from.shape.end())
-                                  : from.shape == to.shape && from.bytes == to.bytes;
+            const bool fits = impl_->stacks[k] ? !from.shape.empty() && from.shape[0] == 1 &&
+                                                     std::equal(to.shape.begin() + 1, to.shape.end(),
+                                                                from.shape.begin() + 1, from.shape.end())
+                                               : from.shape == to.shape && from.bytes == to.bytes;
             if (!fits)
                 throw Error(name(indices[i]) + ": input '" + impl_->inputs[k].name + "' of " +
                             extents_text(from.shape) + " cannot be put together with that of " + name(indices[0]) +

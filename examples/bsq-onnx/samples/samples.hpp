@@ -57,7 +57,7 @@ public:
     ~Samples();
 
     int64_t count() const;
-    std::string name(int64_t index) const;         // its path, and which one in an array
+    std::string name(int64_t index) const;      // its path, and which one in an array
     std::string file_path(int64_t index) const; // "" for one of an array
     Sample load(int64_t index) const;           // throws Error for what cannot be read or does not fit
 

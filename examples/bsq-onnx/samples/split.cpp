@@ -27,7 +27,8 @@ Split Split::half(size_t first) const
         if (i % 2 == first) {
             other.evaluation.push_back(evaluation[i]);
             if (!labels.classes.empty())
-                other.labels.classes.insert(other.labels.classes.end(), labels.classes.begin() + static_cast<long>(label),
+                other.labels.classes.insert(other.labels.classes.end(),
+                                            labels.classes.begin() + static_cast<long>(label),
                                             labels.classes.begin() + static_cast<long>(next));
         }
         label = next;
@@ -55,7 +56,8 @@ static std::vector<SampleRef> refs_of(const Samples &samples, const std::vector<
         if (end - i < batch && samples.batch_is_fixed())
             left_out += static_cast<int64_t>(end - i);
         else
-            refs.push_back({&samples, {indices.begin() + static_cast<long>(i), indices.begin() + static_cast<long>(end)}});
+            refs.push_back(
+                {&samples, {indices.begin() + static_cast<long>(i), indices.begin() + static_cast<long>(end)}});
     }
     return refs;
 }
@@ -133,9 +135,8 @@ Split split_samples(const Settings &settings, const Samples &images, const Sampl
         split.held_out = refs_of(images, left, split.left_out);
     } else {
         const size_t taken = std::min(judges.size(), asked);
-        split.held_out =
-            refs_of(judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)),
-                    split.left_out);
+        split.held_out = refs_of(
+            judged, std::vector<int64_t>(judges.begin(), judges.begin() + static_cast<long>(taken)), split.left_out);
         split.shared = taken > 0 && judges.size() < 2 * asked;
         if (!split.shared)
             judges.erase(judges.begin(), judges.begin() + static_cast<long>(taken));
@@ -165,8 +166,12 @@ static SampleRange describe(const std::vector<SampleRef> &refs)
 
 SampleUse describe_use(const Split &split)
 {
-    return {describe(split.calibration), describe(split.held_out), describe(split.evaluation), split.shared,
-            split.enough, split.left_out};
+    return {describe(split.calibration),
+            describe(split.held_out),
+            describe(split.evaluation),
+            split.shared,
+            split.enough,
+            split.left_out};
 }
 
 } // namespace bsq_onnx
