@@ -115,6 +115,16 @@ def attention(node):
     return mixed.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1)
 
 
+def embedding(node):
+    """Rows of tables of words, positions and segments, normalized."""
+    ids = node[0].astype(int)
+    x = node[2][ids].astype(np.float64) + (node[3][:ids.shape[1]] if node[8] is None else node[3][node[8].astype(int)])
+    if node[4] is not None:
+        x = x + node[4][node[1].astype(int)]
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + node.get("epsilon", 1e-12)) * node[5] + node[6]
+
+
 def fused_matmul(node):
     second = node[1].T if node.get("transB", 0) else node[1]
     return node.get("alpha", 1.0) * (node[0].astype(np.float64) @ second)
@@ -456,6 +466,7 @@ SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 OPERATORS = {
     "Abs": lambda n: np.abs(n[0]),
     "Ceil": lambda n: np.ceil(n[0]),
+    "EmbedLayerNormalization": embedding,
     "Erf": lambda n: np.vectorize(math.erf)(n[0]),
     "Expand": lambda n: n[0] * np.ones([int(v) for v in n[1]], np.float32),
     "Floor": lambda n: np.floor(n[0]),
@@ -481,7 +492,7 @@ OPERATORS = {
     "ConvTranspose": conv_transpose,
     "DepthToSpace": depth_to_space,
     "DequantizeLinear": dequantize_linear,
-    "Div": lambda n: n[0] / n[1],
+    "Div": lambda n: n[0] // n[1] if n[0].dtype.kind == "i" else n[0] / n[1],
     "Dropout": lambda n: n[0],
     "Elu": lambda n: np.where(n[0] < 0, n.get("alpha", 1.0) * (np.exp(np.minimum(n[0], 0)) - 1), n[0]),
     "Exp": lambda n: np.exp(n[0]),

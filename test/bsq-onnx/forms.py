@@ -57,7 +57,7 @@ def model_of(nodes, constants, inputs, outputs, opset=14, domains=(), kind=Tenso
 
 def outputs(path, samples, name):
     model = path if isinstance(path, onnx.ModelProto) else onnx.load(path)
-    results = [executor.run(model, {executor.input_name(model): sample[None] if len(sample.shape) < 3 else sample})
+    results = [executor.run(model, {executor.input_name(model): sample if sample.ndim == 3 else sample[None]})
                for sample in samples]
     return [np.asarray(result[name], np.float64) for result in results]
 
@@ -78,7 +78,7 @@ def sequence_network(kind, seed=1, directions=1, backward=False, reset=0, initia
     constants = {"W": real(0.4, directions, gates * HIDDEN, INPUTS), "R": real(0.4, directions, gates * HIDDEN, HIDDEN),
                  "B": real(0.2, directions, 2 * gates * HIDDEN), "V": real(0.3, directions * HIDDEN, 5),
                  "extents": np.array([0, 0, -1])}
-    inputs = ["input", "W", "R", "B"] + [""] * 4
+    inputs = ["steps_first", "W", "R", "B"] + [""] * 4
     if shorter:
         inputs[4], constants["lengths"] = "lengths", np.array([STEPS - shorter], np.int32)
     if initial:
@@ -92,11 +92,12 @@ def sequence_network(kind, seed=1, directions=1, backward=False, reset=0, initia
         words["linear_before_reset"] = reset
     if directions == 2 or backward:
         words["direction"] = "bidirectional" if directions == 2 else "reverse"
-    nodes = [helper.make_node(kind, inputs, ["Y", "last"], "steps", **words),
+    nodes = [helper.make_node("Transpose", ["input"], ["steps_first"], "first", perm=[1, 0, 2]),
+             helper.make_node(kind, inputs, ["Y", "last"], "steps", **words),
              helper.make_node("Transpose", ["Y"], ["turned"], "turn", perm=[2, 0, 1, 3]),
              helper.make_node("Reshape", ["turned", "extents"], ["rows"], "join"),
              helper.make_node("MatMul", ["rows", "V"], ["out"], "end")]
-    return model_of(nodes, constants, [("input", [STEPS, 1, INPUTS])],
+    return model_of(nodes, constants, [("input", [1, STEPS, INPUTS])],
                     [("out", [1, STEPS, 5]), ("last", [directions, 1, HIDDEN])])
 
 
@@ -105,7 +106,7 @@ def states_before(model, x, direction):
     (node,) = [n for n in model.graph.node if n.op_type in ("LSTM", "GRU")]
     values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     backward = direction == 1 or any(a.name == "direction" and a.s == b"reverse" for a in node.attribute)
-    states = np.asarray(executor.recurrent(executor.Node(node, [values.get(n, x if n else None) for n in node.input], 14))[0],
+    states = np.asarray(executor.recurrent(executor.Node(node, [values.get(n, x[:, None] if n else None) for n in node.input], 14))[0],
                         np.float64)[:, direction, 0]
     length = int(values["lengths"][0]) if "lengths" in values else len(states)
     first = values["h"][direction, 0] if "h" in values else np.zeros(HIDDEN)
@@ -114,7 +115,7 @@ def states_before(model, x, direction):
 
 
 def check_sequences():
-    samples = np.random.RandomState(5).normal(0, 1, (60, STEPS, 1, INPUTS)).astype(np.float32)
+    samples = np.random.RandomState(5).normal(0, 1, (60, STEPS, INPUTS)).astype(np.float32)
     np.save("sequences.npy", samples)
     networks = {"lstm": ("LSTM", {}), "lstm both ways": ("LSTM", {"directions": 2, "initial": True, "shorter": 3}),
                 "lstm back": ("LSTM", {"backward": True, "initial": True, "shorter": 2}),
@@ -148,7 +149,7 @@ def check_sequences():
 
 def check_states():
     """The error of recurrent weights is that of their products with the node's own states."""
-    samples = np.random.RandomState(6).normal(0, 1, (40, STEPS, 1, INPUTS)).astype(np.float32)
+    samples = np.random.RandomState(6).normal(0, 1, (40, STEPS, INPUTS)).astype(np.float32)
     np.save("sequences.npy", samples)
     for words in ({"kind": "LSTM", "directions": 2, "initial": True, "shorter": 3},
                   {"kind": "GRU", "reset": 1, "backward": True, "initial": True, "shorter": 2}):
@@ -195,7 +196,7 @@ def check_attention():
     wanted = outputs(model, ids[60:], "out")
     basic = ["attention.onnx", "--images", "ids.npy", "--calib", "60", "--calib-first", "--held-out", "0", "--edge-bits", "0"]
     for form, bits, picks in ((["qdq"], 8, "Gather"), (["qdq-layers"], 5, "Gather"), (["float", "--act-bits", "0"], 4, "Gather"),
-                              (["int4", "--group-size", "8", "--range", "zero-point"], 4, "Gather"), (["matmulnbits"], 4, "Gather")):
+                              (["int4", "--group-size", "8", "--range", "zero-point", "--bits-for", "embedding=4"], 4, "Gather"), (["matmulnbits"], 4, "Gather")):
         result = good(f"attention {form}", *basic, "--weight-bits", str(bits), "--format", *form, "-o", "out.onnx")
         if not result:
             return
@@ -213,7 +214,7 @@ def check_attention():
     # A row of codes a scale: those of the table are found by its own weights, as rounding to the best scale does at least.
     table = next(t for t in onnx.load("attention.onnx").graph.initializer if t.name == "table")
     values = numpy_helper.to_array(table).astype(np.float64)
-    good("table", *basic, "--weight-bits", "4", "--format", "float", "--act-bits", "0", "-o", "out.onnx")
+    good("table", *basic, "--bits-for", "embedding=4", "--weight-bits", "4", "--format", "float", "--act-bits", "0", "-o", "out.onnx")
     written = onnx.load("out.onnx")
     (node,) = [n for n in written.graph.node if n.op_type == "Gather"]
     own = next(numpy_helper.to_array(t) for t in written.graph.initializer if t.name == node.input[0]).astype(np.float64)
@@ -223,6 +224,36 @@ def check_attention():
         searched += min(np.sum((row - s * np.clip(np.round(row / s), -8, 7)) ** 2) for s in scales)
     off = np.sum((values - own) ** 2)
     expect(off <= 1.05 * searched, f"the table has an error of {off}, the best scale for each row {searched}")
+
+
+def check_embedding():
+    """Three tables in one node; segments are the words' ids modulo 2, made by the network."""
+    random = np.random.RandomState(12)
+    real = lambda *shape: random.normal(0, 1, shape).astype(np.float32)  # noqa: E731
+    constants = {"words": real(40, 16), "places": real(12, 16), "kinds": real(2, 16), "gamma": 1 + 0.1 * real(16), "beta": 0.1 * real(16),
+                 "C": real(16, 5), "two": np.array(2)}
+    nodes = [helper.make_node("Div", ["input", "two"], ["half"], "half"), helper.make_node("Mul", ["half", "two"], ["even"], "even"),
+             helper.make_node("Sub", ["input", "even"], ["segment"], "odd"),
+             helper.make_node("Cast", ["segment"], ["segment32"], "segments", to=TensorProto.INT32),
+             helper.make_node("Cast", ["input"], ["ids32"], "ids", to=TensorProto.INT32),
+             helper.make_node("EmbedLayerNormalization", ["ids32", "segment32", "words", "places", "kinds", "gamma", "beta"], ["x", ""],
+                              "embed", domain="com.microsoft", epsilon=1e-6),
+             helper.make_node("MatMul", ["x", "C"], ["out"], "end")]
+    model = model_of(nodes, constants, [("input", ["batch", "length"])], [("out", ["batch", "length", 5])], domains=["com.microsoft"])
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, "embed.onnx")
+    ids = random.randint(0, 40, (80, 9))
+    np.save("ids.npy", ids)
+    divided = onnx.ModelProto.FromString(model.SerializeToString())
+    wanted = outputs(divided, ids[60:], "out")
+    for form in (["qdq"], ["float", "--act-bits", "0"], ["int4", "--group-size", "8", "--bits-for", "embed/word=4"]):
+        result = good(f"embedding {form}", "embed.onnx", "--images", "ids.npy", "--calib", "60", "--calib-first", "--held-out", "0",
+                      "--edge-bits", "0", "--weight-bits", "5" if form[0] != "int4" else "4", "--format", *form, "-o", "out.onnx")
+        if not result:
+            return
+        expect(result["quantized_layers"] == 4, f"embedding {form}: {result['quantized_layers']} layers")
+        off, told = distance(outputs("out.onnx", ids[60:], "out"), wanted), result["evaluation"]["output_error"]
+        expect(abs(off - told) < 0.02 * told + 1e-7 and 0 < told < 0.1, f"embedding {form}: error {off} of the file, {told} of the run")
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------
@@ -330,7 +361,7 @@ def main():
     check_external()
     check_halves()
     onnx.save(sequence_network("LSTM"), "steps.onnx")
-    np.save("sequences.npy", np.zeros((4, STEPS, 1, INPUTS), np.float32))
+    np.save("sequences.npy", np.zeros((4, STEPS, INPUTS), np.float32))
     probe = run("steps.onnx", "--images", "sequences.npy", "--engine", "onnxruntime", "--evaluate")
     if "ONNX Runtime is not here" in probe.stderr:
         refused("LSTM steps ... ONNX Runtime", "steps.onnx", "--images", "sequences.npy")
@@ -340,6 +371,7 @@ def main():
         check_sequences()
         check_states()
         check_attention()
+        check_embedding()
     print(f"bsq-onnx, forms: {passed} passed, {failed} failed")
     return failed > 0
 

@@ -442,6 +442,66 @@ public:
     }
 };
 
+// ---- EmbedLayerNormalization of com.microsoft ----
+
+class Embedding : public Opening {
+public:
+    using Opening::Opening;
+
+    std::string refusal() const override
+    {
+        for (const int i : {2, 3, 4})
+            if (given(i) && (!constant(i) || tensor(i).dims_size() != 2))
+                return "its tables are not constant matrices";
+        if (!given(8) && graph_.opset < 11)
+            return "it counts positions in an opset before 11";
+        return "";
+    }
+
+    void open() override
+    {
+        const std::string &ids = node_.input(0);
+        std::string sum = pick(2, ids, "/word");
+        sum = add("Add", {sum, pick(3, given(8) ? node_.input(8) : positions(ids), "/position")}, "/with_position");
+        if (given(4))
+            sum = add("Add", {sum, pick(4, node_.input(1), "/segment")}, "/with_segment");
+        nodes.push_back(make_node("LayerNormalization", name("/norm"), {sum, node_.input(5), node_.input(6)},
+                                  node_.output(0)));
+        set_real(nodes.back(), "epsilon", get_real(node_, "epsilon", 1e-12F));
+        made_.nodes.insert(nodes.back().name());
+        if (node_.output_size() > 2 && !node_.output(2).empty()) {
+            nodes.push_back(make_node("Identity", name("/sum"), {sum}, node_.output(2)));
+            made_.nodes.insert(nodes.back().name());
+        }
+        if (node_.output_size() < 2 || node_.output(1).empty())
+            return;
+        // What it makes of the mask is its own.
+        onnx::NodeProto core = node_;
+        core.set_name(name("/mask"));
+        core.set_output(0, name("/unused"));
+        if (core.output_size() > 2)
+            core.mutable_output()->RemoveLast();
+        nodes.push_back(core);
+        made_.nodes.insert(core.name());
+    }
+
+private:
+    std::string pick(int table, const std::string &indices, const std::string &suffix)
+    {
+        const std::string rows = add("Gather", {node_.input(table), indices}, suffix);
+        made_.matrices.push_back({table, {rows}, shape_of(tensor(table)), false});
+        return rows;
+    }
+
+    std::string positions(const std::string &ids)
+    {
+        const std::string second = graph_.add_constant(node_.name() + "/axis", make_tensor({}, std::vector<int64_t>{1}));
+        const std::string from = graph_.add_constant(node_.name() + "/from", make_tensor({}, std::vector<int64_t>{0}));
+        const std::string length = add("Gather", {add("Shape", {ids}, "/extents"), second}, "/length");
+        return add("Range", {from, length, second}, "/positions");
+    }
+};
+
 // FusedMatMul: alpha a' b', with b constant, as a MatMul. Gives why not, or "".
 std::string unfuse(Graph &graph, onnx::NodeProto &node)
 {
@@ -471,6 +531,8 @@ std::unique_ptr<Opening> opening_of(Graph &graph, const onnx::NodeProto &node)
         return std::make_unique<Recurrent>(graph, node);
     if (op == "com.microsoft.Attention")
         return std::make_unique<Attention>(graph, node);
+    if (op == "com.microsoft.EmbedLayerNormalization")
+        return std::make_unique<Embedding>(graph, node);
     return nullptr;
 }
 

@@ -7,7 +7,7 @@
 
 namespace bsq_onnx {
 
-// Opens LSTM and GRU, and Attention of com.microsoft, where their matrices are constant; what FusedMatMul of com.microsoft
+// Opens LSTM and GRU, and Attention and EmbedLayerNormalization of com.microsoft, where their matrices are constant; what FusedMatMul of com.microsoft
 // does becomes a MatMul. Those that stay as they are go to graph.refused with the reason. Shapes must be known; those of new
 // tensors are not.
 //

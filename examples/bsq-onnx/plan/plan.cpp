@@ -36,10 +36,8 @@ std::vector<bool> edge_layers(const Model &model)
             if (layer == layer_of.end())
                 continue;
             // What is behind a table of the network's indices is what others have as the network's input.
-            if (layers[static_cast<size_t>(layer->second)].kind == Kind::table) {
-                edge[static_cast<size_t>(layer->second)] = true;
+            if (layers[static_cast<size_t>(layer->second)].kind == Kind::table)
                 continue;
-            }
             if (from[layers[static_cast<size_t>(layer->second)].input] == std::set<int>{-1})
                 edge[static_cast<size_t>(layer->second)] = true;
             from[output] = {layer->second};
@@ -120,6 +118,9 @@ Plan make_plan(const Model &model, const Settings &settings)
         const bsq_layer_desc_t &desc = model.layers()[i].desc;
         if (desc.groups > 1 && desc.groups == desc.in_channels)
             bits = std::max(bits, settings.depthwise_bits);
+        const bool table = model.layers()[i].kind == Kind::table;
+        if (table)
+            bits = most_library_bits; // few products, and no statistics that would say which weights matter
         if (given != settings.bits_for.end())
             bits = given->second;
         const std::string unfit = unfit_for_matmul(model.layers()[i], settings);
@@ -127,7 +128,7 @@ Plan make_plan(const Model &model, const Settings &settings)
         const bool head = settings.float_head && before_layers.count(model.layers()[i].output) == 0;
         plan.bits.push_back(skipped || head ? 0 : bits);
         plan.reasons.push_back(!unfit.empty() ? unfit : skipped || head ? "asked for" : "");
-        plan.fixed.push_back(skipped || head || given != settings.bits_for.end());
+        plan.fixed.push_back(skipped || head || table || given != settings.bits_for.end());
     }
     if (std::all_of(plan.bits.begin(), plan.bits.end(), [](int bits) { return bits == 0; }) &&
         settings.format == Format::matmulnbits)

@@ -245,8 +245,9 @@ private:
             }
             while (node.input_size() <= composite.bias_input)
                 node.add_input("");
-            node.set_input(composite.bias_input, constant(composite.node.name() + ".bias_corrected",
-                                                          bsq_onnx::make_tensor(composite.bias_shape, bias)));
+            if (composite.bias_input >= 0)
+                node.set_input(composite.bias_input, constant(composite.node.name() + ".bias_corrected",
+                                                              bsq_onnx::make_tensor(composite.bias_shape, bias)));
         }
         add_other(node);
     }
