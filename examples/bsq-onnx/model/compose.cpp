@@ -495,10 +495,12 @@ private:
 
     std::string positions(const std::string &ids)
     {
-        const std::string second = graph_.add_constant(node_.name() + "/axis", make_tensor({}, std::vector<int64_t>{1}));
-        const std::string from = graph_.add_constant(node_.name() + "/from", make_tensor({}, std::vector<int64_t>{0}));
-        const std::string length = add("Gather", {add("Shape", {ids}, "/extents"), second}, "/length");
-        return add("Range", {from, length, second}, "/positions");
+        // Counted from 1 on, and one less: ONNX Runtime makes one node of the pattern that counts from 0, and forgets that
+        // parts of it are wanted.
+        const std::string one = graph_.add_constant(node_.name() + "/one", make_tensor({}, std::vector<int64_t>{1}));
+        const std::string length = add("Gather", {add("Shape", {ids}, "/extents"), one}, "/length");
+        const std::string behind = add("Add", {length, one}, "/behind_last");
+        return add("Sub", {add("Range", {one, behind, one}, "/counted"), one}, "/positions");
     }
 };
 

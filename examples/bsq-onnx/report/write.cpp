@@ -403,21 +403,21 @@ private:
             set_integers(nodes_.back(), "perm", {1, 0});
         } else if (layer.kind == Kind::conv_transpose) {
             const int64_t groups = layer.desc.groups, inputs = layer.desc.in_channels / groups;
-            name = reshape(layer, name, {groups, layer.desc.out_channels / groups, inputs, -1});
+            name = reshape(layer, name, {groups, layer.desc.out_channels / groups, inputs, -1}, "grouped");
             name = add_node("Transpose", {name}, graph_.unused(layer.name + ".weight_transposed"));
             set_integers(nodes_.back(), "perm", {0, 2, 1, 3});
-            name = reshape(layer, name, shape);
+            name = reshape(layer, name, shape, "reshaped");
         } else if (shape.size() != 2) {
-            name = reshape(layer, name, shape);
+            name = reshape(layer, name, shape, "reshaped");
         }
         return name;
     }
 
-    std::string reshape(const Layer &layer, const std::string &tensor, const Shape &shape)
+    std::string reshape(const Layer &layer, const std::string &tensor, const Shape &shape, const std::string &word)
     {
         const std::string extents = constant(layer.name + ".weight_shape",
                                              bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
-        return add_node("Reshape", {tensor, extents}, graph_.unused(layer.name + ".weight_reshaped"));
+        return add_node("Reshape", {tensor, extents}, graph_.unused(layer.name + ".weight_" + word));
     }
 
     std::string quantized_weights(const Layer &layer, const LayerResult &result)
