@@ -940,6 +940,7 @@ def check_usage():
             ("--act-bits is", [*TENSORS, "--act-bits", "1"]), ("--size is", [*TENSORS, "--size", "12y"]),
             ("exclude each other", [*TENSORS, "--crop", "--letterbox"]), ("--mean is", [*TENSORS, "--mean", "1,,2"]),
             ("--std is", [*TENSORS, "--std", "0"]), ("--bits-for is", [*TENSORS, "--bits-for", "conv"]),
+            ("--one-file is", [*TENSORS, "--one-file", "-1"]),
             ("--format is one of", [*TENSORS, "--format", "tf"]), ("--labels needs a value", [*TENSORS, "--labels="]),
             ("need --act-bits", [*TENSORS, "--act-bits", "0", "--act-scale", "per-channel"]),
             ("need --act-bits", [*TENSORS, "--act-bits", "0", "--act-share"]),

@@ -36,7 +36,8 @@ struct Channels {
 
 Channels channels_of(const Layer &layer)
 {
-    const int64_t inner = layer.kind == Kind::conv ? count(layer.input_shape) / layer.desc.in_channels : 1;
+    const int64_t inner =
+        layer.desc.kind == BSQ_KIND_LINEAR ? 1 : count(layer.input_shape) / layer.desc.in_channels;
     return {layer.desc.in_channels, inner};
 }
 

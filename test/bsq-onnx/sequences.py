@@ -97,7 +97,7 @@ def numbers(test, what, *words):
 
 def check_results(test):
     result = test.good("sequences", *WORDS, "--images", "short", *METRICS, "--report", "sequence.html", "-o", "sequence.onnx")
-    test.expect(result.get("quantized_layers") == 7, f"{result.get('quantized_layers')} of 7 layers of the transformer")
+    test.expect(result.get("quantized_layers") == 8, f"{result.get('quantized_layers')} of 8 layers of the transformer, its table one of them")
     found = {metric["metric"]: metric for metric in result.get("metrics", [])}
     test.expect(set(found) == {"tokens", "cosine", "error", "top1"}, f"metrics {set(found)}")
     lengths = [np.load(f"short/{name}")["ids"].shape[1] for name in sorted(os.listdir("short"))]
@@ -114,7 +114,7 @@ def check_results(test):
     dims = [dim.dim_param for dim in written.graph.input[0].type.tensor_type.shape.dim]
     test.expect(dims == ["batch", "length"], f"the file's axes are {dims}")
     shared = [i for i in written.graph.initializer if i.name.endswith("weight_quantized")]
-    test.expect(len(shared) == 7 and all(i.data_type == TensorProto.INT8 for i in shared), "seven matrices of int8")
+    test.expect(len(shared) == 8 and all(i.data_type == TensorProto.INT8 for i in shared), f"{len(shared)} of 8 matrices of int8")
     for words in (["--format", "matmulnbits", "--group-size", "16"], ["--format", "int4"], ["--format", "float", "--weight-bits", "3"],
                   ["--format", "qdq-layers", "--act-scale", "per-channel"]):
         good = test.good(" ".join(words), *WORDS, "--images", "short", *words, "--metric", "error=logits", "-o", "sequence.onnx")
@@ -237,7 +237,7 @@ def check_refusals(test):
             ("--metric tokens: no input has the tokens of output 'kind'", "--images", "even", "--metric", "tokens=kind"),
             ("--metric tokens: several inputs may have the tokens", "--images", "even", "--metric", "tokens=logits"),
             ("--token-ids: the network has no input 'none'", "--images", "even", "--metric", "tokens=logits", "--token-ids", "none"),
-            ("--token-ids: input 'tone' is 1x16 of float16, which are no tokens", "--images", "even", "--metric", "tokens=logits",
+            ("--token-ids: input 'tone' is 1x16 of float32, which are no tokens", "--images", "even", "--metric", "tokens=logits",
              "--token-ids", "tone"),
             ("operator LayerNormalization LayerNormalization4 is not supported; ONNX Runtime runs such networks, but it is not in use", "--images", "even",
              "--engine", "opencv")):
