@@ -208,7 +208,7 @@ START_TEST(bad_headers)
         {"{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693952,)}", "too large"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", "too short"},
         {"{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", "'<c8'"},
-        {"{'descr': '|b1', 'fortran_order': False, 'shape': (1,)}", "'|b1'"},
+        {"{'descr': '|b2', 'fortran_order': False, 'shape': (1,)}", "'|b2'"},
         {"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "'|O'"},
         {"{'descr': '', 'fortran_order': False, 'shape': (1,)}", "''"},
         {"{'descr': '<f44', 'fortran_order': False, 'shape': (1,)}", "'<f44'"},

@@ -142,6 +142,14 @@ std::vector<Array> example_of(const Samples &samples)
     return samples.load(first).inputs;
 }
 
+// The network as it will be written, where ONNX Runtime runs it in integers and so judges it; "": else.
+std::string integer_network(const Model &model, const Settings &settings, const Quantized &quantized)
+{
+    if (!integer_form(settings) || engine().form() != NodeForm::onnx || settings.format != Format::qdq)
+        return "";
+    return write_model(model, summarize(model, settings, SampleUse(), quantized, Judgement(), Bound()), settings.format);
+}
+
 RunResult run(const Settings &asked, Progress &progress)
 {
     Settings settings = asked;
@@ -197,8 +205,8 @@ RunResult run(const Settings &asked, Progress &progress)
         quantized = quantize(model, settings, plan, split.for_layers(), fitted, progress, checkpoint.get());
     // Samples on which bits were chosen do not judge.
     const Split judged = settings.target_drop >= 0 ? split.half(1) : split;
-    const Judgement judgement =
-        evaluate(model, settings, *quantized, judged.evaluation, judged.labels, task.get(), progress);
+    const Judgement judgement = evaluate(model, settings, *quantized, integer_network(model, settings, *quantized),
+                                         judged.evaluation, judged.labels, task.get(), progress);
     std::vector<double> errors;
     for (const LayerResult &layer : quantized->layers)
         errors.push_back(layer.own_error);

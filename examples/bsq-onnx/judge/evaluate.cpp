@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include <onnx/onnx_pb.h>
 
+#include "judge/written.hpp"
 #include "plan/work.hpp"
 #include "quantize/parallel.hpp"
 
@@ -351,14 +353,17 @@ Judgement evaluate(const Model &model, const Settings &settings, const Contest &
     return judge.result();
 }
 
-Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized,
+Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized, const std::string &written,
                    const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress)
 {
     Contest contest;
     contest.telling = telling_tensors(model);
     const Segment all = whole(model, contest.telling);
     Runner real(model, all, all.outputs);
-    Chain chain(model, quantized.layers, quantized.quantizers, all.outputs);
+    const std::unique_ptr<Written> file = written.empty() ? nullptr : Written::load(model, written, all.outputs);
+    std::optional<Chain> chain;
+    if (!file)
+        chain.emplace(model, quantized.layers, quantized.quantizers, all.outputs);
     Arrays reference;
     contest.run = [&](const Sample &sample) {
         const std::shared_ptr<const Shapes> shapes = model.shapes(sample.inputs);
@@ -368,12 +373,14 @@ Judgement evaluate(const Model &model, const Settings &settings, const Quantized
         for_samples(std::min<int>(settings.options.threads, 2), 0, 2, [&](int, int64_t which) {
             if (which == 0)
                 run(real, all.inputs, all.outputs, *shapes, reference);
+            else if (file)
+                file->run(sample, *shapes);
             else
-                chain.run(sample);
+                chain->run(sample);
         });
     };
     contest.reference = [&](const std::string &tensor) { return to_floats(reference.at(tensor)); };
-    contest.quantized = [&](const std::string &tensor) { return chain.tensor(tensor); };
+    contest.quantized = [&](const std::string &tensor) { return file ? file->tensor(tensor) : chain->tensor(tensor); };
     return evaluate(model, settings, contest, samples, labels, task, progress);
 }
 

@@ -80,8 +80,9 @@ struct Contest {
 Judgement evaluate(const Model &model, const Settings &settings, const Contest &contest,
                    const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress);
 
-// The same of what was quantized, run here. 'labels' are those of the samples, or empty. 'task' may be NULL.
-Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized,
+// The same of what was quantized: the network as it is written where its bytes are given and the engine runs them, else
+// segment by segment. 'labels' are those of the samples, or empty. 'task' may be NULL.
+Judgement evaluate(const Model &model, const Settings &settings, const Quantized &quantized, const std::string &written,
                    const std::vector<SampleRef> &samples, const Labels &labels, const Task *task, Progress &progress);
 
 } // namespace bsq_onnx

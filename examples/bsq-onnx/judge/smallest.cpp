@@ -126,7 +126,7 @@ private:
         trial.quantized = quantize(model_, settings_, plan, split_.for_layers(),
                                    static_cast<int64_t>(split_.calibration.size()), progress_, nullptr);
         const Judgement judgement =
-            evaluate(model_, settings_, trial.quantized, split_.evaluation, split_.labels, task_, progress_);
+            evaluate(model_, settings_, trial.quantized, "", split_.evaluation, split_.labels, task_, progress_);
         trial.lost = points_lost(judgement);
         trial.error = judgement.evaluation.output_error;
         int64_t weights = 0;
