@@ -147,7 +147,8 @@ std::string integer_network(const Model &model, const Settings &settings, const 
 {
     if (!integer_form(settings) || engine().form() != NodeForm::onnx || settings.format != Format::qdq)
         return "";
-    return write_model(model, summarize(model, settings, SampleUse(), quantized, Judgement(), Bound()), settings.format);
+    return write_model(model, summarize(model, settings, SampleUse(), quantized, Judgement(), Bound()),
+                       settings.format);
 }
 
 RunResult run(const Settings &asked, Progress &progress)

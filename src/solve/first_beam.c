@@ -12,7 +12,7 @@
 static const struct origin {
     enum bsq_scale_rule rule;
     double most;
-} origins[] = {{BSQ_RULE_EXTREMES, 1.3}, {BSQ_RULE_MAXIMUM, 1.05}, {BSQ_RULE_ALTERNATING, 1.05}};
+} origins[] = {{BSQ_RULE_EXTREMES, 1.3}, {BSQ_RULE_MAXIMUM, 1.05}, {BSQ_RULE_ALTERNATING, 1.05}, {BSQ_RULE_LEAST, 1.2}};
 
 enum { ORIGINS = sizeof origins / sizeof *origins };
 
@@ -20,7 +20,10 @@ enum { ORIGINS = sizeof origins / sizeof *origins };
 static bool is_other(const struct bsq_search *search, enum bsq_scale_rule rule)
 {
     const struct bsq_rounding *rounding = &search->plan->rounding;
+    const struct bsq_first_choice *choice = &search->first_choice;
 
+    if (rule == BSQ_RULE_LEAST) /* as they are, where the sample was better off with a multiple of them */
+        return choice->tried == 1 && fabs(choice->multipliers[0] - 1.0) > 1e-3;
     if (bsq_round_is_plain(rounding))
         return rule != BSQ_RULE_MAXIMUM || rounding->lowest != -rounding->highest;
     return rule != BSQ_RULE_EXTREMES && search->plan->scales_per_channel == 1;

@@ -151,8 +151,8 @@ START_TEST(transposed_order)
     const int64_t positions = count(layer.output_shape) / layer.desc.out_channels;
     std::vector<float> expected;
     for (size_t i = 0; i < wanted.size(); i++)
-        expected.push_back(static_cast<float>(
-            wanted[i] + static_cast<double>(layer.bias[i / static_cast<size_t>(positions)])));
+        expected.push_back(
+            static_cast<float>(wanted[i] + static_cast<double>(layer.bias[i / static_cast<size_t>(positions)])));
     // The target, which is turned round with the input, is a convolution of the spread one.
     const Shape spread = spread_shape(layer, t.input);
     const std::vector<float> turned = spread_input(layer, t.input, input.data());

@@ -36,8 +36,7 @@ struct Channels {
 
 Channels channels_of(const Layer &layer)
 {
-    const int64_t inner =
-        layer.desc.kind == BSQ_KIND_LINEAR ? 1 : count(layer.input_shape) / layer.desc.in_channels;
+    const int64_t inner = layer.desc.kind == BSQ_KIND_LINEAR ? 1 : count(layer.input_shape) / layer.desc.in_channels;
     return {layer.desc.in_channels, inner};
 }
 

@@ -204,7 +204,8 @@ private:
             return there_;
         if (constant(4) && !graph_.traced)
             return there_ = known_steps();
-        const std::string steps = add("Gather", {add("Shape", {product}, "/extents"), integers("/first", {0})}, "/number_of_steps");
+        const std::string steps =
+            add("Gather", {add("Shape", {product}, "/extents"), integers("/first", {0})}, "/number_of_steps");
         const std::string from = graph_.add_constant(node_.name() + "/from", make_tensor({}, std::vector<int64_t>{0}));
         const std::string by = graph_.add_constant(node_.name() + "/by", make_tensor({}, std::vector<int64_t>{1}));
         const std::string index =
@@ -245,8 +246,8 @@ private:
 
     std::string reset_gate(const std::string &x, const std::string &gates, const std::string &tail)
     {
-        const std::string sum = add(
-            "Add", {second(x, "/reset_x" + tail), second(gates, "/reset_gates" + tail)}, "/reset_sum" + tail);
+        const std::string sum =
+            add("Add", {second(x, "/reset_x" + tail), second(gates, "/reset_gates" + tail)}, "/reset_sum" + tail);
         return add("Sigmoid", {sum}, "/reset" + tail);
     }
 
@@ -267,16 +268,16 @@ private:
                               bool backward, const std::string &suffix)
     {
         const std::string all = reshape(behind, {0, -1, hidden_}, suffix + "/states");
-        const std::string none = add("Mul", {slice(all, 0, 1, suffix + "/some"), reals(suffix + "/zero", {1}, {0})},
-                                     suffix + "/none");
+        const std::string none =
+            add("Mul", {slice(all, 0, 1, suffix + "/some"), reals(suffix + "/zero", {1}, {0})}, suffix + "/none");
         const bool lengths = given(4);
         std::string first = initial.empty() || (lengths && backward) ? none : initial;
         const auto known = graph_.shapes.find(node_.input(0));
         const bool single = !graph_.traced && known != graph_.shapes.end() && known->second.at(0) == 1;
         std::string before = first;
         if (!single) {
-            const std::string others = backward ? slice(all, 1, INT64_MAX, suffix + "/later")
-                                                : slice(all, 0, -1, suffix + "/earlier");
+            const std::string others =
+                backward ? slice(all, 1, INT64_MAX, suffix + "/later") : slice(all, 0, -1, suffix + "/earlier");
             before = concat(backward ? Names{others, first} : Names{first, others}, 0, suffix + "/before");
         }
         if (!lengths)
@@ -285,9 +286,10 @@ private:
         before = add("Mul", {before, there}, suffix + "/counting");
         if (backward && !initial.empty()) {
             // Sequences begin at their last step.
-            const std::string gone = add("Mul", {slice(there, 0, 1, suffix + "/any"), reals(suffix + "/no", {1}, {0})},
-                                         suffix + "/gone");
-            const std::string next = concat({slice(there, 1, INT64_MAX, suffix + "/next"), gone}, 0, suffix + "/follows");
+            const std::string gone =
+                add("Mul", {slice(there, 0, 1, suffix + "/any"), reals(suffix + "/no", {1}, {0})}, suffix + "/gone");
+            const std::string next =
+                concat({slice(there, 1, INT64_MAX, suffix + "/next"), gone}, 0, suffix + "/follows");
             const std::string last = add("Sub", {there, next}, suffix + "/last");
             before = add("Add", {before, add("Mul", {last, initial}, suffix + "/start")}, suffix + "/all");
         }
@@ -370,14 +372,13 @@ private:
             note(x, {product});
         } else {
             const auto cut = static_cast<std::ptrdiff_t>(2 * hidden_);
-            const Product gates =
-                multiply(h, {r.begin(), r.begin() + cut * hidden_}, 2 * hidden_, {rb.begin(), rb.begin() + cut},
-                         "/recurrent" + tail);
+            const Product gates = multiply(h, {r.begin(), r.begin() + cut * hidden_}, 2 * hidden_,
+                                           {rb.begin(), rb.begin() + cut}, "/recurrent" + tail);
             take(gates, 2 * hidden_, "/recurrent" + tail);
             const std::string reset = reset_gate(x.output, gates.output, tail);
-            const Product candidate = multiply(add("Mul", {reset, h}, "/reset_h" + tail),
-                                               {r.begin() + cut * hidden_, r.end()}, hidden_,
-                                               {rb.begin() + cut, rb.end()}, "/recurrent_candidate" + tail);
+            const Product candidate =
+                multiply(add("Mul", {reset, h}, "/reset_h" + tail), {r.begin() + cut * hidden_, r.end()}, hidden_,
+                         {rb.begin() + cut, rb.end()}, "/recurrent_candidate" + tail);
             take(candidate, hidden_, "/recurrent_candidate" + tail);
             note(x, {gates, candidate});
         }
@@ -465,8 +466,8 @@ public:
         sum = add("Add", {sum, pick(3, given(8) ? node_.input(8) : positions(ids), "/position")}, "/with_position");
         if (given(4))
             sum = add("Add", {sum, pick(4, node_.input(1), "/segment")}, "/with_segment");
-        nodes.push_back(make_node("LayerNormalization", name("/norm"), {sum, node_.input(5), node_.input(6)},
-                                  node_.output(0)));
+        nodes.push_back(
+            make_node("LayerNormalization", name("/norm"), {sum, node_.input(5), node_.input(6)}, node_.output(0)));
         set_real(nodes.back(), "epsilon", get_real(node_, "epsilon", 1e-12F));
         made_.nodes.insert(nodes.back().name());
         if (node_.output_size() > 2 && !node_.output(2).empty()) {

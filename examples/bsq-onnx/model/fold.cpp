@@ -240,7 +240,8 @@ void bypass_identities(Graph &graph)
     for (auto &node : graph.nodes) {
         check_single_output(graph, node);
         const std::string mask = node.output_size() > 1 ? node.output(1) : ""; // of Dropout
-        const bool plain = is_standard(node) && (mask.empty() || (graph.consumers(mask).empty() && !graph.output(mask)));
+        const bool plain =
+            is_standard(node) && (mask.empty() || (graph.consumers(mask).empty() && !graph.output(mask)));
         const bool same = node.op_type() == "Cast" && get_integer(node, "to", 0) == float_type &&
                           !graph.constant(node.input(0)) && graph.type(node.input(0)) == float_type;
         if (plain && (node.op_type() == "Identity" || same || (node.op_type() == "Dropout" && !trains(graph, node))))

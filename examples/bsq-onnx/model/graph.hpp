@@ -137,9 +137,9 @@ public:
 
     int64_t opset = 0;
     std::vector<Composite> composites;
-    std::vector<Remark> refused;    // nodes that could have been composites
-    std::set<std::string> observed; // tensors that stay though no output needs them
-    std::map<std::string, int32_t> halves;    // inputs, outputs and constants that had another type than float32
+    std::vector<Remark> refused;           // nodes that could have been composites
+    std::set<std::string> observed;        // tensors that stay though no output needs them
+    std::map<std::string, int32_t> halves; // inputs, outputs and constants that had another type than float32
     std::vector<std::string> inputs, outputs;
     std::vector<onnx::NodeProto> nodes; // in execution order
     std::map<std::string, onnx::TensorProto> constants;

@@ -252,8 +252,8 @@ int weight_input(const Layer &layer)
 
 Shape weight_shape(const Layer &layer, const Graph &graph)
 {
-    return shape_of(graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(
-        weight_input(layer))));
+    return shape_of(
+        graph.constants.at(graph.nodes[static_cast<size_t>(first_node(layer, graph))].input(weight_input(layer))));
 }
 
 std::pair<std::string, std::string> constants_of(const Layer &layer, const Graph &graph)
@@ -324,7 +324,8 @@ void rescale_layer(const Layer &layer, const Rescaling &rescaling, Graph &graph)
             bias[static_cast<size_t>(m)] *= output(m);
     }
     onnx::NodeProto &node = graph.nodes[static_cast<size_t>(first_node(layer, graph))];
-    replace_constant(graph, node, weight_input(layer), make_tensor(weight_shape(layer, graph), node_order(layer, weights)));
+    replace_constant(graph, node, weight_input(layer),
+                     make_tensor(weight_shape(layer, graph), node_order(layer, weights)));
     if (!bias.empty() && layer.kind != Kind::matmul)
         replace_constant(graph, node, 2, make_tensor({channels}, bias));
 }

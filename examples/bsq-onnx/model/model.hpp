@@ -38,15 +38,15 @@ struct Spread {
 
 // A node with constant weights: what is quantized.
 struct Layer {
-    std::string name; // of the node; of its output tensor when the node has none
-    std::string op;   // Conv, ConvTranspose, Gemm, MatMul, or that of the node that it is a part of
+    std::string name;   // of the node; of its output tensor when the node has none
+    std::string op;     // Conv, ConvTranspose, Gemm, MatMul, or that of the node that it is a part of
     bool part = false;  // of another node, see model/compose.hpp
     bool inner = false; // its input is only there inside of that node, or is indices: it has no quantizer
     Kind kind;
     // Indices into the model's nodes, which are in execution order: they differ when an Add brings a MatMul's bias.
     int node, last_node;
-    std::string input;  // tensor
-    std::string output; // tensor, before the activation function
+    std::string input;          // tensor
+    std::string output;         // tensor, before the activation function
     bsq_layer_desc_t desc;      // of a transposed convolution: of the convolution that does the same
     std::vector<Spread> spread; // of transposed convolutions: for each axis of the kernel
     Shape input_shape;

@@ -148,8 +148,8 @@ void check_content(const onnx::ModelProto &model)
             throw Error("has a node without outputs");
         check_names(node);
         if (node.op_type().find("uantizeLinear") != std::string::npos || node.op_type() == "QLinearConv" ||
-            node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" ||
-            node.op_type() == "MatMulInteger" || node.op_type() == "MatMulNBits")
+            node.op_type() == "QLinearMatMul" || node.op_type() == "ConvInteger" || node.op_type() == "MatMulInteger" ||
+            node.op_type() == "MatMulNBits")
             throw Error("is quantized already (" + node.op_type() + ")");
         check_attributes(node);
     }

@@ -89,8 +89,8 @@ void Measurer::gather()
             const Layer &layer = model_.layers()[k];
             if (plan_.fixed[k] || layer.kind == Kind::table)
                 continue;
-            Batch batch = make_batch(layer, chain_.shapes().at(layer.input), chain_.array(layer.input).floats(),
-                                     nullptr, false);
+            Batch batch =
+                make_batch(layer, chain_.shapes().at(layer.input), chain_.array(layer.input).floats(), nullptr, false);
             batch.weigh(layer, row_weights(layer, chain_.shapes().at(layer.output), rows));
             check(bsq_layer_calibrate(handles_[k].get(), &batch), layer, handles_[k].get());
         }

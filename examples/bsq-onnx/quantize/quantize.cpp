@@ -266,7 +266,7 @@ void Pass::run_segment(int index)
                 weigh_alike(layer, held_out_too, handle.get());
             // A layer that shares its input has statistics already: its rows are gathered again.
             if (alone || (checkpoint_ != nullptr && to_share_.count(input_key(model_, layer)) == 0 &&
-                import_stats(*checkpoint_, layer, which, held_out_too, handle.get()))) {
+                          import_stats(*checkpoint_, layer, which, held_out_too, handle.get()))) {
                 run_float(index, nullptr, nullptr);
             } else {
                 run_float(index, handle.get(), &layer);
@@ -504,13 +504,13 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
     const std::string note = note_on(layer.input);
     const bool stays_float = integer_form(settings_) && shared == plan_.shared.end();
     const int input_bits = settings_.options.input_bits == 0 || stays_float || layer.inner ? 0
-                           : known != nullptr                               ? known->values.bits
-                                                                            : plan_.input_bits.at(layer.input);
+                           : known != nullptr                                              ? known->values.bits
+                                              : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && !layer.inner && shared == plan_.shared.end() && note.empty();
     const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
     const std::string field =
-        misfit(done, {layer, result_.layers[index], options_of(layer, plan_.bits[index]), plan_.bits[index], input_bits, group_size,
-                      samples() > calibration_, chooses_scales, note, known});
+        misfit(done, {layer, result_.layers[index], options_of(layer, plan_.bits[index]), plan_.bits[index], input_bits,
+                      group_size, samples() > calibration_, chooses_scales, note, known});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
                     "'; remove it to have this layer done again");

@@ -75,7 +75,7 @@ public:
             if (result_.layers.at(i).bits > 0)
                 layer_at[first_node(model_.layers()[i], graph_)] = i;
         std::map<std::string, size_t> composite_at; // by node
-        std::vector<size_t> left;                    // nodes to come
+        std::vector<size_t> left;                   // nodes to come
         for (const Composite &composite : model_.composites()) {
             for (const std::string &node : composite.nodes)
                 composite_at[node] = left.size();
@@ -189,10 +189,11 @@ private:
             if (as_float)
                 reals.insert(reals.end(), values.begin(), values.end());
             if (as_float && matrices.layers.size() > 1)
-                parts.push_back(constant(name + ".weight_float",
-                                         bsq_onnx::make_tensor({result.channels, result.fan_in}, values)));
+                parts.push_back(
+                    constant(name + ".weight_float", bsq_onnx::make_tensor({result.channels, result.fan_in}, values)));
             else if (!as_float)
-                parts.push_back(has_blocks(result) ? dequantized_blocks(layer, result) : dequantized_rows(layer, result));
+                parts.push_back(has_blocks(result) ? dequantized_blocks(layer, result)
+                                                   : dequantized_rows(layer, result));
         }
         const std::string base = composite.node.name() + ".input" + std::to_string(matrices.input);
         if (static_cast<int64_t>(reals.size()) == rows * columns) {
@@ -212,8 +213,7 @@ private:
         if (matrices.shape.size() == 2)
             return name;
         const std::string extents = constant(
-            base + "_shape",
-            bsq_onnx::make_tensor({static_cast<int64_t>(matrices.shape.size())}, matrices.shape));
+            base + "_shape", bsq_onnx::make_tensor({static_cast<int64_t>(matrices.shape.size())}, matrices.shape));
         return add_node("Reshape", {name, extents}, graph_.unused(base));
     }
 
@@ -265,8 +265,8 @@ private:
             return;
         }
         const Shape rows = {result.channels, 1};
-        const std::string codes =
-            constant(layer.name + ".weight_quantized", bsq_onnx::make_tensor(weight_shape(layer, graph_), result.codes));
+        const std::string codes = constant(layer.name + ".weight_quantized",
+                                           bsq_onnx::make_tensor(weight_shape(layer, graph_), result.codes));
         const std::string scales = constant(layer.name + ".weight_scale", bsq_onnx::make_tensor(rows, result.scales));
         const std::string picked = add_node("Gather", {codes, layer.input}, graph_.unused(layer.name + "/codes"));
         const std::string scale = add_node("Gather", {scales, layer.input}, graph_.unused(layer.name + "/scale"));
@@ -415,8 +415,8 @@ private:
 
     std::string reshape(const Layer &layer, const std::string &tensor, const Shape &shape, const std::string &word)
     {
-        const std::string extents = constant(layer.name + ".weight_shape",
-                                             bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
+        const std::string extents =
+            constant(layer.name + ".weight_shape", bsq_onnx::make_tensor({static_cast<int64_t>(shape.size())}, shape));
         return add_node("Reshape", {tensor, extents}, graph_.unused(layer.name + ".weight_" + word));
     }
 
