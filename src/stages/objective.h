@@ -129,7 +129,8 @@ void bsq_candidate_weights(const struct bsq_candidate *candidate, int64_t n, int
 void bsq_candidate_estimate(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                             int64_t count, double *u);
 
-/* Sets j of the listed channels, in single precision where the factor is that of J and H does not stand in double; g stays as it is there. */
+/* Sets j of the listed channels, in single precision where the factor is that of J and H does not stand in double; g
+ * stays as it is there. */
 void bsq_candidate_value(struct bsq_candidate *candidate, const struct bsq_block *block, const int32_t *list,
                          int64_t count, double *u);
 

@@ -1,5 +1,6 @@
-/* Descent of many channels side by side, tile of inputs by tile: within a tile g is kept up to date step by step, elsewhere what
- * all channels' steps add to it is one product with the tile's rows of H, or, where few codes moved, a few rows. */
+/* Descent of many channels side by side, tile of inputs by tile: within a tile g is kept up to date step by step,
+ * elsewhere what all channels' steps add to it is one product with the tile's rows of H, or, where few codes moved, a
+ * few rows. */
 #include "stages/tiles.h"
 
 #include "base/blas.h"
