@@ -183,11 +183,6 @@ check: all $(CHECKS) fuzzers
 	@$(TOLD) $(RUNNER) test/abi/check $(SCRIPTS) $(REPLAYS) $(call random_layers,2000) $(CHECKS) $(GGUF_OWN_CHECKS)
 	+@$(call BUILD_ONNX,onnx-checks,check-onnx)
 
-# What makes sense in every kind of build.
-.PHONY: check-programs
-check-programs: all $(CHECKS) fuzzers
-	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(call random_layers,2000) $(CHECKS) $(GGUF_OWN_CHECKS)
-
 .PHONY: check-abi
 check-abi: $(STATIC) $(LINK)
 	@$(TOLD) $(RUNNER) test/abi/check

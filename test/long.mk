@@ -24,6 +24,11 @@ check-long: check
 	$(MAKE) check-packages
 	$(MAKE) check-networks
 
+# What makes sense in every kind of build; the programs beside the library are not built for it.
+.PHONY: check-programs
+check-programs: $(SAMPLES) $(CHECKS) $(GGUF_OWN_CHECKS) fuzzers
+	@$(TOLD) $(RUNNER) $(SAMPLES) $(REPLAYS) $(call random_layers,2000) $(CHECKS) $(GGUF_OWN_CHECKS)
+
 check-asan-gcc:
 	+$(SLOWLY) $(call kind,asan-gcc,gcc,$(DEBUG) $(SANITIZE)) check-programs
 
