@@ -31,7 +31,6 @@ bench-networks: onnx
 	$(PYTHON) test/bench/networks.py $(BUILD)/examples/bsq-onnx $(SHARED_DATA) $(if $(ONLY),--only $(ONLY)) \
 	    $(if $(PARTS),--parts $(PARTS)) --markdown docs/results.md
 
-# Files of bsq-onnx in ONNX Runtime; the table goes to docs/results.md. ONLY and PARTS as above.
 # Transformers that are trained here, on one core in some minutes each, and kept in build/transformers; the table goes to
 # docs/results.md. ONLY and PARTS as above.
 .PHONY: bench-transformers
@@ -43,9 +42,10 @@ bench-transformers: onnx
 	@$(MAKE) --no-print-directory $(BUILD)/test/bsq-onnx/bench_transformers
 	$(PYTHON) test/bench/train.py $(SHARED_DATA) $(BUILD)/transformers
 	$(PYTHON) test/bench/transformers.py $(BUILD)/examples/bsq-onnx $(BUILD)/test/bsq-onnx/bench_transformers \
-	    $(SHARED_DATA) $(BUILD)/transformers $(if $(ONLY),--only $(ONLY)) $(if $(PARTS),--parts $(PARTS)) \
+	    $(ENGINES)/node_modules $(SHARED_DATA) $(BUILD)/transformers $(if $(ONLY),--only $(ONLY)) $(if $(PARTS),--parts $(PARTS)) \
 	    --markdown docs/results.md
 
+# Files of bsq-onnx in ONNX Runtime; the table goes to docs/results.md. ONLY and PARTS as above.
 .PHONY: bench-engines
 bench-engines: onnx
 	@if test ! -x $(BUILD)/examples/bsq-onnx; then echo 'bench-engines: bsq-onnx is not built (make deps-onnx)'; exit 1; fi

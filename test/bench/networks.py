@@ -180,6 +180,8 @@ def main():
     parser.add_argument("--markdown")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
+    if arguments.parts:
+        os.makedirs(arguments.parts, exist_ok=True)
     commands = networks(arguments.data)
     results, rows = {}, []
     for network, setting, options, required in QUICK if arguments.quick else SETTINGS:

@@ -105,7 +105,7 @@ class Decoder(nn.Module):
 
 class Lstm(nn.Module):
     """Bytes to logits of the next one."""
-    def __init__(self, width=96, inner=192):
+    def __init__(self, width=64, inner=160):
         super().__init__()
         self.embedding, self.bytes = nn.Embedding(128, width), nn.Linear(inner, 128)
         self.steps = nn.LSTM(width, inner, 2)
@@ -243,12 +243,12 @@ def make_vit(data, folder):
            {"picture": {0: "batch"}, "classes": {0: "batch"}})
 
 
-def next_bytes(data, folder, name, model, rate):
+def next_bytes(data, folder, name, model, rate, together=16):
     random, length = np.random.RandomState(3), 128
     text = np.frombuffer(read(data, "calibration"), np.uint8).astype(np.int64)
 
     def loss_of(_):
-        at = random.randint(0, len(text) - length - 1, 16)
+        at = random.randint(0, len(text) - length - 1, together)
         some = torch.from_numpy(np.stack([text[i:i + length + 1] for i in at]))
         return functional.cross_entropy(model(some[:, :-1]).flatten(0, 1), some[:, 1:].flatten())
     train(name, model, 1000, rate, loss_of)
@@ -264,7 +264,7 @@ def make_decoder(data, folder):
 
 
 def make_lstm(data, folder):
-    next_bytes(data, folder, "lstm", Lstm(), 4e-3)
+    next_bytes(data, folder, "lstm", Lstm(), 4e-3, 32)
 
 
 def with_shapes(pictures, random):

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Transformers with bsq-onnx: what they lose, beside rounding and GPTQ, and what their files give in ONNX Runtime.
 
-    transformers.py PROGRAM BENCH_TRANSFORMERS SHARED_DATA TRAINED [--only NETWORK] [--parts DIR] [--markdown FILE]
+    transformers.py PROGRAM BENCH_TRANSFORMERS PACKAGES SHARED_DATA TRAINED [--only NETWORK] [--parts DIR] [--markdown FILE]
 
-TRAINED is the folder that train.py filled. A network loses points of top-1: of classes, or of the next token. With
+PACKAGES is the folder node_modules that `make deps-engines` fills, TRAINED the one that train.py filled. A network loses points of top-1: of classes, or of the next token. With
 --markdown the table replaces that between the markers in FILE. With --parts every result is kept in DIR, and what is there
 already is not run again. Fails when one of the figures misses what is required of it.
 """
@@ -28,6 +28,8 @@ def networks(data, trained):
                     f"{trained}/decoder-test.npy", "--metric", "tokens", "--calib", "128", "--eval", "200"],
         "lstm": [f"{trained}/lstm.onnx", "--images", f"{trained}/lstm-calibration.npy", "--test", f"{trained}/lstm-test.npy",
                  "--metric", "tokens", "--calib", "128", "--eval", "200"],
+        "unet": [f"{trained}/unet.onnx", "--images", f"{trained}/unet-calibration.npy", "--test", f"{trained}/unet-test.npy",
+                 "--labels", f"{trained}/unet-test-classes.npy", "--metric", "top1", "--calib", "128"],
     }
 
 
@@ -39,11 +41,13 @@ SETTINGS = [
     ("W4, groups of 32", ["--format", "matmulnbits", "--weight-bits", "4"], 4, 32, 0.3),
     ("W3, groups of 32", ["--format", "float", "--weight-bits", "3", *GROUPS], 3, 32, 1.5),
 ]
-# MatMulNBits cannot be a part of an LSTM.
+# MatMulNBits cannot be a part of an LSTM, nor of convolutions.
 WITHOUT_MATMUL = {"W4, groups of 32": ["--format", "int4", "--weight-bits", "4", *GROUPS]}
 ROUNDING = ["--effort", "0", "--mu", "0", "--bias-correction", "off"]
 MOST_OF_GPTQ = 0.75  # the library's error, as a share of it
 MOST_OFF = 0.2       # points between the report and ONNX Runtime
+PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "Conv", "FusedConv", "ConvTranspose", "LSTM")
+IN_INTEGERS = ("MatMulIntegerToFloat", "MatMulInteger", "QLinearMatMul", "QGemm", "QLinearConv")
 
 
 class Bench:
@@ -73,6 +77,8 @@ class Bench:
         ours = self.run(name, [program, *words, *options, "-o", file, "--json", "--quiet"])
         rounded = self.run(name + " rounding", [program, *words, *options, *ROUNDING, "--evaluate", "--json", "--quiet"])
         there = self.run(name + " engine", [bench, "judge", file, *words, "--evaluate"])
+        packages = self.arguments.packages
+        counts = self.run(name + " operators", ["node", "test/engines/onnxruntime.js", packages, "operators", words[0], file])
         layers = self.run(name + " layers", [bench, "errors", str(bits), str(group), *words, "--effort", "7", "--evaluate"])
         float_points, points = accuracy(ours)
         share = layers["library"] / layers["gptq"]
@@ -84,7 +90,13 @@ class Bench:
                 self.missed.append(f"{name}: {what}")
         return (f"| {network} | {setting} | {float_points:.2f} | {points:.2f} | {accuracy(rounded)[1]:.2f} | {accuracy(there)[1]:.2f} | "
                 f"{perplexity(ours)} | {ours['evaluation']['output_error']:.3g} | {rounded['evaluation']['output_error']:.3g} | "
+                f"{integer_kernels(counts[words[0]], counts[file]) if setting == 'W8A8' else ''} | "
                 f"{layers['rounding'] / layers['gptq']:.2f} | {share:.2f} | {ours['quantized_bytes'] / ours['float_bytes']:.2f} |")
+
+
+def integer_kernels(real, quantized):
+    """Of the products of the float network, after ONNX Runtime's optimization of both."""
+    return f"{sum(quantized.get(op, 0) for op in IN_INTEGERS)} of {sum(real.get(op, 0) for op in PRODUCTS)}"
 
 
 def accuracy(result):
@@ -111,19 +123,19 @@ def replace(path, table):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("program", "bench", "data", "trained"):
+    for name in ("program", "bench", "packages", "data", "trained"):
         parser.add_argument(name)
     for name in ("--only", "--parts", "--markdown"):
         parser.add_argument(name)
     arguments = parser.parse_args()
     bench = Bench(arguments)
     lines = ["| network | setting | float | quantized | rounding | in ONNX Runtime | perplexity (float) | error of the outputs | "
-             "by rounding | layers: rounding / GPTQ | layers: library / GPTQ | file / float |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+             "by rounding | in integers | layers: rounding / GPTQ | layers: library / GPTQ | file / float |",
+             "|" + " --- |" * 13]
     for network, words in networks(arguments.data, arguments.trained).items():
         for setting, options, *more in SETTINGS:
             if arguments.only in (None, network):
-                if network == "lstm":
+                if network in ("lstm", "unet"):
                     options = WITHOUT_MATMUL.get(setting, options)
                 lines.append(bench.row(network, words, setting, options, *more))
                 print(lines[-1], flush=True)

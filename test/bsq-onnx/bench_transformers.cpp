@@ -104,35 +104,32 @@ void judge_file(const std::string &quantized_path, const Given &given)
 struct Problem {
     const Layer *layer;
     LayerHandle handle, rounded;
-    layer_data data{};
     std::vector<double> h;
-    int64_t rows = 0;
 };
 
-void add_rows(const float *x, int64_t rows, Problem &problem)
+// What GPTQ takes of it: the statistics that the library has.
+layer_data data_of(Problem &problem)
 {
-    const auto n = static_cast<size_t>(problem.data.n);
-    for (int64_t row = 0; row < rows; row++, x += n)
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j <= i; j++)
-                problem.h[i * n + j] += static_cast<double>(x[i]) * static_cast<double>(x[j]);
-    problem.rows += rows;
-}
-
-void finish(Problem &problem)
-{
-    const auto n = static_cast<size_t>(problem.data.n);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j <= i; j++)
-            problem.h[j * n + i] = problem.h[i * n + j] /= static_cast<double>(problem.rows);
-    problem.data.energy = 0;
-    for (int64_t c = 0; c < problem.data.channels; c++) {
-        const float *w = problem.data.weights + c * problem.data.n;
+    const Layer &layer = *problem.layer;
+    layer_data data{};
+    data.groups = 1;
+    data.channels = layer.desc.out_channels;
+    data.n = static_cast<int64_t>(layer.weights.size()) / data.channels;
+    data.weights = const_cast<float *>(layer.weights.data());
+    const auto n = static_cast<size_t>(data.n);
+    problem.h.resize(n * n);
+    bsq_moments_buffers_t moments;
+    bsq_moments_buffers_init(&moments, sizeof moments);
+    moments.h = problem.h.data();
+    check(bsq_layer_get_moments(problem.handle.get(), &moments), layer, problem.handle.get());
+    for (int64_t c = 0; c < data.channels; c++) {
+        const float *w = data.weights + c * data.n;
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++)
-                problem.data.energy += static_cast<double>(w[i]) * problem.h[i * n + j] * static_cast<double>(w[j]);
+                data.energy += static_cast<double>(w[i]) * problem.h[i * n + j] * static_cast<double>(w[j]);
     }
-    problem.data.h = problem.h.data();
+    data.h = problem.h.data();
+    return data;
 }
 
 double solved(const Problem &problem, bsq_layer_t *handle)
@@ -161,43 +158,33 @@ void compare_layers(int bits, int64_t group, const Given &given)
     plain.effort = 0;
     std::vector<Problem> problems;
     for (const Layer &layer : given.model->layers()) {
-        if (layer.desc.kind != BSQ_KIND_LINEAR || layer.kind == Kind::table || layer.desc.in_channels <= group)
-            continue;
-        Problem problem{&layer, make_layer(layer, options), make_layer(layer, plain), {}, {}, 0};
-        problem.data.groups = 1;
-        problem.data.channels = layer.desc.out_channels;
-        problem.data.n = layer.desc.in_channels;
-        problem.data.weights = const_cast<float *>(layer.weights.data());
-        problem.h.resize(static_cast<size_t>(problem.data.n * problem.data.n));
-        problems.push_back(std::move(problem));
+        const int64_t n = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
+        if (layer.kind != Kind::table && layer.desc.groups == 1 && n > group)
+            problems.push_back({&layer, make_layer(layer, options), make_layer(layer, plain), {}});
     }
     const int mask = row_mask_input(*given.model, given.settings.row_mask);
     Chain chain(*given.model, std::vector<LayerResult>(given.model->layers().size()), {}, {});
-    std::vector<float> scratch;
     for (const SampleRef &ref : given.split.calibration) {
         const Sample sample = ref.load();
         chain.run(sample);
         const RowMask counts = row_mask(sample, mask, ref.name());
         for (Problem &problem : problems) {
-            const Array &input = chain.array(problem.layer->input);
-            const int64_t all = count(input.shape) / problem.data.n;
-            const Rows rows = rows_that_count(input.floats(), all, problem.data.n, counts, scratch);
-            add_rows(rows.values, rows.count, problem);
-            for (bsq_layer_t *handle : {problem.handle.get(), problem.rounded.get()}) {
-                Batch batch = make_batch(*problem.layer, input.shape, rows.values, nullptr, false);
-                batch.size = rows.count;
-                check(bsq_layer_calibrate(handle, &batch), *problem.layer, handle);
-            }
+            const Layer &layer = *problem.layer;
+            const Array &input = chain.array(layer.input);
+            Batch batch = make_batch(layer, input.shape, input.floats(), nullptr, false);
+            batch.weigh(layer, row_weights(layer, chain.shapes().at(layer.output), counts));
+            for (bsq_layer_t *handle : {problem.handle.get(), problem.rounded.get()})
+                check(bsq_layer_calibrate(handle, &batch), layer, handle);
         }
     }
     double rounding = 0, gptq = 0, library = 0;
     for (Problem &problem : problems) {
-        finish(problem);
+        const layer_data data = data_of(problem);
         double error = 0;
         if (group > 0)
-            gptq_groups_seconds(&problem.data, bits, group, &error);
+            gptq_groups_seconds(&data, bits, group, &error);
         else
-            gptq_seconds(&problem.data, bits, &error);
+            gptq_seconds(&data, bits, &error);
         gptq += std::log(error);
         rounding += std::log(solved(problem, problem.rounded.get()));
         library += std::log(solved(problem, problem.handle.get()));

@@ -44,7 +44,7 @@ START_TEST(error_and_cosine)
         Metrics metrics(model, {{MetricKind::error, ""}, {MetricKind::cosine, "logits"}}, "", false);
         const RowMask mask = masked ? RowMask{1, 0, 1} : RowMask();
         for (size_t i = 0; i < metrics.count(); i++)
-            metrics.add(i, Sample(), {reference, quantized, shape}, mask, -1);
+            metrics.add(i, Sample(), {reference, quantized, shape}, mask, Labels(), 0);
         const std::vector<MetricResult> results = metrics.results();
         ck_assert_uint_eq(results.size(), 2);
         // Rows differ by 0, (-1, 1) and (2, 2, -4); they have squares of 25, 1 and 9.
@@ -110,7 +110,7 @@ START_TEST(tokens)
     sample.inputs = {make_array(float_type, {1, 3, 2}), ids_of({0, 2, 1})};
     const Shape shape = {1, 3, 4};
     Metrics metrics(model, {{MetricKind::tokens, ""}}, "", false);
-    metrics.add(0, sample, {reference, quantized, shape}, {}, -1);
+    metrics.add(0, sample, {reference, quantized, shape}, {}, Labels(), 0);
     MetricResult result = metrics.results()[0];
     ck_assert_int_eq(result.count, 2); // the third position has no next token
     ck_assert_double_eq_tol(result.agreement, 0.5, 1e-12);
@@ -121,16 +121,59 @@ START_TEST(tokens)
     ck_assert_double_eq_tol(result.perplexity, std::exp((first + loss({1, 0, 0, 0}, 1)) / 2), 1e-9);
 
     Metrics masked(model, {{MetricKind::tokens, ""}}, "ids", false);
-    masked.add(0, sample, {reference, quantized, shape}, {1, 1, 0}, -1);
+    masked.add(0, sample, {reference, quantized, shape}, {1, 1, 0}, Labels(), 0);
     ck_assert_int_eq(masked.results()[0].count, 1);
     ck_assert_double_eq_tol(masked.results()[0].float_perplexity, std::exp(first), 1e-9);
     sample.inputs[1] = ids_of({0, 7, 1});
     try {
-        metrics.add(0, sample, {reference, quantized, shape}, {}, -1);
+        metrics.add(0, sample, {reference, quantized, shape}, {}, Labels(), 0);
         ck_abort_msg("a token beyond the output's");
     } catch (const Error &error) {
         ck_assert_str_eq(error.what(), "--metric tokens: input 'ids' has the token 7, output 'logits' has 4");
     }
+}
+END_TEST
+
+// Two rows of three classes, the classes last or in front of the positions.
+START_TEST(classes)
+{
+    const Model model = make_model();
+    const std::vector<float> last = {3, 0, 4, 0, 5, 1}, front = {3, 0, 0, 5, 4, 1};
+    const std::vector<float> last_too = {3, 0, 4, 7, 5, 1}, front_too = {3, 7, 0, 5, 4, 1};
+    Labels labels;
+    labels.positions = {2};
+    labels.classes = {-1, -1, 2, 1, 0, -1};
+    for (const bool behind : {true, false}) {
+        const Shape shape = behind ? Shape{1, 2, 3} : Shape{1, 3, 2};
+        Metrics metrics(model, {{MetricKind::top1, ""}}, "", true);
+        for (size_t i = 0; i < 3; i++)
+            metrics.add(0, Sample(), {behind ? last : front, behind ? last_too : front_too, shape}, {}, labels, i);
+        const MetricResult result = metrics.results()[0];
+        ck_assert(result.by_position);
+        ck_assert_int_eq(result.count, 3); // two and one: negative ones do not count
+        ck_assert_double_eq_tol(result.float_accuracy, 2.0 / 3, 1e-12);
+        ck_assert_double_eq_tol(result.accuracy, 1.0 / 3, 1e-12);
+        ck_assert_double_eq_tol(result.agreement, 2.0 / 3, 1e-12);
+
+        Metrics masked(model, {{MetricKind::top1, ""}}, "", true);
+        masked.add(0, Sample(), {behind ? last : front, behind ? last_too : front_too, shape}, {1, 0}, labels, 1);
+        ck_assert_int_eq(masked.results()[0].count, 1);
+        ck_assert_double_eq_tol(masked.results()[0].accuracy, 1, 1e-12);
+    }
+    labels.positions = {4};
+    labels.classes.resize(4, 0);
+    try {
+        Metrics(model, {{MetricKind::top1, ""}}, "", true).add(0, Sample(), {last, last, {1, 2, 3}}, {}, labels, 0);
+        ck_abort_msg("labels of other positions than the output has");
+    } catch (const Error &error) {
+        ck_assert_str_eq(error.what(),
+                         "--metric top1: output 'logits' of 1x2x3 has no scores of classes for labels of 4 a sample");
+    }
+    labels.positions.clear();
+    Metrics whole(model, {{MetricKind::top1, ""}}, "", true);
+    whole.add(0, Sample(), {{0, 1}, {1, 0}, {1, 2}}, {}, labels, 0);
+    ck_assert(!whole.results()[0].by_position);
+    ck_assert_double_eq_tol(whole.results()[0].accuracy, 1, 1e-12);
 }
 END_TEST
 
@@ -203,6 +246,7 @@ Suite *test_suite()
     TCase *tests = tcase_create("metrics");
     tcase_add_test(tests, error_and_cosine);
     tcase_add_test(tests, tokens);
+    tcase_add_test(tests, classes);
     tcase_add_test(tests, element_types);
     tcase_add_test(tests, folded_constants);
     return test_suite_of("bsq-onnx: metrics", tests);

@@ -1,5 +1,6 @@
 // Samples: where pictures go in the network's input, which class they have, and which of them serve what.
 #include "shared.hpp"
+#include "samples/arrays.hpp"
 #include "samples/split.hpp"
 
 #include <numeric>
@@ -135,6 +136,28 @@ START_TEST(labels_belong_to_paths)
 }
 END_TEST
 
+// One for each sample, or for each of its positions; any integers.
+START_TEST(labels_from_arrays)
+{
+    const std::string a = folder("three", {"x.png", "y.png", "z.png"}), path = test::file("labels.npy");
+    const auto read = [&](npy_type type, const std::vector<int64_t> &shape, const void *data) {
+        ck_assert(npy_save(path.c_str(), type, static_cast<int32_t>(shape.size()), shape.data(), data));
+        return read_labels(path, Samples({a}, Preprocessing(), input), {2, 0});
+    };
+    const int64_t wide[] = {7, 8, 9};
+    ck_assert(read(NPY_INT64, {3}, wide).classes == (std::vector<int64_t>{9, 7}));
+    const uint8_t bytes[] = {0, 1, 2, 3, 4, 255};
+    const Labels two = read(NPY_UINT8, {3, 2}, bytes);
+    ck_assert(two.classes == (std::vector<int64_t>{4, 255, 0, 1}) && two.positions == Shape{2} && !two.whole());
+    ck_assert_int_eq(two.of(1)[1], 1);
+    const int16_t small[] = {-1, 1, 2};
+    ck_assert(read(NPY_INT16, {3, 1}, small).classes == (std::vector<int64_t>{2, -1}));
+    const double real[] = {1, 2, 3};
+    assert_error(error_of([&] { read(NPY_FLOAT64, {3}, real); }), {"labels.npy: labels are integers"});
+    assert_error(error_of([&] { read(NPY_UINT8, {6}, bytes); }), {"6 labels for 3 samples"});
+}
+END_TEST
+
 // ---- what serves what -------------------------------------------------------------------------------------------
 
 static std::vector<std::string> names(const std::string &letter, int count)
@@ -260,6 +283,7 @@ Suite *test_suite()
     TCase *tests = tcase_create("samples");
     tcase_add_test(tests, pictures_are_where_their_placement_says);
     tcase_add_test(tests, labels_belong_to_paths);
+    tcase_add_test(tests, labels_from_arrays);
     tcase_add_test(tests, samples_serve_one_thing);
     tcase_add_test(tests, calibration_is_spread);
     tcase_add_test(tests, labels_are_of_the_evaluated);

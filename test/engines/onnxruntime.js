@@ -2,6 +2,7 @@
 //
 //     node onnxruntime.js PACKAGES check PACKAGE NETWORK...      loads each and runs it once on numbers from a generator
 //     node onnxruntime.js PACKAGES run NETWORK                   float32 samples on stdin become outputs on stdout, in order
+//     node onnxruntime.js PACKAGES operators NETWORK...          of the optimized graphs
 //     node onnxruntime.js PACKAGES time RUNS FLOAT NETWORK...    times in turn, with the operators of the optimized graphs
 //
 // PACKAGES is the folder node_modules that `make deps-engines` fills, PACKAGE one of them. Results are one line of JSON;
@@ -136,25 +137,30 @@ async function run(network) {
     }
 }
 
+// How many of each operator the graph has after ONNX Runtime's optimization.
+async function optimizedOperators(network) {
+    const ort = load('onnxruntime-node');
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bsq-engine-')), optimized = path.join(folder, 'optimized.onnx');
+    const session = await ort.InferenceSession.create(network, {...options, logSeverityLevel: 3, optimizedModelFilePath: optimized});
+    await session.release();
+    const counts = operators(optimized);
+    fs.rmSync(folder, {recursive: true});
+    return counts;
+}
+
 // Each network runs once in each turn, so that a busy machine slows all of them. Times are those of the processor, which
 // do not count how long the only thread waits for one: of each network the least tenth, the runs whose caches others left
 // alone, and the quotient with the first network's.
 // `best` is the least time on the clock, `clock_ratio` the median over turns of such times divided by the first network's.
 async function time(runs, networks) {
     const ort = load('onnxruntime-node');
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bsq-engine-'));
     const sessions = [];
     for (const network of networks) {
-        const optimized = path.join(folder, 'optimized.onnx');
-        const counting = await ort.InferenceSession.create(network, {...options, logSeverityLevel: 3, optimizedModelFilePath: optimized});
-        await counting.release();
         const session = await ort.InferenceSession.create(network, options);
         const shape = inputShape(session, network);
-        sessions.push({network, session, operators: operators(optimized), times: [], cpu: [],
+        sessions.push({network, session, operators: await optimizedOperators(network), times: [], cpu: [],
             feeds: {[session.inputNames[0]]: new ort.Tensor('float32', numbers(size(shape)), shape)}});
-        fs.unlinkSync(optimized);
     }
-    fs.rmdirSync(folder);
     for (let turn = -2; turn < runs; turn++)
         for (const one of sessions) {
             const start = process.hrtime.bigint(), cpu = process.cpuUsage();
@@ -175,6 +181,11 @@ async function time(runs, networks) {
 const commands = {
     check: () => check(words[0], words.slice(1)),
     run: () => run(words[0]),
+    operators: async () => {
+        const counts = {};
+        for (const network of words) counts[network] = await optimizedOperators(network);
+        console.log(JSON.stringify(counts));
+    },
     time: () => time(Number(words[0]), words.slice(1)),
 };
 commands[command]().then(() => process.exit(0), (error) => {

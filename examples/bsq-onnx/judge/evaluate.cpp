@@ -183,7 +183,7 @@ Judge::Judge(const Model &model, const Settings &settings, const Contest &contes
              const Task *task)
     : model_(model), labels_(labels), task_(task), contest_(contest), classifies_(classifies(model, task)),
       mask_input_(row_mask_input(model, settings.row_mask)),
-      metrics_(model, settings.metrics, settings.token_ids, !labels.classes.empty()),
+      metrics_(model, settings.metrics, settings.token_ids, labels.any()),
       differences_(contest.telling.size()), comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
 }
@@ -192,8 +192,8 @@ void Judge::add_class(size_t index, Exhibit &exhibit)
 {
     const std::vector<float> float_scores = reference(contest_.telling[0]), scores = quantized(contest_.telling[0]);
     exhibit.changes = best_of(float_scores) != best_of(scores);
-    if (!labels_.classes.empty()) {
-        const int64_t label = labels_.classes[index];
+    if (labels_.whole()) {
+        const int64_t label = *labels_.of(index);
         float_top1_ += among(float_scores, label, 1);
         float_top5_ += among(float_scores, label, 5);
         top1_ += among(scores, label, 1);
@@ -285,8 +285,7 @@ void Judge::add_part(size_t index, const Sample &sample, const std::string &name
     for (size_t i = 0; i < metrics_.count(); i++) {
         const std::string &output = metrics_.output(i);
         const std::vector<float> wanted = reference(output), got = quantized(output);
-        metrics_.add(i, sample, {wanted, got, shape_of(output)}, mask,
-                     labels_.classes.empty() ? -1 : labels_.classes[index]);
+        metrics_.add(i, sample, {wanted, got, shape_of(output)}, mask, labels_, index);
     }
     for (size_t i = 0; i < contest_.telling.size(); i++)
         if (const std::string &output = model_.outputs()[i].name; output != contest_.telling[i])
@@ -309,7 +308,7 @@ Judgement Judge::result()
     e.agreement = -1;
     if (classifies_ && e.samples > 0) {
         e.agreement = share(e.samples - e.changed);
-        e.labelled = !labels_.classes.empty();
+        e.labelled = labels_.whole();
         e.float_top1 = share(float_top1_);
         e.float_top5 = share(float_top5_);
         e.top1 = share(top1_);

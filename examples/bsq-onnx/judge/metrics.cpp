@@ -143,20 +143,52 @@ void Metrics::add_tokens(Part &part, const Sample &sample, const Outputs &output
     }
 }
 
-void Metrics::add(size_t index, const Sample &sample, const Outputs &outputs, const RowMask &mask, int64_t label)
+// Classes lie along the axis that is left of the output's when the labels' positions, and the batch, are taken away: the
+// last one, or the one behind the batch.
+void Metrics::add_classes(Part &part, const Outputs &outputs, const RowMask &mask, const Labels &labels, size_t index)
 {
-    Part &part = parts_[index];
+    const auto all = static_cast<int64_t>(outputs.reference.size()), places = bsq_onnx::count(labels.positions);
+    Shape shape = outputs.shape;
+    while (!shape.empty() && shape[0] == 1 && shape.size() > labels.positions.size() + 1)
+        shape.erase(shape.begin());
+    const bool fits = shape.size() == labels.positions.size() + 1;
+    const bool last = fits && std::equal(labels.positions.begin(), labels.positions.end(), shape.begin());
+    if (!labels.positions.empty() && !last &&
+        !(fits && std::equal(labels.positions.begin(), labels.positions.end(), shape.begin() + 1)))
+        throw Error("--metric top1: output '" + part.result.output + "' of " + extents_text(outputs.shape) +
+                    " has no scores of classes for labels of " + extents_text(labels.positions) + " a sample");
+    const int64_t classes = all / places, next = last || labels.positions.empty() ? 1 : places;
+    const auto best = [&](const std::vector<float> &scores, int64_t place) {
+        const float *own = &scores[static_cast<size_t>(next == 1 ? place * classes : place)];
+        int64_t found = 0;
+        for (int64_t c = 1; c < classes; c++)
+            found = own[c * next] > own[found * next] ? c : found;
+        return found;
+    };
+    part.result.by_position = !labels.positions.empty();
+    const bool masked = part.result.by_position && static_cast<int64_t>(mask.size()) == places;
+    for (int64_t place = 0; place < places; place++) {
+        const int64_t label = labels.of(index)[place];
+        if ((masked && mask[static_cast<size_t>(place)] == 0) || (part.result.by_position && label < 0))
+            continue;
+        const int64_t a = best(outputs.reference, place), b = best(outputs.quantized, place);
+        part.result.agreement += a == b;
+        part.result.float_accuracy += a == label;
+        part.result.accuracy += b == label;
+        part.result.count++;
+    }
+}
+
+void Metrics::add(size_t number, const Sample &sample, const Outputs &outputs, const RowMask &mask,
+                  const Labels &labels, size_t index)
+{
+    Part &part = parts_[number];
     if (part.kind == MetricKind::cosine) {
         add_cosines(part, outputs, mask);
     } else if (part.kind == MetricKind::tokens) {
         add_tokens(part, sample, outputs, mask);
     } else if (part.kind == MetricKind::top1) {
-        const auto all = static_cast<int64_t>(outputs.reference.size());
-        const size_t a = best_of(outputs.reference.data(), all), b = best_of(outputs.quantized.data(), all);
-        part.result.agreement += a == b;
-        part.result.float_accuracy += static_cast<int64_t>(a) == label;
-        part.result.accuracy += static_cast<int64_t>(b) == label;
-        part.result.count++;
+        add_classes(part, outputs, mask, labels, index);
     } else {
         const int64_t width = outputs.shape.empty() ? 1 : std::max<int64_t>(outputs.shape.back(), 1);
         const bool masked = static_cast<int64_t>(mask.size()) == positions(outputs.shape);

@@ -8,6 +8,7 @@
 #include "model/model.hpp"
 #include "quantize/result.hpp"
 #include "quantize/rows.hpp"
+#include "samples/labels.hpp"
 #include "samples/samples.hpp"
 
 namespace bsq_onnx {
@@ -16,7 +17,7 @@ enum class MetricKind {
     error,  // relative error of the output
     cosine, // similarity of the output's vectors, which lie along its last axis
     tokens, // the output has logits of the next token at each position
-    top1    // the output has a score for each class
+    top1    // the output has a score for each class, of the sample or of each position in it
 };
 
 struct MetricChoice {
@@ -32,14 +33,15 @@ public:
 
     bool any() const { return !parts_.empty(); }
 
-    // One sample's outputs of both networks, as 'part' of them says; label -1: there is none.
+    // One sample's outputs of both networks, as 'part' of them says; 'index' is the sample's place in the labels.
     struct Outputs {
         const std::vector<float> &reference, &quantized;
         const Shape &shape;
     };
     size_t count() const { return parts_.size(); }
     const std::string &output(size_t part) const { return parts_[part].result.output; }
-    void add(size_t part, const Sample &sample, const Outputs &outputs, const RowMask &mask, int64_t label);
+    void add(size_t part, const Sample &sample, const Outputs &outputs, const RowMask &mask, const Labels &labels,
+             size_t index);
 
     std::vector<MetricResult> results() const;
 
@@ -52,6 +54,7 @@ private:
     };
 
     static void add_cosines(Part &part, const Outputs &outputs, const RowMask &mask);
+    static void add_classes(Part &part, const Outputs &outputs, const RowMask &mask, const Labels &labels, size_t index);
     void add_tokens(Part &part, const Sample &sample, const Outputs &outputs, const RowMask &mask) const;
 
     const Model &model_;

@@ -80,7 +80,8 @@ struct Evaluation {
 struct MetricResult {
     std::string metric; // error, cosine, tokens, top1
     std::string output;
-    int64_t count = 0;                                      // samples, vectors or tokens
+    int64_t count = 0;                                      // samples, positions, vectors or tokens
+    bool by_position = false;                               // top1: each position of a sample has a class
     double error = 0;                                       // error: |y - y_float|^2 / |y_float|^2
     double mean_cosine = 0, least_cosine = 0;               // cosine: over vectors
     double agreement = 0, float_accuracy = 0, accuracy = 0; // tokens, top1: shares

@@ -24,7 +24,7 @@ std::string metric_text(const MetricResult &m)
     else
         std::snprintf(text, sizeof text, "top-1 %.2f %% (float %.2f %%), same class as float %.2f %%, on %lld %s",
                       100 * m.accuracy, 100 * m.float_accuracy, 100 * m.agreement, count,
-                      count == 1 ? "sample" : "samples");
+                      m.by_position ? (count == 1 ? "position" : "positions") : (count == 1 ? "sample" : "samples"));
     return "output " + m.output + ": " + text;
 }
 

@@ -54,7 +54,10 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
         result.warnings.push_back(std::to_string(samples.left_out) +
                                   (samples.left_out == 1 ? " sample is" : " samples are") +
                                   " left out: the network takes more than one at a time");
-    if (!settings.labels.empty() && result.evaluation.samples > 0 && !result.evaluation.labelled)
+    const bool used = result.evaluation.labelled ||
+                      std::any_of(settings.metrics.begin(), settings.metrics.end(),
+                                  [](const MetricChoice &choice) { return choice.kind == MetricKind::top1; });
+    if (!settings.labels.empty() && result.evaluation.samples > 0 && !used)
         result.warnings.push_back("--labels is of no use: the network does not give each class a score");
     if (!judgement.classes.empty() && result.evaluation.samples > 0 && !result.has_detection)
         result.warnings.push_back("boxes are not compared: the samples are no pictures");

@@ -1,6 +1,7 @@
 // Which class every sample belongs to.
 #include "samples/labels.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -91,29 +92,51 @@ int64_t label_of(const std::string &picture, Lines &lines, const std::string &pa
     return best->label;
 }
 
-std::vector<int64_t> label_array(const std::string &path, int64_t samples, const std::vector<int64_t> &indices)
+int64_t class_at(const npy_array &array, int64_t index)
+{
+    switch (array.type) {
+    case NPY_INT8:
+        return static_cast<const int8_t *>(array.data)[index];
+    case NPY_UINT8:
+        return static_cast<const uint8_t *>(array.data)[index];
+    case NPY_INT16:
+        return static_cast<const int16_t *>(array.data)[index];
+    case NPY_UINT16:
+        return static_cast<const uint16_t *>(array.data)[index];
+    case NPY_INT32:
+        return static_cast<const int32_t *>(array.data)[index];
+    default:
+        return static_cast<const int64_t *>(array.data)[index];
+    }
+}
+
+Labels label_array(const std::string &path, int64_t samples, const std::vector<int64_t> &indices)
 {
     const Npy array = load_npy(path);
-    if (array->type != NPY_INT64 || array->dims != 1)
-        throw Error(path + ": labels are one int64 for each sample");
-    if (array->count != samples)
-        throw Error(path + ": " + std::to_string(array->count) + " labels for " + std::to_string(samples) + " samples");
-    const auto *values = static_cast<const int64_t *>(array->data);
-    std::vector<int64_t> classes;
+    static const npy_type allowed[] = {NPY_INT8, NPY_UINT8, NPY_INT16, NPY_UINT16, NPY_INT32, NPY_INT64};
+    if (array->dims < 1 || std::find(std::begin(allowed), std::end(allowed), array->type) == std::end(allowed))
+        throw Error(path + ": labels are integers, one for each sample, or one for each position of each sample");
+    if (array->shape[0] != samples)
+        throw Error(path + ": " + std::to_string(array->shape[0]) + " labels for " + std::to_string(samples) +
+                    " samples");
+    Labels labels;
+    labels.positions.assign(array->shape + 1, array->shape + array->dims);
+    const int64_t each = count(labels.positions);
+    if (each < 1)
+        throw Error(path + ": labels of no positions");
     for (const int64_t index : indices)
-        classes.push_back(values[index]);
-    return classes;
+        for (int64_t i = 0; i < each; i++)
+            labels.classes.push_back(class_at(*array, index * each + i));
+    return labels;
 }
 
 } // namespace
 
 Labels read_labels(const std::string &path, const Samples &samples, const std::vector<int64_t> &indices)
 {
+    if (is_array(path))
+        return label_array(path, samples.count(), indices);
     Labels labels;
-    if (is_array(path)) {
-        labels.classes = label_array(path, samples.count(), indices);
-        return labels;
-    }
     Lines lines = read_lines(path, labels);
     for (const int64_t i : indices) {
         const std::string picture = samples.file_path(i);
