@@ -76,8 +76,8 @@ void judge_file(const std::string &quantized_path, const Given &given)
         inputs.push_back(input.name);
     for (const Value &output : given.model->outputs())
         outputs.push_back(output.name);
-    const auto real = engine().trace(bytes_of(given.settings.model), inputs, outputs),
-               quantized = engine().trace(bytes_of(quantized_path), inputs, outputs);
+    const auto real = engine().trace(bytes_of(given.settings.model), inputs, outputs, true),
+               quantized = engine().trace(bytes_of(quantized_path), inputs, outputs, true);
     Arrays reference, got;
     Contest contest;
     contest.telling = outputs;

@@ -38,7 +38,7 @@ const Engine &engine()
 }
 
 std::unique_ptr<Trace> Engine::trace(const std::string &, const std::vector<std::string> &,
-                                     const std::vector<std::string> &) const
+                                     const std::vector<std::string> &, bool) const
 {
     throw Error(name() + " cannot run this network");
 }
@@ -48,7 +48,7 @@ Tracing tracing(const std::function<std::vector<Array>(const std::vector<Tracing
     if (!engine().runs_all())
         return {};
     return {[](const std::string &network, const std::vector<std::string> &inputs,
-               const std::vector<std::string> &outputs) { return engine().trace(network, inputs, outputs); },
+               const std::vector<std::string> &outputs) { return engine().trace(network, inputs, outputs, false); },
             sample};
 }
 

@@ -40,8 +40,9 @@ public:
 
     // Whether it runs networks of any types, extents and operators, so that they can be traced; trace() loads one.
     virtual bool runs_all() const { return false; }
+    // Fusions of nodes are left out where every tensor is asked for: they may lose one.
     virtual std::unique_ptr<Trace> trace(const std::string &bytes, const std::vector<std::string> &inputs,
-                                         const std::vector<std::string> &outputs) const;
+                                         const std::vector<std::string> &outputs, bool fused) const;
 };
 
 enum class EngineChoice {

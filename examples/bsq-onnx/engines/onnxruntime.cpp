@@ -148,7 +148,8 @@ private:
 // A network that is loaded, and calls of it.
 class Session {
 public:
-    Session(std::shared_ptr<const Library> library, const std::string &bytes) : library_(std::move(library))
+    Session(std::shared_ptr<const Library> library, const std::string &bytes, bool fused = true)
+        : library_(std::move(library))
     {
         const ort::Api &api = library_->api();
         ort::SessionOptions *options = nullptr;
@@ -160,7 +161,7 @@ public:
         library_->check(api.set_threads_within.call(options, 1));
         library_->check(api.set_threads_between.call(options, 1));
         library_->check(api.set_log_level.call(options, ort::log_fatal));
-        library_->check(api.set_optimization.call(options, ort::optimize_all));
+        library_->check(api.set_optimization.call(options, fused ? ort::optimize_all : ort::optimize_nothing));
         library_->check(api.disable_arena.call(options));
         library_->check(api.disable_memory_pattern.call(options));
         library_->check(api.create_session.call(library_->env(), bytes.data(), bytes.size(), options, &session_));
@@ -273,8 +274,8 @@ private:
 class OrtTrace : public Trace {
 public:
     OrtTrace(std::shared_ptr<const Library> library, const std::string &bytes, const std::vector<std::string> &inputs,
-             const std::vector<std::string> &outputs)
-        : session_(std::move(library), bytes), inputs_(inputs), outputs_(outputs)
+             const std::vector<std::string> &outputs, bool fused)
+        : session_(std::move(library), bytes, fused), inputs_(inputs), outputs_(outputs)
     {
     }
 
@@ -339,9 +340,9 @@ public:
     }
     bool runs_all() const override { return true; }
     std::unique_ptr<Trace> trace(const std::string &bytes, const std::vector<std::string> &inputs,
-                                 const std::vector<std::string> &outputs) const override
+                                 const std::vector<std::string> &outputs, bool fused) const override
     {
-        return std::make_unique<OrtTrace>(library_, bytes, inputs, outputs);
+        return std::make_unique<OrtTrace>(library_, bytes, inputs, outputs, fused);
     }
 
 private:
@@ -362,7 +363,7 @@ private:
         Array left = make_array(float_type, {2, 2}), right = make_array(float_type, {2});
         std::copy(a, a + 4, left.floats());
         std::copy(b, b + 2, right.floats());
-        const Array traced = trace(model.SerializeAsString(), {"a", "b"}, {"c"})->run({left, right}, true).at(0);
+        const Array traced = trace(model.SerializeAsString(), {"a", "b"}, {"c"}, false)->run({left, right}, true).at(0);
         if (!std::equal(c, c + 4, wanted) || traced.type != float_type || traced.shape != left.shape ||
             !std::equal(c, c + 4, traced.floats()))
             throw Error("ONNX Runtime " + library_->version() + " computes a difference wrong: it is not used");

@@ -22,7 +22,7 @@ struct MemoryInfo;
 struct Value;
 struct Extents; // type and extents of a tensor
 
-enum Number : int { arena_allocator = 1, memory_default = 0, log_fatal = 4, optimize_all = 99 };
+enum Number : int { arena_allocator = 1, memory_default = 0, log_fatal = 4, optimize_nothing = 0, optimize_all = 99 };
 
 struct Base {
     const void *const *(*get_api)(uint32_t version); // NULL when it does not have that version
