@@ -203,8 +203,8 @@ enum { BSQ_INPUT_CLIP_SQUARED_ERROR = 600, BSQ_INPUT_CLIP_MINIMUM_MAXIMUM = 601,
  *   NF4, IQ4_NL    4 bits, 16 levels (docs/formats.md)
  *   E2M1           4 bits, 15 levels: 0, +-1, +-2, +-3, +-4, +-6, +-8, +-12, twice the values of the format
  *
- * Codes of symmetric (from 2 bits) and full are int8, all others start at 0 and are uint8. Those below full need a scale
- * for each channel or group, not one for a tensor. Scales are values of 'scale_format':
+ * Codes of symmetric (from 2 bits) and full are int8, all others start at 0 and are uint8. Those below full need a
+ * scale for each channel or group, not one for a tensor. Scales are values of 'scale_format':
  *
  *   float32        any normal float32
  *   float16        values of IEEE binary16, where scales stand alone the solver takes normal ones; bfloat16: normal
@@ -324,9 +324,10 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_create(const bsq_layer_desc_t *desc, con
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_clone(bsq_layer_t *layer, bsq_layer_t **clone);
 
 /* Creates a layer of 'count' output channels from 'first' on, of whole groups where there are several, with the same
- * options, weights, bias, input quantizer and statistics, without results: a part of the work for another thread or machine.
- * H is shared where there is one group. Solved on its own it may differ from the same channels of the whole in last bits
- * and in what is chosen for all channels together. RANGE for channels that the layer has not, or parts of groups. */
+ * options, weights, bias, input quantizer and statistics, without results: a part of the work for another thread or
+ * machine. H is shared where there is one group. Solved on its own it may differ from the same channels of the whole in
+ * last bits and in what is chosen for all channels together. RANGE for channels that the layer has not, or parts of
+ * groups. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_slice(bsq_layer_t *layer, int64_t first, int64_t count, bsq_layer_t **slice);
 
 /* What a fingerprint is of. */
@@ -421,8 +422,9 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_observe(bsq_layer_t *layer, const bsq_ba
  * Either all batches bring a target or none does, held-out batches counted apart (STATE otherwise).
  * The batch is checked whole before any of it counts: SHAPE, or NUMERIC for NaN and infinity in any buffer.
  * Memory use does not depend on the batch. CANCELLED from the progress callback takes the whole batch back. For that a
- * batch that fills more than one tile of rows (512, fewer from 8193 inputs on) is added to a copy of the statistics, which
- * takes as much again while the call lasts; for smaller ones the callback is asked once, before any of it counts. */
+ * batch that fills more than one tile of rows (512, fewer from 8193 inputs on) is added to a copy of the statistics,
+ * which takes as much again while the call lasts; for smaller ones the callback is asked once, before any of it counts.
+ */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_calibrate(bsq_layer_t *layer, const bsq_batch_t *batch);
 
 /* ---- input quantizer ------------------------------------------------------------------------------------- */
@@ -463,9 +465,9 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_input_channels(bsq_layer_t *layer, c
                                                            size_t count);
 
 /* Reads the quantizer that is fixed, or would be fixed now from what was observed; bits, type and scale are 0 when
- * inputs stay float. STATE when nothing was observed yet, NUMERIC (from all calls that fix it) when what was observed is
- * so near the end of float32 that a code would be beyond it. From observations of channels, 'scale' is the largest of
- * the channels' scales, so that no beta is above 1. */
+ * inputs stay float. STATE when nothing was observed yet, NUMERIC (from all calls that fix it) when what was observed
+ * is so near the end of float32 that a code would be beyond it. From observations of channels, 'scale' is the largest
+ * of the channels' scales, so that no beta is above 1. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_input_quantizer(bsq_layer_t *layer, bsq_input_quantizer_t *quantizer);
 
 /* Reads the scale and zero point of each of 'count' = in_channels channels (either buffer may be NULL); with one scale
@@ -490,8 +492,8 @@ typedef struct bsq_moments_t {
     int32_t reserved;
 } bsq_moments_t;
 
-/* The same moments with buffers that a call writes: field for field in the place of bsq_moments_t. Buffers that are NULL
- * are not asked for. */
+/* The same moments with buffers that a call writes: field for field in the place of bsq_moments_t. Buffers that are
+ * NULL are not asked for. */
 typedef struct bsq_moments_buffers_t {
     size_t struct_size;
     double *h;
@@ -508,13 +510,13 @@ BSQ_API void BSQ_CALL bsq_moments_init(bsq_moments_t *moments, size_t struct_siz
 BSQ_API void BSQ_CALL bsq_moments_buffers_init(bsq_moments_buffers_t *buffers, size_t struct_size);
 
 /* Replaces the layer's statistics by a host's own moments, of x as the layer sees them: quantized if activations are.
- * ARGUMENT without h, NUMERIC when a value is not finite, |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj) (the mean of both is taken
- * below that), or moments contradict each other by more than a thousandth: h_ij^2 above h_ii h_jj, a mean's square above
- * the mean square, p^2 above target_square h_ii. Batches may be added afterwards when 'rows' is known. */
+ * ARGUMENT without h, NUMERIC when a value is not finite, |h_ij - h_ji| > 1e-6 sqrt(h_ii h_jj) (the mean of both is
+ * taken below that), or moments contradict each other by more than a thousandth: h_ij^2 above h_ii h_jj, a mean's
+ * square above the mean square, p^2 above target_square h_ii. Batches may be added afterwards when 'rows' is known. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_moments(bsq_layer_t *layer, const bsq_moments_t *moments);
 
-/* Reads the layer's statistics into those buffers that are not NULL, and their rows; buffers->held_out says which. STATE
- * when there are none, or none of the kind asked for. */
+/* Reads the layer's statistics into those buffers that are not NULL, and their rows; buffers->held_out says which.
+ * STATE when there are none, or none of the kind asked for. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_moments(bsq_layer_t *layer, bsq_moments_buffers_t *buffers);
 
 /* A snapshot of statistics, immutable and reference-counted. Threads: may be read by several at once. */
@@ -534,10 +536,11 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_merge_stats(bsq_layer_t *layer, int32_t 
 /* Takes over the inputs of 'stats' (H, means, N) without its targets, whatever output channels these belong to: several
  * layers that read one tensor, or slices of one layer's output channels, calibrate once. 'layer' must have no such
  * statistics yet (STATE). Batches that it gets afterwards add their target part only, and must be the rows that 'stats'
- * had seen, in the same order; bsq_optimize checks their number (STATE). Nothing is copied, and 'stats' does not change.
- * MISMATCH when input quantizers differ or rows are gathered in another way: they are the same for equal in_channels,
- * groups, kernel, stride, padding and dilation, in the same weight layout unless the kernel or a group is 1 wide. A
- * convolution with a 1-wide kernel, stride 1 and no padding gathers what a linear layer over its pixels does. */
+ * had seen, in the same order; bsq_optimize checks their number (STATE). Nothing is copied, and 'stats' does not
+ * change. MISMATCH when input quantizers differ or rows are gathered in another way: they are the same for equal
+ * in_channels, groups, kernel, stride, padding and dilation, in the same weight layout unless the kernel or a group is
+ * 1 wide. A convolution with a 1-wide kernel, stride 1 and no padding gathers what a linear layer over its pixels does.
+ */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_stats(bsq_layer_t *layer, int32_t held_out, const bsq_stats_t *stats);
 
 /* The same with the statistics that 'source' has now, held-out ones too; 'layer' must have none of either kind. */
@@ -549,16 +552,16 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_share_input(bsq_layer_t *layer, bsq_laye
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_merge(const bsq_stats_t *const *stats, size_t count,
                                               const bsq_options_t *options, bsq_stats_t **merged, bsq_error_t *error);
 
-/* Statistics as plain numbers, to be added up elsewhere: numbers of two snapshots of one kind of layer, added one by one,
- * are those of the rows of both. In this order: rows; sum of their weights; of the squares of these; 1; 1 with targets; 1 with
- * means of inputs; 1 with means of targets; 0; for each group the sums of x x', upper triangle of n x n, row after row; the
- * sums of x (G, n); with targets the sums of y x (M, n), of y (M), of y^2 (M). */
+/* Statistics as plain numbers, to be added up elsewhere: numbers of two snapshots of one kind of layer, added one by
+ * one, are those of the rows of both. In this order: rows; sum of their weights; of the squares of these; 1; 1 with
+ * targets; 1 with means of inputs; 1 with means of targets; 0; for each group the sums of x x', upper triangle of n x
+ * n, row after row; the sums of x (G, n); with targets the sums of y x (M, n), of y (M), of y^2 (M). */
 
 /* Gives how many numbers that are. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_sum_count(const bsq_stats_t *stats, size_t *count, bsq_error_t *error);
 
-/* Writes them; 'count' must be exact (SIZE). 'options' (NULL: defaults) gives allocator and threads. STATE for moments of an
- * unknown number of rows, and where shared inputs still wait for targets. */
+/* Writes them; 'count' must be exact (SIZE). 'options' (NULL: defaults) gives allocator and threads. STATE for moments
+ * of an unknown number of rows, and where shared inputs still wait for targets. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_get_sums(const bsq_stats_t *stats, const bsq_options_t *options, double *sums,
                                                  size_t count, bsq_error_t *error);
 
@@ -610,8 +613,8 @@ BSQ_API bsq_status_t BSQ_CALL bsq_stats_export_size(const bsq_stats_t *stats, si
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_export(const bsq_stats_t *stats, void *buffer, size_t size, bsq_error_t *error);
 
 /* Reads what bsq_stats_export wrote; 'data' is borrowed until the call returns. The allocator of 'options' is used
- * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged, or when
- * its moments contradict each other; then '*stats' is NULL. */
+ * (NULL: malloc). FORMAT when it is something else, VERSION when it is newer, CORRUPT when truncated or damaged, or
+ * when its moments contradict each other; then '*stats' is NULL. */
 BSQ_API bsq_status_t BSQ_CALL bsq_stats_import(const void *data, size_t size, const bsq_options_t *options,
                                                bsq_stats_t **stats, bsq_error_t *error);
 
@@ -722,10 +725,11 @@ BSQ_API void BSQ_CALL bsq_channel_init(bsq_channel_t *channel, size_t struct_siz
 
 /* Chooses codes, scales and bias, by the options of the layer; 'report' (or NULL) is written up to its struct_size.
  * Needs statistics (STATE) unless the solver is BSQ_SOLVER_ROUND, or BSQ_SOLVER_AUTO with effort 0; bias correction
- * needs statistics with input means (STATE). NUMERIC when a channel has no codes of finite J, or its weights or its bias
- * would be beyond float32. May be called again, with other options or more batches. On failure earlier results stay.
- * The sum of J is never above that of rounding, and never rises with the effort - unless options.select_on_held_out
- * lets the held-out error choose among the efforts, the lowest of equals; that takes about twice as long. */
+ * needs statistics with input means (STATE). NUMERIC when a channel has no codes of finite J, or its weights or its
+ * bias would be beyond float32. May be called again, with other options or more batches. On failure earlier results
+ * stay. The sum of J is never above that of rounding, and never rises with the effort - unless
+ * options.select_on_held_out lets the held-out error choose among the efforts, the lowest of equals; that takes about
+ * twice as long. */
 BSQ_API bsq_status_t BSQ_CALL bsq_optimize(bsq_layer_t *layer, bsq_report_t *report);
 
 /* Solves for every number of bits from 'bits_lo' to 'bits_hi' (2..8) and writes the relative output errors to 'errors'
@@ -748,10 +752,10 @@ BSQ_API const char *BSQ_CALL bsq_kernel_string(int32_t kernel);
 
 /* ---- tensors --------------------------------------------------------------------------------------------- */
 
-/* Quantized weights, described by themselves: w by the formula of the grid, with the scale of the code's tensor, channel
- * or group of inputs. Buffers are the host's; a count says how many elements a buffer has. What a grid does not have is
- * NULL with count 0. Two-level scales are given as their products, which float32 holds exactly. When input channels have
- * scales of their own these are the folded weights. */
+/* Quantized weights, described by themselves: w by the formula of the grid, with the scale of the code's tensor,
+ * channel or group of inputs. Buffers are the host's; a count says how many elements a buffer has. What a grid does not
+ * have is NULL with count 0. Two-level scales are given as their products, which float32 holds exactly. When input
+ * channels have scales of their own these are the folded weights. */
 typedef struct bsq_tensor_t {
     size_t struct_size;
     int8_t *codes;        /* (M, n), in the weight layout; bytes are read as uint8 where a grid's codes start at 0 */
@@ -792,10 +796,11 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_get_tensor(bsq_layer_t *layer, bsq_tenso
  * that is not positive and a value of its format. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_tensor(bsq_layer_t *layer, const bsq_tensor_t *tensor);
 
-/* Makes a result that was found elsewhere the layer's without judging it again: put together from slices, or read on one
- * machine to be had on another. All of it as the calls that read a result write it: 'tensor' (checked as above), 'bias' (M
- * float32), 'report', 'stages' (report->stages of them, or NULL with 0) and 'channels' (M), copied. What it says of errors
- * is believed, but a report->weight_error below 0 is computed from the weights. NUMERIC where the bias is not finite. */
+/* Makes a result that was found elsewhere the layer's without judging it again: put together from slices, or read on
+ * one machine to be had on another. All of it as the calls that read a result write it: 'tensor' (checked as above),
+ * 'bias' (M float32), 'report', 'stages' (report->stages of them, or NULL with 0) and 'channels' (M), copied. What it
+ * says of errors is believed, but a report->weight_error below 0 is computed from the weights. NUMERIC where the bias
+ * is not finite. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_result(bsq_layer_t *layer, const bsq_tensor_t *tensor, const float *bias,
                                                    const bsq_report_t *report, const bsq_stage_t *stages,
                                                    const bsq_channel_t *channels);
@@ -806,9 +811,10 @@ BSQ_API bsq_status_t BSQ_CALL bsq_layer_set_result(bsq_layer_t *layer, const bsq
  * kind of scale. Fails as bsq_layer_set_tensor, and as bsq_optimize with BSQ_SOLVER_ROUND. */
 BSQ_API bsq_status_t BSQ_CALL bsq_layer_evaluate(bsq_layer_t *layer, const bsq_tensor_t *tensor, bsq_report_t *report);
 
-/* Writes the weights that a tensor stands for, M * n float32 in its weight layout and order: each operation of the grid's
- * formula is rounded to float32 once, as engines do it. 'count' and those of the tensor must be exact (SIZE); RANGE for a
- * code outside of the grid, a scale or offset that is not a value of its format. Nothing is written then. */
+/* Writes the weights that a tensor stands for, M * n float32 in its weight layout and order: each operation of the
+ * grid's formula is rounded to float32 once, as engines do it. 'count' and those of the tensor must be exact (SIZE);
+ * RANGE for a code outside of the grid, a scale or offset that is not a value of its format. Nothing is written then.
+ */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_dequantize(const bsq_tensor_t *tensor, float *weights, size_t count,
                                                     bsq_error_t *error);
 
@@ -862,9 +868,9 @@ BSQ_API int32_t BSQ_CALL bsq_format_by_name(const char *name);
 /* The format that follows 'format' in the list of all; the first for 0, and 0 after the last or for an unknown one. */
 BSQ_API int32_t BSQ_CALL bsq_format_next(int32_t format);
 
-/* Sets what a format needs in 'options': grid, scales and their format, and weight_bits and group_size where it has one of
- * them alone. Where it leaves a choice they stay the host's, but for a group_size of 0, which becomes the format's usual
- * one (with scales of groups); RANGE names what is allowed. Nothing is written on failure. */
+/* Sets what a format needs in 'options': grid, scales and their format, and weight_bits and group_size where it has one
+ * of them alone. Where it leaves a choice they stay the host's, but for a group_size of 0, which becomes the format's
+ * usual one (with scales of groups); RANGE names what is allowed. Nothing is written on failure. */
 BSQ_API bsq_status_t BSQ_CALL bsq_options_for_format(int32_t format, bsq_options_t *options, bsq_error_t *error);
 
 enum {
@@ -883,8 +889,8 @@ enum {
     BSQ_ELEMENT_TYPE_E4M3 = 1624
 };
 
-/* One of the arrays that a packed tensor consists of, dense, little-endian, its last extent innermost. Between parts, which
- * begin at multiples of 8 bytes, bytes are 0. */
+/* One of the arrays that a packed tensor consists of, dense, little-endian, its last extent innermost. Between parts,
+ * which begin at multiples of 8 bytes, bytes are 0. */
 typedef struct bsq_part_t {
     size_t struct_size;
     const char *name; /* as the engine calls it; static, never freed */
@@ -908,17 +914,17 @@ BSQ_API bsq_status_t BSQ_CALL bsq_tensor_part_count(const bsq_tensor_t *tensor, 
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_get_part(const bsq_tensor_t *tensor, int32_t format, int32_t index,
                                                   bsq_part_t *part, bsq_error_t *error);
 
-/* Writes a tensor into 'buffer' of exactly that size (SIZE), so that an engine that reads it multiplies with exactly what
- * bsq_tensor_dequantize gives (but for ncnn, docs/formats.md). Formats of codes alone do not look at scales. FORMAT when
- * a code, scale, zero point or offset is none that the format holds; nothing is written then. */
+/* Writes a tensor into 'buffer' of exactly that size (SIZE), so that an engine that reads it multiplies with exactly
+ * what bsq_tensor_dequantize gives (but for ncnn, docs/formats.md). Formats of codes alone do not look at scales.
+ * FORMAT when a code, scale, zero point or offset is none that the format holds; nothing is written then. */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_pack(const bsq_tensor_t *tensor, int32_t format, void *buffer, size_t size,
                                               bsq_error_t *error);
 
 /* Reads a packed tensor of the extents, bits, grid and scales that 'tensor' describes into its buffers, and writes its
  * scale_unit where the format has one. 'size' and the buffers' counts must be exact (SIZE). FORMAT when bits that must
  * be zero are not, or for what such a tensor cannot hold: a code outside of its grid, a scale outside of its format, an
- * order of inputs where input_order is NULL. Nothing is written then. A scale of 0 in a GGUF block, whose weights are all
- * 0, becomes one that is not, with codes of 0. */
+ * order of inputs where input_order is NULL. Nothing is written then. A scale of 0 in a GGUF block, whose weights are
+ * all 0, becomes one that is not, with codes of 0. */
 BSQ_API bsq_status_t BSQ_CALL bsq_tensor_unpack(int32_t format, const void *packed, size_t size, bsq_tensor_t *tensor,
                                                 bsq_error_t *error);
 

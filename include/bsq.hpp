@@ -8,21 +8,24 @@
 //     layer.get_tensor(tensor);                           bsq_layer_get_tensor, bsq_tensor_pack
 //     bsq::pack(tensor, bsq::format::onnx_int4, bytes);
 //
-// Header only, over bsq.h alone. bsq.h stays the manual: every call here names the call there that it makes, and shapes,
-// units, statuses and ownership are those of that call. What is different:
+// Header only, over bsq.h alone. bsq.h stays the manual: every call here names the call there that it makes, and
+// shapes, units, statuses and ownership are those of that call. What is different:
 //
-//   - Each call comes twice. 'try_x' is noexcept, returns a bsq::status and gives results through references, which stay
+//   - Each call comes twice. 'try_x' is noexcept, returns a bsq::status and gives results through references, which
+//   stay
 //     what they were on failure. 'x' does the same, returns the result and throws bsq::error. Without exceptions
 //     (-fno-exceptions) there are only the first. Text for people is in bsq::error, in layer::message(), or in the
 //     bsq::message that calls without a handle take last (NULL: not wanted).
 //   - Buffers are spans: any contiguous container, an array, or pointer and size. They are borrowed until the call
 //     returns, as in C. Their sizes are checked against the layer before C sees a pointer: status::size.
 //   - Enumerations are scoped types, flags are bool. A value of a newer bsq.h converts by static_cast.
-//   - Callables (progress, log, pool, memory) are referred to, not copied: they belong to the host and must live as long
-//     as a layer has options that name them, memory as long as bsq.h says. An exception that leaves one is caught before
-//     it meets C, stops the call, and is thrown again by 'x' when C has returned; 'try_x' drops it and returns the status
-//     of the call that was stopped. Log lines come when the work of a call is done: that stays done.
-//   - One layer is used by one thread at a time, as in C; layers and stats move, and a moved-from one has no handle: its
+//   - Callables (progress, log, pool, memory) are referred to, not copied: they belong to the host and must live as
+//   long
+//     as a layer has options that name them, memory as long as bsq.h says. An exception that leaves one is caught
+//     before it meets C, stops the call, and is thrown again by 'x' when C has returned; 'try_x' drops it and returns
+//     the status of the call that was stopped. Log lines come when the work of a call is done: that stays done.
+//   - One layer is used by one thread at a time, as in C; layers and stats move, and a moved-from one has no handle:
+//   its
 //     calls fail with status::argument.
 //   - Nothing is allocated that C would not allocate, but where a comment says "allocates": calls that return a
 //     std::vector or a bsq::tensor_storage. Each has a form beside it that fills the caller's buffers.
@@ -129,8 +132,8 @@ private:
 
 // ---- buffers -------------------------------------------------------------------------------------------------
 
-// Elements that lie one after the other and belong to somebody else: std::span, for C++17 too. A default span is "NULL".
-// It takes any lvalue with data() and size(), and views (anything trivially copyable) as rvalues too.
+// Elements that lie one after the other and belong to somebody else: std::span, for C++17 too. A default span is
+// "NULL". It takes any lvalue with data() and size(), and views (anything trivially copyable) as rvalues too.
 template <class T> class span {
     template <class U> using converts = std::enable_if_t<std::is_convertible_v<U (*)[], T (*)[]>>;
     template <class C> using element = std::remove_pointer_t<decltype(std::declval<C &>().data())>;
@@ -320,7 +323,8 @@ constexpr extents extents_of(const std::int64_t (&from)[3]) noexcept
 // What a progress callable wants next.
 enum class next : std::int32_t { go_on = 0, stop = 1 };
 
-// Refers to a callable for progress (bsq_progress_fn): next f(const bsq_progress_t &), or void f(...), which never stops.
+// Refers to a callable for progress (bsq_progress_fn): next f(const bsq_progress_t &), or void f(...), which never
+// stops.
 class progress_ref {
 public:
     constexpr progress_ref() noexcept = default;
@@ -1502,8 +1506,8 @@ public:
             detail::from_c(quantizer, c);
         return code;
     }
-    // bsq_layer_set_input_channels, bsq_layer_get_input_channels: in_channels elements each; zero_points may be empty, when
-    // reading either.
+    // bsq_layer_set_input_channels, bsq_layer_get_input_channels: in_channels elements each; zero_points may be empty,
+    // when reading either.
     status try_set_input_channels(const input_quantizer &quantizer, span<const double> scales,
                                   span<const std::int32_t> zero_points) noexcept
     {
@@ -1640,8 +1644,8 @@ public:
         const bsq_tensor_t c = detail::to_c(weights);
         return done(bsq_layer_set_tensor(handle_, &c));
     }
-    // bsq_layer_set_result: what was found elsewhere, as the calls that read a result give it; the handle's M channels and
-    // biases, report.stages stages.
+    // bsq_layer_set_result: what was found elsewhere, as the calls that read a result give it; the handle's M channels
+    // and biases, report.stages stages.
     status try_set_result(const tensor &weights, span<const float> bias, const report &found,
                           span<const stage_report> stages, span<const channel_report> channels) noexcept
     {
@@ -2098,7 +2102,8 @@ inline status try_operator_norm(const layer_desc &desc, const options &how, span
     });
 }
 
-// bsq_allocate_bits: errors and costs (layers, choices), weights (layers) or empty: all 1; 'chosen' (layers) is written.
+// bsq_allocate_bits: errors and costs (layers, choices), weights (layers) or empty: all 1; 'chosen' (layers) is
+// written.
 inline status try_allocate_bits(span<const double> errors, span<const std::int64_t> costs, span<const double> weights,
                                 std::size_t choices, std::int64_t budget, const options &how, span<std::int32_t> chosen,
                                 allocation &found, message *text = nullptr) noexcept

@@ -1,5 +1,5 @@
-/* How every public call on a layer begins and ends: one call at a time, in a known floating-point environment, with texts for
- * people and lines for the host's log. */
+/* How every public call on a layer begins and ends: one call at a time, in a known floating-point environment, with
+ * texts for people and lines for the host's log. */
 #include "api/layer.h"
 
 #include <stdarg.h>

@@ -20,8 +20,8 @@ bool bsq_blas_fits(int64_t extent)
     return extent <= BLAS_INDEX_MAX;
 }
 
-/* A sequential OpenBLAS shares one buffer between all callers and gives wrong numbers when two threads call it. Ours then
- * take turns; vector operations need no buffer. Any other OpenBLAS sees to that itself. */
+/* A sequential OpenBLAS shares one buffer between all callers and gives wrong numbers when two threads call it. Ours
+ * then take turns; vector operations need no buffer. Any other OpenBLAS sees to that itself. */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 static bool enter(void)

@@ -4,7 +4,8 @@
 
 #include "bsq.h"
 
-/* Writes the M * n weights of a tensor whose description, buffers and codes were checked, as bsq_tensor_dequantize says. */
+/* Writes the M * n weights of a tensor whose description, buffers and codes were checked, as bsq_tensor_dequantize
+ * says. */
 void bsq_tensor_values(const bsq_tensor_t *tensor, float *weights);
 
 #endif

@@ -1,5 +1,5 @@
-/* A fingerprint of memory: eight bytes a step, each multiplied by an odd number and folded, so that every bit of what came
- * before reaches all bits of the end. */
+/* A fingerprint of memory: eight bytes a step, each multiplied by an odd number and folded, so that every bit of what
+ * came before reaches all bits of the end. */
 #include "base/fingerprint.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* A fingerprint of memory, fast enough for gigabytes: to tell whether two machines hold the same, not against malice. */
+/* A fingerprint of memory, fast enough for gigabytes: to tell whether two machines hold the same, not against malice.
+ */
 #ifndef BSQ_BASE_FINGERPRINT_H
 #define BSQ_BASE_FINGERPRINT_H
 

@@ -20,7 +20,8 @@ static const int8_t nf4[] = {-127, -88, -67, -50, -36, -23, -12, 0, 10, 20, 31, 
 /* The levels of llama.cpp's IQ4_NL and IQ4_XS. */
 static const int8_t iq4_nl[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-/* Twice the values of the 4-bit float of 2 exponent and 1 fraction bits (OCP Microscaling Formats 1.0, section 5.3.3). */
+/* Twice the values of the 4-bit float of 2 exponent and 1 fraction bits (OCP Microscaling Formats 1.0, section 5.3.3).
+ */
 static const int8_t e2m1[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
 
 #define TABLE(levels) ((int32_t)sizeof(levels)), levels

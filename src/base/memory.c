@@ -15,8 +15,8 @@ enum { SLACK = BSQ_ALIGNMENT + (int)sizeof(void *) };
 /* Blocks from here on are worth large pages. */
 #define LARGE_BLOCK ((size_t)4 << 20)
 
-/* Asks for large pages: the first touch of H costs as much as its products where a wide layer sees few rows. A system that
- * has none, or does not want to, loses nothing. */
+/* Asks for large pages: the first touch of H costs as much as its products where a wide layer sees few rows. A system
+ * that has none, or does not want to, loses nothing. */
 static void prefer_large_pages(void *block, size_t size)
 {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

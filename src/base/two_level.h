@@ -19,8 +19,9 @@ struct bsq_two_level {
 struct bsq_two_level bsq_two_level_scales(int32_t format, int32_t bits, bool is_signed);
 struct bsq_two_level bsq_two_level_offsets(int32_t format, int32_t bits);
 
-/* Takes 'count' numbers, each times 'sign', apart into exact products: of all ways the one with the largest shared number,
- * the positive one of two. Writes 'shared', 0 when all numbers are 0, and 'integers' unless NULL; false when there is no way. */
+/* Takes 'count' numbers, each times 'sign', apart into exact products: of all ways the one with the largest shared
+ * number, the positive one of two. Writes 'shared', 0 when all numbers are 0, and 'integers' unless NULL; false when
+ * there is no way. */
 bool bsq_two_level_split(const struct bsq_two_level *rule, const float *numbers, int64_t count, float sign,
                          float *shared, int32_t *integers);
 

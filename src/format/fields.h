@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* Streams of 'bits' bits a field. Stream s begins at bytes + s * stream_step; its 32-bit words lie word_step bytes apart. */
+/* Streams of 'bits' bits a field. Stream s begins at bytes + s * stream_step; its 32-bit words lie word_step bytes
+ * apart. */
 struct bsq_fields {
     int64_t stream_step, word_step;
     int32_t bits;
@@ -55,8 +56,8 @@ static inline void bsq_field_put(const struct bsq_fields *fields, unsigned char 
     }
 }
 
-/* Twice the values of E2M1 in ascending order, as its grid has them, and its 4 bits: a sign, then 0, 0.5, 1, 1.5, 2, 3, 4, 6.
- * Both zeros are read as one. */
+/* Twice the values of E2M1 in ascending order, as its grid has them, and its 4 bits: a sign, then 0, 0.5, 1, 1.5, 2, 3,
+ * 4, 6. Both zeros are read as one. */
 static inline int32_t bsq_e2m1_bits(int32_t code)
 {
     return code < 7 ? 15 - code : code - 7;

@@ -148,8 +148,8 @@ static const char *read_q3_k(const unsigned char *bytes, struct bsq_gguf_block *
 
 /* ---- Q4_K: shared scale, shared offset, 8 scales and 8 offsets of 6 bits, nibbles ---- */
 
-/* Bytes 0..3 and 4..7 hold scales and offsets 0..3; bytes 8..11 the low 4 bits of scale and offset 4..7, whose upper two
- * bits stand above those of 0..3. */
+/* Bytes 0..3 and 4..7 hold scales and offsets 0..3; bytes 8..11 the low 4 bits of scale and offset 4..7, whose upper
+ * two bits stand above those of 0..3. */
 static void write_scales_of_8(const int32_t *scales, const int32_t *offsets, unsigned char *bytes)
 {
     for (int g = 0; g < 4; g++) {

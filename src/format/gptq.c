@@ -1,4 +1,5 @@
-/* GPTQ and AWQ: 32-bit words of codes and zero points, float16 scales, with a row of scales for each group of inputs. */
+/* GPTQ and AWQ: 32-bit words of codes and zero points, float16 scales, with a row of scales for each group of inputs.
+ */
 #include "format/families.h"
 #include "format/rows.h"
 
@@ -62,7 +63,8 @@ static struct bsq_zeros qzeros_of(const struct bsq_format *format, const bsq_ten
                               .add = format->id == BSQ_FORMAT_GPTQ ? 1 : 0};
 }
 
-/* Finds inputs that are out of bounds or come twice, with a set of marks that is filled again for each range of inputs. */
+/* Finds inputs that are out of bounds or come twice, with a set of marks that is filled again for each range of inputs.
+ */
 static bsq_status_t check_order(const bsq_tensor_t *tensor, struct bsq_message *message)
 {
     enum { RANGE = 8192 };
@@ -119,8 +121,8 @@ void bsq_gptq_pack(const struct bsq_format *format, const bsq_tensor_t *tensor, 
     }
 }
 
-/* The inputs of a group must be as many as its tensor has; those of all groups are then all inputs. Without an order they
- * must follow each other. */
+/* The inputs of a group must be as many as its tensor has; those of all groups are then all inputs. Without an order
+ * they must follow each other. */
 static bsq_status_t check_g_idx(const struct bsq_format *format, const bsq_tensor_t *tensor, const unsigned char *g_idx,
                                 struct bsq_message *message)
 {

@@ -1,5 +1,5 @@
-/* ncnn: int8 weights with a multiplier for each channel, and rows of few bits for its weight-only Gemm; TFLite: int8 and
- * int4 with a scale for each channel. All of them around 0, without -2^(b-1). */
+/* ncnn: int8 weights with a multiplier for each channel, and rows of few bits for its weight-only Gemm; TFLite: int8
+ * and int4 with a scale for each channel. All of them around 0, without -2^(b-1). */
 #include "format/families.h"
 #include "format/rows.h"
 

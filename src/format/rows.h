@@ -4,8 +4,8 @@
 
 #include "format/arrays.h"
 
-/* Codes in streams, one for each channel, in which input k is field order[k], or field k without an order. A field's number,
- * two's complement when 'is_signed', is that of the code less 'add'. */
+/* Codes in streams, one for each channel, in which input k is field order[k], or field k without an order. A field's
+ * number, two's complement when 'is_signed', is that of the code less 'add'. */
 struct bsq_rows {
     struct bsq_fields fields;
     bool is_signed;
@@ -34,8 +34,8 @@ bsq_status_t bsq_rows_check_tails(const struct bsq_format *format, const struct 
                                   int64_t count, int64_t bytes, const unsigned char *packed,
                                   struct bsq_message *message);
 
-/* Zero points as fields: group g of channel o is field o * channel_step + g of one stream; or along the outputs, field o of
- * stream g. Numbers as in rows, of the zero point: 'add' is what the field lacks. */
+/* Zero points as fields: group g of channel o is field o * channel_step + g of one stream; or along the outputs, field
+ * o of stream g. Numbers as in rows, of the zero point: 'add' is what the field lacks. */
 struct bsq_zeros {
     struct bsq_fields fields;
     int64_t channel_stream, channel_field, group_stream, group_field; /* what o and g add to stream and field */

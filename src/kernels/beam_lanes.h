@@ -170,8 +170,8 @@ static INLINE void take_best(keys best[][2], keys key[][2], int width)
 
 /* ---- one row ---------------------------------------------------------------------------------------------- */
 
-/* What a row of the factor says to all states, and the levels where codes count those of a table (from -128, so that their
- * place in a key is their number); NULL where codes are values. */
+/* What a row of the factor says to all states, and the levels where codes count those of a table (from -128, so that
+ * their place in a key is their number); NULL where codes are values. */
 struct row {
     floats diagonal, inverse, lowest, highest;
     const float *levels;
@@ -421,8 +421,8 @@ static INLINE void search_group(struct group *group, const struct bsq_beam_block
     }
 }
 
-/* 'width' is a constant where this is called, and 'levels' NULL or the block's: every loop over vectors and every mask is
- * then one, too. */
+/* 'width' is a constant where this is called, and 'levels' NULL or the block's: every loop over vectors and every mask
+ * is then one, too. */
 static INLINE void search_lanes(const struct bsq_beam_block *block, int width, const float *levels)
 {
     const struct places places = places_of(width);

@@ -1,8 +1,8 @@
 /* Inner loops that are worth more than one version. portable.c is the reference; dispatch.c picks once.
  *
  * Every version does the same operations in the same order, each rounded by itself, so results have the same bits; only
- * 'gemm_tn' and 'syrk' may differ, as BLAS does. Headers that say that they are included are compiled once for each kind of
- * machine, with the vectors and instructions that the including file stands for. */
+ * 'gemm_tn' and 'syrk' may differ, as BLAS does. Headers that say that they are included are compiled once for each
+ * kind of machine, with the vectors and instructions that the including file stands for. */
 #ifndef BSQ_SRC_KERNELS_H
 #define BSQ_SRC_KERNELS_H
 
@@ -92,9 +92,9 @@ struct bsq_kernels {
     void (*follow)(float *e, int64_t lde, int64_t rows, int64_t width, const int32_t *parent, unsigned char *differ);
     /* NULL: BLAS is the better choice. */
     void (*gemm_tn)(const struct bsq_gemm_tn *product);
-    /* The same for at most BSQ_SYRK_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or far
-     * from the ends of the range of float: up to 32 products that are not 0 make a sum in single precision. The scratch has
-     * (rows + BSQ_SYRK_ROOM) x BSQ_SYRK_MOST doubles. NULL where gemm_tn is. */
+    /* The same for at most BSQ_SYRK_MOST columns_a that are the first of b's, no weights, and magnitudes that are 0 or
+     * far from the ends of the range of float: up to 32 products that are not 0 make a sum in single precision. The
+     * scratch has (rows + BSQ_SYRK_ROOM) x BSQ_SYRK_MOST doubles. NULL where gemm_tn is. */
     void (*syrk)(const struct bsq_gemm_tn *product);
     /* to[i * ldt + j] = from[column[j] + i * step] for i < rows and j < columns. */
     void (*gather)(const float *from, const int64_t *column, int64_t step, int64_t rows, int64_t columns, float *to,
@@ -104,15 +104,16 @@ struct bsq_kernels {
                  double *square);
     /* x = scale * (x / scale clamped and rounded half to even), kept within the range of float. */
     void (*requantize)(float *x, int64_t count, double scale, double low, double high);
-    /* The least magnitude that is not zero (infinity: there is none) and the largest, which is not finite when any is not. */
+    /* The least magnitude that is not zero (infinity: there is none) and the largest, which is not finite when any is
+     * not. */
     void (*magnitudes)(const float *x, int64_t count, float *least, float *most);
-    /* The bits of those of 'count' values, 'stride' apart, that are not +0, one after the other; returns how many. There is
-     * room for all of them. */
+    /* The bits of those of 'count' values, 'stride' apart, that are not +0, one after the other; returns how many.
+     * There is room for all of them. */
     int64_t (*list_bits)(const float *x, int64_t count, int64_t stride, uint32_t *bits);
     /* The least of x and 0, the largest of x and 0. */
     void (*extremes)(const float *x, int64_t count, float *least, float *most);
-    /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even; in single precision for a
-     * few terms at a time. */
+    /* Sums over x of code * x and of code^2, code = x * inverse clamped and rounded half to even; in single precision
+     * for a few terms at a time. */
     void (*round_sums)(const float *x, int64_t count, float inverse, float low, float high, double *along,
                        double *square);
     /* In single precision for a few terms at a time. */

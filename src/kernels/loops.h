@@ -176,7 +176,8 @@ static void magnitudes(const float *x, int64_t count, float *least, float *most)
     }
 }
 
-/* LISTS: there is list_vector(x, bits), which does it for a vector; it may write beyond what it lists, not beyond FLOATS. */
+/* LISTS: there is list_vector(x, bits), which does it for a vector; it may write beyond what it lists, not beyond
+ * FLOATS. */
 static int64_t list_bits(const float *x, int64_t count, int64_t stride, uint32_t *bits)
 {
     int64_t i = 0, listed = 0;

@@ -1,8 +1,9 @@
 /* Products of columns with themselves in single precision, included by each file that has vectors (vectors.h).
  *
- * Activations are often zero. So one column at a time meets SQUARE_COLUMNS others, of which it adds up, in registers, those
- * rows in which it is not zero: of SQUARE_ROWS at a time, whose part of the others stays in the first cache meanwhile. Up to
- * SQUARE_TERMS make a sum that is added in double: rounding costs a sum of 32 equal terms 1e-6 of it at most. */
+ * Activations are often zero. So one column at a time meets SQUARE_COLUMNS others, of which it adds up, in registers,
+ * those rows in which it is not zero: of SQUARE_ROWS at a time, whose part of the others stays in the first cache
+ * meanwhile. Up to SQUARE_TERMS make a sum that is added in double: rounding costs a sum of 32 equal terms 1e-6 of it
+ * at most. */
 
 enum {
     SQUARE_PARTS = 4, /* of registers, so that what is below the diagonal can be left out */
@@ -34,7 +35,8 @@ static struct syrk lay_out(const struct bsq_gemm_tn *p)
     return syrk;
 }
 
-/* Copies 'rows' rows, at most 32, of a line of columns; the bits of rows in which a column is not zero go to its mask. */
+/* Copies 'rows' rows, at most 32, of a line of columns; the bits of rows in which a column is not zero go to its mask.
+ */
 static INLINE void copy_line(const float *x, int64_t ld, int64_t rows, float *to, uint64_t *masks, int shift)
 {
     enum { VECTORS = LINE / FLOATS };
@@ -90,8 +92,8 @@ static void copy_first(const struct bsq_gemm_tn *p, const struct syrk *syrk)
         }
 }
 
-/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS rows, the bits of 'terms'. Returns the
- * others. */
+/* sum += value * row of b, in 'parts' parts of the columns, for up to SQUARE_TERMS rows, the bits of 'terms'. Returns
+ * the others. */
 static INLINE uint64_t add_terms(uint64_t terms, const float *a, const float *b, int parts, double *sum)
 {
     floats part[SQUARE_PARTS * PART_VECTORS];

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Asks that return at once before a wait begins to sleep, and how long it sleeps at most: 1/2000 s is little beside work
- * that is worth a message, and leaves the processor to ranks that share it. */
+/* Asks that return at once before a wait begins to sleep, and how long it sleeps at most: 1/2000 s is little beside
+ * work that is worth a message, and leaves the processor to ranks that share it. */
 enum { PATIENCE = 200, LONGEST_SLEEP = 500000 };
 
 bsq_status_t bsq_mpi_check(struct bsq_mpi_line *line, int code)

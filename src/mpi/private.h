@@ -67,7 +67,8 @@ bsq_status_t bsq_mpi_check(struct bsq_mpi_line *line, int code);
 /* Waits for all of the requests. TIMEOUT and COMMUNICATION break the line; 'doing' says of what, for the text. */
 bsq_status_t bsq_mpi_wait(struct bsq_mpi_line *line, MPI_Request *requests, int count, const char *doing);
 
-/* Reduce 'count' of line->sent into line->got on all ranks, or send rank 'root's line->sent into everybody's line->got. */
+/* Reduce 'count' of line->sent into line->got on all ranks, or send rank 'root's line->sent into everybody's line->got.
+ */
 bsq_status_t bsq_mpi_all(struct bsq_mpi_line *line, int count, MPI_Op op, const char *doing);
 bsq_status_t bsq_mpi_from(struct bsq_mpi_line *line, int count, int root, const char *doing);
 
@@ -75,8 +76,8 @@ bsq_status_t bsq_mpi_from(struct bsq_mpi_line *line, int count, int root, const 
 bsq_status_t bsq_mpi_spread(struct bsq_mpi_line *line, void *data, int64_t bytes, int64_t piece, int root,
                             const char *doing);
 
-/* Comes to one status: BSQ_OK when all ranks bring that; else that of the lowest rank that failed by itself, its text in
- * line->text. 'follows' says that this rank only stopped because another one failed. */
+/* Comes to one status: BSQ_OK when all ranks bring that; else that of the lowest rank that failed by itself, its text
+ * in line->text. 'follows' says that this rank only stopped because another one failed. */
 bsq_status_t bsq_mpi_settle(struct bsq_mpi_line *line, bsq_status_t status, bool follows, const char *text);
 
 /* ---- groups ---- */
@@ -93,8 +94,8 @@ struct bsq_mpi_t {
     bool stopped;       /* another rank's was seen */
 };
 
-/* Begins a collective call: ARGUMENT without a group, STATE when an earlier call was given up on its line or, where that
- * matters, on the one beneath it. */
+/* Begins a collective call: ARGUMENT without a group, STATE when an earlier call was given up on its line or, where
+ * that matters, on the one beneath it. */
 bsq_status_t bsq_mpi_usable(bsq_mpi_t *mpi, bool beneath);
 
 bsq_status_t bsq_mpi_group_create(MPI_Comm comm, const bsq_mpi_options_t *options, bsq_mpi_t *parent, bsq_mpi_t **mpi,

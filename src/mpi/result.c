@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* What stands in front; then follow, each from a multiple of 8 bytes on: channels, stages, scales, zero points, offsets,
- * levels, bias, codes. */
+/* What stands in front; then follow, each from a multiple of 8 bytes on: channels, stages, scales, zero points,
+ * offsets, levels, bias, codes. */
 struct header {
     int64_t size;
     bsq_report_t report;

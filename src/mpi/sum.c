@@ -24,8 +24,8 @@ static void join(bsq_mpi_sum_t *sum, struct bsq_mpi_node *left, struct bsq_mpi_n
     sum->node_count--;
 }
 
-/* Adds the last two nodes where they are the halves of one. Where there are no shards for the right half of a node it is
- * its left one. */
+/* Adds the last two nodes where they are the halves of one. Where there are no shards for the right half of a node it
+ * is its left one. */
 static void add_up(bsq_mpi_sum_t *sum)
 {
     while (sum->node_count > 0) {

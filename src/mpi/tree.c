@@ -1,9 +1,9 @@
 /* The sum over the shards of all ranks, by a tree that is the same whoever holds which of them.
  *
- * A node of the tree is the sum of its halves, left + right, number by number, so each piece of the numbers can be added up
- * somewhere else. For every piece a node is held by one of the ranks that hold its halves, by turns of the pieces: at each
- * level half of what is left moves, and a rank sends and receives about one whole in all, however many ranks there are.
- * Every rank knows who holds what. */
+ * A node of the tree is the sum of its halves, left + right, number by number, so each piece of the numbers can be
+ * added up somewhere else. For every piece a node is held by one of the ranks that hold its halves, by turns of the
+ * pieces: at each level half of what is left moves, and a rank sends and receives about one whole in all, however many
+ * ranks there are. Every rank knows who holds what. */
 #include "mpi/private.h"
 
 #include <string.h>
@@ -33,7 +33,8 @@ static int32_t levels_of(int64_t shards)
     return levels;
 }
 
-/* Tells which half's holder a piece of a node goes to: bits that are mixed well, so that turns are fair at all levels. */
+/* Tells which half's holder a piece of a node goes to: bits that are mixed well, so that turns are fair at all levels.
+ */
 static bool turn_right(int64_t piece, int32_t level)
 {
     uint64_t mixed = ((uint64_t)piece + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -75,7 +76,8 @@ static double *place_of(const struct bsq_mpi_exchange *exchange, int32_t level, 
     return exchange->sum->first >> level == index ? exchange->whole : exchange->edge;
 }
 
-/* Gives the values of a node that this rank holds; NULL: zeros. Of its own it has whole nodes, each as high up as it goes. */
+/* Gives the values of a node that this rank holds; NULL: zeros. Of its own it has whole nodes, each as high up as it
+ * goes. */
 static const double *values_of(const struct bsq_mpi_exchange *exchange, int32_t level, int64_t index)
 {
     const bsq_mpi_sum_t *sum = exchange->sum;

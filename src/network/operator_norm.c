@@ -7,8 +7,8 @@
  *
  * For a unit vector u, u*W(f)W(f)*u is a real trigonometric polynomial in each dimension of f. One of degree D is
  * nowhere above 1 / cos(pi D / N) times its largest value on N > 2 D equidistant points (by Riesz' lemma: around its
- * maximum it does not fall faster than a cosine of that degree), so a grid of frequencies is enough. On it, a level t is
- * certified where a Cholesky factor of t I - W W* exists; where it does not, power iteration says how to raise t. */
+ * maximum it does not fall faster than a cosine of that degree), so a grid of frequencies is enough. On it, a level t
+ * is certified where a Cholesky factor of t I - W W* exists; where it does not, power iteration says how to raise t. */
 #include "base/blas.h"
 #include "base/finite.h"
 #include "base/floats.h"
@@ -236,8 +236,8 @@ static bool certify(struct response *response, double level)
     return bsq_dpotrf(order, response->factor, order);
 }
 
-/* Bounds what rounding can add to a certified level, as a share of it. Errors of the response, of the Gram matrix and of its
- * factor are each below the unit roundoff times the length of their sums, in the Frobenius norm. */
+/* Bounds what rounding can add to a certified level, as a share of it. Errors of the response, of the Gram matrix and
+ * of its factor are each below the unit roundoff times the length of their sums, in the Frobenius norm. */
 static double rounding_of(const struct response *response)
 {
     double lengths = 2.0 * (double)response->columns + 2.0 * (double)response->order +

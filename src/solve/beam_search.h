@@ -4,8 +4,8 @@
 
 #include "solve/workspace.h"
 
-/* Chooses multipliers of an effort for scales that stand in the trial, by 'sample' channels spread over the block; 0: all
- * of the effort's. Returns how many there are. */
+/* Chooses multipliers of an effort for scales that stand in the trial, by 'sample' channels spread over the block; 0:
+ * all of the effort's. Returns how many there are. */
 int32_t bsq_search_choose(struct bsq_search *search, const struct bsq_effort_plan *plan, int64_t sample, int32_t refit,
                           double *chosen);
 

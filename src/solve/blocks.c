@@ -198,8 +198,8 @@ static void merge_records(const struct bsq_search *search, struct bsq_stage_reco
         records[BSQ_RECORD_EXACT].after = after;
 }
 
-/* The full range contains the symmetric codes, and a search that knows only these may find what a search of all passes by: it
- * runs too, and each channel has the better result. So the full range never ends above the symmetric one. */
+/* The full range contains the symmetric codes, and a search that knows only these may find what a search of all passes
+ * by: it runs too, and each channel has the better result. So the full range never ends above the symmetric one. */
 static struct bsq_candidate *search_symmetric(struct bsq_solve *solve, struct bsq_search *search,
                                               struct bsq_candidate *found, struct bsq_stage_record *records)
 {

@@ -19,7 +19,8 @@ struct bsq_effort_plan {
 /* effort 1 .. BSQ_EFFORT_MOST */
 const struct bsq_effort_plan *bsq_effort_plan(int32_t effort);
 
-/* Gives the survivors of an effort's beams where scales are not searched channel by channel: at most those of its plan. */
+/* Gives the survivors of an effort's beams where scales are not searched channel by channel: at most those of its plan.
+ */
 int32_t bsq_effort_width(int32_t effort);
 
 #endif

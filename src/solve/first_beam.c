@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Other scales to begin from, and up to how many times the error of the first ones a sample may have with them: errors of
- * single channels vary, so that the sample says for sure only what is far off. */
+/* Other scales to begin from, and up to how many times the error of the first ones a sample may have with them: errors
+ * of single channels vary, so that the sample says for sure only what is far off. */
 static const struct origin {
     enum bsq_scale_rule rule;
     double most;
@@ -46,7 +46,8 @@ static double sum_errors(const struct bsq_search *search)
     return sum;
 }
 
-/* Gives the origins to go out from, a bit each: the first one of which the sample allows it, or the better of the others. */
+/* Gives the origins to go out from, a bit each: the first one of which the sample allows it, or the better of the
+ * others. */
 static int32_t choose_origins(struct bsq_search *search, int32_t refit)
 {
     const double one = 1.0;

@@ -1,6 +1,7 @@
-/* The beam of effort 1. It knows nothing but the weights, and what is best for them is far from the best for the outputs where
- * few directions of H hold most of its trace: so it goes out from other scales too where a sample says that these may be
- * better, among them those of the published code of GPTQ. What it finds with them is what GPTQ's arithmetic finds. */
+/* The beam of effort 1. It knows nothing but the weights, and what is best for them is far from the best for the
+ * outputs where few directions of H hold most of its trace: so it goes out from other scales too where a sample says
+ * that these may be better, among them those of the published code of GPTQ. What it finds with them is what GPTQ's
+ * arithmetic finds. */
 #ifndef BSQ_SOLVE_FIRST_BEAM_H
 #define BSQ_SOLVE_FIRST_BEAM_H
 

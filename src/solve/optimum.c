@@ -9,10 +9,10 @@
 #include <float.h>
 #include <math.h>
 
-/* Gives the nodes that the search for the optimum of one channel may visit; 0: it does not run. A node takes some 50 ns, so
- * that all efforts up to the default one spend at most 20 ms on a channel, whatever H is. Up to a fan-in of 16 ordinary
- * channels need a few thousand nodes; where H is flat in many directions none of the limits suffices. First layers of networks
- * for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times that. */
+/* Gives the nodes that the search for the optimum of one channel may visit; 0: it does not run. A node takes some 50
+ * ns, so that all efforts up to the default one spend at most 20 ms on a channel, whatever H is. Up to a fan-in of 16
+ * ordinary channels need a few thousand nodes; where H is flat in many directions none of the limits suffices. First
+ * layers of networks for pictures (27) need some 10^4, a few 10^6; fan-in 64 a hundred times that. */
 static int64_t node_limit(int64_t fan_in, int32_t effort)
 {
     static const int64_t small[BSQ_EFFORT_MOST + 1] = {0, 100000, 0, 0, 0, 100000, 400000, 2000000, 8000000, 20000000};

@@ -1,5 +1,5 @@
-/* A pass: one kind of work over every block of channels of a layer. Prepares H of each group, hands out workspaces, runs the
- * blocks on threads, reports progress and stops when asked to. */
+/* A pass: one kind of work over every block of channels of a layer. Prepares H of each group, hands out workspaces,
+ * runs the blocks on threads, reports progress and stops when asked to. */
 #ifndef BSQ_SOLVE_PASS_H
 #define BSQ_SOLVE_PASS_H
 

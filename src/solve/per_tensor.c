@@ -167,7 +167,8 @@ bsq_status_t bsq_per_tensor_round(struct bsq_per_tensor *tensor, struct bsq_pass
     return BSQ_OK;
 }
 
-/* Tries a grid of scales around 'centre', by the J that a refit leaves; unrestricted takes the best when it is better. */
+/* Tries a grid of scales around 'centre', by the J that a refit leaves; unrestricted takes the best when it is better.
+ */
 static bsq_status_t try_grid(struct bsq_per_tensor *tensor, struct bsq_pass *pass,
                              const struct bsq_effort_plan *effort_plan, int32_t width, double centre)
 {

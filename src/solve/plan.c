@@ -138,8 +138,8 @@ static struct bsq_solve_plan make(const struct bsq_geometry *geometry, const bsq
     return plan;
 }
 
-/* Gives what values of the format E4M3 are multiplied with: the option, or what makes the largest of them the scale of the
- * largest weight. */
+/* Gives what values of the format E4M3 are multiplied with: the option, or what makes the largest of them the scale of
+ * the largest weight. */
 static double choose_unit(const struct bsq_solve_input *input, const struct bsq_rounding *rounding)
 {
     const double most = 448.0;

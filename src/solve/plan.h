@@ -1,6 +1,6 @@
-/* What follows from a layer, its options and its statistics before any memory is held: what is prepared of H, how channels
- * are cut into blocks, and how many there are of everything. Every layout takes its extents from here, so that a prediction
- * is the layout of a plan for statistics that do not exist yet. */
+/* What follows from a layer, its options and its statistics before any memory is held: what is prepared of H, how
+ * channels are cut into blocks, and how many there are of everything. Every layout takes its extents from here, so that
+ * a prediction is the layout of a plan for statistics that do not exist yet. */
 #ifndef BSQ_SOLVE_PLAN_H
 #define BSQ_SOLVE_PLAN_H
 

@@ -1,4 +1,5 @@
-/* Polishing: bit-split, coordinate descent and closed-form scales in turn, from codes and scales that stand in the trial. */
+/* Polishing: bit-split, coordinate descent and closed-form scales in turn, from codes and scales that stand in the
+ * trial. */
 #include "solve/polish.h"
 
 #include "solve/beam_search.h"
@@ -195,8 +196,8 @@ void bsq_reduce_codes(const struct bsq_search_plan *plan, struct bsq_candidate *
     }
 }
 
-/* Moves scales to the values that will be stored, g and j with them. With several scales in a channel, or shifts, it is less
- * work to judge anew. */
+/* Moves scales to the values that will be stored, g and j with them. With several scales in a channel, or shifts, it is
+ * less work to judge anew. */
 static void store_scales(struct bsq_search *search)
 {
     struct bsq_candidate *trial = &search->trial;

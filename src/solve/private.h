@@ -1,4 +1,5 @@
-/* What one solve holds: for solve.c, which runs it, blocks.c, which works on blocks, and report.c, which says how it went. */
+/* What one solve holds: for solve.c, which runs it, blocks.c, which works on blocks, and report.c, which says how it
+ * went. */
 #ifndef BSQ_SOLVE_PRIVATE_H
 #define BSQ_SOLVE_PRIVATE_H
 

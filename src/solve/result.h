@@ -35,13 +35,14 @@ struct bsq_result {
     struct bsq_quantizer inputs; /* the input quantizer at the time; bits 0 when inputs stay float or it is unknown */
 };
 
-/* Creates a result of zeros with room for 'stages' stages, for the bits, range and scales of 'options'; NULL when out of
- * memory. One block of memory, freed by bsq_result_free (NULL is allowed). */
+/* Creates a result of zeros with room for 'stages' stages, for the bits, range and scales of 'options'; NULL when out
+ * of memory. One block of memory, freed by bsq_result_free (NULL is allowed). */
 struct bsq_result *bsq_result_create(const struct bsq_geometry *geometry, const bsq_options_t *options, int32_t stages,
                                      const struct bsq_memory *memory);
 void bsq_result_free(struct bsq_result *result);
 
-/* Writes the codes, zero points (M x scales_per_channel) and offsets by which a host knows them, of grids that have them. */
+/* Writes the codes, zero points (M x scales_per_channel) and offsets by which a host knows them, of grids that have
+ * them. */
 void bsq_result_codes(const struct bsq_result *result, int8_t *codes);
 void bsq_result_zero_points(const struct bsq_result *result, int32_t *zero_points);
 void bsq_result_offsets(const struct bsq_result *result, float *offsets);

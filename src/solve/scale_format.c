@@ -49,8 +49,8 @@ static void try_side(struct bsq_search *search, enum bsq_values_side side, int32
     (void)bsq_candidate_accept(&search->best, trial, &search->block);
 }
 
-/* Tries values of the format next to the unrestricted ones, codes solved for each: first all the lower, then all the upper
- * neighbours; with several scales a channel also the nearest of each. */
+/* Tries values of the format next to the unrestricted ones, codes solved for each: first all the lower, then all the
+ * upper neighbours; with several scales a channel also the nearest of each. */
 static void restrict_scales(struct bsq_search *search, int32_t width)
 {
     try_codes(search);

@@ -88,8 +88,8 @@ void bsq_search_begin(struct bsq_search *search, struct bsq_stage_record *record
     (void)bsq_candidate_accept(&search->best, &search->trial, &search->block);
 }
 
-/* Effort 1 where values are restricted and the grid is not plain: error feedback alone, for the scales of the start and then
- * for allowed ones. Polishing takes ten times as long, and wider beams start anew from the scales. */
+/* Effort 1 where values are restricted and the grid is not plain: error feedback alone, for the scales of the start and
+ * then for allowed ones. Polishing takes ten times as long, and wider beams start anew from the scales. */
 static void feed_back(struct bsq_search *search, struct bsq_stage_record *records)
 {
     int64_t channels = search->block.channels;

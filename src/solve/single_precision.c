@@ -61,8 +61,8 @@ static float *rows_of_inputs(const struct bsq_search *search)
     return (float *)search->u + search->block.channels * search->block.hessian->n;
 }
 
-/* Sets sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n), each channel
- * in units of its own. */
+/* Sets sums = |R e|^2 in units of the layer for 'count' channels, those of the list or (NULL) all; e (channels x n),
+ * each channel in units of its own. */
 static void full_squares(const struct bsq_search *search, const float *e, const double *units, const int32_t *list,
                          int64_t count, double *sums)
 {
@@ -163,8 +163,8 @@ static bool take_rounding(struct bsq_search *search, int64_t c, double scale, do
     return true;
 }
 
-/* Rounds by 'rule' and notes what is known of the least J of rounding, in 'start', and of |w - u|^2 there. Channels of the
- * trial that it is better than become what it is. False when that cannot be told for some. */
+/* Rounds by 'rule' and notes what is known of the least J of rounding, in 'start', and of |w - u|^2 there. Channels of
+ * the trial that it is better than become what it is. False when that cannot be told for some. */
 static bool rule_out(struct bsq_search *search, enum bsq_scale_rule rule, double *start)
 {
     const struct bsq_rounding *rounding = &search->plan->rounding;

@@ -11,8 +11,8 @@ void bsq_start_nearest_codes(struct bsq_search *search, struct bsq_candidate *ca
 void bsq_start_scales(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
 void bsq_start_codes(struct bsq_search *search, struct bsq_candidate *candidate, enum bsq_scale_rule rule);
 
-/* Rounds by maximum and by alternating scale; the better of each channel, by J, goes into best and unrestricted. The block
- * must be loaded. */
+/* Rounds by maximum and by alternating scale; the better of each channel, by J, goes into best and unrestricted. The
+ * block must be loaded. */
 void bsq_start_round(struct bsq_search *search, struct bsq_stage_record *record);
 
 #endif

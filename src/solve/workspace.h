@@ -112,8 +112,8 @@ struct bsq_point bsq_search_point(struct bsq_search *search, int64_t channel);
 /* Copies codes and scales of 'from' into the trial. */
 void bsq_search_start_from(struct bsq_search *search, const struct bsq_candidate *from);
 
-/* Copies the block's scales and shifts (NULL: none) from those of the layer, whose channel 'channel' is the block's first, into
- * the trial; and judges the trial with them and with codes that are the layer's too. */
+/* Copies the block's scales and shifts (NULL: none) from those of the layer, whose channel 'channel' is the block's
+ * first, into the trial; and judges the trial with them and with codes that are the layer's too. */
 void bsq_search_load_scales(struct bsq_search *search, const double *scales, const double *shifts, int64_t channel);
 void bsq_search_judge_given(struct bsq_search *search, const int8_t *codes, const double *scales, const double *shifts,
                             int64_t channel);

@@ -1,18 +1,18 @@
 /* Beam search (K-best) through the triangular factor of the objective.
  *
- * With H = R'R the objective is sum over k of (sum over j >= k of R_kj e_j)^2, e = v - step q. Rows are decided from the
- * last to the first: what row k adds to the cost depends on codes k..n-1 only, so that the best few partial choices
- * can be carried along (K-best sphere decoding; with K = 1 nearest-plane or error feedback). Rows go in blocks, and only
- * the block itself is searched by the kernels.
+ * With H = R'R the objective is sum over k of (sum over j >= k of R_kj e_j)^2, e = v - step q. Rows are decided from
+ * the last to the first: what row k adds to the cost depends on codes k..n-1 only, so that the best few partial choices
+ * can be carried along (K-best sphere decoding; with K = 1 nearest-plane or error feedback). Rows go in blocks, and
+ * only the block itself is searched by the kernels.
  *
  * A lane is one channel with one multiplier of its scales; lanes are multipliers x channels, and what belongs to
  * channels lies in a row as often as there are multipliers. Which multipliers are good is mostly a matter of the layer:
  * a few channels try all of them with one survivor, and all channels the few that were best on average. The costs of
  * part of the rows tell less.
  *
- * Survivors of a lane differ in few rows: most of their codes come from a common ancestor. So what earlier blocks add to
- * a block is one matrix product for the best survivor of each lane, whatever K is, and the others differ from it by a
- * short list of rows. */
+ * Survivors of a lane differ in few rows: most of their codes come from a common ancestor. So what earlier blocks add
+ * to a block is one matrix product for the best survivor of each lane, whatever K is, and the others differ from it by
+ * a short list of rows. */
 #include "stages/beam.h"
 
 #include "base/blas.h"
@@ -22,8 +22,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes that a pass should fit in: fixed, so that channels are cut the same way for any thread count. Between 3 and 48 MiB the
- * time of the layers at the default effort changes by less than 10 % (build/bench/bench_solver FOLDER --quick --most 5). */
+/* Bytes that a pass should fit in: fixed, so that channels are cut the same way for any thread count. Between 3 and 48
+ * MiB the time of the layers at the default effort changes by less than 10 % (build/bench/bench_solver FOLDER --quick
+ * --most 5). */
 static const size_t pass_bytes = 12 << 20;
 
 /* v is kept within this many steps: far outside of any code, and exact enough in single precision to tell codes. */
@@ -400,8 +401,8 @@ static void update_lane(struct beam_state *state, int64_t lane, float *window, i
     }
 }
 
-/* Costs are kept relative to the best of the lane: single precision then tells survivors apart however much they have in
- * common. */
+/* Costs are kept relative to the best of the lane: single precision then tells survivors apart however much they have
+ * in common. */
 static void rebase_costs(struct beam_state *state)
 {
     int64_t width = state->width;

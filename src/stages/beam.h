@@ -26,7 +26,8 @@ struct bsq_beam_plan {
     int32_t tried; /* of them, with every channel: the best for a sample of the channels; small problems try all */
 };
 
-/* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m (scale q + offset))| small. */
+/* For each channel: codes q and a multiplier m of its scales, from a list, that make |R (v - m (scale q + offset))|
+ * small. */
 struct bsq_beam_task {
     const struct bsq_factor *factor;
     int32_t width;        /* survivors */
@@ -55,19 +56,19 @@ struct bsq_beam_task {
                                elsewhere. Infinite where v is too far from any code. */
 };
 
-/* Counts the bytes of workspace for problems of up to 'channels' channels: depends on nothing else, so that results do not depend on
- * threads. */
+/* Counts the bytes of workspace for problems of up to 'channels' channels: depends on nothing else, so that results do
+ * not depend on threads. */
 size_t bsq_beam_workspace(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
 /* Says how many channels choose the multipliers for all; 0: every channel tries all. */
 int64_t bsq_beam_sample(int64_t n, int64_t channels, const struct bsq_beam_plan *plan);
 
-/* Puts the 'tried' multipliers into 'best', in their order, that are best on average for the channels of the list, of which
- * bsq_beam_sample must allow as many. Workspace as for plan.count multipliers. */
+/* Puts the 'tried' multipliers into 'best', in their order, that are best on average for the channels of the list, of
+ * which bsq_beam_sample must allow as many. Workspace as for plan.count multipliers. */
 void bsq_beam_choose(const struct bsq_beam_task *task, int32_t tried, double *best, void *workspace);
 
-/* Tries every multiplier with every channel of the list; of other channels nothing is written. False when it was stopped:
- * codes, multiplier and error then have no meaning. */
+/* Tries every multiplier with every channel of the list; of other channels nothing is written. False when it was
+ * stopped: codes, multiplier and error then have no meaning. */
 bool bsq_beam_search(const struct bsq_beam_task *task, void *workspace);
 
 #endif

@@ -86,7 +86,8 @@ static void take_step(struct bsq_point *point, int64_t j, int32_t steps)
     move_code(point, j, code_after(point, j, steps), steps * fabs(point->scales[0]));
 }
 
-/* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding. */
+/* Moves code i by 'steps' and the partner with which J falls the most by one; false when none gains more than rounding.
+ */
 static bool move_pair(struct bsq_point *point, int64_t i, int32_t steps, double reach, double *up, double *down)
 {
     double scale = fabs(point->scales[0]), shift = steps * scale, unit = scale * point->diagonal[i];

@@ -8,14 +8,15 @@
 #include <math.h>
 #include <string.h>
 
-/* H may be singular without damping: where a pivot is below a share of its input's diagonal, more is added to the diagonal. */
+/* H may be singular without damping: where a pivot is below a share of its input's diagonal, more is added to the
+ * diagonal. */
 struct soundness {
     double pivot; /* least share that is sound */
     double first; /* share that is added first */
 };
 
-/* The floor asks for as little as possible. The search asks for more, so that the minimiser is not far away in directions of
- * which H knows nothing: J relative to it would have no digits left. */
+/* The floor asks for as little as possible. The search asks for more, so that the minimiser is not far away in
+ * directions of which H knows nothing: J relative to it would have no digits left. */
 static const struct soundness for_floor = {1e-10, 1e-10}, for_search = {1e-7, 1e-5};
 
 /* Up to this fan-in the factor is made in double for its own sake. */
@@ -24,8 +25,8 @@ enum { MOST_FACTOR64_INPUTS = 256 };
 /* Up to this fan-in H stands in double, 8 n^2 bytes. */
 enum { MOST_DENSE_INPUTS = 1024 };
 
-/* Rows of H stand in single precision beside the factor, 4 n^2 bytes, up to this fan-in, and with half as many channels where they
- * are no more than what these take. */
+/* Rows of H stand in single precision beside the factor, 4 n^2 bytes, up to this fan-in, and with half as many channels
+ * where they are no more than what these take. */
 enum { MOST_ROW_INPUTS = 3072 };
 
 bool bsq_hessian_is_dense(const struct bsq_hessian_plan *plan)
@@ -82,8 +83,8 @@ static double mean_of(const double *values, int64_t count)
     return sum / (double)count;
 }
 
-/* Orders inputs by rising diagonal, ties by index: the factor decides the last first. A plain heap sort, for it needs no memory
- * and its result does not depend on the C library. */
+/* Orders inputs by rising diagonal, ties by index: the factor decides the last first. A plain heap sort, for it needs
+ * no memory and its result does not depend on the C library. */
 static int before(const double *diagonal, int64_t a, int64_t b)
 {
     return diagonal[a] < diagonal[b] || (diagonal[a] == diagonal[b] && a > b);
@@ -121,8 +122,8 @@ static void order_inputs(int64_t *order, const double *diagonal, int64_t n)
     }
 }
 
-/* Tells whether no pivot of a factor is so small that it is rounding: each square of R_kk is what remains of H_kk when the inputs
- * decided later are known. */
+/* Tells whether no pivot of a factor is so small that it is rounding: each square of R_kk is what remains of H_kk when
+ * the inputs decided later are known. */
 static bool has_sound_pivots(const double *r, const double *h, const int64_t *order, int64_t n, double least)
 {
     for (int64_t k = 0; k < n; k++)
@@ -131,8 +132,8 @@ static bool has_sound_pivots(const double *r, const double *h, const int64_t *or
     return true;
 }
 
-/* Factors the ordered H + more diag H, with more until the factor is sound; inputs that are always zero count as 'unit'.
- * Returns more. */
+/* Factors the ordered H + more diag H, with more until the factor is sound; inputs that are always zero count as
+ * 'unit'. Returns more. */
 static double factor_ordered(double *r, const double *h, const int64_t *order, int64_t n, double unit,
                              const struct soundness *sound)
 {
@@ -173,8 +174,8 @@ static void round_factor(float *r, const double *wide, int64_t n, double unit)
     }
 }
 
-/* Factors H in single precision where only the search needs it, for it takes half the time; in double where that fails, or exact
- * searches and minimisers follow. */
+/* Factors H in single precision where only the search needs it, for it takes half the time; in double where that fails,
+ * or exact searches and minimisers follow. */
 static void factor(struct bsq_hessian *hessian, double unit, bool wide)
 {
     int64_t n = hessian->n;
@@ -344,7 +345,8 @@ static void find_reach(struct bsq_hessian *hessian)
 }
 
 /* Errors of rounding are much like independent noise of one variance d: row k of R adds d |R_k|^2 to J, and d R_kk^2
- * where errors are fed back. So the largest rows that make up a multiple of the sum of R_kk^2 tell one from the other. */
+ * where errors are fed back. So the largest rows that make up a multiple of the sum of R_kk^2 tell one from the other.
+ */
 static void find_top(struct bsq_hessian *hessian)
 {
     enum { LEAST_ROWS = 32 }; /* fewer vary too much from channel to channel */

@@ -6,17 +6,17 @@
 #include "stages/beam.h"
 #include "stats/stats.h"
 
-/* What the beam of effort 1 tries with every channel of a group: multipliers of the usual scales, and other scales to begin
- * from, a bit each (solve/first_beam.h). */
+/* What the beam of effort 1 tries with every channel of a group: multipliers of the usual scales, and other scales to
+ * begin from, a bit each (solve/first_beam.h). */
 struct bsq_first_choice {
     double multipliers[BSQ_BEAM_COUNT];
     int32_t tried;
     int32_t origins;
 };
 
-/* H of one convolution group. With a large fan-in there is no H in double: products with it come from the statistics, and
- * what the search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the diagonal of
- * 'factor32'. */
+/* H of one convolution group. With a large fan-in there is no H in double: products with it come from the statistics,
+ * and what the search needs on the way from 'rows' or, where the fan-in is too large for those too, from below the
+ * diagonal of 'factor32'. */
 struct bsq_hessian {
     int64_t n;
     int64_t channels;                /* of the group */
@@ -50,9 +50,8 @@ struct bsq_hessian {
     int32_t inexact;      /* 1 when factors are not those of J: damping was raised, or an input is always zero */
     int32_t has_factor64; /* 1 for small fan-in always, with h and a target too */
     int32_t single;       /* 1: blocks are loaded for the single-precision search, without products in double */
-    struct bsq_first_choice
-        choices[2]; /* what the single-precision search tries; in the full range with its symmetric codes
-                                           alone too */
+    struct bsq_first_choice choices[2]; /* what the single-precision search tries; in the full range with its symmetric
+                                           codes alone too */
 };
 
 /* How H is to be prepared. */
@@ -81,8 +80,8 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
 /* Reads the moments of group 'index' and factors them. Allocates nothing. */
 void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_plan *plan, int64_t index);
 
-/* Sets sums[i] = |R e_i|^2 / unit for 'count' rows of n, BSQ_BLOCK_MOST at most, that lie where e says; 'x' is n x count of scratch.
- * A sum of squares has single precision however small it is. */
+/* Sets sums[i] = |R e_i|^2 / unit for 'count' rows of n, BSQ_BLOCK_MOST at most, that lie where e says; 'x' is n x
+ * count of scratch. A sum of squares has single precision however small it is. */
 void bsq_hessian_squares(const struct bsq_hessian *hessian, const float *const *e, int64_t count, float *x,
                          double *sums);
 

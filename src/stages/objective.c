@@ -95,8 +95,8 @@ static void solve_ordered(const struct bsq_hessian *hessian, const double *r, co
         x[hessian->order[k]] = ordered[k];
 }
 
-/* Computes what no codes can pass: the least of energy - 2 p'u + u'Hu over real u, from the undamped factor. 'scratch' is 2 n
- * doubles. */
+/* Computes what no codes can pass: the least of energy - 2 p'u + u'Hu over real u, from the undamped factor. 'scratch'
+ * is 2 n doubles. */
 static double least_error(const struct bsq_hessian *hessian, const double *p, double energy, double *scratch)
 {
     int64_t n = hessian->n;
@@ -110,8 +110,8 @@ static double least_error(const struct bsq_hessian *hessian, const double *p, do
     return fmax(least, 0.0);
 }
 
-/* Moves a channel from its own float output, v = w and p = H w, to the mix of that and the target: p of the mix and base
- * without its terms in v. */
+/* Moves a channel from its own float output, v = w and p = H w, to the mix of that and the target: p of the mix and
+ * base without its terms in v. */
 static void mix_target(struct bsq_block *block, int64_t c, const double *target)
 {
     const struct bsq_hessian *hessian = block->hessian;
@@ -183,8 +183,8 @@ static void minimise(struct bsq_block *block)
     }
 }
 
-/* Goes back to w where the minimiser is far out, as it is in directions in which H is flat: J relative to it would lose more
- * digits than its distance from J's least gains. */
+/* Goes back to w where the minimiser is far out, as it is in directions in which H is flat: J relative to it would lose
+ * more digits than its distance from J's least gains. */
 static void leave_far_points(struct bsq_block *block)
 {
     const double far = 1e8; /* of the energies: half of the digits of double */
@@ -237,7 +237,8 @@ static void multiply_single(const struct bsq_hessian *hessian, int64_t count, co
     bsq_sgemm(false, false, count, n, n, 1.0F, x, n, hessian->rows, n, 0.0F, product, n);
 }
 
-/* Sets p = H w where no target follows: only scales are refit by it, and energies, which single precision is enough for. */
+/* Sets p = H w where no target follows: only scales are refit by it, and energies, which single precision is enough
+ * for. */
 static void load_single_products(struct bsq_block *block)
 {
     const struct bsq_hessian *hessian = block->hessian;

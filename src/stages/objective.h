@@ -56,8 +56,8 @@ static inline int64_t bsq_scale_span(int64_t n, int64_t group_size, int64_t scal
     return bsq_scale_end(n, group_size, scale) - scale * group_size;
 }
 
-/* Codes, scales and shifts of a block of channels: u_j = scales[j / group_size] * codes[j], shifted by the shift of the same
- * place. Codes are the values that a scale multiplies, not the numbers by which a host knows them. */
+/* Codes, scales and shifts of a block of channels: u_j = scales[j / group_size] * codes[j], shifted by the shift of the
+ * same place. Codes are the values that a scale multiplies, not the numbers by which a host knows them. */
 struct bsq_candidate {
     int64_t group_size;
     int64_t scales_per_channel;
@@ -140,8 +140,8 @@ void bsq_candidate_copy_scales(struct bsq_candidate *to, const struct bsq_candid
 /* Copies codes, scales, shifts and j of channel c, which has n inputs. */
 void bsq_candidate_copy_channel(struct bsq_candidate *to, const struct bsq_candidate *from, int64_t n, int64_t c);
 
-/* Tells whether J of a channel is possible: H is never so exact that J cannot fall a little below zero, but where it falls
- * further, H is not positive definite in that direction and J means nothing. */
+/* Tells whether J of a channel is possible: H is never so exact that J cannot fall a little below zero, but where it
+ * falls further, H is not positive definite in that direction and J means nothing. */
 bool bsq_block_admits(const struct bsq_block *block, int64_t channel, double j);
 
 /* Tells whether float32 holds every weight of a channel. */

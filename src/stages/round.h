@@ -41,8 +41,8 @@ double bsq_round_least_scale(const struct bsq_rounding *rounding, const float *w
 /* Plain: the allowed neighbour of 'scale' that rounds these weights with the smaller error. */
 double bsq_round_allowed_scale(const struct bsq_rounding *rounding, const float *weights, int64_t count, double scale);
 
-/* Which scale a rounding uses: that with which nothing is clipped; codes and scale in turn from there; the best of a search;
- * plain: that of the largest magnitude in the middle of both ends, as GPTQ's published code has it. */
+/* Which scale a rounding uses: that with which nothing is clipped; codes and scale in turn from there; the best of a
+ * search; plain: that of the largest magnitude in the middle of both ends, as GPTQ's published code has it. */
 enum bsq_scale_rule { BSQ_RULE_MAXIMUM, BSQ_RULE_ALTERNATING, BSQ_RULE_LEAST, BSQ_RULE_EXTREMES };
 
 /* Any grid: scale and shift of one group of weights by a rule, whatever values they may take. Errors are weighted by

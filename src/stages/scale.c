@@ -85,8 +85,8 @@ void bsq_scale_grid(double low, double high, int32_t count, double *multipliers)
         multipliers[i] = count == 1 ? 1.0 : low * pow(high / low, (double)i / (double)(count - 1));
 }
 
-/* A part of u that a refit stretches as a whole, or a constant that it adds: the products of scales 'first' to 'end', offsets
- * that are steps with them; the offsets of these scales; or one scale's share of a constant. */
+/* A part of u that a refit stretches as a whole, or a constant that it adds: the products of scales 'first' to 'end',
+ * offsets that are steps with them; the offsets of these scales; or one scale's share of a constant. */
 enum part_kind { PART_SCALES, PART_OFFSETS, PART_CONSTANT };
 
 struct part {
@@ -254,8 +254,8 @@ static void set_up(const struct bsq_point *point, const struct part *parts, int6
     }
 }
 
-/* Refits all parts at once. False, with nothing changed, when a scale would lose its sign or the system is singular beyond
- * repair. */
+/* Refits all parts at once. False, with nothing changed, when a scale would lose its sign or the system is singular
+ * beyond repair. */
 static bool refit_jointly(struct bsq_point *point, const struct part *parts, int64_t count, double *scratch,
                           double *largest)
 {
@@ -315,8 +315,8 @@ static double refit_single(struct bsq_point *point, double *response)
     return fabs(x);
 }
 
-/* Gives by how much the scale of a group, x[0], and its constant, x[1], are to grow for the least J, from their products with
- * each other and with g: each with itself, both. */
+/* Gives by how much the scale of a group, x[0], and its constant, x[1], are to grow for the least J, from their
+ * products with each other and with g: each with itself, both. */
 static void solve_pair(double scale, double constant, double both, const double *along, double *x)
 {
     const double parallel = 1e-9;
@@ -333,9 +333,9 @@ static void solve_pair(double scale, double constant, double both, const double 
     }
 }
 
-/* Moves the scale of a group, and its constant where that is free, to the least J given the others, if it falls by more than
- * 'least'. Where that is follows from the group's own block of H; only g needs whole rows. 'scratch' is three times the
- * group. */
+/* Moves the scale of a group, and its constant where that is free, to the least J given the others, if it falls by more
+ * than 'least'. Where that is follows from the group's own block of H; only g needs whole rows. 'scratch' is three
+ * times the group. */
 static double refit_group(struct bsq_point *point, int64_t a, double least, double *scratch)
 {
     const struct part parts[] = {{PART_SCALES, a, a + 1}, {PART_CONSTANT, a, a + 1}};

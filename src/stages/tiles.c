@@ -164,7 +164,8 @@ static int64_t visit_tile(struct sweep *sweep)
 
 /* ---- outside of it ------------------------------------------------------------------------------------------- */
 
-/* Takes from g of the channels that moved what their changes add to inputs from 'from' to 'to', by one product a panel. */
+/* Takes from g of the channels that moved what their changes add to inputs from 'from' to 'to', by one product a panel.
+ */
 static void add_products(const struct sweep *sweep, int64_t from, int64_t to)
 {
     int64_t n = sweep->hessian->n, width = sweep->end - sweep->first;

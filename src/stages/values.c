@@ -47,9 +47,9 @@ void bsq_values_neighbours(const struct bsq_rounding *rounding, double x, double
     *upper *= side;
 }
 
-/* Gives the nearest of the values that offsets, and the multiples of two levels, may have, for x >= 0; 0 for what is less than
- * half of the least. Only those of float16 go below its normal numbers. With two levels a float32 leaves so many bits free
- * that its products are float32 too, and none is beyond it. */
+/* Gives the nearest of the values that offsets, and the multiples of two levels, may have, for x >= 0; 0 for what is
+ * less than half of the least. Only those of float16 go below its normal numbers. With two levels a float32 leaves so
+ * many bits free that its products are float32 too, and none is beyond it. */
 static double nearest_value(const struct bsq_rounding *rounding, double x)
 {
     bool half = rounding->scale_format == BSQ_SCALE_FORMAT_FLOAT16;

@@ -1,4 +1,5 @@
-/* The values that scales and offsets may take: those of a format, or small integers times a multiple that some share. */
+/* The values that scales and offsets may take: those of a format, or small integers times a multiple that some share.
+ */
 #ifndef BSQ_STAGES_VALUES_H
 #define BSQ_STAGES_VALUES_H
 
@@ -7,8 +8,8 @@
 /* Tells whether scales may take any float32, and offsets too. */
 bool bsq_values_are_free(const struct bsq_rounding *rounding);
 
-/* Scales of one level: gives the nearest values not above and not below x in magnitude, with its sign; both are the nearest
- * value where any float32 is allowed. */
+/* Scales of one level: gives the nearest values not above and not below x in magnitude, with its sign; both are the
+ * nearest value where any float32 is allowed. */
 void bsq_values_neighbours(const struct bsq_rounding *rounding, double x, double *lower, double *upper);
 
 /* Gives the nearest value of an offset of one level. */
@@ -23,13 +24,14 @@ enum bsq_values_side { BSQ_VALUES_NEAREST, BSQ_VALUES_LOWER, BSQ_VALUES_UPPER };
 void bsq_values_restrict(const struct bsq_rounding *rounding, int64_t count, enum bsq_values_side side, double *scales,
                          double *shifts);
 
-/* Two levels: gives scales, or offsets, that are 'now' times one factor for each super group, the factors of 'wanted', their
- * integers with the multiples next to these; in 'wanted'. */
+/* Two levels: gives scales, or offsets, that are 'now' times one factor for each super group, the factors of 'wanted',
+ * their integers with the multiples next to these; in 'wanted'. */
 void bsq_values_restrict_supers(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *now,
                                 double *wanted);
 
-/* Gives the next allowed value beside scale, or offset, number 'a' of the 'count' values of a channel, which are allowed: up
- * or down in magnitude, with the multiple that is there. The value itself where there is none, and of offsets of one level. */
+/* Gives the next allowed value beside scale, or offset, number 'a' of the 'count' values of a channel, which are
+ * allowed: up or down in magnitude, with the multiple that is there. The value itself where there is none, and of
+ * offsets of one level. */
 double bsq_values_next(const struct bsq_rounding *rounding, int64_t count, bool offsets, const double *values,
                        int64_t a, bool up);
 

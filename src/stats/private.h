@@ -107,8 +107,8 @@ bool bsq_stats_make_ready(struct bsq_stats_t *stats, bool with_target);
 bsq_status_t bsq_stats_append_rows(struct bsq_stats_t *stats, const struct bsq_tile *from, bool with_target,
                                    const struct bsq_stats_work *work);
 
-/* Gives complete statistics of the same rows that are all in the sums: '*flushed' is a new reference. STATE where shared
- * inputs still wait for targets. */
+/* Gives complete statistics of the same rows that are all in the sums: '*flushed' is a new reference. STATE where
+ * shared inputs still wait for targets. */
 bsq_status_t bsq_stats_flush(const struct bsq_stats_t *stats, const struct bsq_stats_work *work,
                              struct bsq_stats_t **flushed);
 

@@ -71,8 +71,8 @@ bsq_status_t bsq_stats_from_sums(const struct bsq_geometry *geometry, const stru
                                  const double *sums, size_t count, const struct bsq_memory *memory,
                                  struct bsq_stats_t **stats, struct bsq_message *message);
 
-/* Cuts out the statistics of a slice: 'geometry' is that of output channels from 'first' on, whole groups where there are
- * several, 'quantizer' that of their inputs. H is shared where there is one group. */
+/* Cuts out the statistics of a slice: 'geometry' is that of output channels from 'first' on, whole groups where there
+ * are several, 'quantizer' that of their inputs. H is shared where there is one group. */
 bsq_status_t bsq_stats_slice(const struct bsq_stats_t *from, const struct bsq_geometry *geometry, int64_t first,
                              const struct bsq_quantizer *quantizer, const struct bsq_memory *memory,
                              struct bsq_stats_t **slice, struct bsq_message *message);
