@@ -45,8 +45,10 @@ check-tsan:
 	+OPENBLAS_NUM_THREADS=1 $(if $(SERIAL_BLAS),LD_LIBRARY_PATH=$(SERIAL_BLAS)) $(SLOWLY) \
 	    $(call kind,tsan-clang,clang,$(DEBUG) -fsanitize=thread) check-programs
 
-# Layers of many inputs take valgrind an hour, and do nothing there that smaller ones do not; sanitizers see them.
-VALGRIND_CHECKS = $(filter-out %/check_api_large,$(CHECKS))
+# Programs that solve hundreds of layers take valgrind hours, and do nothing there that smaller layers do not; sanitizers
+# see them.
+SOLVES_MUCH := api_large api_promises api_quality exact grids quality reference solve
+VALGRIND_CHECKS = $(filter-out $(SOLVES_MUCH:%=$(BUILD)/test/check_%),$(CHECKS))
 check-valgrind: $(VALGRIND_CHECKS)
 	@if command -v valgrind >/dev/null; then \
 	    $(SLOWLY) $(TOLD) CHECK_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=all' \

@@ -25,7 +25,7 @@ struct Fields {
         *onnxruntime;
     int32_t crop, letterbox, bgr, shorter, batch;
     double pad;
-    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file;
+    int32_t calib, calib_first, calib_seed, held_out, eval, evaluate, memory, one_file, accuracy_level;
     int32_t weight_bits, act_bits, act_type, act_scale, act_share, act_clip, edge_bits, depthwise_bits, range, effort,
         threads, bias_correction, group_size, equalize;
     double act_percentile, average_bits, target_drop, mu, damping;
@@ -199,9 +199,12 @@ const struct argument output_table[] = {
     {"format", ARGUMENT_CHOICE, nullptr,
      "qdq: QuantizeLinear/DequantizeLinear on every tensor between layers, for engines that run integers; "
      "qdq-layers: before layers only; float: float weights; int4: packed 4 bits; matmulnbits: ONNX Runtime's "
-     "MatMulNBits "
-     "for Gemm and MatMul, all else float [qdq]",
+     "MatMulNBits for Gemm and MatMul, all else float [qdq]",
      AT(format), 0, 0, formats},
+    {"accuracy-level", ARGUMENT_INTEGER, nullptr,
+     "how MatMulNBits multiplies: 1: in float32, 4: in int8, with activations rounded in blocks, which is faster; 0: "
+     "ONNX Runtime chooses, float32 so far [0]",
+     AT(accuracy_level), 0, 4, nullptr},
     {"one-file", ARGUMENT_INTEGER, "MB",
      "a larger network has its weights in FILE.data, beside it; 0: always [2047, what the format allows]", AT(one_file),
      0, 2047, nullptr},
@@ -442,8 +445,11 @@ void fill_in(Fields &fields)
 // What MatMulNBits does not have.
 void check_matrices(const Fields &fields, const Settings &settings)
 {
-    if (settings.format != Format::matmulnbits)
+    if (settings.format != Format::matmulnbits) {
+        if (fields.accuracy_level > 0)
+            throw UsageError("--accuracy-level needs --format matmulnbits");
         return;
+    }
     const auto has = [](int bits) { return bits == 2 || bits == 4 || bits == 8; };
     if (fields.act_bits > 0)
         throw UsageError("--act-bits needs another --format: MatMulNBits has float activations");
@@ -549,6 +555,7 @@ void take(const Fields &fields, Settings &settings)
     settings.held_out_samples = fields.held_out;
     settings.evaluation_samples = fields.eval;
     settings.memory = static_cast<int64_t>(fields.memory) << 20;
+    settings.accuracy_level = fields.accuracy_level;
     settings.one_file_limit = static_cast<int64_t>(fields.one_file) << 20;
     set_options(fields, settings.options);
     settings.edge_bits = fields.edge_bits;

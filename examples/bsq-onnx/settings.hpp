@@ -26,6 +26,7 @@ struct Settings {
     int64_t calibration_samples = -1; // -1: as many as fill the statistics, see calibration_count
     int64_t held_out_samples = 16;
     int64_t evaluation_samples = -1; // -1: all that there are
+    int accuracy_level = 0;          // of MatMulNBits, 0: not said
     int64_t one_file_limit = 0;      // bytes of a network that is written as one file, see report/write.hpp
     int64_t memory = 0;              // bytes: activations beyond go to a file, see also Limits; 0: by the machine
     bsq_options_t options;           // of every layer; weight_bits as --weight-bits says, input_bits as --act-bits

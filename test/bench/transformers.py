@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Transformers with bsq-onnx: what they lose, beside rounding and GPTQ, and what their files give in ONNX Runtime.
+"""Transformers with bsq-onnx: what they lose, beside rounding and GPTQ, and what their files give in ONNX Runtime; how long
+one token takes there through matrices that no cache holds.
 
     transformers.py PROGRAM BENCH_TRANSFORMERS PACKAGES SHARED_DATA TRAINED [--only NETWORK] [--parts DIR] [--markdown FILE]
 
 PACKAGES is the folder node_modules that `make deps-engines` fills, TRAINED the one that train.py filled. A network loses points of top-1: of classes, or of the next token. With
---markdown the table replaces that between the markers in FILE. With --parts every result is kept in DIR, and what is there
+--markdown the tables replace those between the markers in FILE. With --parts every result is kept in DIR, and what is there
 already is not run again. Fails when one of the figures misses what is required of it.
 """
 import argparse
@@ -12,6 +13,10 @@ import json
 import os
 import subprocess
 import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 BEGIN = "<!-- below: written by make bench-transformers -->"
 END = "<!-- above: written by make bench-transformers -->"
@@ -46,6 +51,7 @@ WITHOUT_MATMUL = {"W4, groups of 32": ["--format", "int4", "--weight-bits", "4",
 ROUNDING = ["--effort", "0", "--mu", "0", "--bias-correction", "off"]
 MOST_OF_GPTQ = 0.75  # the library's error, as a share of it
 MOST_OFF = 0.2       # points between the report and ONNX Runtime
+MOST_TIME = 0.6      # of float's, for one token at 4 bits
 PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "Conv", "FusedConv", "ConvTranspose", "LSTM")
 IN_INTEGERS = ("MatMulIntegerToFloat", "MatMulInteger", "QLinearMatMul", "QGemm", "QLinearConv")
 
@@ -112,6 +118,48 @@ def perplexity(result):
     return f"{result['metrics'][0]['perplexity']:.4f} ({result['metrics'][0]['float_perplexity']:.4f})"
 
 
+def save_wide(trained, width=2048, layers=6):
+    """Random matrices of 100 MB: one token through them takes what it takes to read them."""
+    random = np.random.RandomState(1)
+    nodes, constants, x = [], [], "token"
+    for i in range(layers):
+        weights = (random.standard_normal((width, width)) * (2 / width) ** 0.5).astype(np.float32)
+        constants.append(numpy_helper.from_array(weights, f"weights{i}"))
+        last = i == layers - 1
+        nodes.append(helper.make_node("MatMul", [x, f"weights{i}"], ["out" if last else f"product{i}"], name=f"matrix{i}"))
+        if not last:
+            nodes.append(helper.make_node("Relu", [f"product{i}"], [f"positive{i}"], name=f"relu{i}"))
+        x = f"positive{i}"
+    info = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width])  # noqa: E731
+    graph = helper.make_graph(nodes, "wide", [info("token")], [info("out")], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), f"{trained}/wide.onnx")
+    np.save(f"{trained}/wide-tokens.npy", random.standard_normal((96, width)).astype(np.float32))
+
+
+def one_token(bench):
+    """Rows of float, and of 4 bits in groups of 32 with each way to multiply."""
+    arguments, trained = bench.arguments, bench.arguments.trained
+    words = [f"{trained}/wide.onnx", "--images", f"{trained}/wide-tokens.npy", "--calib", "64", "--held-out", "0"]
+    save_wide(trained)
+    files, errors = [], []
+    for level in (0, 4):
+        files.append(f"{trained}/wide-level{level}.onnx")
+        bench.run(f"wide level {level}", [arguments.program, *words, "--format", "matmulnbits", "--edge-bits", "0", "--effort", "1",
+                                          "--accuracy-level", str(level), "--resume", f"{trained}/wide-done", "-o", files[-1],
+                                          "--json", "--quiet"])
+        judged = bench.run(f"wide level {level} engine", [arguments.bench, "judge", files[-1], *words, "--evaluate"])
+        errors.append(judged["evaluation"]["output_error"])
+    timed = bench.run("wide times", ["node", "test/engines/onnxruntime.js", arguments.packages, "time", "60", words[0], *files])
+    rows = []
+    for what, one, error in zip(("float", "4 bits", "4 bits, `--accuracy-level 4`"), timed, [0, *errors]):
+        rows.append(f"| {what} | {os.path.getsize(one['network']) / 1e6:.1f} | {one['processor']:.2f} | {one['ratio']:.2f} | "
+                    f"{one['clock_ratio']:.2f} | {error:.3g} |")
+        if what != "float" and one["ratio"] > MOST_TIME:
+            bench.missed.append(f"one token, {what}: {one['ratio']:.2f} x the time of float, {MOST_TIME} allowed")
+    return ["| one token | file, MB | processor, ms | share of float's | on the clock | error of the outputs |",
+            "|" + " --- |" * 6, *rows]
+
+
 def replace(path, table):
     with open(path, encoding="utf-8") as file:
         text = file.read()
@@ -139,6 +187,9 @@ def main():
                     options = WITHOUT_MATMUL.get(setting, options)
                 lines.append(bench.row(network, words, setting, options, *more))
                 print(lines[-1], flush=True)
+    if arguments.only in (None, "wide"):
+        lines += ["", *one_token(bench)]
+        print("\n".join(lines[-5:]), flush=True)
     if arguments.markdown and not arguments.only:
         replace(arguments.markdown, "\n" + "\n".join(lines) + "\n\n")
     for miss in bench.missed:

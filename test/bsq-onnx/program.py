@@ -469,7 +469,8 @@ def check_matmul_nbits():
 
     errors = {}
     for name, more in (("default", []), ("sixteen", ["--group-size", "16"]), ("eight", ["--weight-bits", "8"]),
-                       ("symmetric", ["--range", "symmetric"]), ("full", ["--range", "full"]), ("two", ["--weight-bits", "2"])):
+                       ("symmetric", ["--range", "symmetric"]), ("full", ["--range", "full"]), ("two", ["--weight-bits", "2"]),
+                       ("integers", ["--accuracy-level", "4"])):
         start = [word for word in BASE if word not in ("--depthwise-bits", "0", "--format", "qdq-layers")]
         done = subprocess.run([PROGRAM, *start, *words, "--format", "matmulnbits", *more, "-o", f"m-{name}.onnx", "--json", *QUIET],
                               capture_output=True, text=True, check=False)
@@ -484,6 +485,7 @@ def check_matmul_nbits():
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             own = size if attributes["K"] >= 32 else 16
             expect(attributes["bits"] == bits and attributes["block_size"] == own and node.domain == "com.microsoft", f"{attributes}")
+            expect(attributes.get("accuracy_level", 0) == (4 if name == "integers" else 0), f"{name}: accuracy_level")
             expect((len(node.input) == 4) == (name not in ("symmetric", "full")), f"{name}: zero points")
         errors[name] = error(f"m-{name}.onnx")
         said = json.loads(done.stdout)["evaluation"]["output_error"]
@@ -523,9 +525,10 @@ def check_matmul_nbits():
     matrices = ["matrices.onnx", "--images", "samples.npy", "--format", "matmulnbits", "-o", "none.onnx"]
     for text, more in (("MatMulNBits has float activations", ["--act-bits", "8"]), ("--weight-bits and --edge-bits are", ["--weight-bits", "3"]),
                        ("--bits-for is", ["--bits-for", "MatMul_0=5"]), ("--group-size is", ["--group-size", "48"]),
-                       ("--avg-bits needs", ["--avg-bits", "4"])):
+                       ("--avg-bits needs", ["--avg-bits", "4"]), ("--accuracy-level is", ["--accuracy-level", "5"])):
         refused(text, *matrices, *more, status=2)
-    for text, more in (("--group-size needs", ["--group-size", "32"]), ("--range zero-point needs", ["--range", "zero-point"])):
+    for text, more in (("--group-size needs", ["--group-size", "32"]), ("--range zero-point needs", ["--range", "zero-point"]),
+                       ("--accuracy-level needs", ["--accuracy-level", "4"])):
         refused(text, *TENSORS, *more, status=2)
     onnx.save(classifier(convolution_last=True), "convolutions.onnx")
     refused("no layer can be a MatMulNBits", "convolutions.onnx", *matrices[1:])

@@ -146,6 +146,7 @@ struct RunResult {
     std::string engine;                // what ran the network, with its version
     std::vector<std::string> settings; // "weight bits 4", ... for people
     int effort = 0;
+    int accuracy_level = 0;            // of MatMulNBits, 0: not said
     std::vector<std::string> rescaled; // tensors whose channels were rescaled
     std::vector<std::string> tried;    // by --target-drop, for people
     std::vector<LayerResult> layers;

@@ -34,6 +34,7 @@ RunResult summarize(const Model &model, const Settings &settings, const SampleUs
     result.settings = describe(settings);
     result.settings.push_back("engine " + result.engine);
     result.effort = settings.options.effort;
+    result.accuracy_level = settings.accuracy_level;
     result.samples = samples;
     result.layers = quantized.layers;
     result.inputs = quantized.inputs;

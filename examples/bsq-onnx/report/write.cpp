@@ -337,6 +337,8 @@ private:
         set_integer(node, "N", layer.desc.out_channels);
         set_integer(node, "bits", result.bits);
         set_integer(node, "block_size", result.group_size);
+        if (result_.accuracy_level > 0)
+            set_integer(node, "accuracy_level", result_.accuracy_level);
         nodes_.push_back(node);
         if (result.bias.empty())
             return;
