@@ -113,7 +113,7 @@ def accuracy(result):
 
 
 def perplexity(result):
-    if "metrics" not in result:
+    if "perplexity" not in result.get("metrics", [{}])[0]:
         return ""
     return f"{result['metrics'][0]['perplexity']:.4f} ({result['metrics'][0]['float_perplexity']:.4f})"
 
