@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engines/rounding.hpp"
+#include "model/trace.hpp"
 #include "quantize/engine.hpp"
 #include "shared.hpp"
 #include "support.hpp"
@@ -186,6 +187,27 @@ START_TEST(refusals)
 }
 END_TEST
 
+// What does not fit into one piece is traced without its large constants.
+START_TEST(traced_without_constants)
+{
+    if (!onnxruntime_is_here())
+        return;
+    test::Network net({1, 3, 40});
+    net.node("MatMul", {"input", net.random({40, 50})}, "product");
+    net.node("Add", {"product", net.random({50})}, "sum");
+    net.node("ArgMax", {"sum"}, "place");
+    net.with("axis", int64_t{2});
+    net.output("place", {1, 3, 1});
+    Graph graph(net.model);
+    graph.traced = true;
+    const Tracing here = tracing(nullptr);
+    const std::vector<Array> sample = {make_array(onnx::TensorProto::FLOAT, {2, 7, 40})};
+    const Tracer::Result with = Tracer(graph, here).run(sample), without = Tracer(graph, here, 0).run(sample);
+    ck_assert(with.shapes.at("sum") == (Shape{2, 7, 50}) && with.types.at("place") == onnx::TensorProto::INT64);
+    ck_assert(with.shapes == without.shapes && with.types == without.types);
+}
+END_TEST
+
 // A network that an engine cannot run is named as such, and the next one runs.
 START_TEST(networks_that_fail)
 {
@@ -220,6 +242,7 @@ Suite *test_suite()
     tcase_add_test(tests, same_rounding);
     tcase_add_test(tests, segments);
     tcase_add_test(tests, refusals);
+    tcase_add_test(tests, traced_without_constants);
     tcase_add_test(tests, networks_that_fail);
     tcase_set_timeout(tests, 0);
     return test_suite_of("bsq-onnx: engines", tests);

@@ -1,10 +1,38 @@
 #include "model/trace.hpp"
 
-#include <limits>
-
 namespace bsq_onnx {
 
-Tracer::Tracer(const Graph &graph, const Tracing &tracing) : inputs_(graph.inputs)
+namespace {
+
+void leave_out_constants(onnx::GraphProto &graph)
+{
+    constexpr int64_t small = 1024; // values
+    google::protobuf::RepeatedPtrField<onnx::TensorProto> constants;
+    google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+    constants.Swap(graph.mutable_initializer());
+    nodes.Swap(graph.mutable_node());
+    for (onnx::TensorProto &constant : constants) {
+        const Shape shape(constant.dims().begin(), constant.dims().end());
+        if (constant.data_type() != onnx::TensorProto::FLOAT || count(shape) <= small) {
+            graph.add_initializer()->Swap(&constant);
+            continue;
+        }
+        onnx::TensorProto extents = make_tensor({static_cast<int64_t>(shape.size())}, shape);
+        extents.set_name(constant.name() + "/extents");
+        onnx::NodeProto &zeros = *graph.add_node();
+        zeros.set_op_type("ConstantOfShape");
+        zeros.set_name(extents.name());
+        zeros.add_input(extents.name());
+        zeros.add_output(constant.name());
+        graph.add_initializer()->Swap(&extents);
+    }
+    for (onnx::NodeProto &node : nodes)
+        graph.add_node()->Swap(&node);
+}
+
+} // namespace
+
+Tracer::Tracer(const Graph &graph, const Tracing &tracing, size_t most) : inputs_(graph.inputs)
 {
     onnx::ModelProto model = graph.proto();
     model.mutable_graph()->clear_output();
@@ -14,8 +42,8 @@ Tracer::Tracer(const Graph &graph, const Tracing &tracing) : inputs_(graph.input
                 tensors_.push_back(name);
                 model.mutable_graph()->add_output()->set_name(name);
             }
-    if (model.ByteSizeLong() > static_cast<size_t>(std::numeric_limits<int>::max()))
-        throw Error("the network takes more than 2 GiB, which cannot be traced in one piece");
+    if (model.ByteSizeLong() > most)
+        leave_out_constants(*model.mutable_graph());
     trace_ = tracing.load(model.SerializeAsString(), inputs_, tensors_);
 }
 

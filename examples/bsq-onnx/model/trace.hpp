@@ -2,14 +2,18 @@
 #ifndef BSQ_ONNX_TRACE_HPP
 #define BSQ_ONNX_TRACE_HPP
 
+#include <limits>
+
 #include "model/graph.hpp"
 
 namespace bsq_onnx {
 
 class Tracer {
 public:
-    // Loads the network with all of its tensors as outputs.
-    Tracer(const Graph &graph, const Tracing &tracing);
+    // Loads the network with all of its tensors as outputs. Of more than 'most' bytes, which an engine does not take in one
+    // piece, its large float32 constants are left out: zeros of their extents stand for them, which tell as much of shapes
+    // and types.
+    Tracer(const Graph &graph, const Tracing &tracing, size_t most = std::numeric_limits<int32_t>::max());
 
     struct Result {
         Shapes shapes;
