@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/layers.hpp"
 #include "plan/work.hpp"
 #include "quantize/parallel.hpp"
 #include "quantize/rows.hpp"
@@ -75,6 +76,18 @@ private:
         for (const std::string &tensor : model_.segments()[uses_[use].segment].inputs)
             inputs.push_back(arrays_.at(tensor).bytes.data());
         target.adapt(inputs, *shapes_, row_weights(layer, output.shape, mask));
+        take_bias_off(layer, output.shape, target.values(output.shape));
+    }
+
+    // Each use has a bias of its own, of which the pool knows nothing.
+    static void take_bias_off(const Layer &layer, const Shape &shape, float *values)
+    {
+        if (layer.bias.empty())
+            return;
+        const int64_t channels = layer.desc.out_channels, all = count(shape);
+        const int64_t inner = is_convolution(layer) ? all / shape[0] / channels : 1;
+        for (int64_t i = 0; i < all; i++)
+            values[i] -= layer.bias[static_cast<size_t>(i / inner % channels)];
     }
 
     const Model &model_;
@@ -139,7 +152,8 @@ void SharedWeights::gather(size_t layer)
     double work = network_work(model_) * static_cast<double>(samples_.size());
     std::vector<std::vector<size_t>> groups; // places in 'later', by first use
     for (size_t i = 0; i < later.size(); i++) {
-        const Layer &first = model_.layers()[later[i].first];
+        Layer first = model_.layers()[later[i].first];
+        first.bias.clear();
         bsq_options_t options = layer_options(first, settings_, plan_.bits[later[i].first]);
         options.input_bits = 0;
         auto [pool, fresh] = pools_.try_emplace(later[i].first);

@@ -211,7 +211,7 @@ private:
         if (static_cast<int64_t>(reals.size()) == rows * columns) {
             if (matrices.transposed)
                 reals = transpose(reals, rows, columns);
-            std::string &known = shared_constants_[owners + extents_text(matrices.shape)];
+            std::string &known = shared_constants_[owners + (matrices.transposed ? "'" : " ") + extents_text(matrices.shape)];
             if (known.empty())
                 known = constant(base, bsq_onnx::make_tensor(matrices.shape, reals));
             return known;
