@@ -237,8 +237,8 @@ static bool same_weights(const Layer &a, const Layer &b)
 
 static int twin_of(const std::vector<Layer> &layers, const Layer &layer)
 {
-    const auto twin = std::find_if(layers.begin(), layers.end(),
-                                   [&](const Layer &other) { return same_weights(other, layer); });
+    const auto twin =
+        std::find_if(layers.begin(), layers.end(), [&](const Layer &other) { return same_weights(other, layer); });
     return twin == layers.end() ? -1 : static_cast<int>(twin - layers.begin());
 }
 

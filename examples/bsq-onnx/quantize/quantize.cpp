@@ -25,23 +25,6 @@ namespace {
 
 constexpr double unknown_strength = -1;
 
-// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes
-// the layer's own activation function are not.
-std::string input_key(const Model &model, const Layer &layer)
-{
-    const bsq_layer_desc_t &d = layer.desc;
-    if (passing_of(model, layer.output).cuts() || layer.kind == Kind::table)
-        return layer.name;
-    std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
-    for (int i = 0; i < d.spatial_dims; i++)
-        for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
-            key += " " + std::to_string(extent);
-    for (const Spread &spread : layer.spread)
-        for (const int64_t extent : {spread.step, spread.before, spread.after})
-            key += " spread " + std::to_string(extent);
-    return key;
-}
-
 class Pass {
 public:
     Pass(const Model &model, const Settings &settings, const Plan &plan, const std::vector<SampleRef> &samples,
@@ -65,7 +48,6 @@ private:
     void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
-    void weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const;
     bsq_report_t solve_or_take(const Layer &layer, size_t index, bsq_layer_t *handle);
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
     double own_error(const Segment &segment, const Layer &layer);
@@ -109,7 +91,8 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
     : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
       workers_(workers(settings.options.threads, static_cast<int64_t>(samples.size()))), progress_(progress),
-      checkpoint_(checkpoint), shared_(model, settings, plan, samples, calibration, progress), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+      checkpoint_(checkpoint), shared_(model, settings, plan, samples, calibration, progress),
+      room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -487,19 +470,6 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     }
     result_.quantizers[layer.input] = scales.quantizer;
     describe_input(layer, scales, note);
-}
-
-// Statistics with which the error is that of the weights themselves.
-void Pass::weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const
-{
-    const int64_t n = layer.desc.in_channels;
-    std::vector<float> unit(static_cast<size_t>(n * n), 0);
-    for (int64_t i = 0; i < n; i++)
-        unit[static_cast<size_t>(i * (n + 1))] = 1;
-    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
-        const Batch batch = make_batch(layer, {n, n}, unit.data(), nullptr, held_out != 0);
-        check(bsq_layer_calibrate(handle, &batch), layer, handle);
-    }
 }
 
 // Throws Error when what was kept of a layer is not of this run.

@@ -149,7 +149,6 @@ void SharedWeights::gather(size_t layer)
         return;
     gathered_ = true;
     const std::vector<Use> later = later_uses(layer);
-    double work = network_work(model_) * static_cast<double>(samples_.size());
     std::vector<std::vector<size_t>> groups; // places in 'later', by first use
     for (size_t i = 0; i < later.size(); i++) {
         Layer first = model_.layers()[later[i].first];
@@ -165,9 +164,8 @@ void SharedWeights::gather(size_t layer)
             group->push_back(i);
         else
             groups.push_back({i});
-        work += gathering_work(model_.layers()[later[i].layer], static_cast<int64_t>(samples_.size()));
     }
-    progress_.step("rows of shared weights", work);
+    progress_.step("rows of shared weights", sharing_work(model_, plan_, static_cast<int64_t>(samples_.size())));
     const Quantizers quantizers = known();
     const int mask = row_mask_input(model_, settings_.row_mask);
     const auto all = static_cast<int64_t>(samples_.size());

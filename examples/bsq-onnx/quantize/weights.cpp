@@ -41,4 +41,16 @@ void give_weights(const Layer &layer, const LayerResult &result, int32_t grid, b
     check(bsq_layer_set_tensor(handle, &tensor), layer, handle);
 }
 
+void weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle)
+{
+    const int64_t n = layer.desc.in_channels;
+    std::vector<float> unit(static_cast<size_t>(n * n), 0);
+    for (int64_t i = 0; i < n; i++)
+        unit[static_cast<size_t>(i * (n + 1))] = 1;
+    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
+        const Batch batch = make_batch(layer, {n, n}, unit.data(), nullptr, held_out != 0);
+        check(bsq_layer_calibrate(handle, &batch), layer, handle);
+    }
+}
+
 } // namespace bsq_onnx

@@ -14,6 +14,9 @@ void take_weights(const Layer &layer, bsq_layer_t *handle, LayerResult &result);
 // BSQ_WEIGHT_GRID_... that they are of.
 void give_weights(const Layer &layer, const LayerResult &result, int32_t grid, bsq_layer_t *handle);
 
+// Gives the handle statistics with which the error is that of the weights themselves.
+void weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle);
+
 } // namespace bsq_onnx
 
 #endif

@@ -211,7 +211,8 @@ private:
         if (static_cast<int64_t>(reals.size()) == rows * columns) {
             if (matrices.transposed)
                 reals = transpose(reals, rows, columns);
-            std::string &known = shared_constants_[owners + (matrices.transposed ? "'" : " ") + extents_text(matrices.shape)];
+            std::string &known =
+                shared_constants_[owners + (matrices.transposed ? "'" : " ") + extents_text(matrices.shape)];
             if (known.empty())
                 known = constant(base, bsq_onnx::make_tensor(matrices.shape, reals));
             return known;
@@ -333,8 +334,9 @@ private:
 
     std::string float_weights(const Layer &layer, const LayerResult &result)
     {
-        return weight_constant(result, ".weight_dequantized",
-                               bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
+        return weight_constant(
+            result, ".weight_dequantized",
+            bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
     }
 
     // Gemm is x B' + c, and MatMulNBits has its bias behind it, as old versions need it.
@@ -444,11 +446,10 @@ private:
         const Shape shape = apart ? Shape{result.channels, result.fan_in} : weight_shape(layer, graph_);
         const std::vector<int8_t> codes = apart ? result.codes : node_order(layer, result.codes);
         const bool packed = format_ == Format::int4 && result.bits <= 4;
-        const std::string quantized =
-            weight_constant(result, ".weight_quantized",
-                            packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
-        const std::string scale = weight_constant(result, ".weight_scale",
-                                                  bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
+        const std::string quantized = weight_constant(
+            result, ".weight_quantized", packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
+        const std::string scale =
+            weight_constant(result, ".weight_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
         const std::string name = graph_.unused(layer.name + ".weight_dequantized");
         std::vector<std::string> inputs = {quantized, scale};
         // ONNX Runtime's QGemm wants as many zero points as there are scales, though all are 0.
