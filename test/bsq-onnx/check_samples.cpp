@@ -319,7 +319,7 @@ START_TEST(damaged_archives)
                       path = test::file("damaged.npz");
     std::mt19937 random(17);
     int read = 0, refused = 0;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 600; i++) {
         std::string bytes = whole;
         for (unsigned change = i == 0 ? 0 : 1 + random() % 4; change > 0; change--) {
             const size_t at = random() % bytes.size(), length = std::min<size_t>(1 + random() % 40, bytes.size() - at);
@@ -342,7 +342,7 @@ START_TEST(damaged_archives)
                       "%d: more than one line: '%s'", i, error.c_str());
         ck_assert_msg(i > 0 || error.empty(), "the whole archive: %s", error.c_str());
     }
-    ck_assert_msg(read > 0 && refused > 1000, "%d archives are read, %d refused", read, refused);
+    ck_assert_msg(read > 0 && refused > 200, "%d archives are read, %d refused", read, refused);
 }
 END_TEST
 
@@ -375,5 +375,6 @@ Suite *test_suite()
     tcase_add_test(tests, labels_are_of_the_evaluated);
     tcase_add_test(tests, damaged_archives);
     tcase_add_test(tests, archive_of_a_wrong_size);
+    tcase_set_timeout(tests, 60);
     return test_suite_of("bsq-onnx: samples", tests);
 }
