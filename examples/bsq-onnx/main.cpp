@@ -107,13 +107,13 @@ std::optional<Quantized> choose_or_load_bits(const Model &model, const Settings 
 }
 
 // As of plan/work.hpp, of all that is shown as one bar.
-double total_work(const Model &model, const Settings &settings, const Split &split)
+double total_work(const Model &model, const Settings &settings, const Plan &plan, const Split &split)
 {
     const auto fitted = static_cast<int64_t>(split.calibration.size()),
                judged = static_cast<int64_t>(split.evaluation.size());
     const auto samples = static_cast<int64_t>(split.calibration.size() + split.held_out.size());
     const double once = network_work(model);
-    double quantizing = 0, tables = 0;
+    double quantizing = sharing_work(model, plan, samples), tables = 0;
     for (const Layer &layer : model.layers()) {
         quantizing += gathering_work(layer, samples) + solving_work(layer, settings.options.effort);
         tables += 7 * solving_work(layer, std::min(settings.options.effort, int32_t{2}));
@@ -194,7 +194,7 @@ RunResult run(const Settings &asked, Progress &progress)
         checkpoint = std::make_unique<Checkpoint>(settings.resume, conditions(read, settings, split));
     check_layers(read, settings, plan, limits);
 
-    progress.begin(total_work(read, settings, split));
+    progress.begin(total_work(read, settings, plan, split));
     const std::optional<Equalized> equalized = equalize(read, settings, plan, split.calibration, progress);
     const Model &model = equalized ? equalized->model : read;
     if (settings.share || integer_form(settings))

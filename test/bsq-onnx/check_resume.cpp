@@ -25,7 +25,7 @@ constexpr int64_t calibration = 6, all = 8;
 // A run with work kept in a folder, of three layers: a convolution, a depthwise one and a Gemm.
 class Run {
 public:
-    explicit Run(bool per_channel) : model_(load())
+    explicit Run(bool per_channel, bool shared = false) : model_(load(shared))
     {
         bsq_options_init(&settings_.options, sizeof settings_.options);
         settings_.options.input_bits = 8;
@@ -54,7 +54,7 @@ public:
     size_t layers() const { return model_.layers().size(); }
 
 private:
-    static Model load()
+    static Model load(bool shared)
     {
         test::Network net({1, 3, 8, 8});
         net.node("Conv", {"input", net.random({4, 3, 3, 3}), net.random({4})}, "stem");
@@ -63,7 +63,15 @@ private:
         net.with("group", int64_t{4});
         net.node("Relu", {"deep"}, "y");
         net.node("Flatten", {"y"}, "flat");
-        net.node("Gemm", {"flat", net.random({5, 64}), net.random({5})}, "end");
+        std::string end = "flat";
+        if (shared) {
+            const std::string matrix = net.random({64, 64});
+            net.node("MatMul", {"flat", matrix}, "once");
+            net.node("Tanh", {"once"}, "z");
+            net.node("MatMul", {"z", matrix}, "twice");
+            end = "twice";
+        }
+        net.node("Gemm", {end, net.random({5, 64}), net.random({5})}, "end");
         net.with("transB", int64_t{1});
         net.output("end", {1, 5});
         return Model::load(net.save("resume.onnx"));
@@ -198,6 +206,25 @@ START_TEST(forged_fields_of_folded_inputs)
 }
 END_TEST
 
+START_TEST(forged_shared_weights)
+{
+    Run run(false, true);
+    const auto turn = [](DoneLayer &d) {
+        d.layer.codes[0] = static_cast<int8_t>(-d.layer.codes[0] + (d.layer.codes[0] == 0));
+        d.layer.dequantized[0] = d.layer.scales[0] * static_cast<float>(d.layer.codes[0]);
+    };
+    DoneLayer first, second;
+    ck_assert(run.checkpoint().load_layer(2, first) && run.checkpoint().load_layer(3, second));
+    ck_assert_str_eq(second.layer.shared_with.c_str(), first.layer.name.c_str());
+    ck_assert(first.layer.codes == second.layer.codes && first.layer.scales == second.layer.scales);
+    expect_refused(run, 3, {"shared weights", turn});
+    expect_refused(run, 3, {"bytes of weights", [](DoneLayer &d) { d.layer.weight_bytes = 1; }});
+    expect_refused(run, 3, {"layer that shares its weights", [](DoneLayer &d) { d.layer.shared_with.clear(); }});
+    expect_refused(run, 2, {"layer that shares its weights", [](DoneLayer &d) { d.layer.shared_with = "twice"; }});
+    run.go(); // what is whole is taken
+}
+END_TEST
+
 START_TEST(bytes_behind_the_end)
 {
     Run run(false);
@@ -248,6 +275,7 @@ Suite *test_suite()
     TCase *tests = tcase_create("resume");
     tcase_add_test(tests, forged_fields);
     tcase_add_test(tests, forged_fields_of_folded_inputs);
+    tcase_add_test(tests, forged_shared_weights);
     tcase_add_test(tests, bytes_behind_the_end);
     tcase_add_test(tests, forged_bits);
     tcase_set_timeout(tests, 120);

@@ -3,10 +3,15 @@
 #include "samples/arrays.hpp"
 #include "samples/split.hpp"
 
-#include <numeric>
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <numeric>
+#include <random>
+
+#include <zip.h>
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -278,6 +283,87 @@ START_TEST(labels_are_of_the_evaluated)
 }
 END_TEST
 
+// ---- archives ---------------------------------------------------------------------------------------------------
+
+static std::string bytes_of(const std::string &path)
+{
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// An .npz file with one array as it is and one compressed.
+static std::string archive(const std::string &name, const std::vector<std::string> &arrays)
+{
+    const std::string path = test::file(name);
+    fs::remove(path);
+    zip_t *zip = zip_open(path.c_str(), ZIP_CREATE, nullptr);
+    ck_assert_ptr_nonnull(zip);
+    for (size_t i = 0; i < arrays.size(); i++) {
+        const std::string source = test::file(arrays[i]);
+        const zip_int64_t index = zip_file_add(zip, arrays[i].c_str(), zip_source_file(zip, source.c_str(), 0, -1), 0);
+        ck_assert_int_eq(index, static_cast<zip_int64_t>(i));
+        zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), i == 0 ? ZIP_CM_STORE : ZIP_CM_DEFLATE, 0);
+    }
+    ck_assert_int_eq(zip_close(zip), 0);
+    return path;
+}
+
+// Any bytes changed, taken out or doubled: the sample is read, or refused in one line.
+START_TEST(damaged_archives)
+{
+    const std::vector<Value> inputs = {{"real", {1, 4, 8}}, {"more", {1, 6}}};
+    const std::vector<float> values(32, 0.5F);
+    ck_assert(npy_save(test::file("real.npy").c_str(), NPY_FLOAT32, 3, inputs[0].shape.data(), values.data()));
+    ck_assert(npy_save(test::file("more.npy").c_str(), NPY_FLOAT32, 2, inputs[1].shape.data(), values.data()));
+    const std::string whole = bytes_of(archive("whole.npz", {"real.npy", "more.npy"})),
+                      path = test::file("damaged.npz");
+    std::mt19937 random(17);
+    int read = 0, refused = 0;
+    for (int i = 0; i < 600; i++) {
+        std::string bytes = whole;
+        for (unsigned change = i == 0 ? 0 : 1 + random() % 4; change > 0; change--) {
+            const size_t at = random() % bytes.size(), length = std::min<size_t>(1 + random() % 40, bytes.size() - at);
+            switch (random() % 4) {
+            case 0: bytes[at] = static_cast<char>(random()); break;
+            case 1: bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8)); break;
+            case 2: bytes.erase(at, length); break;
+            default: bytes.insert(at, bytes.substr(at, length));
+            }
+        }
+        test::write_bytes(path, bytes);
+        const std::string error = error_of([&] {
+            const Sample sample = Samples(Sources{{path}, {}}, Preprocessing(), inputs).load(int64_t{0});
+            ck_assert_uint_eq(sample.inputs.size(), 2);
+            ck_assert_uint_eq(sample.inputs[0].bytes.size(), values.size() * sizeof(float));
+        });
+        (error.empty() ? read : refused)++;
+        ck_assert_msg(error.empty() || error.find(path) != std::string::npos, "%d: '%s'", i, error.c_str());
+        ck_assert_msg(std::none_of(error.begin(), error.end(), [](unsigned char c) { return c < ' '; }),
+                      "%d: more than one line: '%s'", i, error.c_str());
+        ck_assert_msg(i > 0 || error.empty(), "the whole archive: %s", error.c_str());
+    }
+    ck_assert_msg(read > 0 && refused > 200, "%d archives are read, %d refused", read, refused);
+}
+END_TEST
+
+// One whose size is said to be near 4 GB, of which a few bytes are there.
+START_TEST(archive_of_a_wrong_size)
+{
+    const std::vector<float> values(32, 0.5F);
+    const Shape shape = {1, 32};
+    ck_assert(npy_save(test::file("real.npy").c_str(), NPY_FLOAT32, 2, shape.data(), values.data()));
+    std::string bytes = bytes_of(archive("sized.npz", {"real.npy"}));
+    const size_t central = bytes.find("PK\x01\x02"); // its uncompressed size is 24 bytes from there
+    ck_assert(central != std::string::npos);
+    bytes.replace(central + 24, 4, "\xf0\xff\xff\xff");
+    test::write_bytes(test::file("sized.npz"), bytes);
+    const std::string error = error_of([&] {
+        Samples(Sources{{test::file("sized.npz")}, {}}, Preprocessing(), {{"real", shape}}).load(int64_t{0});
+    });
+    assert_error(error, {"sized.npz: 'real'"});
+}
+END_TEST
+
 Suite *test_suite()
 {
     TCase *tests = tcase_create("samples");
@@ -287,5 +373,8 @@ Suite *test_suite()
     tcase_add_test(tests, samples_serve_one_thing);
     tcase_add_test(tests, calibration_is_spread);
     tcase_add_test(tests, labels_are_of_the_evaluated);
+    tcase_add_test(tests, damaged_archives);
+    tcase_add_test(tests, archive_of_a_wrong_size);
+    tcase_set_timeout(tests, 60);
     return test_suite_of("bsq-onnx: samples", tests);
 }

@@ -237,11 +237,58 @@ def check_refusals(test):
             ("--metric tokens: no input has the tokens of output 'kind'", "--images", "even", "--metric", "tokens=kind"),
             ("--metric tokens: several inputs may have the tokens", "--images", "even", "--metric", "tokens=logits"),
             ("--token-ids: the network has no input 'none'", "--images", "even", "--metric", "tokens=logits", "--token-ids", "none"),
-            ("--token-ids: input 'tone' is 1x16 of float32, which are no tokens", "--images", "even", "--metric", "tokens=logits",
+            ("--token-ids: input 'tone' is 1x16 of float16, which are no tokens", "--images", "even", "--metric", "tokens=logits",
              "--token-ids", "tone"),
             ("operator LayerNormalization LayerNormalization4 is not supported; ONNX Runtime runs such networks, but it is not in use", "--images", "even",
              "--engine", "opencv")):
         test.refused(text, *words, *more)
+
+
+def foreign_network(domain, operator, opset=17, **attributes):
+    """Two matrices, between them a node that is none of ONNX's own."""
+    random = np.random.RandomState(12)
+    constants = [numpy_helper.from_array((random.randn(WIDTH, WIDTH) / 4).astype(np.float32), name) for name in ("A", "C")]
+    inputs = ["x"]
+    if operator == "BiasGelu":
+        constants.append(numpy_helper.from_array(random.randn(WIDTH).astype(np.float32), "bias"))
+        inputs.append("bias")
+    if operator == "RMSNormalization":
+        constants.append(numpy_helper.from_array(random.uniform(0.5, 2, WIDTH).astype(np.float32), "factors"))
+        inputs.append("factors")
+    nodes = [helper.make_node("MatMul", ["input", "A"], ["x"], "first"),
+             helper.make_node(operator, inputs, ["y"], "between", domain=domain, **attributes),
+             helper.make_node("MatMul", ["y", "C"], ["out"], "second")]
+    graph = helper.make_graph(nodes, "foreign", [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", WIDTH])],
+                              [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", WIDTH])], constants)
+    imports = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def check_foreign(test):
+    """Operators that are not known here: what the engine runs stays as it is, another one is named."""
+    np.save("foreign.npy", np.random.RandomState(13).randn(60, WIDTH).astype(np.float32))
+    words = ["foreign.onnx", "--images", "foreign.npy", "--calib", "40", "--held-out", "0", "--engine", "onnxruntime"]
+    for opset, domain, operator, attributes in ((17, "com.microsoft", "QuickGelu", {"alpha": 1.5}), (17, "com.microsoft", "BiasGelu", {}),
+                                                (23, "", "Gelu", {"approximate": "tanh"}), (23, "", "RMSNormalization", {"epsilon": 1e-3})):
+        onnx.save(foreign_network(domain, operator, opset, **attributes), "foreign.onnx")
+        for form in ("qdq", "int4", "matmulnbits", "float"):
+            what = f"{operator} of opset {opset}, {form}"
+            result = test.good(what, *words, "--format", form, "--weight-bits", "8" if form != "int4" else "4", "-o", "out.onnx")
+            written = onnx.load("out.onnx")
+            between = [node for node in written.graph.node if node.name == "between"]
+            imports = {entry.domain: entry.version for entry in written.opset_import}
+            test.expect(len(between) == 1 and (between[0].op_type, between[0].domain) == (operator, domain) and
+                        {a.name: helper.get_attribute_value(a) for a in between[0].attribute if a.name != "axis"} ==
+                        {k: v.encode() if isinstance(v, str) else np.float32(v) for k, v in attributes.items()}, f"{what}: {between}")
+            test.expect(imports.get(domain) == (opset if not domain else 1), f"{what}: of opsets {imports}")
+            test.expect(result.get("quantized_layers") == 2 and result["evaluation"]["output_error"] < 0.05, f"{what}: {result.get('evaluation')}")
+            again = test.run("out.onnx", "--images", "foreign.npy", "--evaluate", "--engine", "onnxruntime")
+            test.expect("is quantized already" in again.stderr or form == "float", f"{what}: {again.stderr}")
+    onnx.save(foreign_network("org.example", "Mystery"), "foreign.onnx")
+    test.refused("Mystery", *words, "-o", "none.onnx")
+    test.refused("operator org.example.Mystery between is not supported", *words, "--engine", "opencv", "-o", "none.onnx")
+    onnx.save(foreign_network("", "Gelu", 24), "foreign.onnx")
+    test.refused("opset 24", *words, "--engine", "opencv", "-o", "none.onnx")
 
 
 def check(test):
@@ -261,3 +308,4 @@ def check(test):
     check_batches(test)
     check_own_sizes(test)
     check_refusals(test)
+    check_foreign(test)

@@ -32,6 +32,13 @@ int64_t positions(const Shape &shape)
     return shape.empty() ? 0 : count(shape) / std::max<int64_t>(shape.back(), 1);
 }
 
+// As the file has it: float16 is computed with as float32.
+std::string type_in_file(const Model &model, const Value &value)
+{
+    const auto half = model.halves().find(value.name);
+    return element_type_name(half != model.halves().end() ? half->second : value.type);
+}
+
 // The input of integers that goes with the positions of 'output'.
 size_t ids_of(const Model &model, const Value &output, const std::string &asked)
 {
@@ -41,7 +48,7 @@ size_t ids_of(const Model &model, const Value &output, const std::string &asked)
         const bool fits = holds_integers(input.type) && count(input.shape) == positions(output.shape);
         if (!asked.empty() && input.name == asked && !fits)
             throw Error("--token-ids: input '" + asked + "' is " + extents_text(input.shape) + " of " +
-                        element_type_name(input.type) + ", which are no tokens of output '" + output.name + "' of " +
+                        type_in_file(model, input) + ", which are no tokens of output '" + output.name + "' of " +
                         extents_text(output.shape));
         if (fits && (asked.empty() || input.name == asked))
             fitting.push_back(i);

@@ -85,7 +85,7 @@ private:
     {
         int64_t sum = 0;
         for (size_t i = 0; i < bits.size(); i++)
-            sum += bits[i] * static_cast<int64_t>(model_.layers()[i].weights.size());
+            sum += bits[i] * stored_weights(model_, bits, i);
         return sum;
     }
 
@@ -131,7 +131,7 @@ private:
         trial.error = judgement.evaluation.output_error;
         int64_t weights = 0;
         for (size_t i = 0; i < bits.size(); i++)
-            weights += bits[i] > 0 ? static_cast<int64_t>(model_.layers()[i].weights.size()) : 0;
+            weights += bits[i] > 0 ? stored_weights(model_, bits, i) : 0;
         char line[200];
         std::snprintf(
             line, sizeof line,

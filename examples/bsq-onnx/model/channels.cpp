@@ -55,6 +55,13 @@ public:
         }
         for (const std::string &output : graph_.outputs)
             fix(output);
+        // Weights that several layers share stay the same for all of them.
+        for (size_t i = 0; i < inputs.size(); i++)
+            if (const int twin = model_.layers()[i].twin_of; twin >= 0)
+                for (const size_t layer : {i, static_cast<size_t>(twin)})
+                    for (const Labels &labels : {inputs[layer], outputs[layer]})
+                        for (const Label label : labels)
+                            join(label, fixed);
         // Roots are numbered in the order in which layers give them.
         std::map<Label, size_t> number = {{root(fixed), 0}};
         const auto numbered = [&](const Labels &labels) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace bsq_onnx {
 
@@ -100,9 +101,25 @@ onnx::TensorProto gemm_weights(const Graph &graph, const onnx::NodeProto &node)
     return make_tensor(shape, weights);
 }
 
+// Constants that are made for several Gemms: by what goes into them.
+using GemmWeights = std::map<std::string, std::string>;
+
+// The constant of gemm_weights, the same one for nodes that make the same of the same matrix.
+std::string gemm_constant(Graph &graph, const onnx::NodeProto &node, GemmWeights &known)
+{
+    const float alpha = get_real(node, "alpha", 1);
+    const bool turned = get_integer(node, "transB", 0) == 0;
+    std::string key(reinterpret_cast<const char *>(&alpha), sizeof alpha);
+    key += (turned ? "'" : " ") + node.input(1);
+    std::string &name = known[key];
+    if (name.empty())
+        name = graph.add_constant(node.output(0) + "/weight", gemm_weights(graph, node));
+    return name;
+}
+
 // Every Gemm with constant weights and bias becomes x B' + c, behind a Transpose if need be, and in front of an Add if
 // C has other values for each row. Returns how many nodes it is now.
-size_t normalize_gemm(Graph &graph, size_t index)
+size_t normalize_gemm(Graph &graph, size_t index, GemmWeights &known)
 {
     const onnx::NodeProto node = graph.nodes[index];
     const std::string name = node.output(0), addend = input_of(node, 2);
@@ -115,7 +132,7 @@ size_t normalize_gemm(Graph &graph, size_t index)
         nodes.push_back(make_node("Transpose", input, {node.input(0)}, input));
         set_integers(nodes.back(), "perm", {1, 0});
     }
-    std::vector<std::string> inputs = {input, graph.add_constant(name + "/weight", gemm_weights(graph, node))};
+    std::vector<std::string> inputs = {input, gemm_constant(graph, node, known)};
     std::string rows; // C, if it is not the same for each row
     if (!addend.empty()) {
         const onnx::TensorProto &tensor = graph.constants.at(addend);
@@ -255,6 +272,7 @@ void bypass_identities(Graph &graph)
 
 void normalize_layers(Graph &graph)
 {
+    GemmWeights known;
     for (size_t i = 0; i < graph.nodes.size(); i++) {
         const std::string &op = graph.nodes[i].op_type();
         if (!is_standard(graph.nodes[i]))
@@ -268,7 +286,7 @@ void normalize_layers(Graph &graph)
         if (find_attribute(graph.nodes[i], "auto_pad") && (!graph.traced || pad == "NOTSET" || pad == "VALID"))
             resolve_auto_pad(graph, graph.nodes[i]);
         if (op_of(graph.nodes[i]) == "Gemm")
-            i += normalize_gemm(graph, i) - 1;
+            i += normalize_gemm(graph, i, known) - 1;
     }
     graph.sweep();
 }

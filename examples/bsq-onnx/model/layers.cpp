@@ -214,6 +214,34 @@ std::string layer_at(const Graph &graph, int index, Layer &layer)
 
 static const Composite *composite_of(const Graph &graph, const std::string &node);
 
+static bool same_geometry(const bsq_layer_desc_t &a, const bsq_layer_desc_t &b)
+{
+    bool same = a.kind == b.kind && a.spatial_dims == b.spatial_dims && a.in_channels == b.in_channels &&
+                a.out_channels == b.out_channels && a.groups == b.groups;
+    for (int i = 0; i < a.spatial_dims && same; i++)
+        same = a.kernel[i] == b.kernel[i] && a.stride[i] == b.stride[i] && a.dilation[i] == b.dilation[i] &&
+               a.pad_begin[i] == b.pad_begin[i] && a.pad_end[i] == b.pad_end[i];
+    return same;
+}
+
+// Whether two layers can have one copy of their weights, whose values tell: names do not, since each Gemm, and each layer
+// that something is folded into, has got constants of its own.
+static bool same_weights(const Layer &a, const Layer &b)
+{
+    const auto same = [](const Spread &x, const Spread &y) {
+        return x.step == y.step && x.before == y.before && x.after == y.after;
+    };
+    return a.kind == b.kind && a.part == b.part && same_geometry(a.desc, b.desc) && a.weights == b.weights &&
+           std::equal(a.spread.begin(), a.spread.end(), b.spread.begin(), b.spread.end(), same);
+}
+
+static int twin_of(const std::vector<Layer> &layers, const Layer &layer)
+{
+    const auto twin =
+        std::find_if(layers.begin(), layers.end(), [&](const Layer &other) { return same_weights(other, layer); });
+    return twin == layers.end() ? -1 : static_cast<int>(twin - layers.begin());
+}
+
 std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_float)
 {
     static const std::set<std::string> kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
@@ -232,6 +260,7 @@ std::vector<Layer> find_layers(const Graph &graph, std::vector<Remark> &left_flo
             layer.op = composite ? composite->node.op_type() : graph.nodes[i].op_type();
             layer.part = composite != nullptr;
             layer.inner = layer.inner || (composite && inner_tensor(graph, layer.input));
+            layer.twin_of = twin_of(layers, layer);
             layers.push_back(layer);
         } else {
             left_float.push_back({graph.nodes[i].name(), graph.nodes[i].op_type(), reason});

@@ -432,12 +432,21 @@ bool Model::may_fold(const std::string &tensor, std::string &reason) const
         reason = "it is an output of the network";
         return false;
     }
+    const auto shared = [&](const Layer &one) {
+        const auto index = static_cast<int>(&one - impl_->layers.data());
+        return one.twin_of >= 0 || std::any_of(impl_->layers.begin(), impl_->layers.end(),
+                                               [&](const Layer &other) { return other.twin_of == index; });
+    };
     size_t axis = 0; // of the channels
     for (const int index : graph.consumers(tensor)) {
         const auto layer = std::find_if(impl_->layers.begin(), impl_->layers.end(),
                                         [&](const Layer &candidate) { return candidate.node == index; });
         if (layer == impl_->layers.end()) {
             reason = impl_->node(index).op_type() + " " + impl_->node(index).name() + " reads it, too";
+            return false;
+        }
+        if (shared(*layer)) {
+            reason = "layer '" + layer->name + "' shares its weights with others";
             return false;
         }
         const size_t own = is_convolution(*layer) ? 1 : layer->input_shape.size() - 1;

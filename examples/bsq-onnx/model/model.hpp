@@ -54,6 +54,8 @@ struct Layer {
     std::vector<float> weights; // (M, n) in the order of desc, alpha and transposes already in them
     std::vector<float> bias;    // M, or empty
     int64_t multiplications;    // of one sample
+    // Index of the first layer of the same kind and geometry with the same weights; -1: there is none before.
+    int twin_of = -1;
 };
 
 // What the channels around a layer are multiplied by: weights are divided by the input's factors and multiplied by the

@@ -29,7 +29,7 @@ const std::set<std::string> shape_operators = words("Cast Constant Gather Shape"
 
 std::string label(const onnx::NodeProto &node)
 {
-    return node.op_type() + " " + (node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name());
+    return op_of(node) + " " + (node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name());
 }
 
 // One node while it is raised: what it becomes goes to 'nodes'.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "judge/alone.hpp"
 #include "plan/work.hpp"
@@ -172,7 +173,7 @@ static int64_t total_bits(const Model &model, const Settings &settings, const Pl
 {
     int64_t weights = 0;
     for (size_t i = 0; i < model.layers().size(); i++)
-        weights += plan.bits[i] > 0 ? static_cast<int64_t>(model.layers()[i].weights.size()) : 0;
+        weights += plan.bits[i] > 0 ? stored_weights(model, plan.bits, i) : 0;
     return static_cast<int64_t>(settings.average_bits * static_cast<double>(weights));
 }
 
@@ -182,12 +183,20 @@ std::vector<int> allocate(const Model &model, const Plan &plan, const ErrorTable
     std::vector<double> errors;
     std::vector<int64_t> costs;
     std::vector<size_t> free_layers;
+    std::map<size_t, size_t> row_of; // of errors, by layer
     for (size_t i = 0; i < model.layers().size(); i++) {
-        const auto size = static_cast<int64_t>(model.layers()[i].weights.size());
+        const int64_t size = stored_weights(model, plan.bits, i);
+        const size_t first = first_use(model, plan.bits, i);
+        if (first != i && !plan.fixed[i]) {
+            for (size_t k = 0; k < allowed.size(); k++)
+                errors[row_of.at(first) * allowed.size() + k] += tables.at(i, allowed[k]);
+            continue;
+        }
         if (plan.fixed[i]) {
             budget -= size * plan.bits[i];
             continue;
         }
+        row_of[i] = free_layers.size();
         free_layers.push_back(i);
         for (const int bits : allowed) {
             errors.push_back(tables.at(i, bits));
@@ -210,6 +219,8 @@ std::vector<int> allocate(const Model &model, const Plan &plan, const ErrorTable
         throw Error(text);
     for (size_t i = 0; i < free_layers.size(); i++)
         bits[free_layers[i]] = allowed[static_cast<size_t>(chosen[i])];
+    for (size_t i = 0; i < bits.size(); i++)
+        bits[i] = bits[first_use(model, plan.bits, i)];
     return bits;
 }
 
@@ -239,8 +250,10 @@ bool may_be_chosen(const Model &model, const Settings &settings, const Plan &pla
                                       : bits[i] >= lowest_bits && bits[i] <= highest_bits;
         if (plan.fixed[i] ? bits[i] != plan.bits[i] : !possible)
             return false;
+        if (bits[i] != bits[first_use(model, plan.bits, i)])
+            return false;
         free_layers = free_layers || !plan.fixed[i];
-        spent += bits[i] * static_cast<int64_t>(model.layers()[i].weights.size());
+        spent += bits[i] * stored_weights(model, plan.bits, i);
     }
     return by_size || !free_layers || spent <= total_bits(model, settings, plan);
 }

@@ -50,6 +50,50 @@ std::vector<bool> edge_layers(const Model &model)
     return edge;
 }
 
+size_t first_use(const Model &model, const std::vector<int> &bits, size_t layer)
+{
+    const auto root = [&](size_t i) {
+        const int twin = model.layers()[i].twin_of;
+        return twin < 0 ? i : static_cast<size_t>(twin);
+    };
+    if (bits[layer] == 0)
+        return layer;
+    size_t first = root(layer);
+    while (first < layer && (root(first) != root(layer) || bits[first] == 0))
+        first++;
+    return first;
+}
+
+int64_t stored_weights(const Model &model, const std::vector<int> &bits, size_t layer)
+{
+    return first_use(model, bits, layer) == layer ? static_cast<int64_t>(model.layers()[layer].weights.size()) : 0;
+}
+
+// Uses of the same weights have the same bits: the most that were asked for by name, else the most of all.
+static void agree_on_bits(const Model &model, const Settings &settings, Plan &plan)
+{
+    struct Uses {
+        int named = 0, most = 0;
+        bool fixed = false;
+    };
+    std::map<size_t, Uses> groups; // by first use
+    const size_t layers = plan.bits.size();
+    std::vector<size_t> first(layers);
+    for (size_t i = 0; i < layers; i++) {
+        first[i] = first_use(model, plan.bits, i);
+        Uses &uses = groups[first[i]];
+        uses.most = std::max(uses.most, plan.bits[i]);
+        uses.fixed = uses.fixed || plan.fixed[i];
+        if (settings.bits_for.count(model.layers()[i].name) > 0)
+            uses.named = std::max(uses.named, plan.bits[i]);
+    }
+    for (size_t i = 0; i < layers; i++) {
+        const Uses &uses = groups[first[i]];
+        plan.bits[i] = uses.named > 0 ? uses.named : uses.most;
+        plan.fixed[i] = uses.fixed;
+    }
+}
+
 std::set<std::string> tensors_before_layers(const Model &model)
 {
     std::set<std::string> tensors;
@@ -133,6 +177,7 @@ Plan make_plan(const Model &model, const Settings &settings)
     if (std::all_of(plan.bits.begin(), plan.bits.end(), [](int bits) { return bits == 0; }) &&
         settings.format == Format::matmulnbits)
         throw Error(settings.model + ": no layer can be a MatMulNBits");
+    agree_on_bits(model, settings, plan);
     plan.input_bits = plan_inputs(model, settings, plan.bits);
     return plan;
 }

@@ -33,6 +33,13 @@ struct Plan {
 // output.
 std::vector<bool> edge_layers(const Model &model);
 
+// The layer whose quantized weights a layer takes: the first of those with the same weights that does not stay float; most
+// layers their own.
+size_t first_use(const Model &model, const std::vector<int> &bits, size_t layer);
+
+// How many weights of a layer the file has for it alone or for it first.
+int64_t stored_weights(const Model &model, const std::vector<int> &bits, size_t layer);
+
 // Tensors that lead to a layer.
 std::set<std::string> tensors_before_layers(const Model &model);
 

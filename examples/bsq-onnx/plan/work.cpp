@@ -30,6 +30,15 @@ double gathering_work(const Layer &layer, int64_t samples)
     return work_of(layer, samples, 0.8);
 }
 
+double sharing_work(const Model &model, const Plan &plan, int64_t samples)
+{
+    double work = 0;
+    for (size_t i = 0; i < model.layers().size(); i++)
+        if (first_use(model, plan.bits, i) != i)
+            work += gathering_work(model.layers()[i], samples);
+    return work > 0 ? work + network_work(model) * static_cast<double>(samples) : 0;
+}
+
 double judging_work(const Layer &layer, int64_t samples)
 {
     return work_of(layer, samples, 0.3);

@@ -15,6 +15,9 @@ double gathering_work(const Layer &layer, int64_t samples);
 double judging_work(const Layer &layer, int64_t samples);
 double solving_work(const Layer &layer, int effort);
 
+// Of gathering the rows of all uses but the first of weights that several layers share; 0 without such.
+double sharing_work(const Model &model, const Plan &plan, int64_t samples);
+
 // Of one sample through all of the network, once.
 double network_work(const Model &model);
 

@@ -12,8 +12,8 @@ namespace {
 template <typename Stream, typename Done> void transfer(Stream &stream, Done &done)
 {
     auto &l = done.layer;
-    stream(l.name), stream(l.op), stream(l.input), stream(l.bits), stream(l.reason), stream(l.channels),
-        stream(l.fan_in);
+    stream(l.name), stream(l.op), stream(l.input), stream(l.bits), stream(l.reason), stream(l.shared_with),
+        stream(l.channels), stream(l.fan_in);
     stream(l.weight_bytes), stream(l.multiplications), stream(l.codes), stream(l.scales), stream(l.group_size),
         stream(l.zero_points), stream(l.bias), stream(l.bias_codes);
     stream(l.dequantized), stream(l.error), stream(l.error_rounding), stream(l.held_out_error), stream(l.error_floor);
@@ -38,7 +38,7 @@ std::string numbered(const char *what, size_t index)
 } // namespace
 
 Checkpoint::Checkpoint(const std::string &folder, const Conditions &conditions)
-    : folder_(folder, "bsq-onnx work 3", conditions)
+    : folder_(folder, "bsq-onnx work 4", conditions)
 {
 }
 

@@ -6,9 +6,24 @@
 
 namespace bsq_onnx {
 
+constexpr double most = 1 << 30; // leaves as much room to the sum of products
+
+// The least scale of a channel at which its bias has that many steps.
+static double least_scale(double input_scale, float bias)
+{
+    return std::fabs(static_cast<double>(bias)) / (static_cast<double>(static_cast<float>(input_scale)) * most);
+}
+
+bool bias_fits(double input_scale, const LayerResult &l)
+{
+    for (size_t c = 0; c < l.bias.size(); c++)
+        if (static_cast<double>(l.scales[c]) < least_scale(input_scale, l.bias[c]))
+            return false;
+    return true;
+}
+
 void round_bias(double input_scale, int32_t weight_grid, LayerResult &l)
 {
-    constexpr double most = 1 << 30; // leaves as much room to the sum of products
     const auto input_step = static_cast<float>(input_scale);
     const size_t fan_in = l.codes.size() / l.scales.size();
     const int highest = (1 << (l.bits - 1)) - 1;
@@ -16,7 +31,7 @@ void round_bias(double input_scale, int32_t weight_grid, LayerResult &l)
     l.bias_codes.resize(l.bias.size());
     for (size_t c = 0; c < l.bias.size(); c++) {
         const auto bias = static_cast<double>(l.bias[c]);
-        const double least = std::fabs(bias) / (static_cast<double>(input_step) * most);
+        const double least = least_scale(input_scale, l.bias[c]);
         if (static_cast<double>(l.scales[c]) < least) {
             l.scales[c] = static_cast<float>(least * 1.001);
             for (size_t i = c * fan_in; i < (c + 1) * fan_in; i++) {

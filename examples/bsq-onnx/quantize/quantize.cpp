@@ -15,30 +15,15 @@
 #include "quantize/parallel.hpp"
 #include "quantize/resumed.hpp"
 #include "quantize/rows.hpp"
+#include "quantize/shared_weights.hpp"
 #include "quantize/target.hpp"
+#include "quantize/weights.hpp"
 
 namespace bsq_onnx {
 
 namespace {
 
 constexpr double unknown_strength = -1;
-
-// What layers that read the same inputs have in common: statistics of those are shared. Rows that count by what passes
-// the layer's own activation function are not.
-std::string input_key(const Model &model, const Layer &layer)
-{
-    const bsq_layer_desc_t &d = layer.desc;
-    if (passing_of(model, layer.output).cuts() || layer.kind == Kind::table)
-        return layer.name;
-    std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
-    for (int i = 0; i < d.spatial_dims; i++)
-        for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
-            key += " " + std::to_string(extent);
-    for (const Spread &spread : layer.spread)
-        for (const int64_t extent : {spread.step, spread.before, spread.after})
-            key += " spread " + std::to_string(extent);
-    return key;
-}
 
 class Pass {
 public:
@@ -63,7 +48,7 @@ private:
     void describe_others();
     void describe_input(const Layer &layer, const Candidate &scales, const std::string &note);
     LayerHandle prepare(const Layer &layer, int bits);
-    void weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const;
+    bsq_report_t solve_or_take(const Layer &layer, size_t index, bsq_layer_t *handle);
     void solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle);
     double own_error(const Segment &segment, const Layer &layer);
     void drop_dead(int index);
@@ -87,6 +72,7 @@ private:
     int workers_;
     Progress &progress_;
     Checkpoint *checkpoint_;
+    SharedWeights shared_;
 
     Room room_;
     Store float_, quantized_; // the second holds what differs from the first
@@ -105,7 +91,8 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
            int64_t calibration, Progress &progress, Checkpoint *checkpoint)
     : model_(model), settings_(settings), plan_(plan), samples_(samples), calibration_(calibration),
       workers_(workers(settings.options.threads, static_cast<int64_t>(samples.size()))), progress_(progress),
-      checkpoint_(checkpoint), room_(make_room(settings.memory)), float_(room_), quantized_(room_)
+      checkpoint_(checkpoint), shared_(model, settings, plan, samples, calibration, progress),
+      room_(make_room(settings.memory)), float_(room_), quantized_(room_)
 {
     for (size_t i = 0; i < model.segments().size(); i++)
         for (const std::string &tensor : model.segments()[i].inputs)
@@ -120,6 +107,8 @@ Pass::Pass(const Model &model, const Settings &settings, const Plan &plan, const
         l.op = layer.op;
         l.input = layer.input;
         l.reason = plan.reasons[i];
+        if (const size_t first = first_use(model, plan.bits, i); first != i)
+            l.shared_with = model.layers()[first].name;
         l.channels = layer.desc.out_channels;
         l.fan_in = static_cast<int64_t>(layer.weights.size()) / layer.desc.out_channels;
         l.multiplications = layer.multiplications;
@@ -241,13 +230,16 @@ void Pass::run_segment(int index)
         const auto which = static_cast<size_t>(segment.layer);
         const Layer &layer = model_.layers()[which];
         const int bits = plan_.bits[which];
-        progress_.step(layer.name, gathering_work(layer, samples()) + solving_work(layer, settings_.options.effort));
         DoneLayer done;
+        const bool kept = bits > 0 && checkpoint_ != nullptr && checkpoint_->load_layer(which, done);
+        if (bits > 0 && !kept && !shared_.uses(which).empty())
+            shared_.gather(which);
+        progress_.step(layer.name, gathering_work(layer, samples()) + solving_work(layer, settings_.options.effort));
         if (bits == 0) {
             run_float(index, nullptr, nullptr);
             progress_.end("layer " + std::to_string(which + 1) + "/" + std::to_string(model_.layers().size()) + " " +
                           layer.name + ": stays float");
-        } else if (checkpoint_ != nullptr && checkpoint_->load_layer(which, done)) {
+        } else if (kept) {
             check_resumed(layer, which, done);
             result_.layers[which] = done.layer;
             if (done.quantizer.quantizes() && !is_described(layer.input)) {
@@ -480,19 +472,6 @@ void Pass::choose_quantizer(const Layer &layer, int bits)
     describe_input(layer, scales, note);
 }
 
-// Statistics with which the error is that of the weights themselves.
-void Pass::weigh_alike(const Layer &layer, bool held_out_too, bsq_layer_t *handle) const
-{
-    const int64_t n = layer.desc.in_channels;
-    std::vector<float> unit(static_cast<size_t>(n * n), 0);
-    for (int64_t i = 0; i < n; i++)
-        unit[static_cast<size_t>(i * (n + 1))] = 1;
-    for (int held_out = 0; held_out <= (held_out_too ? 1 : 0); held_out++) {
-        const Batch batch = make_batch(layer, {n, n}, unit.data(), nullptr, held_out != 0);
-        check(bsq_layer_calibrate(handle, &batch), layer, handle);
-    }
-}
-
 // Throws Error when what was kept of a layer is not of this run.
 void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done) const
 {
@@ -508,9 +487,11 @@ void Pass::check_resumed(const Layer &layer, size_t index, const DoneLayer &done
                                               : plan_.input_bits.at(layer.input);
     const bool chooses_scales = settings_.per_channel && !layer.inner && shared == plan_.shared.end() && note.empty();
     const int64_t group_size = options_of(layer, plan_.bits[index]).group_size;
+    const size_t first = first_use(model_, plan_.bits, index);
     const std::string field =
         misfit(done, {layer, result_.layers[index], options_of(layer, plan_.bits[index]), plan_.bits[index], input_bits,
-                      group_size, samples() > calibration_, chooses_scales, note, known});
+                      group_size, samples() > calibration_, chooses_scales, note, known,
+                      first != index ? &result_.layers[first] : nullptr});
     if (!field.empty())
         throw Error(checkpoint_->layer_path(index) + ": " + field + " cannot be of layer '" + layer.name +
                     "'; remove it to have this layer done again");
@@ -623,44 +604,57 @@ double Pass::own_error(const Segment &segment, const Layer &layer)
     return std::sqrt(sum / static_cast<double>(few));
 }
 
-// Codes, scales and zero points as they are solved.
-void take_weights(const Layer &layer, bsq_layer_t *handle, LayerResult &l)
+// Weights that are this layer's alone are solved, shared ones at their first use; later ones judge them, and have biases of
+// their own.
+bsq_report_t Pass::solve_or_take(const Layer &layer, size_t index, bsq_layer_t *handle)
 {
-    bsq_tensor_t tensor;
-    bsq_tensor_init(&tensor, sizeof tensor);
-    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
-    const bool groups = tensor.scale_kind == BSQ_SCALE_KIND_PER_GROUP;
-    l.group_size = groups ? tensor.group_size : 0;
-    const int64_t each = groups ? (l.fan_in + l.group_size - 1) / l.group_size : 1;
-    l.codes.resize(layer.weights.size());
-    l.scales.resize(static_cast<size_t>(l.channels * each));
-    l.zero_points.resize(tensor.weight_grid == BSQ_WEIGHT_GRID_ZERO_POINT ? l.scales.size() : 0);
-    tensor.codes = l.codes.data(), tensor.code_count = static_cast<int64_t>(l.codes.size());
-    tensor.scales = l.scales.data(), tensor.scale_count = static_cast<int64_t>(l.scales.size());
-    if (!l.zero_points.empty())
-        tensor.zero_points = l.zero_points.data(), tensor.zero_point_count = tensor.scale_count;
-    check(bsq_layer_get_tensor(handle, &tensor), layer, handle);
-    l.dequantized.resize(layer.weights.size());
-    check(bsq_layer_get_dequantized(handle, l.dequantized.data(), l.dequantized.size()), layer, handle);
+    LayerResult &l = result_.layers[index];
+    const LayerResult &first = result_.layers[first_use(model_, plan_.bits, index)];
+    const std::vector<size_t> uses = shared_.uses(index);
+    bsq_report_t report, judged;
+    bsq_report_init(&report, sizeof report);
+    bsq_report_init(&judged, sizeof judged);
+    l.bits = plan_.bits[index];
+    if (&first == &l && uses.empty()) {
+        check(bsq_optimize(handle, &report), layer, handle);
+        take_weights(layer, handle, l);
+        return report;
+    }
+    if (&first != &l) {
+        l.codes = first.codes, l.scales = first.scales, l.zero_points = first.zero_points;
+        l.group_size = first.group_size;
+        l.dequantized = first.dequantized;
+        report.rows_per_input = first.rows_per_input;
+        report.warnings = first.warnings;
+    } else {
+        double rows = 0;
+        for (const size_t use : uses)
+            rows += rows_of(model_.layers()[use]);
+        report = shared_.solve(index, handle, asymmetry_of(layer, rows, settings_.options.asymmetry), l);
+    }
+    give_weights(layer, l, settings_.options.weight_grid, handle);
+    check(bsq_layer_get_report(handle, &judged), layer, handle);
+    judged.rows_per_input = report.rows_per_input;
+    judged.warnings = report.warnings;
+    judged.lower_bound = report.lower_bound;
+    judged.seconds += report.seconds;
+    return judged;
 }
 
 void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_layer_t *handle)
 {
-    bsq_report_t report;
-    bsq_report_init(&report, sizeof report);
-    check(bsq_optimize(handle, &report), layer, handle);
-
+    const bsq_report_t report = solve_or_take(layer, index, handle);
     LayerResult &l = result_.layers[index];
-    l.bits = report.weight_bits;
-    l.weight_bytes = (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
-    take_weights(layer, handle, l);
+    const bool shared = !l.shared_with.empty();
+    l.weight_bytes = shared ? 0 : (static_cast<int64_t>(layer.weights.size()) * l.bits + 7) / 8;
     if (layer.kind != Kind::table && (!layer.bias.empty() || settings_.options.bias_correction)) {
         l.bias.resize(static_cast<size_t>(l.channels));
         check(bsq_layer_get_bias(handle, l.bias.data(), l.bias.size()), layer, handle);
     }
     if (const auto quantizer = result_.quantizers.find(layer.input);
         integer_form(settings_) && !l.bias.empty() && layer.kind != Kind::matmul &&
-        quantizer != result_.quantizers.end() && !quantizer->second.wide())
+        quantizer != result_.quantizers.end() && !quantizer->second.wide() &&
+        (!shared || bias_fits(quantizer->second.values.scale, l)))
         round_bias(quantizer->second.values.scale, settings_.options.weight_grid, l);
     l.error = report.error;
     l.error_rounding = report.error_start;
@@ -683,8 +677,9 @@ void Pass::solve(const Segment &segment, const Layer &layer, size_t index, bsq_l
         checkpoint_->save_layer(index, done);
     }
     char text[200];
-    std::snprintf(text, sizeof text, "layer %zu/%zu %s: %d bits, error %.3g (rounding %.3g), %.2f s", index + 1,
-                  model_.layers().size(), layer.name.c_str(), l.bits, l.error, l.error_rounding, l.seconds);
+    std::snprintf(text, sizeof text, "layer %zu/%zu %s: %d bits, %serror %.3g (rounding %.3g), %.2f s", index + 1,
+                  model_.layers().size(), layer.name.c_str(), l.bits, shared ? "shared weights, " : "", l.error,
+                  l.error_rounding, l.seconds);
     progress_.end(text, l.error);
 }
 

@@ -13,12 +13,13 @@ namespace bsq_onnx {
 // One quantized layer, in the order of Model::layers().
 struct LayerResult {
     std::string name;
-    std::string op;     // Conv, Gemm, MatMul
-    std::string input;  // tensor
-    int bits = 0;       // 0: skipped, its weights stay float
-    std::string reason; // why it was skipped, or ""
+    std::string op;          // Conv, Gemm, MatMul
+    std::string input;       // tensor
+    int bits = 0;            // 0: skipped, its weights stay float
+    std::string reason;      // why it was skipped, or ""
+    std::string shared_with; // the layer before whose codes, scales and zero points these are; "" when they are its own
     int64_t channels = 0, fan_in = 0;
-    int64_t weight_bytes = 0; // at 'bits', codes only
+    int64_t weight_bytes = 0; // at 'bits', codes only, its own
     int64_t multiplications = 0;
     std::vector<int8_t> codes;        // (M, n); with zero points bytes from 0 on
     std::vector<float> scales;        // M, or (M, ceil(n / group_size))

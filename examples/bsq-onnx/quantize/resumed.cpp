@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "model/layers.hpp"
+#include "quantize/integer_bias.hpp"
 
 namespace bsq_onnx {
 
@@ -80,7 +81,10 @@ bool bias_codes_fit(const LayerResult &l, const Expected &expected)
 {
     const bool integers = expected.quantizer != nullptr && expected.quantizer->everywhere &&
                           !expected.quantizer->wide() && expected.layer.kind != Kind::matmul && !l.bias.empty();
-    if (l.bias_codes.size() != (integers ? l.bias.size() : 0))
+    // A bias that needed a larger scale than the shared one stays float.
+    const bool fits = !integers || expected.first == nullptr || l.scales.size() != l.bias.size() ||
+                      bias_fits(expected.quantizer->values.scale, l);
+    if (l.bias_codes.size() != (integers && fits ? l.bias.size() : 0))
         return false;
     for (size_t c = 0; c < l.bias_codes.size(); c++) {
         const double bias = expected.quantizer->values.scale * static_cast<double>(l.scales[c]) * l.bias_codes[c];
@@ -88,6 +92,12 @@ bool bias_codes_fit(const LayerResult &l, const Expected &expected)
             return false;
     }
     return true;
+}
+
+bool shared_fit(const LayerResult &l, const LayerResult *first)
+{
+    return first == nullptr || (l.codes == first->codes && l.scales == first->scales &&
+                                l.zero_points == first->zero_points && l.dequantized == first->dequantized);
 }
 
 std::string result_misfit(const LayerResult &l, const Expected &expected)
@@ -106,9 +116,10 @@ std::string result_misfit(const LayerResult &l, const Expected &expected)
         {"input", l.input == known.input},
         {"bits", l.bits == expected.bits},
         {"reason", l.reason == known.reason},
+        {"layer that shares its weights", l.shared_with == known.shared_with},
         {"channels", l.channels == known.channels},
         {"fan-in", l.fan_in == known.fan_in},
-        {"bytes of weights", l.weight_bytes == (bits + 7) / 8},
+        {"bytes of weights", l.weight_bytes == (expected.first == nullptr ? (bits + 7) / 8 : 0)},
         {"multiplications", l.multiplications == known.multiplications},
         {"codes", codes_fit(l.codes, expected)},
         {"group size", l.group_size == expected.group_size},
@@ -116,6 +127,7 @@ std::string result_misfit(const LayerResult &l, const Expected &expected)
         {"scales", l.scales.size() == scale_count(expected) && finite(l.scales) &&
                        std::all_of(l.scales.begin(), l.scales.end(), [](float scale) { return scale > 0; })},
         {"bias", l.bias.size() == (has_bias ? static_cast<size_t>(known.channels) : 0) && finite(l.bias)},
+        {"shared weights", shared_fit(l, expected.first)},
         {"codes of the bias", bias_codes_fit(l, expected)},
         {"error", within(l.error, 0)},
         {"error of rounding", within(l.error_rounding, 0)},

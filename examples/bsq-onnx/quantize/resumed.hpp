@@ -19,6 +19,7 @@ struct Expected {
     bool chooses_scales;          // the channels of the input may have scales of their own
     std::string note;             // InputResult::note
     const Quantizer *quantizer;   // the input's, where it is known already; else NULL
+    const LayerResult *first;     // the one whose weights it takes; NULL: it has its own
 };
 
 // The first field of 'done' that cannot be, or "".

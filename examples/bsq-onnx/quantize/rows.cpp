@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "quantize/target.hpp"
 #include "shared.hpp"
 
 namespace bsq_onnx {
@@ -47,6 +48,21 @@ Rows rows_that_count(const float *values, int64_t rows, int64_t channels, const 
         if (mask[static_cast<size_t>(row)] > 0)
             scratch.insert(scratch.end(), values + row * channels, values + (row + 1) * channels);
     return {scratch.data(), static_cast<int64_t>(scratch.size()) / channels};
+}
+
+std::string input_key(const Model &model, const Layer &layer)
+{
+    const bsq_layer_desc_t &d = layer.desc;
+    if (passing_of(model, layer.output).cuts() || layer.kind == Kind::table)
+        return layer.name;
+    std::string key = layer.input + " " + std::to_string(d.kind) + " " + std::to_string(d.groups);
+    for (int i = 0; i < d.spatial_dims; i++)
+        for (const int64_t extent : {d.kernel[i], d.stride[i], d.dilation[i], d.pad_begin[i], d.pad_end[i]})
+            key += " " + std::to_string(extent);
+    for (const Spread &spread : layer.spread)
+        for (const int64_t extent : {spread.step, spread.before, spread.after})
+            key += " spread " + std::to_string(extent);
+    return key;
 }
 
 } // namespace bsq_onnx

@@ -28,6 +28,10 @@ struct Rows {
 Rows rows_that_count(const float *values, int64_t rows, int64_t channels, const RowMask &mask,
                      std::vector<float> &scratch);
 
+// Layers with the same key see the same rows: statistics of their inputs are shared. Rows that count by what passes the
+// layer's own activation function are not.
+std::string input_key(const Model &model, const Layer &layer);
+
 } // namespace bsq_onnx
 
 #endif

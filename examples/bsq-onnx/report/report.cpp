@@ -57,6 +57,9 @@ static std::string warning_words(const LayerResult &layer)
     if (!layer.text.empty()) {
         add(escape(layer.text));
     }
+    if (!layer.shared_with.empty()) {
+        add("weights of " + escape(layer.shared_with));
+    }
     if (layer.bits == 0 && !layer.reason.empty()) {
         add("not quantized: " + escape(layer.reason));
     }

@@ -51,6 +51,8 @@ void write_layer(json &out, const LayerResult &layer)
     json_integer(&out, "bits", layer.bits);
     if (layer.bits == 0)
         json_string(&out, "reason", layer.reason.c_str());
+    if (!layer.shared_with.empty())
+        json_string(&out, "shared_with", layer.shared_with.c_str());
     json_integer(&out, "channels", layer.channels);
     json_integer(&out, "fan_in", layer.fan_in);
     json_integer(&out, "weight_bytes", layer.weight_bytes);

@@ -14,7 +14,7 @@ static void add_bits(const Model &model, RunResult &result)
     int64_t weights = 0, bits = 0;
     for (size_t i = 0; i < result.layers.size(); i++) {
         const LayerResult &l = result.layers[i];
-        const auto all = static_cast<int64_t>(model.layers()[i].weights.size());
+        const auto all = l.shared_with.empty() ? static_cast<int64_t>(model.layers()[i].weights.size()) : 0;
         weights += all;
         bits += all * (l.bits > 0 ? l.bits : 32);
         result.seconds_solving += l.seconds;

@@ -126,6 +126,16 @@ private:
         return graph_.add_constant(name, tensor);
     }
 
+    // A constant of a layer's weights, which layers that share them have in common.
+    std::string weight_constant(const LayerResult &result, const std::string &suffix, const onnx::TensorProto &tensor)
+    {
+        const std::string base = (result.shared_with.empty() ? result.name : result.shared_with) + suffix;
+        std::string &name = shared_constants_[base];
+        if (name.empty())
+            name = constant(base, tensor);
+        return name;
+    }
+
     std::string add_node(const std::string &op, const std::vector<std::string> &inputs, const std::string &name)
     {
         nodes_.push_back(make_node(op, name, inputs, name));
@@ -177,6 +187,7 @@ private:
     {
         std::vector<std::string> parts;
         std::vector<float> reals;
+        std::string owners; // layers whose weights these are
         int64_t columns = 0, rows = 0;
         for (const std::string &name : matrices.layers) {
             const size_t i = index_of(name);
@@ -184,13 +195,14 @@ private:
             const LayerResult &result = result_.layers[i];
             const bool as_float = result.bits == 0 || format_ == Format::qdq_float;
             const std::vector<float> &values = result.bits == 0 ? layer.weights : result.dequantized;
+            owners += (result.shared_with.empty() ? name : result.shared_with) + "\n";
             rows += result.channels;
             columns = result.fan_in;
             if (as_float)
                 reals.insert(reals.end(), values.begin(), values.end());
             if (as_float && matrices.layers.size() > 1)
-                parts.push_back(
-                    constant(name + ".weight_float", bsq_onnx::make_tensor({result.channels, result.fan_in}, values)));
+                parts.push_back(weight_constant(result, ".weight_float",
+                                                bsq_onnx::make_tensor({result.channels, result.fan_in}, values)));
             else if (!as_float)
                 parts.push_back(has_blocks(result) ? dequantized_blocks(layer, result)
                                                    : dequantized_rows(layer, result));
@@ -199,7 +211,11 @@ private:
         if (static_cast<int64_t>(reals.size()) == rows * columns) {
             if (matrices.transposed)
                 reals = transpose(reals, rows, columns);
-            return constant(base, bsq_onnx::make_tensor(matrices.shape, reals));
+            std::string &known =
+                shared_constants_[owners + (matrices.transposed ? "'" : " ") + extents_text(matrices.shape)];
+            if (known.empty())
+                known = constant(base, bsq_onnx::make_tensor(matrices.shape, reals));
+            return known;
         }
         std::string name = parts[0];
         if (parts.size() > 1) {
@@ -265,9 +281,9 @@ private:
             return;
         }
         const Shape rows = {result.channels, 1};
-        const std::string codes = constant(layer.name + ".weight_quantized",
-                                           bsq_onnx::make_tensor(weight_shape(layer, graph_), result.codes));
-        const std::string scales = constant(layer.name + ".weight_scale", bsq_onnx::make_tensor(rows, result.scales));
+        const std::string codes = weight_constant(result, ".weight_quantized",
+                                                  bsq_onnx::make_tensor(weight_shape(layer, graph_), result.codes));
+        const std::string scales = weight_constant(result, ".weight_scale", bsq_onnx::make_tensor(rows, result.scales));
         const std::string picked = add_node("Gather", {codes, layer.input}, graph_.unused(layer.name + "/codes"));
         const std::string scale = add_node("Gather", {scales, layer.input}, graph_.unused(layer.name + "/scale"));
         const std::string real = add_node("Cast", {picked}, graph_.unused(layer.name + "/real"));
@@ -318,8 +334,9 @@ private:
 
     std::string float_weights(const Layer &layer, const LayerResult &result)
     {
-        return constant(layer.name + ".weight_dequantized",
-                        bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
+        return weight_constant(
+            result, ".weight_dequantized",
+            bsq_onnx::make_tensor(weight_shape(layer, graph_), node_order(layer, result.dequantized)));
     }
 
     // Gemm is x B' + c, and MatMulNBits has its bias behind it, as old versions need it.
@@ -329,7 +346,7 @@ private:
         std::vector<std::string> inputs = {layer.input};
         for (const char *part : {"B", "scales", "zero_points"})
             if (const auto found = parts.find(part); found != parts.end())
-                inputs.push_back(constant(layer.name + "." + part, flat(found->second)));
+                inputs.push_back(weight_constant(result, "." + std::string(part), flat(found->second)));
         const std::string product = result.bias.empty() ? layer.output : graph_.unused(layer.output + "/product");
         onnx::NodeProto node = make_node("MatMulNBits", layer.name, inputs, product);
         node.set_domain(microsoft);
@@ -364,10 +381,10 @@ private:
         const bool packed = format_ == Format::int4 && result.bits <= 4;
         const Shape shape = {result.channels, result.fan_in};
         const std::string codes =
-            constant(layer.name + ".weight_quantized",
-                     packed ? int4_tensor(shape, result.codes) : bsq_onnx::make_tensor(shape, result.codes));
+            weight_constant(result, ".weight_quantized",
+                            packed ? int4_tensor(shape, result.codes) : bsq_onnx::make_tensor(shape, result.codes));
         const std::string scale =
-            constant(layer.name + ".weight_scale", bsq_onnx::make_tensor({result.channels}, result.scales));
+            weight_constant(result, ".weight_scale", bsq_onnx::make_tensor({result.channels}, result.scales));
         const std::string name =
             add_node("DequantizeLinear", {codes, scale}, graph_.unused(layer.name + ".weight_dequantized"));
         set_integer(nodes_.back(), "axis", 0);
@@ -384,10 +401,10 @@ private:
     {
         const auto parts =
             packed_parts(result, result.bits <= 4 ? BSQ_FORMAT_ONNX_INT4_BLOCKS : BSQ_FORMAT_ONNX_INT8_BLOCKS);
-        std::vector<std::string> inputs = {constant(layer.name + ".weight_quantized", parts.at("x")),
-                                           constant(layer.name + ".weight_scale", parts.at("x_scale"))};
+        std::vector<std::string> inputs = {weight_constant(result, ".weight_quantized", parts.at("x")),
+                                           weight_constant(result, ".weight_scale", parts.at("x_scale"))};
         if (const auto zero = parts.find("x_zero_point"); zero != parts.end())
-            inputs.push_back(constant(layer.name + ".weight_zero_point", zero->second));
+            inputs.push_back(weight_constant(result, ".weight_zero_point", zero->second));
         const std::string name =
             add_node("DequantizeLinear", inputs, graph_.unused(layer.name + ".weight_dequantized"));
         set_integer(nodes_.back(), "axis", result.group_size > 0 ? 1 : 0);
@@ -431,16 +448,16 @@ private:
         const Shape shape = apart ? Shape{result.channels, result.fan_in} : weight_shape(layer, graph_);
         const std::vector<int8_t> codes = apart ? result.codes : node_order(layer, result.codes);
         const bool packed = format_ == Format::int4 && result.bits <= 4;
-        const std::string quantized = constant(
-            layer.name + ".weight_quantized", packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
+        const std::string quantized = weight_constant(
+            result, ".weight_quantized", packed ? int4_tensor(shape, codes) : bsq_onnx::make_tensor(shape, codes));
         const std::string scale =
-            constant(layer.name + ".weight_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
+            weight_constant(result, ".weight_scale", bsq_onnx::make_tensor({layer.desc.out_channels}, result.scales));
         const std::string name = graph_.unused(layer.name + ".weight_dequantized");
         std::vector<std::string> inputs = {quantized, scale};
         // ONNX Runtime's QGemm wants as many zero points as there are scales, though all are 0.
         if (format_ == Format::qdq)
-            inputs.push_back(constant(
-                layer.name + ".weight_zero_point",
+            inputs.push_back(weight_constant(
+                result, ".weight_zero_point",
                 bsq_onnx::make_tensor({layer.desc.out_channels}, std::vector<int8_t>(result.scales.size(), 0))));
         add_node("DequantizeLinear", inputs, name);
         const bool second = layer.kind == Kind::matmul || (layer.kind == Kind::conv_transpose && !apart);
@@ -535,7 +552,8 @@ private:
     Format format_;
     Graph graph_;
     std::vector<onnx::NodeProto> nodes_;
-    std::map<std::string, std::string> dequantized_; // by tensor
+    std::map<std::string, std::string> dequantized_;      // by tensor
+    std::map<std::string, std::string> shared_constants_; // of weights, by name of the layer and suffix
 };
 
 std::string one_file(const onnx::ModelProto &network)

@@ -14,6 +14,17 @@ namespace {
 constexpr zip_uint64_t most_bytes = zip_uint64_t{1}
                                     << 32; // of one array: an archive of some KB can hold any number of zeros
 
+constexpr size_t most_at_a_time = size_t{1} << 20; // bytes
+
+// Names in a damaged archive may be anything.
+std::string one_line(std::string text)
+{
+    for (char &letter : text)
+        if (static_cast<unsigned char>(letter) < ' ' || letter == 127)
+            letter = '?';
+    return text;
+}
+
 bool ends_with(const std::string &path, const std::string &extension)
 {
     return path.size() >= extension.size() &&
@@ -40,16 +51,19 @@ std::vector<char> read_member(zip_t *archive, zip_uint64_t index, const std::str
     const std::unique_ptr<zip_file_t, int (*)(zip_file_t *)> file(zip_fopen_index(archive, index, 0), zip_fclose);
     if (!file)
         throw Error(label + ": " + zip_strerror(archive));
-    std::vector<char> bytes(static_cast<size_t>(stat.size));
-    // One byte more is asked for, so that the checksum is looked at.
+    // Room is made as bytes come: the size that is said may be damaged. One byte more is asked for, so that the checksum is
+    // looked at.
+    const auto all = static_cast<size_t>(stat.size);
+    std::vector<char> bytes;
     size_t got = 0;
     zip_int64_t part = 0;
-    char beyond;
-    while ((part = got < bytes.size() ? zip_fread(file.get(), bytes.data() + got, bytes.size() - got)
-                                      : zip_fread(file.get(), &beyond, 1)) > 0 &&
-           got < bytes.size())
-        got += static_cast<size_t>(part);
-    if (part != 0 || got != bytes.size())
+    do {
+        bytes.resize(got + std::min(all + 1 - got, most_at_a_time));
+        part = zip_fread(file.get(), bytes.data() + got, bytes.size() - got);
+        got += part > 0 ? static_cast<size_t>(part) : 0;
+    } while (part > 0 && got <= all);
+    bytes.resize(got);
+    if (part != 0 || got != all)
         throw Error(label + ": is damaged: " + zip_file_strerror(file.get()));
     return bytes;
 }
@@ -78,8 +92,8 @@ std::map<std::string, Npy> load_npz(const std::string &path)
         const char *name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0);
         const std::string member = name != nullptr ? name : "?";
         if (!is_array(member))
-            throw Error(path + ": '" + member + "' in it is no .npy file");
-        const std::string tensor = member.substr(0, member.size() - 4), label = path + ": '" + tensor + "'";
+            throw Error(path + ": '" + one_line(member) + "' in it is no .npy file");
+        const std::string tensor = member.substr(0, member.size() - 4), label = path + ": '" + one_line(tensor) + "'";
         const std::vector<char> bytes = read_member(archive.get(), static_cast<zip_uint64_t>(i), label);
         auto *array = new npy_array{};
         Npy owner(array, NpyDeleter());
