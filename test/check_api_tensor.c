@@ -274,14 +274,21 @@ START_TEST(bad_tensors_are_refused)
 }
 END_TEST
 
-/* Without statistics a tensor is judged by the weights alone. */
+/* Without statistics a tensor is judged by the weights alone, whatever would be solved for, and whatever the memory held. */
 START_TEST(tensors_need_no_statistics)
 {
     struct test_data data = test_data_linear(5, 11, 60, 6);
     bsq_options_t options = defaults();
-    bsq_layer_t *layer = test_data_layer(&data, &options), *rounded;
     bsq_report_t report = new_report(), judged = new_report();
+    bsq_layer_t *layer, *rounded;
+    struct test_heap heap;
 
+    test_heap_init(&heap);
+    test_heap_use(&heap, &options);
+    options.lower_bound = _i & 1;
+    options.solver = _i & 2 ? BSQ_SOLVER_ROUND : BSQ_SOLVER_AUTO;
+    layer = test_data_layer(&data, &options);
+    options = defaults();
     options.solver = BSQ_SOLVER_ROUND;
     rounded = test_data_layer(&data, &options);
     test_ok(rounded, bsq_optimize(rounded, &report));
@@ -292,12 +299,14 @@ START_TEST(tensors_need_no_statistics)
     test_ok(layer, bsq_layer_get_report(layer, &judged));
     ck_assert(close_to(judged.error, report.error) && (judged.warnings & BSQ_WARNING_NO_STATISTICS));
     options = defaults();
+    test_heap_use(&heap, &options);
     options.bias_correction = 1;
     test_ok(layer, bsq_layer_set_options(layer, &options));
     test_fails(layer, BSQ_E_STATE, "means", bsq_layer_set_tensor(layer, &tensor));
     test_tensor_free(&tensor);
     bsq_layer_free(rounded);
     bsq_layer_free(layer);
+    ck_assert_int_eq(heap.blocks, 0);
     test_data_free(&data);
 }
 END_TEST
@@ -430,7 +439,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tests, results_come_back, 0, 2 * KINDS);
     tcase_add_test(tests, judged_by_the_definition);
     tcase_add_test(tests, bad_tensors_are_refused);
-    tcase_add_test(tests, tensors_need_no_statistics);
+    tcase_add_loop_test(tests, tensors_need_no_statistics, 0, 4);
     tcase_add_test(tests, packing_looks_at_the_grid);
     tcase_add_test(tests, options_can_be_read);
     tcase_add_test(tests, info_follows_the_layer);

@@ -41,7 +41,7 @@ static void *heap_alloc(size_t size, void *opaque)
     heap->bytes += (int64_t)size;
     if (heap->bytes > heap->peak)
         heap->peak = heap->bytes;
-    memset(header + 1, 0xa5, size);
+    memset(header + 1, 0xff, size); /* not a number: what reads it shows */
     return header + 1;
 }
 

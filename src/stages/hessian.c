@@ -63,7 +63,7 @@ size_t bsq_hessian_layout(struct bsq_hessian *hessian, const struct bsq_hessian_
         if (!plan->rows)
             hessian->top = bsq_carve(&carver, most_top_rows(n) * n, sizeof *hessian->top);
     }
-    if (plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS || 2 * channels >= n))
+    if (plan->present && plan->factor && !dense && (plan->rows || n <= MOST_ROW_INPUTS || 2 * channels >= n))
         hessian->rows = bsq_carve(&carver, n * n, sizeof *hessian->rows);
     if (plan->factor && dense)
         hessian->factor64 = bsq_carve(&carver, n * n, sizeof *hessian->factor64);
@@ -412,6 +412,8 @@ void bsq_hessian_prepare(struct bsq_hessian *hessian, const struct bsq_hessian_p
             factor_ordered(hessian->factor64_undamped, hessian->h, hessian->order, n, hessian->unit, &for_floor);
     if (plan->factor && hessian->searchable && !hessian->h)
         prepare_square(hessian);
+    else if (hessian->rows) /* nothing but zeros was seen */
+        memset(hessian->rows, 0, (size_t)(n * n) * sizeof *hessian->rows);
     for (int64_t j = 0; j < n; j++) {
         hessian->diagonal[j] += hessian->ridge;
         if (hessian->h)

@@ -1,4 +1,5 @@
 /* Solves a drawn layer and holds every figure of the report against the rows. */
+#include "random_heap.h"
 #include "random_run.h"
 
 #include <float.h>
@@ -986,7 +987,9 @@ void check_layer(uint64_t seed, struct drawing drawing, bool verbose, struct tal
 {
     struct drawn_layer drawn = draw_layer(seed, drawing);
     struct run run = {.drawn = &drawn, .shown = &drawn, .verbose = verbose};
+    int64_t blocks;
 
+    use_heap(&drawn.options, &blocks);
     if (verbose) {
         printf("seed %llu:\n", (unsigned long long)seed);
         drawn_layer_print(&drawn);
@@ -1001,6 +1004,9 @@ void check_layer(uint64_t seed, struct drawing drawing, bool verbose, struct tal
         if (calibrated)
             solve_and_check(&run, tally);
     }
+    bsq_layer_free(run.layer);
+    if (blocks)
+        fail(&run, "%lld blocks of memory are left", (long long)blocks);
     tally->layers++;
     tally->refused += run.refused;
     tally->failures += run.failures > 0;
@@ -1009,6 +1015,5 @@ void check_layer(uint64_t seed, struct drawing drawing, bool verbose, struct tal
     free(run.weights);
     free(run.codes.scales);
     free(run.codes.zero_points);
-    bsq_layer_free(run.layer);
     drawn_layer_free(&drawn);
 }
