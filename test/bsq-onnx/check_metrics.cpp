@@ -170,6 +170,7 @@ START_TEST(classes)
                          "--metric top1: output 'logits' of 1x2x3 has no scores of classes for labels of 4 a sample");
     }
     labels.positions.clear();
+    labels.classes = {0};
     Metrics whole(model, {{MetricKind::top1, ""}}, "", true);
     whole.add(0, Sample(), {{0, 1}, {1, 0}, {1, 2}}, {}, labels, 0);
     ck_assert(!whole.results()[0].by_position);
