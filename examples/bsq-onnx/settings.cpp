@@ -81,8 +81,10 @@ const struct argument samples_table[] = {
      "input of 0 and 1, an attention mask: where it is 0, nothing counts in statistics, ranges and errors",
      AT(row_mask), 0, 0, nullptr},
     {"labels", ARGUMENT_TEXT, "FILE",
-     "lines \"class file [name of the class]\", or a .npy of integers, one for each sample, or for each of its positions "
-     "(with --metric top1)", AT(labels), 0, 0, nullptr},
+     "lines \"class file [name of the class]\", or a .npy of integers, one for each sample, or for each of its "
+     "positions "
+     "(with --metric top1)",
+     AT(labels), 0, 0, nullptr},
     {"calib", ARGUMENT_INTEGER, "N",
      "calibrate on N of --images, evenly spread over their order [so many that every layer has 64 rows for each input, "
      "at "

@@ -183,8 +183,8 @@ Judge::Judge(const Model &model, const Settings &settings, const Contest &contes
              const Task *task)
     : model_(model), labels_(labels), task_(task), contest_(contest), classifies_(classifies(model, task)),
       mask_input_(row_mask_input(model, settings.row_mask)),
-      metrics_(model, settings.metrics, settings.token_ids, labels.any()),
-      differences_(contest.telling.size()), comparison_(task != nullptr ? new Comparison(*task) : nullptr)
+      metrics_(model, settings.metrics, settings.token_ids, labels.any()), differences_(contest.telling.size()),
+      comparison_(task != nullptr ? new Comparison(*task) : nullptr)
 {
 }
 

@@ -54,7 +54,8 @@ private:
     };
 
     static void add_cosines(Part &part, const Outputs &outputs, const RowMask &mask);
-    static void add_classes(Part &part, const Outputs &outputs, const RowMask &mask, const Labels &labels, size_t index);
+    static void add_classes(Part &part, const Outputs &outputs, const RowMask &mask, const Labels &labels,
+                            size_t index);
     void add_tokens(Part &part, const Sample &sample, const Outputs &outputs, const RowMask &mask) const;
 
     const Model &model_;

@@ -95,18 +95,12 @@ int64_t label_of(const std::string &picture, Lines &lines, const std::string &pa
 int64_t class_at(const npy_array &array, int64_t index)
 {
     switch (array.type) {
-    case NPY_INT8:
-        return static_cast<const int8_t *>(array.data)[index];
-    case NPY_UINT8:
-        return static_cast<const uint8_t *>(array.data)[index];
-    case NPY_INT16:
-        return static_cast<const int16_t *>(array.data)[index];
-    case NPY_UINT16:
-        return static_cast<const uint16_t *>(array.data)[index];
-    case NPY_INT32:
-        return static_cast<const int32_t *>(array.data)[index];
-    default:
-        return static_cast<const int64_t *>(array.data)[index];
+    case NPY_INT8: return static_cast<const int8_t *>(array.data)[index];
+    case NPY_UINT8: return static_cast<const uint8_t *>(array.data)[index];
+    case NPY_INT16: return static_cast<const int16_t *>(array.data)[index];
+    case NPY_UINT16: return static_cast<const uint16_t *>(array.data)[index];
+    case NPY_INT32: return static_cast<const int32_t *>(array.data)[index];
+    default: return static_cast<const int64_t *>(array.data)[index];
     }
 }
 
