@@ -14,18 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import executor  # noqa: E402
+from tally import closing_line, expect  # noqa: E402
 
 PROGRAM, FOLDER = (os.path.abspath(path) for path in sys.argv[1:3])
-passed = failed = 0
-
-
-def expect(good, text):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("failed:", text)
 
 
 def run(*words):
@@ -372,8 +363,7 @@ def main():
         check_states()
         check_attention()
         check_embedding()
-    print(f"bsq-onnx, forms: {passed} passed, {failed} failed")
-    return failed > 0
+    return closing_line("bsq-onnx, forms")
 
 
 sys.exit(main())

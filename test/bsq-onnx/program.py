@@ -19,24 +19,9 @@ sys.path.insert(0, os.path.dirname(__file__))
 import executor  # noqa: E402
 import networks  # noqa: E402
 import sequences  # noqa: E402
+from tally import closing_line, expect, skip  # noqa: E402
 
 PROGRAM, FOLDER, SHARED = (os.path.abspath(path) for path in sys.argv[1:4])
-passed = failed = skipped = 0
-
-
-def expect(good, text):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("failed:", text)
-
-
-def skip(text):
-    global skipped
-    skipped += 1
-    print("skipped:", text)
 
 
 # ---- what the program works on -------------------------------------------------------------------------------------
@@ -1205,8 +1190,7 @@ def main():
             step()
             with open(os.path.join(FOLDER, "times"), "a") as times:
                 print(f"{time.monotonic() - begin:.0f} {step.__name__}", file=times)
-    print(f"bsq-onnx: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-    return failed > 0
+    return closing_line("bsq-onnx")
 
 
 sys.exit(main())

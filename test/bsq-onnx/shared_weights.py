@@ -17,20 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import executor  # noqa: E402
 import networks  # noqa: E402
+from tally import closing_line, expect  # noqa: E402
 
 PROGRAM, FOLDER = (os.path.abspath(path) for path in sys.argv[1:3])
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 WIDTH, SAMPLES, CALIBRATING = 24, 120, 80
-passed = failed = 0
-
-
-def expect(good, text):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("failed:", text)
 
 
 def run(*words):
@@ -381,8 +372,7 @@ def main():
     check_tables()
     check_parts()
     check_engine()
-    print(f"bsq-onnx, shared weights: {passed} passed, {failed} failed")
-    return failed > 0
+    return closing_line("bsq-onnx, shared weights")
 
 
 sys.exit(main())
