@@ -338,13 +338,13 @@ static real add_floor(const struct run *run, int64_t m, struct sums *sums, real 
 
 /* With a target J is kept relative to the minimiser v, which dependent inputs take far away: h |v|^2 is energy / pivot at
  * most, where a pivot is the share of an input that the others leave, or damping. Where a pivot is below 1e-7, more damping
- * makes the minimiser. Forms in v are n sums of terms of that size. */
+ * makes the minimiser. J has two forms in v, p'v and v'Hv, each n sums of terms of that size. */
 static real minimiser_part(const struct run *run, real independence, real size)
 {
     const real least_pivot = 1e-7L;
     real pivot = fmaxl(fmaxl(independence, (real)run->report.damping), least_pivot);
 
-    return run->training.y && run->drawn->options.asymmetry > 0.0 ? 0x1p-53L * (real)run->drawn->fan_in * size / pivot
+    return run->training.y && run->drawn->options.asymmetry > 0.0 ? 0x1p-52L * (real)run->drawn->fan_in * size / pivot
                                                                   : 0;
 }
 
