@@ -62,9 +62,13 @@ size_t ids_of(const Model &model, const Value &output, const std::string &asked)
                 (fitting.empty() ? "" : "; --token-ids NAME says which"));
 }
 
-size_t best_of(const float *scores, int64_t number)
+// Scores lie 'step' apart; the first of equals.
+size_t best_of(const float *scores, int64_t number, int64_t step = 1)
 {
-    return static_cast<size_t>(std::max_element(scores, scores + number) - scores);
+    int64_t best = 0;
+    for (int64_t i = 1; i < number; i++)
+        best = scores[i * step] > scores[best * step] ? i : best;
+    return static_cast<size_t>(best);
 }
 
 // -log of the share that 'target' has after a softmax.
@@ -166,11 +170,8 @@ void Metrics::add_classes(Part &part, const Outputs &outputs, const RowMask &mas
                     " has no scores of classes for labels of " + extents_text(labels.positions) + " a sample");
     const int64_t classes = all / places, next = last || labels.positions.empty() ? 1 : places;
     const auto best = [&](const std::vector<float> &scores, int64_t place) {
-        const float *own = &scores[static_cast<size_t>(next == 1 ? place * classes : place)];
-        int64_t found = 0;
-        for (int64_t c = 1; c < classes; c++)
-            found = own[c * next] > own[found * next] ? c : found;
-        return found;
+        return static_cast<int64_t>(
+            best_of(&scores[static_cast<size_t>(next == 1 ? place * classes : place)], classes, next));
     };
     part.result.by_position = !labels.positions.empty();
     const bool masked = part.result.by_position && static_cast<int64_t>(mask.size()) == places;
