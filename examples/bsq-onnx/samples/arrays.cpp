@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include <onnx/onnx_pb.h>
 #include <zip.h>
 
 namespace bsq_onnx {
@@ -23,6 +24,25 @@ std::string one_line(std::string text)
         if (static_cast<unsigned char>(letter) < ' ' || letter == 127)
             letter = '?';
     return text;
+}
+
+int32_t onnx_type(npy_type type)
+{
+    switch (type) {
+    case NPY_INT8: return onnx::TensorProto::INT8;
+    case NPY_INT16: return onnx::TensorProto::INT16;
+    case NPY_INT32: return onnx::TensorProto::INT32;
+    case NPY_INT64: return onnx::TensorProto::INT64;
+    case NPY_UINT8: return onnx::TensorProto::UINT8;
+    case NPY_UINT16: return onnx::TensorProto::UINT16;
+    case NPY_UINT32: return onnx::TensorProto::UINT32;
+    case NPY_UINT64: return onnx::TensorProto::UINT64;
+    case NPY_FLOAT16: return onnx::TensorProto::FLOAT16;
+    case NPY_FLOAT32: return onnx::TensorProto::FLOAT;
+    case NPY_FLOAT64: return onnx::TensorProto::DOUBLE;
+    case NPY_BOOL: break;
+    }
+    return onnx::TensorProto::BOOL;
 }
 
 bool ends_with(const std::string &path, const std::string &extension)
@@ -103,6 +123,17 @@ std::map<std::string, Npy> load_npz(const std::string &path)
         arrays[tensor] = owner;
     }
     return arrays;
+}
+
+Array slice(const npy_array &from, const Shape &shape, int64_t first)
+{
+    Array array;
+    array.type = onnx_type(from.type);
+    array.shape = shape;
+    const size_t size = npy_type_size(from.type);
+    const auto *bytes = static_cast<const unsigned char *>(from.data) + static_cast<size_t>(first) * size;
+    array.bytes.assign(bytes, bytes + static_cast<size_t>(count(shape)) * size);
+    return array;
 }
 
 bool is_array(const std::string &path)

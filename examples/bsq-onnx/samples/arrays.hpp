@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "model/array.hpp"
 #include "shared.hpp"
 
 extern "C" {
@@ -27,6 +28,9 @@ Npy load_npy(const std::string &path);
 
 // The arrays of an .npz file, by name. Throws Error, with the path.
 std::map<std::string, Npy> load_npz(const std::string &path);
+
+// The elements of an array from the 'first' on, as many as 'shape' has, in the type that the file has.
+Array slice(const npy_array &from, const Shape &shape, int64_t first);
 
 bool is_array(const std::string &path);   // a .npy file, by its name
 bool is_archive(const std::string &path); // an .npz file

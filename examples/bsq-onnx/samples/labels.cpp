@@ -92,18 +92,6 @@ int64_t label_of(const std::string &picture, Lines &lines, const std::string &pa
     return best->label;
 }
 
-int64_t class_at(const npy_array &array, int64_t index)
-{
-    switch (array.type) {
-    case NPY_INT8: return static_cast<const int8_t *>(array.data)[index];
-    case NPY_UINT8: return static_cast<const uint8_t *>(array.data)[index];
-    case NPY_INT16: return static_cast<const int16_t *>(array.data)[index];
-    case NPY_UINT16: return static_cast<const uint16_t *>(array.data)[index];
-    case NPY_INT32: return static_cast<const int32_t *>(array.data)[index];
-    default: return static_cast<const int64_t *>(array.data)[index];
-    }
-}
-
 Labels label_array(const std::string &path, int64_t samples, const std::vector<int64_t> &indices)
 {
     const Npy array = load_npy(path);
@@ -118,9 +106,10 @@ Labels label_array(const std::string &path, int64_t samples, const std::vector<i
     const int64_t each = count(labels.positions);
     if (each < 1)
         throw Error(path + ": labels of no positions");
-    for (const int64_t index : indices)
-        for (int64_t i = 0; i < each; i++)
-            labels.classes.push_back(class_at(*array, index * each + i));
+    for (const int64_t index : indices) {
+        const std::vector<int64_t> own = to_integers(slice(*array, labels.positions, index * each));
+        labels.classes.insert(labels.classes.end(), own.begin(), own.end());
+    }
     return labels;
 }
 

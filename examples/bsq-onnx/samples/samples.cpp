@@ -47,25 +47,6 @@ std::vector<std::string> files_of(const std::string &folder)
     return paths;
 }
 
-int32_t onnx_type(npy_type type)
-{
-    switch (type) {
-    case NPY_INT8: return onnx::TensorProto::INT8;
-    case NPY_INT16: return onnx::TensorProto::INT16;
-    case NPY_INT32: return onnx::TensorProto::INT32;
-    case NPY_INT64: return onnx::TensorProto::INT64;
-    case NPY_UINT8: return onnx::TensorProto::UINT8;
-    case NPY_UINT16: return onnx::TensorProto::UINT16;
-    case NPY_UINT32: return onnx::TensorProto::UINT32;
-    case NPY_UINT64: return onnx::TensorProto::UINT64;
-    case NPY_FLOAT16: return onnx::TensorProto::FLOAT16;
-    case NPY_FLOAT32: return onnx::TensorProto::FLOAT;
-    case NPY_FLOAT64: return onnx::TensorProto::DOUBLE;
-    case NPY_BOOL: break;
-    }
-    return onnx::TensorProto::BOOL;
-}
-
 bool fits(const Shape &shape, const Shape &declared)
 {
     if (shape.size() != declared.size())
@@ -299,14 +280,8 @@ void Samples::Impl::match_columns()
 Array Samples::Impl::array_of(const npy_array &from, const Shape &shape, int64_t first, const Value &value,
                               const std::string &label) const
 {
-    Array plain;
-    plain.type = onnx_type(from.type);
-    plain.shape = shape;
-    const size_t size = npy_type_size(from.type);
-    const auto *bytes = static_cast<const unsigned char *>(from.data) + static_cast<size_t>(first) * size;
-    plain.bytes.assign(bytes, bytes + static_cast<size_t>(bsq_onnx::count(shape)) * size);
     Array array;
-    if (!convert(plain, value.type, array))
+    if (!convert(slice(from, shape, first), value.type, array))
         throw Error(label + ": values of " + npy_type_name(from.type) + " are no " + element_type_name(value.type) +
                     ", which input '" + value.name + "' is");
     if (!holds_integers(array.type)) {
